@@ -1,0 +1,152 @@
+"""What a lab consists of: sites, hosts, VMs, the circuit; read from and written to spec.json."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+Profile = Literal["clean", "uniform", "bursty", "field"]
+SiteName = Literal["source", "target"]
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WanSpec:
+    """The emulated circuit between the two routers, the same in both directions, seeded apart.
+
+    *rate_bps* 0 means no limit; *loss* is a ratio 0-1 (uniform: of segments; bursty: mean, in bursts of *burst* segments
+    on average); profile "field" ignores *loss*: p(u) = 0.06 u^2.3.
+    """
+
+    rate_bps: int = 1_000_000_000
+    delay_ms: float = 27.5
+    buffer_bytes: int = 8 * MIB
+    profile: Profile = "field"
+    loss: float = 0.0
+    burst: float = 10.0
+    seed: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VmSpec:
+    """A VM: *memory_bytes* and *disk_bytes* are what a move carries; *dirty_bps* is bytes of memory written a second."""
+
+    name: str
+    host: str
+    memory_bytes: int = 64 * MIB
+    disk_bytes: int = 64 * MIB
+    dirty_bps: int = 0
+    powered_on: bool = True
+    network: str = "VM Network"
+    datastore: str = ""
+    folder: str = ""
+    snapshots: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VmknicSpec:
+    """A vmkernel NIC that the host has from the start."""
+
+    device: str
+    address: str
+    prefix_length: int = 24
+    mtu: int = 1500
+    portgroup: str = "vMotion"
+    netstack: str = "defaultTcpipStack"
+    services: tuple[str, ...] = ("vmotion",)
+    gateway: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostSpec:
+    """A simulated ESXi host; *version* and *build* choose the option table."""
+
+    name: str
+    vmknics: tuple[VmknicSpec, ...]
+    version: str = "7.0.3"
+    build: str = "21313628"
+    congestion_control: Literal["newreno", "cubic"] = "newreno"
+    switch: Literal["standard", "distributed"] = "standard"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoxSpec:
+    """A relay box on a site's LAN."""
+
+    name: str
+    address: str
+    systemd: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteSpec:
+    """One site: its vCenter, LAN, hosts and VMs."""
+
+    name: SiteName
+    lan: str  # network, e.g. 10.88.0.0/24
+    router: str  # the WAN router's address on the LAN
+    vcenter: str  # display name, also the certificate's
+    username: str
+    password: str
+    hosts: tuple[HostSpec, ...]
+    vms: tuple[VmSpec, ...] = ()
+    datacenter: str = "DC"
+    cluster: str = "Cluster"
+    datastores: tuple[str, ...] = ("datastore1",)
+    networks: tuple[str, ...] = ("VM Network",)
+    boxes: tuple[BoxSpec, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabSpec:
+    """The whole lab. *net* False: no namespaces, loopback only (`lab up --no-net`)."""
+
+    name: str
+    net: bool
+    source: SiteSpec
+    target: SiteSpec
+    wan: WanSpec = field(default_factory=WanSpec)
+
+    def site(self, name: SiteName) -> SiteSpec:
+        """Return the site called *name*."""
+        return self.source if name == "source" else self.target
+
+    def write(self, path: Path) -> None:
+        """Write the spec as JSON to *path*."""
+        path.write_text(json.dumps(asdict(self), indent=1))
+
+    @classmethod
+    def read(cls, path: Path) -> LabSpec:
+        """Read the spec that *write* wrote at *path*."""
+        document: dict[str, Any] = json.loads(path.read_text())
+        sites = {name: _site(document[name]) for name in ("source", "target")}
+        wan = WanSpec(**document["wan"])
+        return cls(name=document["name"], net=document["net"], wan=wan, **sites)
+
+
+def _site(document: dict[str, Any]) -> SiteSpec:
+    hosts = tuple(
+        HostSpec(
+            **{
+                **host,
+                "vmknics": tuple(
+                    VmknicSpec(**{**nic, "services": tuple(nic["services"])})
+                    for nic in host["vmknics"]
+                ),
+            }
+        )
+        for host in document["hosts"]
+    )
+    return SiteSpec(
+        **{
+            **document,
+            "hosts": hosts,
+            "vms": tuple(VmSpec(**vm) for vm in document["vms"]),
+            "boxes": tuple(BoxSpec(**box) for box in document["boxes"]),
+            "datastores": tuple(document["datastores"]),
+            "networks": tuple(document["networks"]),
+        }
+    )
