@@ -1,0 +1,169 @@
+"""Everything that can happen in a run, as frozen records, and the Observer they go to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Literal, Protocol
+
+from lrvmotion.findings import Finding
+
+MoveState = Literal["queued", "running", "success", "error", "cancelled", "held"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """The base of all events; a view matches on the class."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message(Event):
+    """A sentence for the user; nothing else depends on it."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted(Event):
+    """A run has its id, mode and journal."""
+
+    run: str
+    mode: str
+    journal: str
+    vms: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connected(Event):
+    """A vCenter or a box answered and was trusted. *site*: "source", "target" or "box/NAME"."""
+
+    site: str
+    address: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathMeasured(Event):
+    """One pair was probed; None means not measured, and *reason* says why."""
+
+    source: str
+    target: str
+    sent: int
+    received: int
+    rtt_ms: float | None
+    jitter_ms: float | None
+    loss: float | None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found(Event):
+    """A check found something."""
+
+    finding: Finding
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changed(Event):
+    """A setting was written and read back (*how*: "applied" or "reverted")."""
+
+    how: Literal["applied", "reverted"]
+    target: str
+    key: str
+    prior: str
+    value: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left(Event):
+    """A setting was not put back; *reason* says who is in the way."""
+
+    target: str
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proven(Event):
+    """The proof before the first move, one line of it."""
+
+    subject: str
+    ok: bool | None  # None: not possible
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelaySample(Event):
+    """What the relay counted: live streams, bit/s to the WAN, RTT and share of segments sent again, and the verdict."""
+
+    relay: str
+    streams: int
+    bps: float
+    rtt_ms: float | None
+    retransmits: float | None
+    limiter: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move(Event):
+    """A VM's migration changed state or progressed. *percent* never falls; *bytes* is percent of the planned hot bytes."""
+
+    vm: str
+    state: MoveState
+    source_host: str
+    target_host: str
+    percent: int = 0
+    bytes_total: int = 0
+    elapsed_s: float = 0.0
+    reason: str | None = None
+    hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting(Event):
+    """Something is waited for: a running relocate on a host, a drain."""
+
+    subject: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interrupted(Event):
+    """Ctrl-C: *level* 1 starts nothing more, 2 cancels what runs."""
+
+    level: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEnded(Event):
+    """The run is over; *outstanding* settings are still changed."""
+
+    run: str
+    outstanding: int
+    restore: str | None = None
+
+
+class Observer(Protocol):
+    """Whoever wants to know: a screen, a file, a test's list."""
+
+    def __call__(self, event: Event) -> None:
+        """Take one event; must not raise."""
+
+
+def name_of(event: Event) -> str:
+    """Return the event's type in NDJSON: MoveEnded -> "move_ended"."""
+    name = type(event).__name__
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
+
+
+def to_json(event: Event) -> dict[str, Any]:
+    """Return the event as a JSON object, its type first."""
+    record: dict[str, Any] = {"type": name_of(event)}
+    for item in fields(event):
+        value = getattr(event, item.name)
+        if isinstance(value, Finding):
+            value = {f.name: getattr(value, f.name) for f in fields(value)}
+        record[item.name] = list(value) if isinstance(value, tuple) else value
+    return record

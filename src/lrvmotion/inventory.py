@@ -1,0 +1,254 @@
+"""What a vCenter holds, as far as we need it; look-ups that name near misses."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, TypeVar
+
+from lrvmotion.errors import UsageError
+
+SiteName = Literal["source", "target"]
+PowerState = Literal["poweredOn", "poweredOff", "suspended"]
+ConnectionState = Literal["connected", "disconnected", "notResponding"]
+NetworkKind = Literal["standard", "distributed", "opaque"]
+
+DEFAULT_STACK = "defaultTcpipStack"
+VMOTION_STACK = "vmotion"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class MoRef:
+    """A managed object reference; the same value may mean another object in the other vCenter."""
+
+    kind: str
+    value: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.value}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vmknic:
+    """A vmkernel NIC. *services* are nicType values (vSphere API HostVirtualNicManager), the vMotion stack's included.
+
+    *gateway* is the per-vmknic override, or None. Distributed: *switch_uuid* and *portgroup_key* are set.
+    """
+
+    device: str
+    address: str
+    prefix_length: int
+    mtu: int
+    mac: str
+    portgroup: str
+    netstack: str = DEFAULT_STACK
+    services: frozenset[str] = frozenset()
+    gateway: str | None = None
+    switch_uuid: str | None = None
+    portgroup_key: str | None = None
+
+    @property
+    def carries_vmotion(self) -> bool:
+        """Whether vMotion uses it: selected for the service, or on the vMotion stack (reference 2.2: both are reported)."""
+        return "vmotion" in self.services or self.netstack == VMOTION_STACK
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostPortGroup:
+    """A standard port group of one host; *active* and *standby* are its uplinks, empty where inherited."""
+
+    name: str
+    vswitch: str
+    vlan_id: int
+    active: tuple[str, ...] = ()
+    standby: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """A HostSystem; *portgroups* are its standard ones. *boot_time* is ISO 8601 or None."""
+
+    ref: MoRef
+    name: str
+    connection_state: ConnectionState
+    in_maintenance: bool
+    version: str
+    build: str
+    cluster: str
+    pool: MoRef
+    vmknics: tuple[Vmknic, ...] = ()
+    portgroups: tuple[HostPortGroup, ...] = ()
+    datastores: frozenset[MoRef] = frozenset()
+    networks: frozenset[MoRef] = frozenset()
+    gateway_on_nic: bool = False
+    reboot_required: bool = False
+    boot_time: str | None = None
+    congestion_control: dict[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def vmotion_vmknics(self) -> tuple[Vmknic, ...]:
+        """The vmknics that carry vMotion, in device order."""
+        return tuple(nic for nic in self.vmknics if nic.carries_vmotion)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disk:
+    """A virtual disk: *used_bytes* is what its files take, where known."""
+
+    key: int
+    label: str
+    capacity_bytes: int
+    datastore: MoRef | None
+    used_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nic:
+    """A virtual Ethernet card and the name of the network it is on."""
+
+    key: int
+    label: str
+    mac: str
+    network: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VirtualMachine:
+    """A VirtualMachine with what a move needs; sizes in bytes."""
+
+    ref: MoRef
+    name: str
+    instance_uuid: str
+    bios_uuid: str
+    power_state: PowerState
+    host: MoRef | None
+    folder: str
+    memory_bytes: int
+    disks: tuple[Disk, ...] = ()
+    nics: tuple[Nic, ...] = ()
+    snapshots: int = 0
+    storage_bytes: int = 0
+    template: bool = False
+    change_version: str = ""
+    connected_devices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Datastore:
+    """A datastore and its free space in bytes."""
+
+    ref: MoRef
+    name: str
+    capacity_bytes: int
+    free_bytes: int
+    accessible: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """A network that a NIC can be on; distributed ones carry their switch's uuid and port group key."""
+
+    ref: MoRef
+    name: str
+    kind: NetworkKind
+    switch_uuid: str | None = None
+    portgroup_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """A resource pool by its path below the cluster, "Cluster/Resources" for the root one."""
+
+    ref: MoRef
+    path: str
+    cluster: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folder:
+    """A VM folder by its path below the datacenter's "vm" folder; "" is that folder itself."""
+
+    ref: MoRef
+    path: str
+    datacenter: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inventory:
+    """One vCenter: the names of all VMs (*vm_names*), full properties (*vms*) of the chosen ones only."""
+
+    site: SiteName
+    instance_uuid: str
+    version: str
+    build: str
+    api_version: str
+    hosts: tuple[Host, ...] = ()
+    vm_names: tuple[tuple[str, MoRef], ...] = ()
+    vms: tuple[VirtualMachine, ...] = ()
+    datastores: tuple[Datastore, ...] = ()
+    networks: tuple[Network, ...] = ()
+    pools: tuple[Pool, ...] = ()
+    folders: tuple[Folder, ...] = ()
+
+    def host(self, name: str) -> Host:
+        """Return the host called *name* or raise UsageError naming near misses."""
+        return find(self.hosts, name, "host", self.site)
+
+    def host_by_ref(self, ref: MoRef) -> Host:
+        """Return the host with *ref*; KeyError where it is not there."""
+        for host in self.hosts:
+            if host.ref == ref:
+                return host
+        raise KeyError(str(ref))
+
+    def datastore(self, name: str) -> Datastore:
+        """Return the datastore called *name* or raise UsageError naming near misses."""
+        return find(self.datastores, name, "datastore", self.site)
+
+    def network(self, name: str) -> Network:
+        """Return the network called *name* or raise UsageError naming near misses."""
+        return find(self.networks, name, "network", self.site)
+
+    def vm(self, name: str) -> VirtualMachine:
+        """Return the chosen VM called *name* or raise UsageError naming near misses."""
+        return find(self.vms, name, "VM", self.site)
+
+
+class Named(Protocol):
+    """Anything with a name."""
+
+    @property
+    def name(self) -> str:
+        """The name that the user knows."""
+
+
+N = TypeVar("N", bound=Named)
+
+
+def find(things: Sequence[N], name: str, noun: str, where: str) -> N:
+    """Return the one of *things* called *name*.
+
+    Raise UsageError where there is none (naming near misses) or several.
+    """
+    found = [thing for thing in things if thing.name == name]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        message = f"{where}: {len(found)} {noun}s are called {name!r}"
+        raise UsageError(message, hint="rename all but one, so that the name means one thing")
+    raise UsageError(
+        f"{where}: no {noun} is called {name!r}", hint=near(name, [t.name for t in things])
+    )
+
+
+def near(name: str, names: Iterable[str]) -> str:
+    """Return a hint with the names nearest to *name*, or with all of them where they are few."""
+    names = sorted(set(names))
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    if close:
+        return "did you mean " + ", ".join(close) + "?"
+    if not names:
+        return "there are none at all"
+    shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+    return f"there are: {shown}"

@@ -1,0 +1,152 @@
+"""Change, Migration, Plan: what would be done, as data; Value and ABSENT; the diff of actual and desired."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from lrvmotion.findings import Finding, errors
+from lrvmotion.inventory import MoRef
+from lrvmotion.placement import Placement
+
+Mode = Literal["stock", "native", "proxy"]
+ValueType = Literal["absent", "bool", "int", "long", "string", "document"]
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A typed value of a setting, compared by (type, data): True is not 1, an int is not a long.
+
+    A document's *data* is canonical JSON text, so that values stay hashable and comparable.
+    """
+
+    type: ValueType
+    data: bool | int | str | None
+
+    def __str__(self) -> str:
+        return "(absent)" if self.type == "absent" else str(self.data)
+
+    def as_document(self) -> dict[str, Any]:
+        """Return the content of a document value; ValueError for any other type."""
+        if self.type != "document" or not isinstance(self.data, str):
+            message = f"a {self.type} is not a document"
+            raise ValueError(message)
+        loaded: dict[str, Any] = json.loads(self.data)
+        return loaded
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the journal's form: {"type": …, "data": …}."""
+        return {"type": self.type, "data": self.data}
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Value:
+        """Read what *to_json* wrote."""
+        return cls(record["type"], record["data"])
+
+
+ABSENT = Value("absent", None)
+
+
+def document(**content: Any) -> Value:  # noqa: ANN401 - any JSON
+    """Return *content* as a document value in canonical JSON."""
+    return Value("document", json.dumps(content, sort_keys=True, separators=(",", ":")))
+
+
+def string(text: str) -> Value:
+    """Return *text* as a string value."""
+    return Value("string", text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One setting of one target, from *prior* to *planned*, and why.
+
+    *target* is "source/HOST", "target/HOST" or "box/NAME"; *key* as the design lists them ("option/Migrate.…",
+    "vmknic/10.88.0.20"). *reboot*: takes effect only after the host's next reboot. *probe*: in the way of traffic, so
+    that the proof before the first move concerns it.
+    """
+
+    target: str
+    key: str
+    prior: Value
+    planned: Value
+    reason: str
+    reboot: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skipped:
+    """A setting that is wanted and not changed, and why."""
+
+    target: str
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Migration:
+    """One VM and where it goes. *hot_bytes* travel on vMotion (TCP 8000), *cold_bytes* by NFC (TCP 902)."""
+
+    vm: str
+    ref: MoRef
+    instance_uuid: str
+    source_host: str
+    placement: Placement
+    hot_bytes: int
+    cold_bytes: int
+    power_state: str
+    snapshots: int
+    change_version: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Path:
+    """One pair of vmknics that a probe walks: from *device* of a source host to *address* of a target host."""
+
+    source_host: str
+    device: str
+    netstack: str
+    source_address: str
+    target_host: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Everything that a run would do, and what stands against it."""
+
+    run: str
+    mode: Mode
+    changes: tuple[Change, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    migrations: tuple[Migration, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    proofs: tuple[Path, ...] = ()
+    relays: tuple[str, ...] = ()
+    streams: int = 1
+    vmknics: int = 1
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def applyable(self) -> bool:
+        """Whether no finding is an error."""
+        return not errors(list(self.findings))
+
+
+def diff(
+    target: str,
+    actual: Mapping[str, Value],
+    desired: Iterable[tuple[str, Value, str]],
+    *,
+    reboot: frozenset[str] = frozenset(),
+) -> list[Change]:
+    """Return a change for every desired (key, value, reason) of *target* that is not what *actual* says, in the given order."""
+    return [
+        Change(
+            target=target, key=key, prior=actual.get(key, ABSENT), planned=planned, reason=reason, reboot=key in reboot
+        )
+        for key, planned, reason in desired
+        if actual.get(key, ABSENT) != planned
+    ]
