@@ -237,9 +237,8 @@ def find(things: Sequence[N], name: str, noun: str, where: str) -> N:
     if found:
         message = f"{where}: {len(found)} {noun}s are called {name!r}"
         raise UsageError(message, hint="rename all but one, so that the name means one thing")
-    raise UsageError(
-        f"{where}: no {noun} is called {name!r}", hint=near(name, [t.name for t in things])
-    )
+    message = f"{where}: no {noun} is called {name!r}"
+    raise UsageError(message, hint=near(name, [thing.name for thing in things]))
 
 
 def near(name: str, names: Iterable[str]) -> str:

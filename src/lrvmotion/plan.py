@@ -64,8 +64,7 @@ class Change:
     """One setting of one target, from *prior* to *planned*, and why.
 
     *target* is "source/HOST", "target/HOST" or "box/NAME"; *key* as the design lists them ("option/Migrate.…",
-    "vmknic/10.88.0.20"). *reboot*: takes effect only after the host's next reboot. *probe*: in the way of traffic, so
-    that the proof before the first move concerns it.
+    "vmknic/10.88.0.20"). *reboot*: takes effect only after the host's next reboot.
     """
 
     target: str
@@ -145,7 +144,12 @@ def diff(
     """Return a change for every desired (key, value, reason) of *target* that is not what *actual* says, in the given order."""
     return [
         Change(
-            target=target, key=key, prior=actual.get(key, ABSENT), planned=planned, reason=reason, reboot=key in reboot
+            target=target,
+            key=key,
+            prior=actual.get(key, ABSENT),
+            planned=planned,
+            reason=reason,
+            reboot=key in reboot,
         )
         for key, planned, reason in desired
         if actual.get(key, ABSENT) != planned

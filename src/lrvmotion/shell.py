@@ -32,9 +32,7 @@ class Shell(Protocol):
     def name(self) -> str:
         """The box's name in messages."""
 
-    def run(
-        self, argv: Sequence[str], *, stdin: bytes | None = None, timeout_s: float = 30.0
-    ) -> Completed:
+    def run(self, argv: Sequence[str], *, stdin: bytes | None = None, timeout_s: float = 30.0) -> Completed:
         """Run *argv* as root (through sudo where the login is not root), quoted, with LC_ALL=C; never raises for a status."""
 
     def read(self, path: str) -> bytes | None:

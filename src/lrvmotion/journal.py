@@ -1,0 +1,270 @@
+"""The append-only write-ahead log of everything changed: fsync before each write, flock, hash chain; outstanding()."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol, Self
+
+from lrvmotion.errors import UnreachableError, UsageError
+from lrvmotion.plan import Change, Value
+
+SCHEMA = 1
+GENESIS = "0" * 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One line of the journal. *body* is what the writer gave, *hash* chains it to the line before."""
+
+    seq: int
+    at: str
+    kind: str
+    run: str
+    body: dict[str, Any]
+    hash: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outstanding:
+    """A setting that we changed, or may have, and have not put back: *prior* is the first one recorded.
+
+    *planned* lists every value that we may have written since, the newest last: after a crash between two changes of one
+    setting any of them may be there.
+    """
+
+    target: str
+    key: str
+    prior: Value
+    planned: tuple[Value, ...]
+    run: str
+    seq: int
+    reboot: bool = False
+
+
+class Clock(Protocol):
+    """Tells the wall-clock time as ISO 8601 in UTC."""
+
+    def __call__(self) -> str:
+        """Return the time now."""
+
+
+@dataclass(slots=True)
+class Opened:
+    """The journal's state after reading it: good records, and whether its last line was torn."""
+
+    records: list[Record] = field(default_factory=list)
+    torn: bool = False
+
+
+def read(path: Path) -> Opened:
+    """Read the journal at *path*.
+
+    A torn last line is what a death in the middle of a write leaves: it is reported, not an error, for nothing was
+    written to a target before its line was whole. A torn line followed by whole ones was closed by the next writer.
+    Raise UsageError for a line that was altered (the chain breaks) or a newer schema.
+    """
+    opened = Opened()
+    previous = GENESIS
+    content = path.read_bytes() if path.exists() else b""
+    opened.torn = not content.endswith(b"\n") and bool(content)
+    lines = content.split(b"\n")
+    for number, line in enumerate(lines, 1):
+        if not line:
+            continue
+        record = _parse(line)
+        if record is None:
+            continue
+        if record.body.get("schema", SCHEMA) > SCHEMA:
+            message = f"{path}: written by a newer lrvmotion (schema {record.body['schema']})"
+            raise UsageError(message, hint="use that version, or a newer one")
+        if _digest(previous, record) != record.hash:
+            message = f"{path}: line {number} does not follow from the lines before it: the journal was altered"
+            raise UsageError(
+                message,
+                hint="restore the file from a copy; 'lrvmotion report --verify' shows the break",
+            )
+        previous = record.hash
+        opened.records.append(record)
+    return opened
+
+
+def outstanding(records: list[Record]) -> list[Outstanding]:
+    """Return what is still changed, oldest first: intended and neither reverted nor found untouched."""
+    open_: dict[tuple[str, str], Outstanding] = {}
+    for record in records:
+        body = record.body
+        if record.kind == "intended":
+            where = (body["target"], body["key"])
+            planned = Value.from_json(body["planned"])
+            before = open_.get(where)
+            open_[where] = Outstanding(
+                target=body["target"],
+                key=body["key"],
+                prior=before.prior if before else Value.from_json(body["prior"]),
+                planned=(*before.planned, planned) if before else (planned,),
+                run=record.run,
+                seq=before.seq if before else record.seq,
+                reboot=body.get("reboot", False),
+            )
+        elif record.kind in {"reverted", "released"}:
+            open_.pop((body["target"], body["key"]), None)
+    return sorted(open_.values(), key=lambda item: item.seq)
+
+
+def connections(records: list[Record]) -> dict[str, dict[str, Any]]:
+    """Return the newest connection recorded for every site and box: addresses, pins, host keys; never a secret."""
+    found: dict[str, dict[str, Any]] = {}
+    for record in records:
+        if record.kind == "connection":
+            found[record.body["name"]] = record.body
+    return found
+
+
+class Journal:
+    """The open journal of a state directory, held by one process at a time.
+
+    Every append is whole and on the disk (fsync) before it returns. *opener* makes the file object: tests pass one that
+    dies at a chosen byte.
+    """
+
+    def __init__(self, directory: Path, clock: Clock, *, opener: Callable[[Path], BinaryIO] | None = None) -> None:
+        self.path = directory / "journal.jsonl"
+        self._directory = directory
+        self._clock = clock
+        self._opener = opener or _open
+        self._lock: int | None = None
+        self._file: BinaryIO | None = None
+        self.records: list[Record] = []
+        self._previous = GENESIS
+        self._torn = False
+
+    def __enter__(self) -> Self:
+        self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock = _lock(self._directory)
+        opened = read(self.path)
+        self.records = opened.records
+        self._torn = opened.torn
+        self._previous = self.records[-1].hash if self.records else GENESIS
+        self._file = self._opener(self.path)
+        _sync_folder(self._directory)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def append(self, kind: str, run: str, body: Mapping[str, Any]) -> Record:
+        """Append one record and return it once it is on the disk; OSError where the disk does not take it."""
+        if self._file is None:
+            message = "the journal is not open"
+            raise ValueError(message)
+        seq = self.records[-1].seq + 1 if self.records else 1
+        bare = Record(seq=seq, at=self._clock(), kind=kind, run=run, body=dict(body), hash="")
+        record = Record(
+            seq=seq,
+            at=bare.at,
+            kind=kind,
+            run=run,
+            body=bare.body,
+            hash=_digest(self._previous, bare),
+        )
+        line = json.dumps(
+            {
+                "seq": seq,
+                "at": record.at,
+                "kind": kind,
+                "run": run,
+                "body": record.body,
+                "hash": record.hash,
+            }
+        )
+        torn, self._torn = (
+            self._torn,
+            True,
+        )  # until this line is whole, whatever stands there is torn
+        self._file.write((b"\n" if torn else b"") + line.encode() + b"\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._torn = False
+        self._previous = record.hash
+        self.records.append(record)
+        return record
+
+    def intended(self, run: str, change: Change) -> Record:
+        """Record that *change* is about to be written."""
+        body: dict[str, Any] = {
+            "target": change.target,
+            "key": change.key,
+            "prior": change.prior.to_json(),
+            "planned": change.planned.to_json(),
+            "reason": change.reason,
+        }
+        if change.reboot:
+            body["reboot"] = True
+        return self.append("intended", run, body)
+
+    def applied(self, run: str, target: str, key: str) -> Record:
+        """Record that the value was written and read back."""
+        return self.append("applied", run, {"target": target, "key": key})
+
+    def reverted(self, run: str, target: str, key: str, value: Value) -> Record:
+        """Record that the setting is *value* again, read back."""
+        return self.append("reverted", run, {"target": target, "key": key, "value": value.to_json()})
+
+    def outstanding(self) -> list[Outstanding]:
+        """Return what is still changed, oldest first."""
+        return outstanding(self.records)
+
+    def of_run(self, run: str) -> Iterator[Record]:
+        """Yield the records of *run*."""
+        return (record for record in self.records if record.run == run)
+
+
+def _parse(line: bytes) -> Record | None:
+    try:
+        loaded = json.loads(line)
+        return Record(**loaded)
+    except (ValueError, TypeError):
+        return None
+
+
+def _digest(previous: str, record: Record) -> str:
+    text = json.dumps([previous, record.seq, record.at, record.kind, record.run, record.body], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _open(path: Path) -> BinaryIO:
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    return os.fdopen(descriptor, "ab")
+
+
+def _lock(directory: Path) -> int:
+    descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.read(descriptor, 64).decode(errors="replace").strip()
+        os.close(descriptor)
+        message = f"{directory}: another lrvmotion works with this journal" + (f" (process {holder})" if holder else "")
+        raise UnreachableError(message, hint="wait until it ends, or stop it; then run this again") from None
+    os.ftruncate(descriptor, 0)
+    os.write(descriptor, str(os.getpid()).encode())
+    return descriptor
+
+
+def _sync_folder(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
