@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
-from lrvmotion.inventory import Datastore, Folder, Host, Network, Pool
+from lrvmotion.config import Config
+from lrvmotion.findings import Finding, Severity
+from lrvmotion.inventory import Datastore, Folder, Host, Inventory, Network, Pool, VirtualMachine, near
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,3 +29,131 @@ class Placement:
     folder: Folder
     datastore: Datastore
     nics: tuple[NicMapping, ...] = ()
+
+
+class Placer:
+    """Places one VM after the other, spreading them over the target's hosts by the bytes already placed there."""
+
+    def __init__(self, config: Config, source: Inventory, target: Inventory) -> None:
+        self._config = config
+        self._source = source
+        self._target = target
+        self._load: Counter[str] = Counter()
+        self._taken: Counter[str] = Counter()  # bytes promised, by datastore name
+
+    def place(self, vm: VirtualMachine) -> tuple[Placement | None, list[Finding]]:
+        """Return where *vm* goes, or None with the findings that forbid it."""
+        found: list[Finding] = []
+        datastore = self._datastore(vm, found)
+        nics = self._nics(vm, found)
+        folder = self._folder(vm, found)
+        host = self._host(vm, datastore, nics, found)
+        if host is None or datastore is None or folder is None or found:
+            return None, found
+        pool = self._pool(host)
+        if pool is None:
+            found.append(_error("pool-missing", f"target/{host.name}", "its cluster has no resource pool we can see"))
+            return None, found
+        self._load[host.name] += vm.storage_bytes + vm.memory_bytes
+        self._taken[datastore.name] += vm.storage_bytes
+        return Placement(host=host, pool=pool, folder=folder, datastore=datastore, nics=tuple(nics)), found
+
+    def _datastore(self, vm: VirtualMachine, found: list[Finding]) -> Datastore | None:
+        names = {store.ref: store.name for store in self._source.datastores}
+        first = min(vm.disks, key=lambda disk: disk.key, default=None)
+        ref = first.datastore if first else None
+        source = names.get(ref, "") if ref else ""
+        wanted = self._config.mappings.datastores.get(source, source)
+        for store in self._target.datastores:
+            if store.name == wanted:
+                free = store.free_bytes - self._taken[store.name]
+                if free < vm.storage_bytes + vm.memory_bytes:  # the swap file is as large as the memory
+                    summary = (
+                        f"needs {(vm.storage_bytes + vm.memory_bytes) / 2**30:.1f} GiB on {store.name}, "
+                        f"{free / 2**30:.1f} GiB are free"
+                    )
+                    found.append(_error("datastore-space", f"vm/{vm.name}", summary, "map it to another datastore"))
+                return store
+        hint = (
+            f"map it: [mappings.datastores] {source!r} = …; {near(wanted, [s.name for s in self._target.datastores])}"
+        )
+        found.append(_error("datastore-missing", f"vm/{vm.name}", f"the target has no datastore {wanted!r}", hint))
+        return None
+
+    def _nics(self, vm: VirtualMachine, found: list[Finding]) -> list[NicMapping]:
+        mapped = []
+        for nic in vm.nics:
+            source = nic.network or ""
+            wanted = self._config.mappings.networks.get(source, source)
+            networks = [network for network in self._target.networks if network.name == wanted]
+            if len(networks) == 1:
+                mapped.append(NicMapping(key=nic.key, label=nic.label, source=source, network=networks[0]))
+                continue
+            if networks:
+                summary = f"the target has {len(networks)} networks called {wanted!r}"
+                found.append(
+                    _error("network-ambiguous", f"vm/{vm.name}", summary, "map it to a name that is there once")
+                )
+            else:
+                names = [network.name for network in self._target.networks]
+                hint = f"map it: [mappings.networks] {source!r} = …; {near(wanted, names)}"
+                summary = f"{nic.label} is on {source!r}; the target has no network {wanted!r}"
+                found.append(_error("network-missing", f"vm/{vm.name}", summary, hint))
+        return mapped
+
+    def _folder(self, vm: VirtualMachine, found: list[Finding]) -> Folder | None:
+        wanted = self._config.mappings.folders.get(vm.folder, vm.folder)
+        by_path = {folder.path: folder for folder in self._target.folders}
+        if wanted in by_path:
+            return by_path[wanted]
+        if vm.folder not in self._config.mappings.folders and "" in by_path:
+            return by_path[""]  # nobody asked for a folder: the datacenter's own
+        hint = near(wanted, by_path)
+        found.append(_error("folder-missing", f"vm/{vm.name}", f"the target has no VM folder {wanted!r}", hint))
+        return None
+
+    def _host(
+        self, vm: VirtualMachine, datastore: Datastore | None, nics: list[NicMapping], found: list[Finding]
+    ) -> Host | None:
+        names = self._config.target.hosts or [host.name for host in self._target.hosts]
+        source = next((host.name for host in self._source.hosts if host.ref == vm.host), "")
+        if source in self._config.mappings.hosts:
+            names = [self._config.mappings.hosts[source]]
+        hosts = [self._target.host(name) for name in names]
+        reasons: dict[str, str] = {}
+        fit = []
+        for host in hosts:
+            reason = _unfit(host, datastore, nics)
+            if reason is None:
+                fit.append(host)
+            else:
+                reasons[host.name] = reason
+        if not fit:
+            if datastore is not None:
+                why = "; ".join(f"{name} {reason}" for name, reason in reasons.items()) or "the target has no host"
+                found.append(_error("host-missing", f"vm/{vm.name}", f"no target host can take it: {why}"))
+            return None
+        return min(fit, key=lambda host: (self._load[host.name], host.name))
+
+    def _pool(self, host: Host) -> Pool | None:
+        roots = [pool for pool in self._target.pools if pool.ref == host.pool]
+        wanted = self._config.mappings.pools.get(host.cluster)
+        named = [pool for pool in self._target.pools if pool.path == wanted] if wanted else roots
+        return named[0] if named else None
+
+
+def _unfit(host: Host, datastore: Datastore | None, nics: list[NicMapping]) -> str | None:
+    if host.connection_state != "connected":
+        return f"is {host.connection_state}"
+    if host.in_maintenance:
+        return "is in maintenance mode"
+    if not host.vmotion_vmknics:
+        return "has no vMotion vmknic"
+    if datastore is not None and datastore.ref not in host.datastores:
+        return f"does not see datastore {datastore.name}"
+    missing = [nic.network.name for nic in nics if nic.network.ref not in host.networks]
+    return f"is not on network {missing[0]}" if missing else None
+
+
+def _error(code: str, subject: str, summary: str, hint: str | None = None) -> Finding:
+    return Finding(severity=Severity.ERROR, code=code, subject=subject, summary=summary, hint=hint)

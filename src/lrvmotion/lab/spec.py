@@ -62,7 +62,10 @@ class VmknicSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostSpec:
-    """A simulated ESXi host; *version* and *build* choose the option table."""
+    """A simulated ESXi host; *version* and *build* choose the option table.
+
+    *gateways* are (netstack, default gateway) pairs.
+    """
 
     name: str
     vmknics: tuple[VmknicSpec, ...]
@@ -70,6 +73,7 @@ class HostSpec:
     build: str = "21313628"
     congestion_control: Literal["newreno", "cubic"] = "newreno"
     switch: Literal["standard", "distributed"] = "standard"
+    gateways: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +136,7 @@ def _site(document: dict[str, Any]) -> SiteSpec:
         HostSpec(
             **{
                 **host,
+                "gateways": tuple((stack, gateway) for stack, gateway in host.get("gateways", ())),
                 "vmknics": tuple(
                     VmknicSpec(**{**nic, "services": tuple(nic["services"])})
                     for nic in host["vmknics"]
