@@ -89,8 +89,8 @@ def revert(
 ) -> Restored:
     """Put back everything outstanding, newest first; what somebody else changed is left alone unless *force*.
 
-    *targets* gives a target by its id and may raise UnreachableError. *wait* is called while a relocate runs on a target
-    and returns when to look again; without it such a target is left.
+    *targets* gives a target by its id and may raise UnreachableError. *wait* is called while a relocate runs on a
+    target and returns when to look again; without it such a target is left.
     """
     restored = Restored()
     pending = [item for item in reversed(journal.outstanding()) if only(item)]

@@ -108,7 +108,7 @@ class RelaySample(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Move(Event):
-    """A VM's migration changed state or progressed. *percent* never falls; *bytes* is percent of the planned hot bytes."""
+    """A VM's migration changed state or progressed; *percent* never falls, *bytes_total* is what it carries."""
 
     vm: str
     state: MoveState

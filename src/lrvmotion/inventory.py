@@ -50,7 +50,7 @@ class Vmknic:
 
     @property
     def carries_vmotion(self) -> bool:
-        """Whether vMotion uses it: selected for the service, or on the vMotion stack (reference 2.2: both are reported)."""
+        """Whether vMotion uses it: selected for the service, or on the vMotion stack (both are reported)."""
         return "vmotion" in self.services or self.netstack == VMOTION_STACK
 
 

@@ -34,8 +34,8 @@ class Record:
 class Outstanding:
     """A setting that we changed, or may have, and have not put back: *prior* is the first one recorded.
 
-    *planned* lists every value that we may have written since, the newest last: after a crash between two changes of one
-    setting any of them may be there.
+    *planned* lists every value that we may have written since, the newest last: after a crash between two changes of
+    one setting any of them may be there.
     """
 
     target: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from lrvmotion.findings import Finding, Severity
 
@@ -48,10 +49,10 @@ def wilson(hits: int, trials: int, z: float = 1.96) -> tuple[float, float]:
 
 
 def jitter(rtts_ms: Sequence[float]) -> float | None:
-    """Return the mean difference between consecutive round trips (RFC 3393's IPDV, absolute), None below two samples."""
+    """Return the mean absolute difference of consecutive round trips (RFC 3393's IPDV), None below two."""
     if len(rtts_ms) < 2:
         return None
-    steps = [abs(b - a) for a, b in zip(rtts_ms, rtts_ms[1:], strict=False)]
+    steps = [abs(b - a) for a, b in pairwise(rtts_ms)]
     return sum(steps) / len(steps)
 
 

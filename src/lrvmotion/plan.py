@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from lrvmotion.findings import Finding, errors
@@ -102,19 +102,26 @@ class Migration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Path:
-    """One pair of vmknics that a probe walks: from *device* of a source host to *address* of a target host."""
+    """One pair of vmknics that a probe walks; *new*: the source vmknic exists only once the plan is applied."""
 
     source_host: str
-    device: str
-    netstack: str
     source_address: str
+    netstack: str
     target_host: str
-    address: str
+    target_address: str
+    new: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.source_host} {self.source_address} -> {self.target_host} {self.target_address}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Everything that a run would do, and what stands against it."""
+    """Everything that a run would do, and what stands against it.
+
+    *paths* are measured before anything is changed, *proofs* walked before the first move; *fresh* are the new vmknic
+    addresses with their target ("source/HOST", address); *streams* and *vmknics* are a migration's at the source.
+    """
 
     run: str
     mode: Mode
@@ -122,11 +129,12 @@ class Plan:
     skipped: tuple[Skipped, ...] = ()
     migrations: tuple[Migration, ...] = ()
     findings: tuple[Finding, ...] = ()
+    paths: tuple[Path, ...] = ()
     proofs: tuple[Path, ...] = ()
+    fresh: tuple[tuple[str, str], ...] = ()
     relays: tuple[str, ...] = ()
     streams: int = 1
     vmknics: int = 1
-    notes: tuple[str, ...] = field(default=())
 
     @property
     def applyable(self) -> bool:
@@ -141,7 +149,7 @@ def diff(
     *,
     reboot: frozenset[str] = frozenset(),
 ) -> list[Change]:
-    """Return a change for every desired (key, value, reason) of *target* that is not what *actual* says, in the given order."""
+    """Return a change for every desired (key, value, reason) that is not what *actual* says, in the given order."""
     return [
         Change(
             target=target,

@@ -10,7 +10,7 @@ from lrvmotion.inventory import Inventory, MoRef, near
 
 
 def by_name(inventory: Inventory, names: Sequence[str]) -> list[MoRef]:
-    """Return the VMs called *names*, in that order; UsageError for unknown, ambiguous or repeated names, all of them."""
+    """Return the VMs called *names*, in that order; UsageError names all unknown, ambiguous and repeated ones."""
     known: dict[str, list[MoRef]] = {}
     for name, ref in inventory.vm_names:
         known.setdefault(name, []).append(ref)
@@ -26,5 +26,6 @@ def by_name(inventory: Inventory, names: Sequence[str]) -> list[MoRef]:
             problems.append(f"{len(found)} VMs are called {name!r}")
             hints.append("rename all but one, so that the name means one thing")
     if problems:
-        raise UsageError(f"{inventory.site}: " + "; ".join(problems), hint="; ".join(dict.fromkeys(hints)) or None)  # noqa: EM102
+        message = f"{inventory.site}: " + "; ".join(problems)
+        raise UsageError(message, hint="; ".join(dict.fromkeys(hints)) or None)
     return [known[name][0] for name in names]

@@ -40,8 +40,8 @@ class Desired:
 def options(config: Config, mode: Literal["native", "proxy"], role: Role) -> list[Desired]:
     """Return the options that *mode* wants on a host of *role* (design, section 8).
 
-    In proxy mode the target's options stay, but for the line rate, which sizes its receive window: the relay's window on
-    the long leg is the target host's (peers.md 3, item 11).
+    In proxy mode the target's options stay, but for the line rate, which sizes its receive window: with one relay the
+    long leg still ends in the target host.
     """
     settings = config.settings
     report = settings.profile == "field-report"

@@ -33,7 +33,7 @@ class Shell(Protocol):
         """The box's name in messages."""
 
     def run(self, argv: Sequence[str], *, stdin: bytes | None = None, timeout_s: float = 30.0) -> Completed:
-        """Run *argv* as root (through sudo where the login is not root), quoted, with LC_ALL=C; never raises for a status."""
+        """Run *argv* as root (through sudo where the login is not root), quoted, with LC_ALL=C, whatever its status."""
 
     def read(self, path: str) -> bytes | None:
         """Return the file's content, or None where it does not exist."""

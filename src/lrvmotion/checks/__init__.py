@@ -1,0 +1,1 @@
+"""The precheck catalogue: one pure function a check, one file an area."""

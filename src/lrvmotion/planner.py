@@ -1,0 +1,323 @@
+"""Make a Plan from the configuration, both inventories and what the targets read."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from lrvmotion import settings
+from lrvmotion.addresses import take
+from lrvmotion.checks import hosts as host_checks
+from lrvmotion.checks import machines
+from lrvmotion.config import Config, Relay
+from lrvmotion.errors import RefusedError
+from lrvmotion.findings import Finding, Severity
+from lrvmotion.inventory import DEFAULT_STACK, Host, Inventory, SiteName, VirtualMachine, Vmknic
+from lrvmotion.placement import Placer
+from lrvmotion.plan import ABSENT, Change, Migration, Mode, Path, Plan, Skipped, Value, diff, document, string
+
+Read = Callable[[str, str], Value]
+Bounds = Callable[[str], Mapping[str, settings.Bounds]]
+Wanted = tuple[str, Value, str]
+BoxDesired = Callable[[Relay, Sequence[str], Sequence[str]], list[Wanted]]
+
+
+@dataclass(slots=True, kw_only=True)
+class Inputs:
+    """What a plan rests on.
+
+    *read* gives a setting's value now by (target, key); *bounds* a host's OptionDefs by target; *box* what a relay box
+    wants for (relay, sources, targets); *runs* are the runs of this journal; *reboot* allows reboots.
+    """
+
+    config: Config
+    source: Inventory
+    target: Inventory
+    read: Read
+    bounds: Bounds
+    box: BoxDesired
+    runs: Collection[str] = ()
+    reboot: bool = False
+
+
+@dataclass(slots=True)
+class _Draft:
+    boxes: list[Change] = field(default_factory=list)
+    hosts: list[Change] = field(default_factory=list)
+    routes: list[Change] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    fresh: list[tuple[str, str]] = field(default_factory=list)
+    vmotion: dict[str, list[tuple[str, str, bool]]] = field(default_factory=dict)  # target -> (address, stack, new)
+
+
+def make(inputs: Inputs, mode: Mode, run: str, vms: Sequence[VirtualMachine]) -> Plan:
+    """Return the plan of moving *vms* in *mode*; without VMs, of preparing all configured hosts."""
+    draft = _Draft()
+    migrations = _migrations(inputs, vms, draft)
+    sources = _hosts(inputs, "source", [m.source_host for m in migrations], whole=not vms)
+    targets = _hosts(inputs, "target", [m.placement.host.name for m in migrations], whole=not vms)
+    for site, hosts in (("source", sources), ("target", targets)):
+        for host in hosts:
+            draft.findings += host_checks.ready(site, host)
+            draft.findings += host_checks.foreign_runs(site, host, inputs.runs)
+            draft.findings += host_checks.congestion(site, host)
+            draft.vmotion[f"{site}/{host.name}"] = [(nic.address, nic.netstack, False) for nic in host.vmotion_vmknics]
+    relays: tuple[str, ...] = ()
+    if mode != "stock":
+        for role, hosts in (("target", targets), ("source", sources)):
+            for host in hosts:
+                if host.connection_state == "connected" and host.vmotion_vmknics:
+                    _vmknics(inputs, mode, role, host, run, draft)
+                    _options(inputs, mode, role, host, draft)
+    if mode == "proxy":
+        relays = _relays(inputs, sources, targets, draft)
+    streams = _streams(inputs, mode, sources, draft)
+    return Plan(
+        run=run,
+        mode=mode,
+        changes=(*draft.boxes, *draft.hosts, *draft.routes),
+        skipped=tuple(draft.skipped),
+        migrations=tuple(migrations),
+        findings=tuple(draft.findings),
+        paths=tuple(_paths(draft, sources, targets, new=False)),
+        proofs=tuple(_paths(draft, sources, targets, new=True)) if mode != "stock" else (),
+        fresh=tuple(draft.fresh),
+        relays=relays,
+        streams=streams,
+        vmknics=max((len(draft.vmotion[f"source/{host.name}"]) for host in sources), default=0),
+    )
+
+
+def _migrations(inputs: Inputs, vms: Sequence[VirtualMachine], draft: _Draft) -> list[Migration]:
+    placer = Placer(inputs.config, inputs.source, inputs.target)
+    taken = {name for name, _ in inputs.target.vm_names}
+    migrations = []
+    for vm in vms:
+        found = [*machines.movable(vm), *machines.name_clash(vm, taken), *machines.cold_data(vm), *machines.devices(vm)]
+        placement, more = placer.place(vm)
+        draft.findings += [*found, *more]
+        if placement is None or vm.host is None:
+            continue
+        hot = vm.storage_bytes + vm.memory_bytes if vm.power_state == "poweredOn" else 0
+        cold = 0 if vm.power_state == "poweredOn" else vm.storage_bytes
+        migrations.append(
+            Migration(
+                vm=vm.name,
+                ref=vm.ref,
+                instance_uuid=vm.instance_uuid,
+                source_host=inputs.source.host_by_ref(vm.host).name,
+                placement=placement,
+                hot_bytes=hot,
+                cold_bytes=cold,
+                power_state=vm.power_state,
+                snapshots=vm.snapshots,
+                change_version=vm.change_version,
+            )
+        )
+    return migrations
+
+
+def _hosts(inputs: Inputs, site: SiteName, names: list[str], *, whole: bool) -> list[Host]:
+    inventory = inputs.source if site == "source" else inputs.target
+    if whole:
+        chosen = inputs.config.source.hosts if site == "source" else inputs.config.target.hosts
+        return [inventory.host(name) for name in chosen] if chosen else list(inventory.hosts)
+    return [inventory.host(name) for name in dict.fromkeys(names)]
+
+
+def _vmknics(
+    inputs: Inputs,
+    mode: Literal["native", "proxy"],
+    role: Literal["source", "target"],
+    host: Host,
+    run: str,
+    draft: _Draft,
+) -> None:
+    """Plan the missing vMotion vmknics of *host*, each a clone of the present one in port group, stack, mask and MTU."""
+    present = host.vmotion_vmknics
+    missing = settings.vmknics(inputs.config, mode, role) - len(present)
+    if missing <= 0:
+        return
+    target = f"{role}/{host.name}"
+    model = present[0]
+    site = inputs.config.source if role == "source" else inputs.config.target
+    own = site.vmotion.hosts.get(host.name)
+    inventory = inputs.source if role == "source" else inputs.target
+    used = {nic.address for other in inventory.hosts for nic in other.vmknics} | {at for _, at in draft.fresh}
+    subnet = f"{model.address}/{model.prefix_length}"
+    try:
+        pool = own.addresses if own and own.addresses else site.vmotion.addresses
+        addresses = take(pool, missing, used, subnet, target)
+    except RefusedError as error:
+        draft.findings.append(
+            Finding(
+                severity=Severity.ERROR, code="pool-too-small", subject=target, summary=error.message, hint=error.hint
+            )
+        )
+        return
+    reason = f"{mode} mode spreads streams over {len(present) + missing} vmknics"
+    taken = {group.name for group in host.portgroups}
+    numbers = (n for n in range(1, 1000) if f"lrvmotion-{run}-{n}" not in taken)
+    for address in addresses:
+        wanted = _vmknic(model, host, address, f"lrvmotion-{run}-{next(numbers)}", reason)
+        draft.hosts += diff(target, {}, wanted)
+        draft.fresh.append((target, address))
+        draft.vmotion[target].append((address, model.netstack, True))
+
+
+def _vmknic(model: Vmknic, host: Host, address: str, name: str, reason: str) -> list[Wanted]:
+    """Return what makes one new vMotion vmknic at *address*: port group (standard switch), vmknic, service, gateway."""
+    wanted: list[Wanted] = []
+    portgroup: str | None = None
+    if model.switch_uuid is None:
+        group = next(group for group in host.portgroups if group.name == model.portgroup)
+        portgroup = name
+        content = document(
+            vswitch=group.vswitch, vlan_id=group.vlan_id, active=list(group.active), standby=list(group.standby)
+        )
+        wanted.append((f"portgroup/{name}", content, f"a standard port group takes one vmknic; clone of {group.name}"))
+    content = document(
+        portgroup=portgroup,
+        switch_uuid=model.switch_uuid,
+        portgroup_key=model.portgroup_key,
+        netstack=model.netstack,
+        prefix_length=model.prefix_length,
+        mtu=model.mtu,
+    )
+    wanted.append((f"vmknic/{address}", content, reason))
+    if model.netstack == DEFAULT_STACK:
+        wanted.append((f"vmotion-service/{address}", Value("bool", data=True), reason))
+    if model.gateway is not None:
+        wanted.append((f"gateway/{address}", string(model.gateway), f"as {model.device} has it"))
+    return wanted
+
+
+def _options(
+    inputs: Inputs,
+    mode: Literal["native", "proxy"],
+    role: Literal["source", "target"],
+    host: Host,
+    draft: _Draft,
+) -> None:
+    target = f"{role}/{host.name}"
+    bounds = inputs.bounds(target)
+    for wanted in settings.options(inputs.config, mode, role):
+        key = f"option/{wanted.key}"
+        limits = bounds.get(wanted.key)
+        if limits is None:
+            _tell(draft, "option-missing", target, f"this build has no {wanted.key}")
+            continue
+        value = min(max(wanted.value, limits.minimum), limits.maximum)
+        if value != wanted.value:
+            summary = f"{wanted.key} {wanted.value} is outside {limits.minimum}..{limits.maximum} here: {value} is set"
+            _tell(draft, "option-bounds", target, summary)
+        now = inputs.read(target, key)
+        planned = Value(limits.type, value)
+        if now == planned or (wanted.at_least and isinstance(now.data, int) and now.data >= value):
+            continue
+        if limits.reboot and not inputs.reboot:
+            reason = f"{now} -> {value} needs a reboot of the host: not changed without --reboot-hosts"
+            draft.skipped.append(Skipped(target=target, key=key, reason=reason))
+            continue
+        draft.hosts.append(
+            Change(target=target, key=key, prior=now, planned=planned, reason=wanted.reason, reboot=limits.reboot)
+        )
+
+
+def _relays(inputs: Inputs, sources: list[Host], targets: list[Host], draft: _Draft) -> tuple[str, ...]:
+    """Plan the relay boxes and what steers the source hosts' vMotion into them; the steering comes last."""
+    relays = inputs.config.relay.source
+    if not relays:
+        hint = "add [[relay.source]] to the configuration, or use --mode native"
+        draft.findings.append(
+            Finding(
+                severity=Severity.ERROR, code="no-relay", subject="relay", summary="no relay box configured", hint=hint
+            )
+        )
+        return ()
+    served: dict[str, list[Host]] = {}
+    for number, host in enumerate(sources):
+        served.setdefault(relays[number % len(relays)].name, []).append(host)
+    addresses = [nic.address for host in targets for nic in host.vmotion_vmknics]
+    for relay in relays:
+        hosts = served.get(relay.name, [])
+        if not hosts:
+            continue
+        senders = [nic.address for host in hosts for nic in host.vmotion_vmknics]
+        box = f"box/{relay.name}"
+        wanted = inputs.box(relay, senders, addresses)
+        draft.boxes += diff(box, {key: inputs.read(box, key) for key, _, _ in wanted}, wanted)
+        for host in hosts:
+            draft.findings += host_checks.off_subnet(host, targets)
+            draft.findings += host_checks.relay_beside(host, relay.name, relay.address)
+            target = f"source/{host.name}"
+            steering = _steering(inputs.config.steer, host, relay, addresses)
+            draft.routes += diff(target, {key: inputs.read(target, key) for key, _, _ in steering}, steering)
+            for nic in host.vmotion_vmknics:
+                if inputs.config.steer == "gateway" and nic.services - {"vmotion"}:
+                    services = ", ".join(sorted(nic.services - {"vmotion"}))
+                    summary = f"{nic.device} also carries {services}: its gateway is not ours to change"
+                    draft.findings.append(
+                        Finding(
+                            severity=Severity.ERROR, code="gateway-shared", subject=target, summary=summary,
+                            hint='use steer = "route"',
+                        )
+                    )  # fmt: skip
+    return tuple(served)
+
+
+def _steering(steer: Literal["route", "gateway"], host: Host, relay: Relay, targets: Sequence[str]) -> list[Wanted]:
+    if steer == "gateway":
+        reason = f"all off-subnet traffic of this vmknic goes through relay {relay.name}"
+        return [(f"gateway/{nic.address}", string(relay.address), reason) for nic in host.vmotion_vmknics]
+    stacks = dict.fromkeys(nic.netstack for nic in host.vmotion_vmknics)
+    reason = f"vMotion to this address goes through relay {relay.name}"
+    wanted = []
+    for stack in stacks:
+        for address in targets:
+            length = ipaddress.ip_address(address).max_prefixlen
+            wanted.append((f"route/{stack}/{address}/{length}", string(relay.address), reason))
+    return wanted
+
+
+def _streams(inputs: Inputs, mode: Mode, sources: list[Host], draft: _Draft) -> int:
+    """Return how many TCP streams a migration will have: the planned helpers, else those set now (0: automatic, one)."""
+    del mode
+    counts = []
+    for host in sources:
+        target = f"source/{host.name}"
+        key = f"option/{settings.HELPERS}"
+        planned = [change.planned for change in draft.hosts if (change.target, change.key) == (target, key)]
+        value = planned[0] if planned else inputs.read(target, key) if host.connection_state == "connected" else ABSENT
+        counts.append(int(value.data or 0))
+    return max([*counts, 1])
+
+
+def _paths(draft: _Draft, sources: list[Host], targets: list[Host], *, new: bool) -> list[Path]:
+    """Return the pairs to probe: without *new* one a source host, with it every planned vmknic to every target address."""
+    paths = []
+    for source in sources:
+        for target in targets:
+            far = draft.vmotion[f"target/{target.name}"]
+            for address, stack, fresh in draft.vmotion[f"source/{source.name}"]:
+                for other, _, other_fresh in far:
+                    if not new and (fresh or other_fresh):
+                        continue
+                    paths.append(
+                        Path(
+                            source_host=source.name, source_address=address, netstack=stack,
+                            target_host=target.name, target_address=other, new=fresh or other_fresh,
+                        )
+                    )  # fmt: skip
+                    if not new:
+                        break
+                if not new:
+                    break
+    return paths
+
+
+def _tell(draft: _Draft, code: str, subject: str, summary: str) -> None:
+    draft.findings.append(Finding(severity=Severity.WARNING, code=code, subject=subject, summary=summary))

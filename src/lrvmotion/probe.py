@@ -1,0 +1,105 @@
+"""Measure the path: vmknic to vmknic by ping, source hosts side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+from lrvmotion.errors import LrvmotionError
+from lrvmotion.events import Observer, PathMeasured
+from lrvmotion.path import PathQuality, jitter
+from lrvmotion.plan import Path
+
+CALL_PROBES = 50  # one esxcli ping is synchronous: keep each call short (reference 7.3)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pings:
+    """The answer of one ping call; times in ms, *rtts_ms* in order where each is known."""
+
+    sent: int
+    received: int
+    rtt_min_ms: float | None = None
+    rtt_avg_ms: float | None = None
+    rtts_ms: tuple[float, ...] = ()
+
+
+class PingRefused(LrvmotionError):  # noqa: N818 - says what happened: the host does not run ping for us
+    """The host does not run the ping at all: nothing is measured, which is not a failure of the path."""
+
+
+class Pinger(Protocol):
+    """Whoever can ping from a vmknic of a host of the source or target site."""
+
+    def ping(self, target: str, netstack: str, source: str, address: str, *, count: int, interval_s: float) -> Pings:
+        """Ping *address* from the vmknic with address *source* of *target* ("source/HOST").
+
+        Raises PingRefused where the host does not run it.
+        """
+
+
+def measure(
+    paths: Sequence[Path], pinger: Pinger, observer: Observer, *, probes: int, interval_s: float = 0.1
+) -> list[PathQuality]:
+    """Ping over every path, source hosts in parallel, and return what was found in the order of *paths*."""
+    by_host: dict[str, list[tuple[int, Path]]] = {}
+    for number, path in enumerate(paths):
+        by_host.setdefault(path.source_host, []).append((number, path))
+
+    def walk(own: Iterable[tuple[int, Path]]) -> list[tuple[int, PathQuality]]:
+        done = []
+        for number, path in own:
+            quality = _one(path, pinger, probes, interval_s)
+            observer(
+                PathMeasured(
+                    source=quality.source, target=quality.target, sent=quality.sent, received=quality.received,
+                    rtt_ms=quality.rtt_ms, jitter_ms=quality.jitter_ms, loss=quality.loss, reason=quality.reason,
+                )
+            )  # fmt: skip
+            done.append((number, quality))
+        return done
+
+    if not by_host:
+        return []
+    with ThreadPoolExecutor(max_workers=min(8, len(by_host))) as pool:
+        found = [item for group in pool.map(walk, by_host.values()) for item in group]
+    return [quality for _, quality in sorted(found, key=lambda item: item[0])]
+
+
+def _one(path: Path, pinger: Pinger, probes: int, interval_s: float) -> PathQuality:
+    source = f"source/{path.source_host} {path.source_address}"
+    target = f"target/{path.target_host} {path.target_address}"
+    sent = received = 0
+    averages: list[tuple[float, int]] = []
+    minima: list[float] = []
+    rtts: list[float] = []
+    try:
+        while sent < probes:
+            count = min(CALL_PROBES, probes - sent)
+            pings = pinger.ping(
+                f"source/{path.source_host}", path.netstack, path.source_address, path.target_address,
+                count=count, interval_s=interval_s,
+            )  # fmt: skip
+            sent += pings.sent
+            received += pings.received
+            rtts += pings.rtts_ms
+            if pings.received and pings.rtt_avg_ms is not None:
+                averages.append((pings.rtt_avg_ms, pings.received))
+            if pings.received and pings.rtt_min_ms is not None:
+                minima.append(pings.rtt_min_ms)
+            if pings.sent == 0:
+                break
+    except PingRefused as refused:
+        return PathQuality(source=source, target=target, sent=0, received=0, reason=refused.message)
+    weight = sum(count for _, count in averages)
+    return PathQuality(
+        source=source,
+        target=target,
+        sent=sent,
+        received=received,
+        rtt_ms=sum(rtt * count for rtt, count in averages) / weight if weight else None,
+        rtt_min_ms=min(minima, default=None),
+        jitter_ms=jitter(rtts),
+    )

@@ -1,0 +1,69 @@
+"""Events to a Report, and a Report to the exit status."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from lrvmotion.errors import ExitStatus
+from lrvmotion.events import Changed, Event, Interrupted, Left, Move, RelaySample, RunEnded, RunStarted
+
+
+@dataclass(slots=True)
+class Report:
+    """What a run came to: the last word on each VM, and what was changed, put back and left."""
+
+    run: str = ""
+    mode: str = ""
+    moves: dict[str, Move] = field(default_factory=dict)
+    applied: int = 0
+    reverted: int = 0
+    left: list[Left] = field(default_factory=list)
+    relays: dict[str, RelaySample] = field(default_factory=dict)
+    outstanding: int = 0
+    restore: str | None = None
+    interrupted: int = 0
+
+    def take(self, event: Event) -> None:
+        """Fold *event* in."""
+        match event:
+            case RunStarted(run=run, mode=mode):
+                self.run, self.mode = run, mode
+            case Move(vm=vm):
+                self.moves[vm] = event
+            case Changed(how="applied"):
+                self.applied += 1
+            case Changed():
+                self.reverted += 1
+            case Left():
+                self.left.append(event)
+            case RelaySample(relay=relay):
+                self.relays[relay] = event
+            case RunEnded(outstanding=outstanding, restore=restore):
+                self.outstanding, self.restore = outstanding, restore
+            case Interrupted(level=level):
+                self.interrupted = level
+            case _:
+                pass
+
+    @property
+    def status(self) -> ExitStatus:
+        """The exit status: not restored wins over failed VMs, those over an interruption."""
+        if self.left:
+            return ExitStatus.NOT_RESTORED
+        states = [move.state for move in self.moves.values()]
+        if any(state in {"error", "held"} for state in states):
+            return ExitStatus.SOME_FAILED
+        if self.interrupted:
+            return ExitStatus.INTERRUPTED
+        if any(state != "success" for state in states):
+            return ExitStatus.SOME_FAILED
+        return ExitStatus.OK
+
+
+def fold(events: Iterable[Event]) -> Report:
+    """Return the report of *events*."""
+    report = Report()
+    for event in events:
+        report.take(event)
+    return report
