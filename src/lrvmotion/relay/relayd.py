@@ -1,0 +1,1518 @@
+#!/usr/bin/env python3
+"""Carry redirected TCP connections on to their true destination: the file that is put on a relay box.
+
+One file, the standard library only, Python 3.9 or newer, Linux. Bytes move with splice(2), so that they never enter
+user space: one thread a direction, one pipe each. A reset stays a reset, a half-close a half-close.
+
+    relayd.py --config FILE            run (JSON, see `Config`); `--supervise`: start it again when it dies
+    relayd.py --config FILE --hold-redirect SCRIPT
+                                       feed SCRIPT to a child `nft -i`: a table with `flags owner` is gone with us
+    relayd.py --status SOCKET          print what a running relay does, as one JSON line
+    relayd.py --limit SOCKET BPS|off   change its cap, bits per second
+    relayd.py --drain SOCKET           accept nothing new, end with the last stream
+    relayd.py --stop SOCKET            the same, but reset what is left after drain_s
+
+Exit status: 0 drained or stopped · 1 unexpected · 2 configuration or usage · 3 a port or the control socket is taken ·
+4 congestion control not available · 5 an address cannot be listened on · 6 redirect not installed · 7 no relay answers
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import contextlib
+import errno
+import fcntl
+import hashlib
+import ipaddress
+import json
+import os
+import re
+import resource
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, fields
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
+
+VERSION = "1"
+SCHEMA = 1
+
+EXIT_OK, EXIT_CONFIG, EXIT_TAKEN, EXIT_CONGESTION, EXIT_LISTEN, EXIT_REDIRECT, EXIT_NO_ANSWER = 0, 2, 3, 4, 5, 6, 7
+
+MIB = 1024 * 1024
+SO_MAX_PACING_RATE, SO_RCVBUFFORCE = 47, 33
+SO_ORIGINAL_DST, IP6T_SO_ORIGINAL_DST = 80, 80
+TCP_INFO, TCP_NOTSENT_LOWAT = 11, 25
+F_SETPIPE_SZ = 1031  # fcntl names it from 3.10 on
+SPLICE_F_MOVE = 1
+UNLIMITED = 0xFFFFFFFFFFFFFFFF
+
+PIPE_MAX = MIB
+BACKLOG = 1024
+STACK_BYTES = 128 * 1024  # measured: a pump thread needs less than 64 KiB
+WAKE_S = 0.2  # a blocked thread looks up this often; shutdown(2) would wake it too, but turns a reset into a FIN
+TICK_S = 0.5
+FINISHED_KEPT = 200
+LOG_LINES_A_SECOND = 20
+BLIND_S = 3.0  # redirect hits without an accept for this long: something drops them before they reach us
+
+Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
+Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
+Endpoint = Tuple[str, int]
+Splice = Callable[[int, int, int], int]
+
+
+# --- configuration ----------------------------------------------------------------------------------------------
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the message is one line that names the key."""
+
+
+@dataclass(frozen=True)
+class Redirect:
+    """The rules that feed this relay: counted and withdrawn when what they catch never arrives.
+
+    *kind* "nft": *name* is the table, with a counter `hits` and a chain `catch`; "iptables": *name* is the chain in the
+    nat table. *family* is "ip" or "ip6".
+    """
+
+    kind: str
+    family: str
+    name: str
+
+    def count_command(self) -> List[str]:
+        """Return the command that prints how many connections were caught."""
+        if self.kind == "nft":
+            return ["nft", "list", "counter", self.family, self.name, "hits"]
+        return [self.family + "tables", "-w", "-t", "nat", "-nvxL", self.name]
+
+    def withdraw_command(self) -> List[str]:
+        """Return the command after which nothing new is caught; live connections are not touched."""
+        if self.kind == "nft":
+            return ["nft", "flush", "chain", self.family, self.name, "catch"]
+        return [self.family + "tables", "-w", "-t", "nat", "-F", self.name]
+
+    def hits(self, printed: str) -> int:
+        """Return the number of connections in what the count command *printed*."""
+        if self.kind == "nft":
+            return sum(int(n) for n in re.findall(r"packets (\d+)", printed))
+        return sum(int(n) for n in re.findall(r"^\s*(\d+)\s+\d+\s", printed, re.MULTILINE))
+
+
+@dataclass(frozen=True)
+class Config:
+    """What the relay may do. Every key of the file is a field here; those with a default may be left out.
+
+    *listen*: addresses and ports to accept on. *port*: the service port that is redirected; only it is ever dialled.
+    *sources*, *targets*: networks; nothing else is carried. *wan_congestion_control*: of the outgoing leg (of the
+    incoming one too, if it comes from a near relay); *congestion_fallback*: what to take where the kernel has not got
+    it, null: do not start. *limit_bps*: cap over all streams, bits per second. *stream_buffer_bytes*: what one stalled
+    stream may hold in this box. *control*: path of the control socket. *forward*: the far relay, if there is one.
+    *accept_proxy_from*: near relays, whose connections carry a PROXY v2 header. *drain_s*: how long SIGTERM lets
+    streams go on. *redirects*: rules to withdraw when what they catch never arrives.
+    """
+
+    listen: Tuple[Endpoint, ...]
+    port: int
+    sources: Tuple[Network, ...]
+    targets: Tuple[Network, ...]
+    control: str
+    wan_congestion_control: str = "bbr"
+    congestion_fallback: Optional[str] = None
+    limit_bps: Optional[int] = None
+    stream_buffer_bytes: int = 16 * MIB
+    forward: Optional[Endpoint] = None
+    accept_proxy_from: Tuple[Network, ...] = ()
+    connect_timeout_s: float = 5.0
+    drain_s: float = 30.0
+    redirects: Tuple[Redirect, ...] = ()
+
+
+def parse_config(text: str) -> Config:
+    """Read the configuration *text* (JSON). Raises ConfigError, which names the first key that is wrong."""
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        message = "not JSON: {}".format(error)
+        raise ConfigError(message) from None
+    if not isinstance(document, dict):
+        message = "not a JSON object"
+        raise ConfigError(message)
+    known = [field.name for field in fields(Config)]
+    for key in document:
+        if key not in known and key != "schema":
+            message = "{}: unknown key; known: {}".format(key, ", ".join(["schema", *known]))
+            raise ConfigError(message)
+    for key in ("schema", "listen", "port", "sources", "targets", "control"):
+        if key not in document:
+            message = "{}: missing".format(key)
+            raise ConfigError(message)
+    values: Dict[str, Any] = {}
+    for key, value in document.items():
+        try:
+            values[key] = _READERS[key](value)
+        except (TypeError, ValueError, KeyError) as error:
+            message = "{}: {}".format(key, error.args[0] if error.args else "bad value")
+            raise ConfigError(message) from None
+    del values["schema"]
+    return Config(**values)
+
+
+def _integer(low: int, high: int) -> Callable[[object], int]:
+    def read(value: object) -> int:
+        if type(value) is not int or not low <= value <= high:
+            message = "{!r} is not a whole number from {} to {}".format(value, low, high)
+            raise ValueError(message)
+        return value
+
+    return read
+
+
+def _seconds(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 86400:
+        message = "{!r} is not a number of seconds from 0 to 86400".format(value)
+        raise ValueError(message)
+    return float(value)
+
+
+def _word(pattern: str, what: str) -> Callable[[object], str]:
+    def read(value: object) -> str:
+        if not isinstance(value, str) or not re.fullmatch(pattern, value):
+            message = "{!r} is not {}".format(value, what)
+            raise ValueError(message)
+        return value
+
+    return read
+
+
+def _optional(reader: Callable[[object], Any]) -> Callable[[object], Any]:
+    return lambda value: None if value is None else reader(value)
+
+
+def _list(reader: Callable[[object], Any], *, empty: bool) -> Callable[[object], Tuple[Any, ...]]:
+    def read(value: object) -> Tuple[Any, ...]:
+        if not isinstance(value, list) or not (value or empty):
+            message = "{!r} is not a list{}".format(value, "" if empty else " with entries")
+            raise ValueError(message)
+        return tuple(reader(entry) for entry in value)
+
+    return read
+
+
+def _network(value: object) -> Network:
+    if not isinstance(value, str):
+        message = "{!r} is not an address or network".format(value)
+        raise TypeError(message)
+    return ipaddress.ip_network(value)
+
+
+def _endpoint(value: object) -> Endpoint:
+    if not isinstance(value, list) or len(value) != 2:
+        message = "{!r} is not [address, port]".format(value)
+        raise ValueError(message)
+    return str(ipaddress.ip_address(value[0])), _integer(1, 65535)(value[1])
+
+
+def _forward(value: object) -> Endpoint:
+    if not isinstance(value, dict) or set(value) != {"address", "port"}:
+        message = '{!r} is not {{"address", "port"}}'.format(value)
+        raise ValueError(message)
+    return _endpoint([value["address"], value["port"]])
+
+
+def _redirect(value: object) -> Redirect:
+    if not isinstance(value, dict) or set(value) != {"kind", "family", "name"}:
+        message = '{!r} is not {{"kind", "family", "name"}}'.format(value)
+        raise ValueError(message)
+    return Redirect(
+        _word("nft|iptables", "nft or iptables")(value["kind"]),
+        _word("ip|ip6", "ip or ip6")(value["family"]),
+        _word("[A-Za-z0-9_]{1,64}", "a table's name")(value["name"]),
+    )
+
+
+_ALGORITHM = _word("[a-z0-9_]{1,15}", "a congestion control's name")
+_READERS: Dict[str, Callable[[object], Any]] = {
+    "schema": _integer(SCHEMA, SCHEMA),
+    "listen": _list(_endpoint, empty=False),
+    "port": _integer(1, 65535),
+    "sources": _list(_network, empty=False),
+    "targets": _list(_network, empty=False),
+    "control": _word("/.{1,106}", "an absolute path of at most 107 characters"),
+    "wan_congestion_control": _ALGORITHM,
+    "congestion_fallback": _optional(_ALGORITHM),
+    "limit_bps": _optional(_integer(8000, 10**13)),
+    "stream_buffer_bytes": _integer(256 * 1024, 1024 * MIB),
+    "forward": _optional(_forward),
+    "accept_proxy_from": _list(_network, empty=True),
+    "connect_timeout_s": _seconds,
+    "drain_s": _seconds,
+    "redirects": _list(_redirect, empty=True),
+}
+
+
+# --- what the kernel is asked -----------------------------------------------------------------------------------
+
+
+def find_splice(*, use_ctypes: bool = False) -> Splice:
+    """Return splice(source, destination, count): os.splice (3.10 on), else libc's. Errors are OSError."""
+    if not use_ctypes and hasattr(os, "splice"):
+        os_splice = os.splice
+        return lambda source, destination, count: os_splice(source, destination, count, flags=SPLICE_F_MOVE)
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    function = libc.splice
+    pointer, size = ctypes.c_void_p, ctypes.c_size_t
+    function.argtypes = [ctypes.c_int, pointer, ctypes.c_int, pointer, size, ctypes.c_uint]
+    function.restype = ctypes.c_ssize_t
+
+    def splice(source: int, destination: int, count: int) -> int:
+        while True:
+            moved = int(function(source, None, destination, None, count, SPLICE_F_MOVE))
+            if moved >= 0:
+                return moved
+            code = ctypes.get_errno()
+            if code != errno.EINTR:
+                raise OSError(code, os.strerror(code))
+
+    return splice
+
+
+def original_destination(connection: socket.socket) -> Optional[Endpoint]:
+    """Return where *connection* was going before it was redirected to us; None: it was not redirected."""
+    try:
+        if connection.family == socket.AF_INET6:
+            raw = connection.getsockopt(socket.IPPROTO_IPV6, IP6T_SO_ORIGINAL_DST, 28)
+            found = socket.inet_ntop(socket.AF_INET6, raw[8:24]), int.from_bytes(raw[2:4], "big")
+        else:
+            raw = connection.getsockopt(socket.IPPROTO_IP, SO_ORIGINAL_DST, 16)
+            found = socket.inet_ntop(socket.AF_INET, raw[4:8]), int.from_bytes(raw[2:4], "big")
+    except OSError:
+        return None  # no connection tracking, or nothing known of this connection
+    # With connection tracking, one that was not redirected names our own address: dialling it would be a loop.
+    return None if found == connection.getsockname()[:2] else found
+
+
+PROXY_SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
+
+
+def proxy_header(source: Endpoint, target: Endpoint) -> bytes:
+    """Return the PROXY protocol v2 header for a TCP connection from *source* to *target* (one family)."""
+    family = socket.AF_INET6 if ":" in target[0] else socket.AF_INET
+    body = socket.inet_pton(family, source[0]) + socket.inet_pton(family, target[0])
+    body += struct.pack(">HH", source[1], target[1])
+    kind = 0x21 if family == socket.AF_INET6 else 0x11
+    return PROXY_SIGNATURE + struct.pack(">BBH", 0x21, kind, len(body)) + body
+
+
+def read_proxy_header(receive: Callable[[int], bytes]) -> Tuple[Endpoint, Endpoint]:
+    """Read one PROXY v2 header with *receive*(at most n bytes); return source and target. Raises ValueError."""
+    head = _exactly(receive, 16)
+    version, kind, length = struct.unpack(">BBH", head[12:])
+    if head[:12] != PROXY_SIGNATURE or version != 0x21 or kind not in (0x11, 0x21):
+        message = "not a PROXY v2 header for TCP"
+        raise ValueError(message)
+    size = 16 if kind == 0x21 else 4
+    if not 2 * size + 4 <= length <= 2048:
+        message = "a PROXY v2 header of {} bytes".format(length)
+        raise ValueError(message)
+    body = _exactly(receive, length)
+    family = socket.AF_INET6 if size == 16 else socket.AF_INET
+    ports = struct.unpack(">HH", body[2 * size : 2 * size + 4])
+    source, target = body[:size], body[size : 2 * size]
+    return (socket.inet_ntop(family, source), ports[0]), (socket.inet_ntop(family, target), ports[1])
+
+
+def _exactly(receive: Callable[[int], bytes], count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        more = receive(count - len(data))
+        if not more:
+            message = "the connection ended inside the PROXY header"
+            raise ValueError(message)
+        data += more
+    return data
+
+
+# Offset and format of the struct tcp_info fields that are used. Older kernels return fewer bytes: a field exists only
+# if the length reaches it.
+_TCP_INFO = {
+    "state": (0, "B"),
+    "app_limited": (7, "B"),
+    "snd_mss": (16, "I"),
+    "unacked": (24, "I"),
+    "pmtu": (60, "I"),
+    "rtt_us": (68, "I"),
+    "rttvar_us": (72, "I"),
+    "cwnd": (80, "I"),
+    "total_retrans": (100, "I"),
+    "pacing_Bps": (104, "Q"),
+    "bytes_acked": (120, "Q"),
+    "segs_out": (136, "I"),
+    "notsent_bytes": (144, "I"),
+    "min_rtt_us": (148, "I"),
+    "delivery_Bps": (160, "Q"),
+    "busy_us": (168, "Q"),
+    "rwnd_limited_us": (176, "Q"),
+    "sndbuf_limited_us": (184, "Q"),
+    "bytes_sent": (200, "Q"),
+    "bytes_retrans": (208, "Q"),
+    "snd_wnd": (228, "I"),
+}
+
+
+def unpack_tcp_info(raw: bytes) -> Dict[str, int]:
+    """Return the fields of struct tcp_info that *raw* is long enough to hold."""
+    found = {}
+    for name, (offset, form) in _TCP_INFO.items():
+        if len(raw) >= offset + struct.calcsize(form):
+            found[name] = int(struct.unpack_from("=" + form, raw, offset)[0])
+    if "app_limited" in found:
+        found["app_limited"] &= 1
+    return found
+
+
+def tcp_info(connection: socket.socket) -> Dict[str, int]:
+    """Return the TCP_INFO of *connection*, or {} if it is gone."""
+    try:
+        return unpack_tcp_info(connection.getsockopt(socket.IPPROTO_TCP, TCP_INFO, 512))
+    except OSError:
+        return {}
+
+
+def congestion_problem(algorithm: str) -> Optional[str]:
+    """Return why a socket of ours cannot use *algorithm*, None if it can."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        try:
+            probe.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, algorithm.encode())
+        except OSError as error:
+            if error.errno == errno.EPERM:
+                return (
+                    "{0} is not in net.ipv4.tcp_allowed_congestion_control: add it there, or give the relay "
+                    "CAP_NET_ADMIN".format(algorithm)
+                )
+            return (
+                "{0} is not in this kernel: modprobe tcp_{0}, or accept cubic with congestion_fallback "
+                "(under loss on a long path: a few Mbit/s a stream)".format(algorithm)
+            )
+    return None
+
+
+def _read_number(path: str, default: int) -> int:
+    try:
+        with open(path, encoding="ascii") as file:  # noqa: PTH123
+            return int(file.read().split()[-1])
+    except (OSError, ValueError, IndexError):
+        return default
+
+
+def _is_capable(bit: int) -> bool:
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as file:  # noqa: PTH123
+            found = re.search(r"^CapEff:\s*([0-9a-f]+)", file.read(), re.MULTILINE)
+    except OSError:
+        return False
+    return bool(found and int(found.group(1), 16) >> bit & 1)
+
+
+class Buffers:
+    """How much one stream may hold in this box: receive buffer + pipe + unsent bytes stay under *bound*."""
+
+    def __init__(self, bound: int) -> None:
+        self.receive = bound // 4  # the kernel doubles what is asked
+        self.unsent = min(bound // 8, 4 * MIB)
+        self.pipe = min(bound // 8, PIPE_MAX)
+        self.bounded = True
+        # Autotuning that cannot exceed the bound is better than a fixed size.
+        autotunes_to = _read_number("/proc/sys/net/ipv4/tcp_rmem", 6 * MIB)
+        self.fixed = autotunes_to > bound // 2
+        if self.fixed and not _is_capable(12):  # CAP_NET_ADMIN: SO_RCVBUFFORCE
+            ceiling = _read_number("/proc/sys/net/core/rmem_max", 212992)
+            if ceiling < min(self.receive, MIB):  # would cost more speed than the bound is worth
+                self.fixed = self.bounded = False
+
+    def apply(self, sock: socket.socket) -> None:
+        """Bound *sock*, before it listens or connects. Never SO_SNDBUF: it turns autotuning off."""
+        if self.fixed:
+            try:
+                sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, self.receive)
+            except OSError:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.receive)
+        sock.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, self.unsent)
+
+
+class PipeBudget:
+    """Sizes for the pipes of all streams within what the kernel lets one unprivileged user hold.
+
+    Beyond fs.pipe-user-pages-soft new pipes have two pages and cannot grow, so the sum is divided in advance.
+    """
+
+    def __init__(self, largest: int = PIPE_MAX, *, total: Optional[int] = None) -> None:
+        self.largest = largest
+        if total is None:
+            pages = _read_number("/proc/sys/fs/pipe-user-pages-soft", 16384)
+            unbounded = pages == 0 or _is_capable(24) or _is_capable(21)  # CAP_SYS_RESOURCE, CAP_SYS_ADMIN
+            total = 0 if unbounded else pages * resource.getpagesize()
+        self.total = total
+
+    def sizes(self, streams: int) -> Tuple[int, int]:
+        """Return the sizes of the pipe to the target and of the one back, for so many *streams* at once."""
+        back = 65536 if streams <= 64 else 16384
+        if not self.total:
+            return self.largest, back
+        tier = 1 << max(streams - 1, 0).bit_length()  # powers of two: resized at few moments
+        share = self.total * 9 // 10 // max(tier, 1) - back
+        forth = 1 << max(share, 1).bit_length() - 1
+        return max(min(forth, self.largest), 16384), back
+
+
+# --- one stream -------------------------------------------------------------------------------------------------
+
+
+class Flow:
+    """One direction of a stream: its pipe, and the bytes that have reached the other side's socket."""
+
+    __slots__ = ("bytes", "read_end", "size", "write_end")
+
+    def __init__(self, size: int) -> None:
+        self.read_end, self.write_end = os.pipe()
+        self.bytes = 0
+        self.size = 65536
+        self.resize(size)
+
+    def resize(self, size: int) -> None:
+        """Ask for a pipe of *size* bytes; keep what there is where the kernel refuses (full, or over the limit)."""
+        try:
+            self.size = fcntl.fcntl(self.write_end, F_SETPIPE_SZ, size)
+        except OSError:
+            self.size = max(self.size, 4096)
+
+    def close(self) -> None:
+        """Close the pipe."""
+        os.close(self.read_end)
+        os.close(self.write_end)
+
+
+RESET = struct.pack("ii", 1, 0)
+
+
+def reset(connection: socket.socket) -> None:
+    """Close *connection* with RST."""
+    with contextlib.suppress(OSError):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    connection.close()
+
+
+class Stream:
+    """A connection from a source and the one that carries it on."""
+
+    def __init__(
+        self, client: socket.socket, server: socket.socket, source: Endpoint, target: Endpoint, sizes: Tuple[int, int]
+    ) -> None:
+        self.client, self.server, self.source, self.target = client, server, source, target
+        self.forth = Flow(sizes[0])
+        try:
+            self.back = Flow(sizes[1])
+        except OSError:
+            self.forth.close()
+            raise
+        self.began = time.monotonic()
+        self.failure: Optional[str] = None
+        self.pace: Optional[int] = None  # bytes per second
+        self.info: Dict[str, int] = {}
+        self.verdict = "application"
+        self.verdicts: collections.Counter[str] = collections.Counter()
+        self.shares: Dict[str, float] = {}
+        self.rate_forth = self.rate_back = 0.0
+        self.peak = 0.0
+        self._measured = (self.began, 0, 0)
+        self._running = 2
+        self._lock = threading.Lock()
+
+    def fail(self, why: str) -> None:
+        """Give up: both threads end within WAKE_S, and both sides see a reset."""
+        if self.failure is None:
+            self.failure = why
+
+    def leave(self) -> bool:
+        """Count one thread out; the last one closes the sockets and returns True."""
+        with self._lock:
+            self._running -= 1
+            if self._running:
+                return False
+            self._take_info()
+            for connection in (self.client, self.server):
+                if self.failure is None:
+                    connection.close()
+                else:
+                    reset(connection)
+            self.forth.close()
+            self.back.close()
+        return True
+
+    def is_over(self) -> bool:
+        """Whether to give up: failed, or a peer has reset while both threads waited for the other one."""
+        if self.failure is None:
+            poll = select.poll()
+            poll.register(self.client, 0)
+            poll.register(self.server, 0)
+            for number, event in poll.poll(0):
+                if event & select.POLLERR:
+                    side = "source" if number == self.client.fileno() else "target"
+                    self.fail("the {} reset the connection".format(side))
+        return self.failure is not None
+
+    def _take_info(self) -> None:
+        self.info = tcp_info(self.server) or self.info
+
+    def resize(self, sizes: Tuple[int, int]) -> None:
+        """Give both pipes new sizes, if the stream is still there."""
+        with self._lock:
+            if self._running:
+                for flow, size in ((self.forth, sizes[0]), (self.back, sizes[1])):
+                    if flow.size != size:
+                        flow.resize(size)
+
+    def set_pace(self, rate: Optional[int]) -> None:
+        """Pace what goes to the target at *rate* bytes per second; None: not at all."""
+        with self._lock:
+            if self._running and rate != self.pace:
+                _pace(self.server, rate)
+                self.pace = rate
+
+    def measure(self, now: float) -> None:
+        """Take TCP_INFO, rates and verdict over the time since the last call."""
+        with self._lock:
+            if not self._running:
+                return
+            before = self.info
+            self._take_info()
+        then, forth, back = self._measured
+        seconds = max(now - then, 1e-6)
+        delivered = max(self.info.get("bytes_acked", self.forth.bytes + 1) - 1, 0)
+        self.rate_forth = max(delivered - forth, 0) / seconds
+        self.rate_back = (self.back.bytes - back) / seconds
+        self._measured = (now, delivered, self.back.bytes)
+        self.peak = max(self.peak, self.rate_forth)
+        self.verdict, self.shares = judge(before, self.info, seconds, self.rate_forth, self.pace)
+        self.verdicts[self.verdict] += 1
+
+    def describe(self, now: float) -> Dict[str, Any]:
+        """Return the stream as it is shown: rates in bits per second, times in microseconds, shares of the time."""
+        info = self.info
+        sent = info.get("bytes_sent") or 0
+        return {
+            "source": "{}:{}".format(*self.source),
+            "target": "{}:{}".format(*self.target),
+            "bytes_to_target": self.forth.bytes,
+            "bytes_to_source": self.back.bytes,
+            "rate_bps": round(self.rate_forth * 8),
+            "rate_back_bps": round(self.rate_back * 8),
+            "age_s": round(now - self.began, 3),
+            "rtt_us": info.get("rtt_us"),
+            "min_rtt_us": info.get("min_rtt_us"),
+            "retransmit_ratio": round(info.get("bytes_retrans", 0) / sent, 6) if sent else 0.0,
+            "delivery_bps": info.get("delivery_Bps", 0) * 8,
+            "pacing_bps": None if info.get("pacing_Bps", UNLIMITED) == UNLIMITED else info["pacing_Bps"] * 8,
+            "cap_bps": None if self.pace is None else self.pace * 8,
+            "cwnd": info.get("cwnd"),
+            "shares": self.shares,
+            "verdict": self.verdict,
+        }
+
+    def summarise(self, now: float) -> Dict[str, Any]:
+        """Return the stream as it is remembered once it has ended: over its whole life."""
+        seconds = max(now - self.began, 1e-6)
+        word, shares = judge({}, self.info, seconds, self.forth.bytes / seconds, self.pace)
+        summary = self.describe(now)
+        summary.update(
+            rate_bps=round(self.forth.bytes * 8 / seconds),
+            rate_back_bps=round(self.back.bytes * 8 / seconds),
+            peak_bps=round(self.peak * 8),
+            verdict=self.verdicts.most_common(1)[0][0] if self.verdicts else word,
+            shares=shares,
+            ended=self.failure or "closed",
+        )
+        return summary
+
+
+def pump(splice: Splice, stream: Stream, source: socket.socket, destination: socket.socket, flow: Flow) -> None:
+    """Move bytes from *source* to *destination* until the end of file, which is passed on, or until a failure."""
+    read_end, write_end = flow.read_end, flow.write_end
+    come, go = source.fileno(), destination.fileno()
+    doing = "from"
+    try:
+        while True:
+            try:
+                waiting = splice(come, write_end, MIB)
+            except BlockingIOError:
+                if stream.is_over():
+                    return
+                continue
+            if not waiting:
+                destination.shutdown(socket.SHUT_WR)
+                return
+            doing = "to"
+            while waiting:
+                try:
+                    moved = splice(read_end, go, waiting)
+                except BlockingIOError:
+                    if stream.is_over():
+                        return
+                    continue
+                waiting -= moved
+                flow.bytes += moved
+            doing = "from"
+            if stream.failure is not None:
+                return
+    except OSError as error:
+        side = "source" if (doing == "from") == (source is stream.client) else "target"
+        stream.fail("{} the {}: {}".format(doing, side, error.strerror))
+
+
+def _pace(sock: socket.socket, rate: Optional[int]) -> None:
+    with contextlib.suppress(OSError):  # the peer may have gone; its threads will notice
+        sock.setsockopt(socket.SOL_SOCKET, SO_MAX_PACING_RATE, struct.pack("Q", UNLIMITED if rate is None else rate))
+
+
+# --- judging ----------------------------------------------------------------------------------------------------
+
+
+def judge(
+    before: Mapping[str, int], now: Mapping[str, int], seconds: float, rate: float, pace: Optional[float]
+) -> Tuple[str, Dict[str, float]]:
+    """Say what limited a stream between two TCP_INFOs: the verdict, and the shares of the time behind it.
+
+    *rate* and *pace* in bytes per second. Busy time is when data is outstanding; the kernel splits from it what waited
+    for the peer's window and for our send buffer. The rest is the congestion control's, unless its last sample says
+    that it had nothing to send.
+    """
+    microseconds = seconds * 1e6
+
+    def share(key: str) -> float:
+        return min(max(now.get(key, 0) - before.get(key, 0), 0) / microseconds, 1.0)
+
+    busy, window, buffer = share("busy_us"), share("rwnd_limited_us"), share("sndbuf_limited_us")
+    rest = max(busy - window - buffer, 0.0)
+    starved = bool(now.get("app_limited")) and not now.get("notsent_bytes")
+    shares = {
+        "application": 1.0 - busy + (rest if starved else 0.0),
+        "receive window": window,
+        "send buffer": buffer,
+        "congestion": 0.0 if starved else rest,
+    }
+    word = max(shares, key=lambda name: shares[name])
+    if pace is not None and rate >= 0.85 * pace:
+        word = "cap"
+    return word, {name: round(value, 3) for name, value in shares.items()}
+
+
+def explain(verdicts: Mapping[str, int], *, forwards: bool, limit_bps: Optional[int]) -> str:
+    """Say in a sentence what limits most of the streams, given how many have each verdict."""
+    total = sum(verdicts.values())
+    if not total:
+        return "no stream is open"
+    word = max(verdicts, key=lambda name: verdicts[name])
+    some = "{} of {} streams".format(verdicts[word], total) if total > 1 else "the stream"
+    if word == "receive window":
+        if forwards:
+            return "the far relay's receive window limits {}: raise its net.ipv4.tcp_rmem".format(some)
+        return "the target host's receive window limits {}: use a far relay or more streams".format(some)
+    if word == "send buffer":
+        return "the relay's own send buffer limits {}: raise net.ipv4.tcp_wmem on the box".format(some)
+    if word == "cap":
+        return "the cap of {:.0f} Mbit/s limits {}".format((limit_bps or 0) / 1e6, some)
+    if word == "congestion":
+        return "the circuit limits {}: this is what it carries".format(some)
+    return "the source limits {}: it sends less than the circuit carries".format(some)
+
+
+def fair_shares(limit: float, wants: Sequence[Optional[float]]) -> List[int]:
+    """Divide *limit* so that nobody gets more than it wants (None: all it can get) while another goes short.
+
+    The shares add up to the limit: what nobody wants is spread evenly, so that a quiet stream can start at once.
+    """
+    shares = [0.0] * len(wants)
+    left = limit
+    order = sorted(range(len(wants)), key=lambda i: float("inf") if wants[i] is None else float(wants[i] or 0))
+    for position, index in enumerate(order):
+        fair = left / (len(order) - position)
+        want = wants[index]
+        shares[index] = fair if want is None else min(want, fair)
+        left -= shares[index]
+    spare = left / len(wants) if wants else 0.0
+    return [max(int(share + spare), 1) for share in shares]
+
+
+# --- the relay --------------------------------------------------------------------------------------------------
+
+
+class Refusal(Exception):  # noqa: N818 not every one is an error
+    """A connection that is not carried: *reason* is the counter, *detail* the rest of the log line."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.reason, self.detail = reason, detail
+
+
+NOT_A_SOURCE, NOT_REDIRECTED, NOT_A_TARGET = "source", "not redirected", "target"
+BAD_HEADER, TOO_MANY, FAILED = "proxy header", "too many streams", "error"
+REFUSED, UNREACHABLE, TIMED_OUT = "upstream refused", "upstream unreachable", "upstream timed out"
+
+
+class Log:
+    """Lines to standard error, at most LOG_LINES_A_SECOND of them: a scan must not fill a disk."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._second = 0
+        self._written = self._kept = 0
+
+    def __call__(self, line: str) -> None:
+        """Write *line*, or count it."""
+        with self._lock:
+            second = int(time.monotonic())
+            if second != self._second:
+                if self._kept:
+                    print("relayd: {} more lines not logged".format(self._kept), file=sys.stderr, flush=True)
+                self._second, self._written, self._kept = second, 0, 0
+            if self._written >= LOG_LINES_A_SECOND:
+                self._kept += 1
+                return
+            self._written += 1
+            print("relayd: " + line, file=sys.stderr, flush=True)
+
+
+def _within(address: str, networks: Iterable[Network]) -> bool:
+    parsed: Address = ipaddress.ip_address(address.partition("%")[0])
+    return any(parsed in network for network in networks)
+
+
+class Relay:
+    """Accepts, admits, dials and counts."""
+
+    def __init__(self, config: Config, congestion: str, splice: Splice, log: Log) -> None:
+        self.config, self.congestion, self.log = config, congestion, log
+        self.limit_bps = config.limit_bps
+        self.buffers = Buffers(config.stream_buffer_bytes)
+        self.budget = PipeBudget(self.buffers.pipe)
+        self.began = time.monotonic()
+        self.accepted = self.peak = self.reset_streams = 0
+        self.refused: collections.Counter[str] = collections.Counter()
+        self.carried = [0, 0]  # bytes of streams that have ended
+        self.finished: collections.deque[Dict[str, Any]] = collections.deque(maxlen=FINISHED_KEPT)
+        self.draining = threading.Event()
+        self.changed = threading.Event()  # streams came or went, or the limit changed
+        self.beat = time.monotonic()
+        self._splice = splice
+        self._lock = threading.Lock()
+        self._streams: Dict[int, Stream] = {}
+        self._dialling = 0
+        self._sizes = self.budget.sizes(1)
+        self._most = (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 64) // 6  # two sockets, two pipes
+        self._listeners: List[socket.socket] = []
+
+    def listen(self) -> None:
+        """Open every listening socket. Raises OSError with the endpoint in `filename`."""
+        for address, port in self.config.listen:
+            family = socket.AF_INET6 if ":" in address else socket.AF_INET
+            listener = socket.socket(family, socket.SOCK_STREAM)
+            self._listeners.append(listener)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            self.buffers.apply(listener)
+            try:
+                listener.bind((address, port))
+                listener.listen(BACKLOG)
+            except OSError as error:
+                error.filename = "{} port {}".format(address, port)
+                raise
+            listener.setblocking(False)
+
+    def accept(self) -> None:
+        """Accept until drained; then close the listening sockets."""
+        poll = select.poll()
+        for listener in self._listeners:
+            poll.register(listener, select.POLLIN)
+        by_number = {listener.fileno(): listener for listener in self._listeners}
+        while not self.draining.is_set():
+            self.beat = time.monotonic()
+            for number, _ in poll.poll(WAKE_S * 1000):
+                try:
+                    client, peer = by_number[number].accept()
+                except (BlockingIOError, ConnectionError):
+                    continue  # it was reset before we came to it
+                except OSError as error:  # out of descriptors or memory
+                    self.log("cannot accept: {}".format(error.strerror))
+                    time.sleep(0.05)
+                    continue
+                self._greet(client, (peer[0], peer[1]))
+        for listener in self._listeners:
+            listener.close()
+
+    def _greet(self, client: socket.socket, source: Endpoint) -> None:
+        try:
+            self.accepted += 1
+            client.setblocking(True)
+            near = _within(source[0], self.config.accept_proxy_from)
+            target = None if near else self._admit(client, source)
+            self._reserve()
+        except (Refusal, OSError) as error:
+            self._refuse(client, source, error)
+            return
+        try:
+            threading.Thread(target=self._carry, args=(client, source, target), daemon=True).start()
+        except RuntimeError as error:
+            with self._lock:
+                self._dialling -= 1
+            self._refuse(client, source, error)
+
+    def _reserve(self) -> None:
+        with self._lock:
+            if len(self._streams) + self._dialling >= self._most:
+                raise Refusal(TOO_MANY, "RLIMIT_NOFILE allows {}".format(self._most))
+            self._dialling += 1
+
+    def _admit(self, client: socket.socket, source: Endpoint) -> Endpoint:
+        if not _within(source[0], self.config.sources):
+            raise Refusal(NOT_A_SOURCE, "not a listed source")
+        target = original_destination(client)
+        if target is None:
+            raise Refusal(NOT_REDIRECTED, "it was addressed to the relay itself")
+        self._check_target(target)
+        return target
+
+    def _check_target(self, target: Endpoint) -> None:
+        if target[1] != self.config.port or not _within(target[0], self.config.targets):
+            raise Refusal(NOT_A_TARGET, "{} port {} is not a listed target".format(*target))
+
+    def _refuse(self, client: socket.socket, source: Endpoint, error: Exception) -> None:
+        if not isinstance(error, Refusal):
+            error = Refusal(FAILED, str(error))
+        reset(client)
+        with self._lock:
+            self.refused[error.reason] += 1
+        self.log("refused {} port {}: {}: {}".format(source[0], source[1], error.reason, error.detail))
+
+    def _carry(self, client: socket.socket, peer: Endpoint, target: Optional[Endpoint]) -> None:
+        """Run a connection from admission to its end; this thread is also the direction to the target."""
+        source = peer
+        stream = None
+        try:
+            if target is None:
+                source, target = self._read_header(client)
+            server = self._dial(source, target)
+            try:
+                stream = self._join(client, server, source, target)
+            except OSError:
+                reset(server)
+                raise
+        except (Refusal, OSError) as error:
+            self._refuse(client, peer, error)
+            return
+        finally:
+            if stream is None:
+                with self._lock:
+                    self._dialling -= 1
+        back = threading.Thread(target=self._run, args=(stream, stream.server, client, stream.back), daemon=True)
+        try:
+            back.start()
+        except RuntimeError:  # no more threads
+            stream.fail("the box has no more threads")
+            if stream.leave():
+                self._part(stream)
+        self._run(stream, client, stream.server, stream.forth)
+
+    def _read_header(self, client: socket.socket) -> Tuple[Endpoint, Endpoint]:
+        client.settimeout(self.config.connect_timeout_s)
+        try:
+            source, target = read_proxy_header(client.recv)
+        except (ValueError, OSError) as error:
+            raise Refusal(BAD_HEADER, str(error)) from None
+        client.setblocking(True)
+        if not _within(source[0], self.config.sources):
+            raise Refusal(NOT_A_SOURCE, "{} is not a listed source".format(source[0]))
+        self._check_target(target)
+        return source, target
+
+    def _dial(self, source: Endpoint, target: Endpoint) -> socket.socket:
+        goal = self.config.forward or target
+        server = socket.socket(socket.AF_INET6 if ":" in goal[0] else socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            server.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, self.congestion.encode())
+            self.buffers.apply(server)
+            if self.limit_bps is not None:
+                _pace(server, self.limit_bps // 8 // (len(self._streams) + 1))
+            server.settimeout(self.config.connect_timeout_s)
+            server.connect(goal)
+            server.setblocking(True)
+            if self.config.forward is not None:
+                server.sendall(proxy_header(source, target))
+            return server
+        except OSError as error:
+            server.close()
+            kind = UNREACHABLE
+            if isinstance(error, ConnectionRefusedError):
+                kind = REFUSED
+            elif isinstance(error, (socket.timeout, TimeoutError)):  # two classes before 3.10
+                kind = TIMED_OUT
+            raise Refusal(kind, "{} port {}: {}".format(goal[0], goal[1], error.strerror or error)) from None
+
+    def _join(self, client: socket.socket, server: socket.socket, source: Endpoint, target: Endpoint) -> Stream:
+        """Make the stream and list it; pipes of the others shrink first where they share a limit."""
+        for connection in (client, server):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 6)
+        if self.config.accept_proxy_from:  # the incoming leg is the long one: what goes back uses it
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, self.congestion.encode())
+        with self._lock:
+            # With hundreds of streams, looking up every 200 ms would itself cost CPU.
+            wake = WAKE_S * (1 + len(self._streams) // 100)
+            self._resize(len(self._streams) + self._dialling)
+            stream = Stream(client, server, source, target, self._sizes)
+            self._streams[id(stream)] = stream
+            self._dialling -= 1
+            self.peak = max(self.peak, len(self._streams))
+        timeout = struct.pack("ll", int(wake), int(wake % 1 * 1e6))
+        for connection in (client, server):
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeout)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
+        self.changed.set()
+        return stream
+
+    def _resize(self, streams: int) -> None:
+        sizes = self.budget.sizes(streams)
+        if sizes != self._sizes:
+            self._sizes = sizes
+            for stream in self._streams.values():
+                stream.resize(sizes)
+
+    def _run(self, stream: Stream, source: socket.socket, destination: socket.socket, flow: Flow) -> None:
+        pump(self._splice, stream, source, destination, flow)
+        if stream.leave():
+            self._part(stream)
+
+    def _part(self, stream: Stream) -> None:
+        with self._lock:
+            del self._streams[id(stream)]
+            self.carried[0] += stream.forth.bytes
+            self.carried[1] += stream.back.bytes
+            self.reset_streams += stream.failure is not None
+            self.finished.append(stream.summarise(time.monotonic()))
+            self._resize(max(len(self._streams) + self._dialling, 1))
+        self.changed.set()
+
+    def live(self) -> List[Stream]:
+        """Return the streams that are open."""
+        with self._lock:
+            return list(self._streams.values())
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is open and nothing is being dialled."""
+        with self._lock:
+            return not self._streams and not self._dialling
+
+    def measure(self) -> None:
+        """Sample every stream, then divide the cap again."""
+        now = time.monotonic()
+        for stream in self.live():
+            stream.measure(now)
+        self.divide()
+
+    def divide(self) -> None:
+        """Give every stream its share of the cap: a stream that uses little leaves the rest to the others."""
+        streams, limit = self.live(), self.limit_bps
+        if limit is None:
+            for stream in streams:
+                stream.set_pace(None)
+            return
+        even = limit / 8 / max(len(streams), 1)
+        wants: List[Optional[float]] = []
+        for stream in streams:
+            used = stream.rate_forth
+            hungry = stream.pace is None or used >= 0.85 * stream.pace or stream.info.get("notsent_bytes", 0) > 0
+            wants.append(None if hungry else max(1.25 * used, 0.1 * even))
+        for stream, share in zip(streams, fair_shares(limit / 8, wants)):
+            stream.set_pace(share)
+
+    def reset_all(self, why: str) -> None:
+        """Reset every stream."""
+        for stream in self.live():
+            stream.fail(why)
+
+    def describe(self) -> Dict[str, Any]:
+        """Return what `status` shows, without the streams that have ended."""
+        now = time.monotonic()
+        live = self.live()
+        verdicts = collections.Counter(stream.verdict for stream in live)
+        with self._lock:
+            refused = dict(self.refused)
+        return {
+            "schema": SCHEMA,
+            "version": VERSION,
+            "sha256": own_hash(),
+            "pid": os.getpid(),
+            "uptime_s": round(now - self.began, 3),
+            "listen": [list(endpoint) for endpoint in self.config.listen],
+            "congestion_control": self.congestion,
+            "limit_bps": self.limit_bps,
+            "draining": self.draining.is_set(),
+            "buffers_bounded": self.buffers.bounded,
+            "accepted": self.accepted,
+            "refused": refused,
+            "live": len(live),
+            "peak": self.peak,
+            "reset": self.reset_streams,
+            "bytes_to_target": self.carried[0] + sum(stream.forth.bytes for stream in live),
+            "bytes_to_source": self.carried[1] + sum(stream.back.bytes for stream in live),
+            "rate_bps": round(sum(stream.rate_forth for stream in live) * 8),
+            "rate_back_bps": round(sum(stream.rate_back for stream in live) * 8),
+            "verdicts": dict(verdicts),
+            "sentence": explain(verdicts, forwards=self.config.forward is not None, limit_bps=self.limit_bps),
+            "streams": [stream.describe(now) for stream in live],
+        }
+
+
+def own_hash() -> str:
+    """Return the SHA-256 of this file as it was when first asked for."""
+    if not _OWN_HASH:
+        with open(os.path.abspath(__file__), "rb") as file:  # noqa: PTH100, PTH123
+            _OWN_HASH.append(hashlib.sha256(file.read()).hexdigest())
+    return _OWN_HASH[0]
+
+
+_OWN_HASH: List[str] = []
+
+
+# --- the redirect that feeds us ---------------------------------------------------------------------------------
+
+
+class HeldTable:
+    """A child `nft -i` that owns the redirect's table: when we die, its input ends, it ends, and the table is gone."""
+
+    def __init__(self, script: str) -> None:
+        self._script = script
+        self._child = self._start()
+
+    def _start(self) -> subprocess.Popen[str]:
+        child = subprocess.Popen(["nft", "-i"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+        self._feed(child, self._script)
+        return child
+
+    @staticmethod
+    def _feed(child: subprocess.Popen[str], text: str) -> None:
+        if child.stdin is None:  # never: it is a pipe
+            return
+        with contextlib.suppress(BrokenPipeError):  # it has died: `renew` starts another
+            child.stdin.write(text.rstrip("\n") + "\n")
+            child.stdin.flush()
+
+    def command(self, words: Sequence[str]) -> None:
+        """Have the owner run an nft command: nobody else may."""
+        self._feed(self._child, " ".join(words[1:]))
+
+    def renew(self) -> bool:
+        """Start the owner again if it has died; return whether it had."""
+        if self._child.poll() is None:
+            return False
+        self._close_input()
+        self._child = self._start()
+        return True
+
+    def _close_input(self) -> None:
+        if self._child.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._child.stdin.close()
+
+    def close(self) -> None:
+        """End the owner, and the table with it."""
+        self._close_input()
+        try:
+            self._child.wait(2)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._child.wait()
+
+
+class Guard:
+    """Withdraws the redirect when it catches connections that never arrive here."""
+
+    def __init__(self, config: Config, relay: Relay, log: Log, held: Optional[HeldTable]) -> None:
+        self._redirects, self._relay, self._log, self._held = config.redirects, relay, log, held
+        self._baseline: Optional[Tuple[int, int]] = None
+        self._since: Optional[float] = None
+        self.state = "installed" if self._redirects else "not watched"
+        self.hits: Optional[int] = None
+        self.reason: Optional[str] = None
+
+    def count(self) -> Optional[int]:
+        """Return how many connections the rules have caught, None if the rules are not there."""
+        total = 0
+        for redirect in self._redirects:
+            try:
+                done = subprocess.run(redirect.count_command(), capture_output=True, text=True, timeout=5, check=False)
+            except (OSError, subprocess.TimeoutExpired):
+                return None
+            if done.returncode:
+                return None
+            total += redirect.hits(done.stdout)
+        return total
+
+    def look(self, now: float) -> None:
+        """Compare what was caught with what arrived."""
+        if not self._redirects:
+            return
+        if self._held is not None and self._held.renew():
+            self._log("nft had died and was started again with the redirect")
+        arrived = self._relay.accepted
+        self.hits = self.count()
+        if self.hits is None:
+            if self.state == "installed":
+                self.state = "absent"
+            self._baseline = self._since = None
+            return
+        if self.state == "absent":
+            self.state = "installed"
+        if self._baseline is None or self.hits < self._baseline[0] or arrived > self._baseline[1]:
+            self._baseline, self._since = (self.hits, arrived), None
+            return
+        if self.hits == self._baseline[0]:
+            return
+        if self._since is None:
+            self._since = now
+        elif now - self._since >= BLIND_S and self.state == "installed":
+            caught = self.hits - self._baseline[0]
+            self.withdraw(
+                "{} redirected connections did not arrive within {:.0f} s: a firewall on this box drops TCP port {}; "
+                "allow it from the sources".format(caught, BLIND_S, self._relay.config.listen[0][1])
+            )
+
+    def withdraw(self, reason: str) -> None:
+        """Take the redirect away: new connections are forwarded plainly, live ones go on."""
+        if not self._redirects or self.state == "withdrawn":
+            return
+        for redirect in self._redirects:
+            command = redirect.withdraw_command()
+            if self._held is not None and redirect.kind == "nft":
+                self._held.command(command)
+                continue
+            try:
+                subprocess.run(command, capture_output=True, timeout=5, check=True)
+            except (OSError, subprocess.SubprocessError) as error:
+                self._log("cannot withdraw the redirect: {}".format(error))
+                return
+        self.state, self.reason = "withdrawn", reason
+        self._log("redirect withdrawn: " + reason)
+
+    def describe(self) -> Dict[str, Any]:
+        """Return the redirect's state for `status`."""
+        return {"state": self.state, "hits": self.hits, "reason": self.reason}
+
+
+# --- the service ------------------------------------------------------------------------------------------------
+
+
+class Control:
+    """The control socket: one JSON line in, one out, readable by its owner only."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        mask = os.umask(0o177)
+        try:
+            try:
+                self.socket.bind(path)
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE or self._is_answered():
+                    self.socket.close()
+                    error.filename = path
+                    raise
+                os.unlink(path)  # noqa: PTH108 left by a relay that was killed
+                self.socket.bind(path)
+        finally:
+            os.umask(mask)
+        self.socket.listen(8)
+
+    def _is_answered(self) -> bool:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            try:
+                probe.connect(self._path)
+            except OSError:
+                return False
+        return True
+
+    def serve(self, answer: Callable[[object], Dict[str, Any]]) -> None:
+        """Answer one request after another, for ever."""
+        while True:
+            try:
+                client, _ = self.socket.accept()
+            except OSError:
+                return  # closed
+            with client:
+                client.settimeout(2)
+                try:
+                    with client.makefile("rb") as lines:
+                        line = lines.readline(4096)
+                    if line:
+                        client.sendall(json.dumps(self._reply(answer, line)).encode() + b"\n")
+                except OSError:
+                    continue  # it went away
+
+    @staticmethod
+    def _reply(answer: Callable[[object], Dict[str, Any]], line: bytes) -> Dict[str, Any]:
+        try:
+            request = json.loads(line)
+        except ValueError:
+            return {"error": "not JSON"}
+        return answer(request)
+
+    def close(self) -> None:
+        """Stop answering and remove the socket."""
+        self.socket.close()
+        with contextlib.suppress(OSError):
+            os.unlink(self._path)  # noqa: PTH108
+
+
+def notify(message: str) -> None:
+    """Tell systemd, where it started us (sd_notify)."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if address:
+        if address.startswith("@"):
+            address = "\0" + address[1:]
+        # Nobody may listen any more: then there is nobody to tell.
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager, contextlib.suppress(OSError):
+            manager.sendto(message.encode(), address)
+
+
+class Service:
+    """A relay with its control socket, signals, watch on the redirect and an end."""
+
+    def __init__(self, relay: Relay, control: Control, guard: Guard, log: Log) -> None:
+        self.relay, self.control, self.guard, self.log = relay, control, guard, log
+        self._deadline: Optional[float] = None
+        self._wake = relay.changed
+
+    def answer(self, request: object) -> Dict[str, Any]:
+        """Carry out one request of the control socket."""
+        if not isinstance(request, dict):
+            return {"error": "not a JSON object"}
+        op = request.get("op")
+        if op == "status":
+            status = self.relay.describe()
+            status["redirect"] = self.guard.describe()
+            status["finished"] = list(self.relay.finished)
+            return status
+        if op == "limit":
+            try:
+                limit = _READERS["limit_bps"](request.get("bps"))
+            except (TypeError, ValueError) as error:
+                return {"error": "bps: {}".format(error)}
+            self.relay.limit_bps = limit
+            self.relay.divide()
+            self.log("limit: {}".format("off" if limit is None else "{} bit/s".format(limit)))
+            return {"limit_bps": limit, "live": len(self.relay.live())}
+        if op in ("drain", "stop"):
+            self.end(bounded=op == "stop")
+            return {"draining": True, "live": len(self.relay.live())}
+        return {"error": "op: {!r} is not status, limit, drain or stop".format(op)}
+
+    def end(self, *, bounded: bool) -> None:
+        """Accept nothing new; end with the last stream or, if *bounded*, after drain_s."""
+        if bounded and self._deadline is None:
+            self._deadline = time.monotonic() + self.relay.config.drain_s
+        if not self.relay.draining.is_set():
+            self.guard.withdraw("the relay is draining")
+            self.relay.draining.set()
+            notify("STOPPING=1")
+        self._wake.set()
+
+    def _on_signal(self, number: int, _frame: object) -> None:
+        if self._deadline is not None:  # asked twice
+            self._deadline = time.monotonic()
+        self.log("{}: draining".format(signal.Signals(number).name))
+        self.end(bounded=True)
+
+    def run(self) -> int:
+        """Serve until drained; print the last counters; return the exit status."""
+        signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(signal.SIGINT, self._on_signal)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        acceptor = threading.Thread(target=self.relay.accept, daemon=True)
+        acceptor.start()
+        threading.Thread(target=self.control.serve, args=(self.answer,), daemon=True).start()
+        watcher = threading.Thread(target=self._watch, daemon=True)
+        watcher.start()
+        notify("READY=1\nSTATUS=relaying")
+        watchdog = int(os.environ.get("WATCHDOG_USEC", "0")) / 2e6
+        last = patted = time.monotonic()
+        while not (self.relay.draining.is_set() and not acceptor.is_alive() and self.relay.is_idle):
+            if self._wake.wait(TICK_S):
+                self._wake.clear()
+            now = time.monotonic()
+            if now - last >= TICK_S:
+                last = now
+                self.relay.measure()
+            else:
+                self.relay.divide()
+                time.sleep(0.02)  # a burst of new streams is divided once
+            if watchdog and now - patted >= min(watchdog, 1.0) and now - self.relay.beat < watchdog:
+                patted = now
+                notify("WATCHDOG=1")
+            if self._deadline is not None and now >= self._deadline:
+                self.relay.reset_all("the relay was stopped")
+        self.control.close()
+        print(json.dumps(self.relay.describe()), flush=True)
+        return EXIT_OK
+
+    def _watch(self) -> None:
+        while not self.relay.draining.wait(1.0):
+            self.guard.look(time.monotonic())
+
+
+def serve(path: str, script: Optional[str], *, use_ctypes: bool) -> int:
+    """Run the relay from the configuration at *path*; return the exit status."""
+    log = Log()
+    try:
+        with open(path, encoding="utf-8") as file:  # noqa: PTH123
+            config = parse_config(file.read())
+    except OSError as error:
+        return _complain(EXIT_CONFIG, "{}: {}".format(path, error.strerror))
+    except ConfigError as error:
+        return _complain(EXIT_CONFIG, "{}: {}".format(path, error))
+    congestion = config.wan_congestion_control
+    problem = congestion_problem(congestion)
+    if problem is not None:
+        if config.congestion_fallback is None:
+            return _complain(EXIT_CONGESTION, problem)
+        worse = congestion_problem(config.congestion_fallback)
+        if worse is not None:
+            return _complain(EXIT_CONGESTION, worse)
+        log("{}; going on with {}".format(problem, config.congestion_fallback))
+        congestion = config.congestion_fallback
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    threading.stack_size(STACK_BYTES)
+    own_hash()
+    relay = Relay(config, congestion, find_splice(use_ctypes=use_ctypes), log)
+    if not relay.buffers.bounded:
+        log("stream_buffer_bytes cannot be kept: raise net.core.rmem_max, or give the relay CAP_NET_ADMIN")
+    try:
+        relay.listen()
+        control = Control(config.control)
+    except OSError as error:
+        status = EXIT_TAKEN if error.errno == errno.EADDRINUSE else EXIT_LISTEN
+        return _complain(status, "{}: {}".format(error.filename or config.control, error.strerror))
+    held = None
+    guard = Guard(config, relay, log, None)
+    if script is not None:
+        try:
+            with open(script, encoding="utf-8") as file:  # noqa: PTH123
+                held = HeldTable(file.read())
+        except OSError as error:
+            control.close()
+            return _complain(EXIT_REDIRECT, "{}: {}".format(error.filename or script, error.strerror))
+        guard = Guard(config, relay, log, held)
+        if not _within_seconds(3, lambda: guard.count() is not None):
+            held.close()
+            control.close()
+            return _complain(EXIT_REDIRECT, "{}: nft did not load it".format(script))
+    log("listening on {}".format(", ".join("{} port {}".format(*endpoint) for endpoint in config.listen)))
+    try:
+        return Service(relay, control, guard, log).run()
+    finally:
+        if held is not None:
+            held.close()
+
+
+def _within_seconds(seconds: float, is_true: Callable[[], bool]) -> bool:
+    end = time.monotonic() + seconds
+    while not is_true():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def supervise(arguments: List[str]) -> int:
+    """Run relayd with *arguments*, again whenever it dies of anything but its own decision; return its status."""
+    while True:
+        child = subprocess.Popen([sys.executable, os.path.abspath(__file__), *arguments])  # noqa: PTH100
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, _forwarder(child))
+        status = child.wait()
+        if status in (EXIT_OK, EXIT_CONFIG, EXIT_CONGESTION):
+            return status
+        print("relayd: ended with status {}; starting again".format(status), file=sys.stderr, flush=True)
+        time.sleep(1)
+
+
+def _forwarder(child: subprocess.Popen[bytes]) -> Callable[[int, object], None]:
+    return lambda number, _frame: child.send_signal(number)
+
+
+def _complain(status: int, line: str) -> int:
+    print("relayd: " + line, file=sys.stderr, flush=True)
+    return status
+
+
+def ask(path: str, request: Dict[str, Any]) -> int:
+    """Send *request* to the relay at the control socket *path* and print its answer."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.settimeout(10)
+        try:
+            client.connect(path)
+            client.sendall(json.dumps(request).encode() + b"\n")
+            with client.makefile("r", encoding="utf-8") as lines:
+                line = lines.readline()
+        except OSError as error:
+            return _complain(EXIT_NO_ANSWER, "{}: {}".format(path, error.strerror or error))
+    if not line:
+        return _complain(EXIT_NO_ANSWER, "{}: no answer".format(path))
+    print(line, end="", flush=True)
+    return EXIT_CONFIG if "error" in json.loads(line) else EXIT_OK
+
+
+def main(arguments: Optional[List[str]] = None) -> int:
+    """Parse the command line and run; return the exit status."""
+    given = sys.argv[1:] if arguments is None else arguments
+    parser = argparse.ArgumentParser(prog="relayd.py", description="The relay of lrvmotion.", allow_abbrev=False)
+    mode = parser.add_mutually_exclusive_group(required=True)
+    mode.add_argument("--config", metavar="FILE")
+    mode.add_argument("--status", metavar="SOCKET")
+    mode.add_argument("--limit", nargs=2, metavar=("SOCKET", "BPS|off"))
+    mode.add_argument("--drain", metavar="SOCKET")
+    mode.add_argument("--stop", metavar="SOCKET")
+    parser.add_argument("--hold-redirect", metavar="SCRIPT", help="nft commands, one a line, kept by a child nft")
+    parser.add_argument("--supervise", action="store_true", help="start again when it dies")
+    parser.add_argument("--ctypes", action="store_true", help="splice through ctypes even where os.splice is there")
+    options = parser.parse_args(given)
+    if options.config:
+        if options.supervise:
+            return supervise([word for word in given if word != "--supervise"])
+        return serve(options.config, options.hold_redirect, use_ctypes=options.ctypes)
+    if options.limit:
+        path, rate = options.limit
+        if rate != "off" and not rate.isdigit():
+            return _complain(EXIT_CONFIG, "--limit: {!r} is neither bits per second nor off".format(rate))
+        return ask(path, {"op": "limit", "bps": None if rate == "off" else int(rate)})
+    for op in ("status", "drain", "stop"):
+        if getattr(options, op):
+            return ask(getattr(options, op), {"op": op})
+    return EXIT_CONFIG
+
+
+if __name__ == "__main__":
+    sys.exit(main())
