@@ -898,9 +898,9 @@ class Relay:
     def _refuse(self, client: socket.socket, source: Endpoint, error: Exception) -> None:
         if not isinstance(error, Refusal):
             error = Refusal(FAILED, str(error))
-        reset(client)
         with self._lock:
             self.refused[error.reason] += 1
+        reset(client)
         self.log("refused {} port {}: {}: {}".format(source[0], source[1], error.reason, error.detail))
 
     def _carry(self, client: socket.socket, peer: Endpoint, target: Optional[Endpoint]) -> None:
