@@ -56,15 +56,17 @@ class Recorder(Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class Hooks:
-    """What the driver asks while it waits. *interrupts* counts Ctrl-C; *watch* looks at the relay and says why to stop;
-    *hold* says why no VM may start now (a setting that changed, a relay that is not healthy).
+    """What the driver asks while it waits.
+
+    *interrupts* counts Ctrl-C; *watch* looks at the relay and says why to stop; *hold* says why no VM may start now (a
+    setting that changed, a relay that is not healthy).
     """
 
-    interrupts: Callable[[], int] = lambda: 0
-    watch: Callable[[list[str]], str | None] = lambda running: None
-    hold: Callable[[Migration], list[str]] = lambda migration: []
-    record: Recorder = lambda kind, body: None
-    clock: Callable[[], float] = lambda: 0.0
+    interrupts: Callable[[], int]
+    watch: Callable[[list[str]], str | None]
+    hold: Callable[[Migration], list[str]]
+    record: Recorder
+    clock: Callable[[], float]
 
 
 @dataclass(slots=True)

@@ -67,14 +67,15 @@ def make(inputs: Inputs, mode: Mode, run: str, vms: Sequence[VirtualMachine]) ->
             draft.vmotion[f"{site}/{host.name}"] = [(nic.address, nic.netstack, False) for nic in host.vmotion_vmknics]
     relays: tuple[str, ...] = ()
     if mode != "stock":
-        for role, hosts in (("target", targets), ("source", sources)):
+        roles: tuple[tuple[SiteName, list[Host]], ...] = (("target", targets), ("source", sources))
+        for role, hosts in roles:
             for host in hosts:
                 if host.connection_state == "connected" and host.vmotion_vmknics:
                     _vmknics(inputs, mode, role, host, run, draft)
                     _options(inputs, mode, role, host, draft)
     if mode == "proxy":
         relays = _relays(inputs, sources, targets, draft)
-    streams = _streams(inputs, mode, sources, draft)
+    streams = _streams(inputs, sources, draft)
     return Plan(
         run=run,
         mode=mode,
@@ -136,7 +137,7 @@ def _vmknics(
     run: str,
     draft: _Draft,
 ) -> None:
-    """Plan the missing vMotion vmknics of *host*, each a clone of the present one in port group, stack, mask and MTU."""
+    """Plan the missing vMotion vmknics of *host*, each a clone of the present one in all but its address."""
     present = host.vmotion_vmknics
     missing = settings.vmknics(inputs.config, mode, role) - len(present)
     if missing <= 0:
@@ -283,9 +284,8 @@ def _steering(steer: Literal["route", "gateway"], host: Host, relay: Relay, targ
     return wanted
 
 
-def _streams(inputs: Inputs, mode: Mode, sources: list[Host], draft: _Draft) -> int:
-    """Return how many TCP streams a migration will have: the planned helpers, else those set now (0: automatic, one)."""
-    del mode
+def _streams(inputs: Inputs, sources: list[Host], draft: _Draft) -> int:
+    """Return how many TCP streams a migration will have: helpers planned, else set now (0: automatic, one)."""
     counts = []
     for host in sources:
         target = f"source/{host.name}"
@@ -297,7 +297,7 @@ def _streams(inputs: Inputs, mode: Mode, sources: list[Host], draft: _Draft) -> 
 
 
 def _paths(draft: _Draft, sources: list[Host], targets: list[Host], *, new: bool) -> list[Path]:
-    """Return the pairs to probe: without *new* one a source host, with it every planned vmknic to every target address."""
+    """Return the pairs to probe: without *new* one a host pair, with it every vmknic to every target address."""
     paths = []
     for source in sources:
         for target in targets:

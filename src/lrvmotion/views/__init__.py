@@ -1,0 +1,1 @@
+"""Events and plans in, screen or text out; nothing here decides anything."""

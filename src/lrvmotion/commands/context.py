@@ -1,0 +1,94 @@
+"""What every command gets: the configuration, the state directory, credentials, and where output goes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lrvmotion.errors import UsageError
+
+if TYPE_CHECKING:
+    from lrvmotion.config import Config
+    from lrvmotion.credentials import Credentials
+    from lrvmotion.events import Event, Observer
+
+
+class Output(StrEnum):
+    """What goes to stdout."""
+
+    TEXT = "text"
+    JSON = "json"
+    NDJSON = "ndjson"
+
+
+@dataclass(slots=True, kw_only=True)
+class Context:
+    """The options that come before the command, and the environment as the CLI read it."""
+
+    config_file: Path | None
+    state_dir: Path | None
+    debug: bool
+    environment: dict[str, str] = field(repr=False)
+
+    def find_config(self) -> Path | None:
+        """Return the configuration file: the named one, ./lrvmotion.toml, or the user's; None where there is none."""
+        if self.config_file is not None:
+            return self.config_file
+        from platformdirs import user_config_path
+
+        for path in (Path("lrvmotion.toml"), user_config_path("lrvmotion") / "config.toml"):
+            if path.exists():
+                return path
+        return None
+
+    def config(self) -> Config:
+        """Return the configuration; UsageError where there is none or it is wrong."""
+        from lrvmotion.config import load
+
+        path = self.find_config()
+        if path is None:
+            message = "there is no configuration: neither ./lrvmotion.toml nor one in the user's configuration folder"
+            raise UsageError(message, hint="name one with --config, or copy examples/minimal.toml and adapt it")
+        return load(path)
+
+    def state(self, config: Config | None) -> Path:
+        """Return the state directory: the option, the configuration's, or the user's."""
+        if self.state_dir is not None:
+            return self.state_dir
+        if config is not None and config.state_dir is not None:
+            return config.state_dir
+        from platformdirs import user_state_path
+
+        return user_state_path("lrvmotion")
+
+    def credentials(self) -> Credentials:
+        """Return where passwords come from: the environment, files, and a prompt on a terminal."""
+        from lrvmotion.credentials import Credentials
+
+        return Credentials(self.environment, _ask if sys.stdin.isatty() else None)
+
+
+def _ask(prompt: str) -> str:
+    import getpass
+
+    return getpass.getpass(prompt)
+
+
+def wall_clock() -> str:
+    """Return the time now, ISO 8601 in UTC, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")  # noqa: TID251 - the one clock that commands pass on
+
+
+def fan(*observers: Callable[[Event], None]) -> Observer:
+    """Return an observer that tells all of *observers*."""
+
+    def observer(event: Event) -> None:
+        for tell in observers:
+            tell(event)
+
+    return observer

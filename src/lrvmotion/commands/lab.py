@@ -1,0 +1,138 @@
+"""lrvmotion lab: build a world to rehearse in, show it, demonstrate the whole job, take it down."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lrvmotion.commands.context import Context, Output
+from lrvmotion.errors import RefusedError
+
+if TYPE_CHECKING:
+    from lrvmotion.lab.demo import Outcome
+
+app = typer.Typer(
+    no_args_is_help=True, help="Simulated vCenters and hosts, a relay box and a bad circuit, to rehearse."
+)
+
+Name = Annotated[str, typer.Option("--name", help="The lab's name; labs of different names live side by side.")]
+OutputOption = Annotated[Output, typer.Option(envvar="LRVMOTION_OUTPUT", help="text for people, json for programs.")]
+
+
+@app.command()
+def up(
+    context: typer.Context,
+    name: Name = "lab",
+    no_net: Annotated[bool, typer.Option("--no-net", help="Loopback only, without root; no network emulated.")] = False,
+    file: Annotated[Path, typer.Option("--file", help="Where the configuration is written.")] = Path("lab.toml"),
+    force: Annotated[bool, typer.Option(help="Overwrite an existing file.")] = False,
+) -> int:
+    """Build a lab that stays up, and write its configuration to lab.toml."""
+    own: Context = context.obj
+    from lrvmotion.lab import standard, world
+
+    if (
+        file.exists()
+        and not force
+        and not file.read_text(errors="replace").startswith("# Written by 'lrvmotion lab up'")
+    ):
+        message = f"{file} exists and was not written by a lab"
+        raise RefusedError(message, hint="name another with --file, or overwrite it with --force")
+    directory = world.home(own.environment) / _checked(name)
+    owner = world.Owner.of(own.environment)
+    spec = standard.standard(name, net=not no_net, passwords=world.new_passwords())
+    _guard(lambda: world.up(spec, directory, owner, _say))
+    file.write_text(world.configuration(spec, directory))
+    owner.give(file)
+    if no_net:
+        _say("no network is emulated: RTT, loss and rates are this machine's own")
+    print(f"lab {name!r} is up; try:\n")  # noqa: T201
+    mode = "stock" if no_net else "proxy"
+    for line in ("plan vm1 vm2", f"migrate --mode {mode} vm1 vm2", "restore-defaults"):
+        print(f"  lrvmotion --config {file} {line}")  # noqa: T201
+    print(f"  lrvmotion lab down --name {name}")  # noqa: T201
+    return 0
+
+
+@app.command()
+def down(context: typer.Context, name: Name = "lab") -> int:
+    """Take a lab down; nothing of it is left."""
+    own: Context = context.obj
+    from lrvmotion.lab import world
+
+    _guard(lambda: world.down(world.home(own.environment) / _checked(name)))
+    print(f"lab {name!r} is down")  # noqa: T201
+    return 0
+
+
+@app.command()
+def status(context: typer.Context, name: Name = "lab", output: OutputOption = Output.TEXT) -> int:
+    """Show a lab: vCenters, hosts, where the VMs are, boxes, the circuit."""
+    own: Context = context.obj
+    from lrvmotion.lab import world
+    from lrvmotion.views import lab as view
+
+    found = _guard(lambda: world.status(world.home(own.environment) / _checked(name)))
+    if output is Output.TEXT:
+        view.status(found)
+    else:
+        print(json.dumps(found))  # noqa: T201
+    return 0
+
+
+@app.command()
+def demo(
+    context: typer.Context,
+    output: OutputOption = Output.TEXT,
+    name: Name = "demo",
+    profile: Annotated[
+        str, typer.Option(help="Only field: the demo is the field report's own table in small.")
+    ] = "field",
+) -> int:
+    """Move VMs stock, native and proxy over the same bad circuit, put everything back, and show the speed-up."""
+    own: Context = context.obj
+    from lrvmotion.errors import UsageError
+    from lrvmotion.lab import demo as demos
+    from lrvmotion.lab import world
+    from lrvmotion.views import lab as view
+
+    if profile != "field":
+        message = f"the demo runs on the field profile only, not {profile!r}"
+        raise UsageError(message, hint="its parameters are fitted to the field report; leave --profile out")
+    owner = world.Owner.of(own.environment)
+    outcome: Outcome = _guard(lambda: demos.run(_checked(name), owner, own.environment, _say))
+    if output is Output.TEXT:
+        view.demo(outcome)
+    else:
+        print(json.dumps(outcome.document()))  # noqa: T201
+    whole = not outcome.left_behind and not outcome.differences and outcome.changed == outcome.restored
+    return 0 if whole else 1
+
+
+def _checked(name: str) -> str:
+    from lrvmotion.errors import UsageError
+
+    if not name.replace("-", "").replace("_", "").isalnum() or len(name) > 24:
+        message = f"{name!r} is not a lab's name"
+        raise UsageError(message, hint="up to 24 letters, digits, - and _")
+    return name
+
+
+def _say(text: str) -> None:
+    print(f"lab: {text}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _guard(call: Callable[[], Any]) -> Any:  # noqa: ANN401 - hands the call's result on
+    """Return what *call* returns; the lab's own errors become the CLI's."""
+    from lrvmotion.lab.box.record import BoxError
+    from lrvmotion.lab.errors import LabError
+
+    try:
+        return call()
+    except (LabError, BoxError) as error:
+        raise RefusedError(str(error), hint=error.hint or None) from error

@@ -1,0 +1,116 @@
+"""lrvmotion migrate: change the hosts, move the VMs, say what is outstanding."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import TYPE_CHECKING, Annotated, Self
+
+import typer
+
+from lrvmotion.commands.context import Context, Output, fan, wall_clock
+from lrvmotion.commands.plan import known_mode
+from lrvmotion.errors import RefusedError, UsageError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from lrvmotion.plan import Plan
+
+
+def migrate(
+    context: typer.Context,
+    vms: Annotated[list[str], typer.Argument(metavar="VM...", help="Names of VMs at the source.")],
+    mode: Annotated[str | None, typer.Option(help="native, proxy, stock or auto; required unless configured.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", envvar="LRVMOTION_YES", help="Do not ask.")] = False,
+    restore: Annotated[bool, typer.Option("--restore", help="Put everything back at the end.")] = False,
+    unproven: Annotated[bool, typer.Option(help="Move though the path cannot be proven.")] = False,
+    reboot_hosts: Annotated[
+        bool, typer.Option(help="Also set what needs a reboot of the host (not active before it).")
+    ] = False,
+    max_failures: Annotated[
+        int | None, typer.Option(min=0, help="Start nothing more after this many failures.")
+    ] = None,
+    output: Annotated[
+        Output,
+        typer.Option(envvar="LRVMOTION_OUTPUT", help="text for people; json: one document; ndjson: one event a line."),
+    ] = Output.TEXT,
+) -> int:
+    """Change the hosts and boxes for the mode, move the VMs, and say what is outstanding."""
+    from lrvmotion import run
+    from lrvmotion.connect import Connections, records
+    from lrvmotion.journal import Journal
+    from lrvmotion.report import Report
+    from lrvmotion.views import lines, live, ndjson, tables
+
+    own: Context = context.obj
+    config = own.config()
+    if known_mode(mode) is None and config.mode is None:
+        message = "--mode is required: native, proxy, stock or auto"
+        raise UsageError(message, hint='name it, or set mode = "proxy" in the configuration; `plan` compares them')
+    options = run.Options(
+        mode=run.resolve(config, mode), unproven=unproven, reboot_hosts=reboot_hosts, max_failures=max_failures
+    )
+    state = own.state(config)
+    report = Report()
+    events = ndjson.Ndjson() if output is Output.NDJSON else None
+    plain = lines.Lines(quiet=output is not Output.TEXT)
+    before = fan(report.take, plain, *([events] if events else []))
+    with Journal(state, wall_clock) as journal, Connections(records(config), own.credentials(), before) as world:
+        runs = sorted({record.run for record in journal.records})
+        made = run.prepare(config, world, before, vms, options, runs=runs)
+        run.refuse(made)
+        if output is Output.TEXT:
+            tables.plan(made, state, stderr=True)
+        confirm(made, yes=yes)
+        with live.screen(made, quiet=output is not Output.TEXT) as screen, Interrupts() as interrupts:
+            observer = fan(report.take, screen, *([events] if events else []))
+            world.observe(observer)
+            job = run.Migrating(config, world, journal, observer, made, options, interrupts.count)
+            job.go()
+        if restore:
+            restored = run.restore(journal, world, before, wait_s=config.limits.restore_wait_s)
+            report.outstanding = len(restored.left)
+    if output is Output.TEXT:
+        tables.report(report, state)
+    elif output is Output.JSON:
+        tables.document(tables.report_json(report, state))
+    return int(report.status)
+
+
+def confirm(plan: Plan, *, yes: bool) -> None:
+    """Ask on a terminal; elsewhere --yes is needed."""
+    if yes:
+        return
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        message = "nothing was changed: this is not a terminal, so nobody can be asked"
+        raise RefusedError(message, hint="say --yes to go on without being asked")
+    moves = len(plan.migrations)
+    if not typer.confirm(f"Change {len(plan.changes)} settings and move {moves} VM(s)?", default=False, err=True):
+        message = "nothing was changed"
+        raise RefusedError(message)
+
+
+class Interrupts:
+    """Counts Ctrl-C (and SIGTERM as one) while it is entered, in place of the interpreter's own handling."""
+
+    def __init__(self) -> None:
+        self._seen = 0
+        self._before: list[tuple[int, object]] = []
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before.append((number, signal.signal(number, self._take)))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before:
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def _take(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        self._seen += 1
+
+    def count(self) -> int:
+        """Return how often it was pressed."""
+        return self._seen

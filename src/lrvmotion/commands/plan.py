@@ -1,0 +1,58 @@
+"""lrvmotion plan: what would change, what would move, and what stands against it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from lrvmotion.commands.context import Context, Output
+from lrvmotion.errors import ExitStatus
+
+
+def plan(
+    context: typer.Context,
+    vms: Annotated[list[str] | None, typer.Argument(metavar="[VM]...", help="Names of VMs at the source.")] = None,
+    mode: Annotated[
+        str | None, typer.Option(help="native, proxy, stock or auto; default from the configuration, else auto.")
+    ] = None,
+    output: Annotated[
+        Output, typer.Option(envvar="LRVMOTION_OUTPUT", help="text for people, json for programs.")
+    ] = Output.TEXT,
+    reboot_hosts: Annotated[bool, typer.Option(help="Also plan settings that need a reboot of the host.")] = False,
+    detailed_exitcode: Annotated[bool, typer.Option(help="Exit with 10 where changes are pending.")] = False,
+) -> int:
+    """Show what would change, what would move and what stands against it; nothing is written anywhere."""
+    from lrvmotion import journal, run
+    from lrvmotion.connect import Connections, records
+    from lrvmotion.views import lines, tables
+
+    own: Context = context.obj
+    config = own.config()
+    options = run.Options(mode=run.resolve(config, known_mode(mode)), reboot_hosts=reboot_hosts)
+    state = own.state(config)
+    runs = {record.run for record in journal.read(state / "journal.jsonl").records}
+    observer = lines.Lines(quiet=output is not Output.TEXT)
+    with Connections(records(config), own.credentials(), observer) as world:
+        made = run.prepare(config, world, observer, vms or [], options, runs=sorted(runs))
+    if output is Output.TEXT:
+        tables.plan(made, state)
+    else:
+        tables.document(tables.plan_json(made, state))
+    if not made.applyable:
+        run.refuse(made)
+    if detailed_exitcode and (made.changes or made.migrations):
+        return int(ExitStatus.PENDING)
+    return int(ExitStatus.OK)
+
+
+def known_mode(mode: str | None) -> str | None:
+    """Return *mode* where it is one; UsageError for anything else."""
+    from lrvmotion.errors import UsageError
+    from lrvmotion.inventory import near
+
+    modes = ("native", "proxy", "stock", "auto")
+    if mode is not None and mode not in modes:
+        message = f"there is no mode {mode!r}"
+        raise UsageError(message, hint=near(mode, modes))
+    return mode

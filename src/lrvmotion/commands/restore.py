@@ -1,0 +1,68 @@
+"""lrvmotion restore-defaults: put back everything that the journal says is outstanding."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lrvmotion.commands.context import Context, Output, fan, wall_clock
+from lrvmotion.errors import ExitStatus
+
+if TYPE_CHECKING:
+    from lrvmotion.connect import Connections
+
+
+def restore_defaults(
+    context: typer.Context,
+    force: Annotated[bool, typer.Option(help="Also put back what somebody else changed since.")] = False,
+    cancel: Annotated[bool, typer.Option(help="Cancel relocates that still run, where they can be.")] = False,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for running relocates.")] = 14_400.0,
+    output: Annotated[
+        Output, typer.Option(envvar="LRVMOTION_OUTPUT", help="text for people, json for programs.")
+    ] = Output.TEXT,
+) -> int:
+    """Put every host and box back to what it was before; needs only the journal and credentials."""
+    from lrvmotion import journal as journals
+    from lrvmotion import run
+    from lrvmotion.connect import Connections, records
+    from lrvmotion.report import Report
+    from lrvmotion.views import lines, tables
+
+    own: Context = context.obj
+    config = own.config() if own.find_config() else None
+    state = own.state(config)
+    report = Report()
+    observer = fan(report.take, lines.Lines(quiet=output is not Output.TEXT))
+    known = records(config) if config else {}
+    with journals.Journal(state, wall_clock) as journal:
+        recorded = journals.connections(journal.records)
+        with Connections({**known, **recorded}, own.credentials(), observer) as world:
+            recognised: list[str] = []
+            if journal.outstanding():
+                restored = run.restore(journal, world, observer, force=force, cancel=cancel, wait_s=wait)
+                report.outstanding = len(restored.left)
+            elif not journal.records and config is not None:
+                recognised = _recognised(world, [f"box/{relay.name}" for relay in config.relay.source])
+    if output is Output.TEXT:
+        tables.restored(report, recognised, state)
+    else:
+        tables.document(tables.restored_json(report, recognised, state))
+    return int(ExitStatus.NOT_RESTORED if recognised else report.status)
+
+
+def _recognised(world: Connections, boxes: list[str]) -> list[str]:
+    """Return what carries an lrvmotion mark on hosts and boxes, for a state directory without a journal."""
+    from lrvmotion.checks.hosts import PORTGROUP
+    from lrvmotion.inventory import SiteName
+    from lrvmotion.relay.box import recognise
+
+    sites: tuple[SiteName, SiteName] = ("source", "target")
+    found = [
+        f"{site}/{host.name}: port group {group.name}"
+        for site in sites
+        for host in world.inventory(site).hosts
+        for group in host.portgroups
+        if PORTGROUP.fullmatch(group.name)
+    ]
+    return [*found, *(f"{name}: {what}" for name in boxes for what in recognise(world.shell(name)))]

@@ -1,0 +1,196 @@
+"""The connections of one command, opened when first needed, from the configuration or from the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from lrvmotion.apply import Target
+from lrvmotion.config import Config, Relay, Site
+from lrvmotion.credentials import Credentials
+from lrvmotion.errors import UsageError
+from lrvmotion.events import Connected, Observer
+from lrvmotion.inventory import Inventory, SiteName
+from lrvmotion.probe import Pings
+
+if TYPE_CHECKING:
+    from lrvmotion.relay.box import RelayBox
+    from lrvmotion.ssh import SshShell
+    from lrvmotion.vsphere.host import HostTarget
+    from lrvmotion.vsphere.session import Session
+
+PING_SIZE = 56
+
+
+def records(config: Config) -> dict[str, dict[str, Any]]:
+    """Return the connection records of *config*: what the journal needs to reach everything again; never a secret."""
+    found = {"source": _site("source", config.source), "target": _site("target", config.target)}
+    found.update({f"box/{relay.name}": _box(relay) for relay in config.relay.source})
+    return found
+
+
+def _site(name: str, site: Site) -> dict[str, Any]:
+    pem = None
+    if site.certificate is not None:
+        try:
+            pem = site.certificate.read_text(encoding="ascii")
+        except OSError as error:
+            message = f"{site.certificate}: the certificate of {name} cannot be read: {error.strerror}"
+            raise UsageError(message) from None
+    return {
+        "name": name, "host": site.vcenter, "port": site.port, "username": site.username,
+        "password_file": str(site.password_file) if site.password_file else None, "sha256": site.sha256, "pem": pem,
+    }  # fmt: skip
+
+
+def _box(relay: Relay) -> dict[str, Any]:
+    return {
+        "name": f"box/{relay.name}", "host": relay.host, "port": relay.port, "username": relay.user,
+        "key_file": str(relay.key_file) if relay.key_file else None,
+        "password_file": str(relay.password_file) if relay.password_file else None,
+        "host_key": relay.host_key, "known_hosts": str(relay.known_hosts) if relay.known_hosts else None,
+    }  # fmt: skip
+
+
+class Connections:
+    """Both vCenters and the relay boxes; a Target for every host and box. Close it, or use it as a context manager."""
+
+    def __init__(self, known: Mapping[str, Mapping[str, Any]], credentials: Credentials, observer: Observer) -> None:
+        self._known = known
+        self._credentials = credentials
+        self._observer = observer
+        self._sessions: dict[str, Session] = {}
+        self._shells: dict[str, SshShell] = {}
+        self._inventories: dict[str, Inventory] = {}
+        self._targets: dict[str, Target] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def observe(self, observer: Observer) -> None:
+        """Tell *observer* from now on."""
+        self._observer = observer
+
+    def close(self) -> None:
+        """Log out everywhere."""
+        for session in self._sessions.values():
+            session.close()
+        for shell in self._shells.values():
+            shell.close()
+        self._sessions.clear()
+        self._shells.clear()
+
+    def session(self, site: SiteName) -> Session:
+        """Return the session with the vCenter of *site*, logging in when first asked."""
+        if site not in self._sessions:
+            from lrvmotion.vsphere.session import Session
+
+            known = self._record(site)
+            file = known.get("password_file")
+            session = Session.open(
+                site,
+                known["host"],
+                known["port"],
+                known["username"],
+                lambda: self._credentials.password(site, known["username"], Path(file) if file else None).reveal(),
+                pem=known.get("pem"),
+                sha256=known.get("sha256"),
+            )
+            self._sessions[site] = session
+            version = f"{session.about.version} build {session.about.build}"
+            self._observer(Connected(site=site, address=f"{known['host']}:{known['port']}", version=version))
+        return self._sessions[site]
+
+    def pinned(self, name: str) -> dict[str, Any]:
+        """Return the connection record of *name* with the certificate that was really pinned."""
+        known = dict(self._record(name))
+        if name in self._sessions:
+            known["pem"] = self._sessions[name].pem
+        return known
+
+    def inventory(self, site: SiteName) -> Inventory:
+        """Return the names inventory of *site*, collected once."""
+        if site not in self._inventories:
+            from lrvmotion.vsphere.collect import collect_names
+
+            self._inventories[site] = collect_names(self.session(site))
+        return self._inventories[site]
+
+    def shell(self, name: str) -> SshShell:
+        """Return the shell on the box *name* ("box/relay-a"), logging in when first asked."""
+        if name not in self._shells:
+            from lrvmotion.ssh import SshShell
+
+            known = self._record(name)
+            file = known.get("password_file")
+
+            def password() -> str:
+                return self._credentials.password(name, known["username"], Path(file) if file else None).reveal()
+
+            shell = SshShell.open(
+                name,
+                known["host"],
+                known["port"],
+                known["username"],
+                key_file=Path(known["key_file"]) if known.get("key_file") else None,
+                password=password if file or not known.get("key_file") else None,
+                host_key=known.get("host_key"),
+                known_hosts=Path(known["known_hosts"]) if known.get("known_hosts") else None,
+            )
+            shell.check_sudo()
+            self._shells[name] = shell
+            self._observer(Connected(site=name, address=f"{known['host']}:{known['port']}", version="SSH"))
+        return self._shells[name]
+
+    def box(self, name: str) -> RelayBox:
+        """Return the relay box *name* as a target."""
+        from lrvmotion.relay.box import RelayBox
+
+        if name not in self._targets:
+            self._targets[name] = RelayBox(name, self.shell(name))
+        target = self._targets[name]
+        if not isinstance(target, RelayBox):
+            raise TypeError(name)
+        return target
+
+    def host(self, name: str) -> HostTarget:
+        """Return the host *name* ("source/esx-a1") as a target."""
+        from lrvmotion.vsphere.host import HostTarget
+
+        if name not in self._targets:
+            site = _site_of(name)
+            host = self.inventory(site).host(name.partition("/")[2])
+            self._targets[name] = HostTarget(self.session(site), site, host.ref, host.name)
+        target = self._targets[name]
+        if not isinstance(target, HostTarget):
+            raise TypeError(name)
+        return target
+
+    def target(self, name: str) -> Target:
+        """Return the target *name*, a host's or a box's."""
+        return self.box(name) if name.startswith("box/") else self.host(name)
+
+    def ping(self, target: str, netstack: str, source: str, address: str, *, count: int, interval_s: float) -> Pings:
+        """Ping *address* from the vmknic of *target* that has the address *source* (probe.Pinger)."""
+        from lrvmotion.vsphere.esxcli import ping
+
+        host = self.host(target)
+        device = host.device(source, netstack)
+        return ping(
+            self.session(_site_of(target)), host.ref, netstack=netstack, device=device, address=address, count=count,
+            size=PING_SIZE, df=False, interval_s=interval_s,
+        )  # fmt: skip
+
+    def _record(self, name: str) -> Mapping[str, Any]:
+        if name not in self._known:
+            message = f"nothing is known of {name}: neither the configuration nor the journal names it"
+            raise UsageError(message, hint="name the configuration with --config")
+        return self._known[name]
+
+
+def _site_of(target: str) -> SiteName:
+    return "source" if target.startswith("source/") else "target"

@@ -1,0 +1,79 @@
+"""Secrets: where each password comes from, and a type that never shows one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from lrvmotion.errors import TrustError, UsageError
+
+
+class Secret:
+    """A password; its text only through *reveal*, never through str, repr, pickling or a traceback's locals."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __str__(self) -> str:
+        return "***"
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    def __reduce__(self) -> tuple[type, tuple[str]]:
+        message = "a secret is not serialised"
+        raise TypeError(message)
+
+    def reveal(self) -> str:
+        """Return the password itself, for the login call alone."""
+        return self._text
+
+
+class Credentials:
+    """Finds the password of a site or box: LRVMOTION_<NAME>_PASSWORD, then its owner-only file, then a prompt.
+
+    *environment* is what the CLI read; *ask* prompts (None off a terminal).
+    """
+
+    def __init__(self, environment: Mapping[str, str], ask: Callable[[str], str] | None = None) -> None:
+        self._environment = environment
+        self._ask = ask
+        self._known: dict[str, Secret] = {}
+
+    def password(self, name: str, login: str, file: Path | None) -> Secret:
+        """Return the password of *login* at *name* ("source", "box/relay-a"); TrustError where there is none."""
+        if name not in self._known:
+            self._known[name] = self._find(name, login, file)
+        return self._known[name]
+
+    def _find(self, name: str, login: str, file: Path | None) -> Secret:
+        variable = f"LRVMOTION_{name.removeprefix('box/').upper().replace('-', '_').replace('.', '_')}_PASSWORD"
+        if self._environment.get(variable):
+            return Secret(self._environment[variable])
+        if file is not None:
+            return read_file(file)
+        if self._ask is not None:
+            return Secret(self._ask(f"Password of {login} ({name}): "))
+        message = f"{name}: no password for {login}"
+        raise TrustError(message, hint=f"set {variable}, or password_file in the configuration")
+
+
+def read_file(path: Path) -> Secret:
+    """Return the first line of *path*; UsageError where others may read it or it is empty or missing."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            text = file.readline().rstrip("\r\n")
+    except OSError as error:
+        message = f"{path}: the password file cannot be read: {error.strerror}"
+        raise UsageError(message) from None
+    if mode & 0o077:
+        message = f"{path}: the password file can be read by others than its owner"
+        raise UsageError(message, hint=f"chmod 600 {path}")
+    if not text:
+        message = f"{path}: the password file is empty"
+        raise UsageError(message)
+    return Secret(text)

@@ -1,0 +1,104 @@
+"""What the lab itself sees: the state of every host and box, and what is left on the machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from lrvmotion.lab.box import record as records
+from lrvmotion.lab.box.state import state as box_state
+from lrvmotion.lab.client import ask
+from lrvmotion.lab.spec import LabSpec, SiteName
+
+SITES: tuple[SiteName, SiteName] = ("source", "target")
+
+
+def state(spec: LabSpec, directory: Path) -> dict[str, Any]:
+    """Return every host's options, port groups, vmknics, routes, and every box's sysctls, files, units and rules.
+
+    Where a VM is does not belong to it: a move is what the program is for.
+    """
+    found: dict[str, Any] = {}
+    for name in SITES:
+        site = spec.site(name)
+        hosts = ask(directory / name / "control.sock", "state")["hosts"]
+        for host in site.hosts:
+            kernel = ask(directory / name / f"{host.name}.sock", "state") if spec.net else {}
+            found[f"{name}/{host.name}"] = {"vcenter": hosts[host.name], "kernel": kernel}
+        for box in site.boxes:
+            found[f"box/{box.name}"] = box_state(records.read(records.record_path(directory, box.name)))
+    return found
+
+
+def digest(found: dict[str, Any]) -> str:
+    """Return the SHA-256 of a state."""
+    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
+
+
+def differences(before: Any, after: Any, where: str = "") -> list[str]:  # noqa: ANN401 - any JSON
+    """Return one line for every value that differs between two states."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        keys = sorted(before.keys() | after.keys())
+        return [
+            line
+            for key in keys
+            for line in differences(before.get(key, "(absent)"), after.get(key, "(absent)"), f"{where}/{key}")
+        ]
+    return [] if before == after else [f"{where}: {before!r} -> {after!r}"]
+
+
+def machine(lab_id: str, directory: Path) -> dict[str, list[str]]:
+    """Return what a lab could leave on the machine: namespaces, devices, rules, mounts, files, units, processes."""
+    return {
+        "namespaces": [name for name in _lines("ip", "netns", "list") if name.startswith(f"lrv-{lab_id}")],
+        "devices": [line.split(":")[1].strip() for line in _lines("ip", "-o", "link")],
+        "addresses": [" ".join(line.split()[1:4]) for line in _lines("ip", "-o", "address")],
+        "routes": _lines("ip", "route"),
+        "nft": _lines("nft", "list", "tables"),
+        "mounts": [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()],
+        "units": sorted(str(path) for path in Path("/etc/systemd/system").glob("*lrvmotion*")),
+        "sysctl files": sorted(str(path) for path in Path("/etc/sysctl.d").glob("*lrvmotion*")),
+        "sysctls": _sysctls(),
+        "processes": _processes(directory),
+        "files": [str(directory)] if directory.exists() else [],
+    }
+
+
+def left_behind(before: dict[str, list[str]], after: dict[str, list[str]]) -> list[str]:
+    """Return what is there now and was not before, and what was and is not, one line each."""
+    return [
+        f"{area}: {sign}{item}"
+        for area in sorted(before)
+        for sign, items in (
+            ("+", sorted(set(after[area]) - set(before[area]))),
+            ("-", sorted(set(before[area]) - set(after[area]))),
+        )
+        for item in items
+    ]
+
+
+def _lines(*argv: str) -> list[str]:
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    return sorted(line.strip() for line in done.stdout.splitlines() if line.strip())
+
+
+def _sysctls() -> list[str]:
+    wanted = ("net/ipv4/ip_forward", "net/ipv4/tcp_congestion_control", "net/ipv4/tcp_rmem", "net/ipv4/tcp_wmem",
+              "net/ipv4/conf/all/send_redirects", "net/ipv4/conf/all/rp_filter", "net/core/rmem_max")  # fmt: skip
+    return [f"{name}={path.read_text().strip()}" for name in wanted if (path := Path("/proc/sys") / name).exists()]
+
+
+def _processes(directory: Path) -> list[str]:
+    """Return the processes whose command line names the lab's folder."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if any(str(directory).encode() in word for word in words):
+            found.append(f"{folder.name} {b' '.join(words).decode(errors='replace')[:120]}")
+    return found

@@ -1,0 +1,121 @@
+"""Events as plain lines on stderr, and a heartbeat for long moves: what is seen off a terminal."""
+
+from __future__ import annotations
+
+import time
+
+from lrvmotion.events import (
+    Changed,
+    Connected,
+    Event,
+    Found,
+    Interrupted,
+    Left,
+    Message,
+    Move,
+    PathMeasured,
+    Proven,
+    RelaySample,
+    RunStarted,
+    Waiting,
+)  # fmt: skip
+from lrvmotion.findings import Severity
+from lrvmotion.views import console, units
+
+HEARTBEAT_S = 30.0
+
+
+class Lines:
+    """An observer that prints a line per event; with *quiet* nothing at all. *findings* off: the plan shows them."""
+
+    def __init__(self, *, quiet: bool = False, findings: bool = False) -> None:
+        self._quiet = quiet
+        self._findings = findings
+        self._console = console.err()
+        self._states: dict[str, str] = {}
+        self._beat: dict[str, float] = {}
+
+    def __call__(self, event: Event) -> None:
+        """Print *event* where it is worth a line."""
+        if self._quiet:
+            return
+        line = self._line(event)
+        if line is not None:
+            self._console.print(line, markup=False, soft_wrap=True)
+
+    def _line(self, event: Event) -> str | None:
+        match event:
+            case Message(text=text):
+                return text
+            case Connected(site=site, address=address, version=version):
+                return f"{site}: {address}, {version}"
+            case PathMeasured():
+                return measured(event)
+            case Found(finding=finding) if self._findings or finding.severity is Severity.ERROR:
+                return None if not self._findings else f"{finding.severity}: {finding.subject}: {finding.summary}"
+            case RunStarted(run=run, mode=mode, journal=journal):
+                return f"run {run}, mode {mode}; journal {journal}"
+            case Changed():
+                verb = "set" if event.how == "applied" else "put back"
+                return f"[{event.done}/{event.total}] {event.target}: {event.key} {verb}: {short(event.value)}"
+            case Left():
+                return f"LEFT {event.target}: {event.key}: {event.reason}"
+            case Proven():
+                word = {True: "proven", False: "NOT proven", None: "not provable"}[event.ok]
+                return f"{word}: {event.subject}: {event.detail}"
+            case Move():
+                return self._move(event)
+            case Waiting(subject=subject, reason=reason):
+                return f"waiting for {subject}: {reason}"
+            case Interrupted(level=level):
+                return interrupted(level)
+            case _:
+                return None
+
+    def _move(self, move: Move) -> str | None:
+        now = time.monotonic()
+        fresh = self._states.get(move.vm) != move.state
+        if not fresh and now - self._beat.get(move.vm, 0.0) < HEARTBEAT_S:
+            return None
+        self._states[move.vm] = move.state
+        self._beat[move.vm] = now
+        where = f"{move.source_host} -> {move.target_host}"
+        text = f"{move.vm}: {move.state}, {where}"
+        if move.state == "running" and not fresh:
+            text += f", {move.percent} % after {units.duration(move.elapsed_s)}"
+        if move.state == "success":
+            text += f", {units.duration(move.elapsed_s)}"
+        if move.reason:
+            text += f": {move.reason}"
+        return text + (f" (hint: {move.hint})" if move.hint else "")
+
+
+def measured(event: PathMeasured) -> str:
+    """Return a measured pair in one line; what was not measured reads so."""
+    pair = f"{event.source} -> {event.target}"
+    if event.reason is not None:
+        return f"{pair}: RTT and loss not measured: {event.reason}"
+    rtt = "RTT -" if event.rtt_ms is None else f"RTT {event.rtt_ms:.1f} ms"
+    loss = "" if event.loss is None else f", loss {event.loss:.1%} of {event.sent}"
+    return f"{pair}: {rtt}{loss}"
+
+
+def interrupted(level: int) -> str:
+    """Return what a Ctrl-C means."""
+    if level == 1:
+        return "interrupted: nothing more is started, running moves finish; Ctrl-C again cancels them"
+    return "interrupted twice: cancelling what runs"
+
+
+def relay(sample: RelaySample) -> str:
+    """Return a relay's counters in one line."""
+    rtt = "-" if sample.rtt_ms is None else f"{sample.rtt_ms:.0f} ms"
+    again = "-" if sample.retransmits is None else f"{sample.retransmits:.1%}"
+    text = f"relay {sample.relay}: {sample.streams} streams, {units.rate(sample.bps)}, RTT {rtt}, sent again {again}"
+    return f"{text}; {sample.limiter}" if sample.limiter else text
+
+
+def short(text: str, most: int = 60) -> str:
+    """Return *text* on one line of at most *most* characters."""
+    text = " ".join(text.split())
+    return text if len(text) <= most else text[: most - 1] + "…"
