@@ -74,7 +74,12 @@ def free_port() -> int:
 
 @contextmanager
 def running(
-    folder: Path, *words: str, python: str = sys.executable, target_buffer: int = 0, **changes: Any
+    folder: Path,
+    *words: str,
+    python: str = sys.executable,
+    target_buffer: int = 0,
+    environment: dict[str, str] | None = None,
+    **changes: Any,
 ) -> Iterator[Running]:
     with ExitStack() as stack:
         target = stack.enter_context(socket.socket())
@@ -85,7 +90,7 @@ def running(
         target.settimeout(10)
         port = free_port()
         config = folder / f"relay-{port}.json"
-        control = folder / f"relay-{port}.sock"
+        control = Path(changes.get("control", folder / f"relay-{port}.sock"))
         document = {
             "schema": 1,
             "listen": [["127.0.0.1", port]],
@@ -105,7 +110,7 @@ def running(
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
-                env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+                env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **(environment or {})},
             )
         )
         stack.callback(process.kill)

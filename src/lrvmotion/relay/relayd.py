@@ -18,12 +18,13 @@ Exit status: 0 drained or stopped · 1 unexpected · 2 configuration or usage ·
 
 from __future__ import annotations
 
+import _thread
 import argparse
 import collections
 import contextlib
 import errno
 import fcntl
-import hashlib
+import importlib
 import ipaddress
 import json
 import os
@@ -33,12 +34,27 @@ import select
 import signal
 import socket
 import struct
-import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass, fields
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+    cast,
+)
+
+if TYPE_CHECKING:
+    import subprocess
 
 VERSION = "1"
 SCHEMA = 1
@@ -75,8 +91,7 @@ class ConfigError(Exception):
     """The configuration cannot be used; the message is one line that names the key."""
 
 
-@dataclass(frozen=True)
-class Redirect:
+class Redirect(NamedTuple):
     """The rules that feed this relay: counted and withdrawn when what they catch never arrives.
 
     *kind* "nft": *name* is the table, with a counter `hits` and a chain `catch`; "iptables": *name* is the chain in the
@@ -106,8 +121,7 @@ class Redirect:
         return sum(int(n) for n in re.findall(r"^\s*(\d+)\s+\d+\s", printed, re.MULTILINE))
 
 
-@dataclass(frozen=True)
-class Config:
+class Config(NamedTuple):
     """What the relay may do. Every key of the file is a field here; those with a default may be left out.
 
     *listen*: addresses and ports to accept on. *port*: the service port that is redirected; only it is ever dialled.
@@ -145,7 +159,7 @@ def parse_config(text: str) -> Config:
     if not isinstance(document, dict):
         message = "not a JSON object"
         raise ConfigError(message)
-    known = [field.name for field in fields(Config)]
+    known = list(Config._fields)
     for key in document:
         if key not in known and key != "schema":
             message = "{}: unknown key; known: {}".format(key, ", ".join(["schema", *known]))
@@ -465,12 +479,12 @@ class PipeBudget:
 
     def sizes(self, streams: int) -> Tuple[int, int]:
         """Return the sizes of the pipe to the target and of the one back, for so many *streams* at once."""
-        back = 65536 if streams <= 64 else 16384
         if not self.total:
-            return self.largest, back
+            return self.largest, 65536 if streams <= 64 else 16384
         tier = 1 << max(streams - 1, 0).bit_length()  # powers of two: resized at few moments
-        share = self.total * 9 // 10 // max(tier, 1) - back
-        forth = 1 << max(share, 1).bit_length() - 1
+        share = self.total * 9 // 10 // tier
+        back = 65536 if share >= 4 * 65536 else 16384
+        forth = 1 << max(share - back, 1).bit_length() - 1
         return max(min(forth, self.largest), 16384), back
 
 
@@ -478,22 +492,25 @@ class PipeBudget:
 
 
 class Flow:
-    """One direction of a stream: its pipe, and the bytes that have reached the other side's socket."""
+    """One direction of a stream: its pipe, and the bytes that have reached the other side's socket.
 
-    __slots__ = ("bytes", "read_end", "size", "write_end")
+    Only the thread that pumps may resize the pipe: the kernel holds its lock while splice waits for the socket.
+    """
+
+    __slots__ = ("bytes", "read_end", "size", "wanted", "write_end")
 
     def __init__(self, size: int) -> None:
         self.read_end, self.write_end = os.pipe()
         self.bytes = 0
-        self.size = 65536
-        self.resize(size)
+        self.wanted = size
+        self.size = 0
+        self.resize()
 
-    def resize(self, size: int) -> None:
-        """Ask for a pipe of *size* bytes; keep what there is where the kernel refuses (full, or over the limit)."""
-        try:
-            self.size = fcntl.fcntl(self.write_end, F_SETPIPE_SZ, size)
-        except OSError:
-            self.size = max(self.size, 4096)
+    def resize(self) -> None:
+        """Try to give the (empty) pipe the size that is wanted; while the kernel refuses, the old one stays."""
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(self.write_end, F_SETPIPE_SZ, self.wanted)
+            self.size = self.wanted
 
     def close(self) -> None:
         """Close the pipe."""
@@ -574,12 +591,8 @@ class Stream:
         self.info = tcp_info(self.server) or self.info
 
     def resize(self, sizes: Tuple[int, int]) -> None:
-        """Give both pipes new sizes, if the stream is still there."""
-        with self._lock:
-            if self._running:
-                for flow, size in ((self.forth, sizes[0]), (self.back, sizes[1])):
-                    if flow.size != size:
-                        flow.resize(size)
+        """Have both threads give their pipes new sizes when they next wake."""
+        self.forth.wanted, self.back.wanted = sizes
 
     def set_pace(self, rate: Optional[int]) -> None:
         """Pace what goes to the target at *rate* bytes per second; None: not at all."""
@@ -651,6 +664,8 @@ def pump(splice: Splice, stream: Stream, source: socket.socket, destination: soc
     doing = "from"
     try:
         while True:
+            if flow.size != flow.wanted:
+                flow.resize()
             try:
                 waiting = splice(come, write_end, MIB)
             except BlockingIOError:
@@ -870,7 +885,7 @@ class Relay:
             self._refuse(client, source, error)
             return
         try:
-            threading.Thread(target=self._carry, args=(client, source, target), daemon=True).start()
+            _thread.start_new_thread(self._carry, (client, source, target))
         except RuntimeError as error:
             with self._lock:
                 self._dialling -= 1
@@ -923,9 +938,8 @@ class Relay:
             if stream is None:
                 with self._lock:
                     self._dialling -= 1
-        back = threading.Thread(target=self._run, args=(stream, stream.server, client, stream.back), daemon=True)
         try:
-            back.start()
+            _thread.start_new_thread(self._run, (stream, stream.server, client, stream.back))
         except RuntimeError:  # no more threads
             stream.fail("the box has no more threads")
             if stream.leave():
@@ -1090,11 +1104,21 @@ def own_hash() -> str:
     """Return the SHA-256 of this file as it was when first asked for."""
     if not _OWN_HASH:
         with open(os.path.abspath(__file__), "rb") as file:  # noqa: PTH100, PTH123
-            _OWN_HASH.append(hashlib.sha256(file.read()).hexdigest())
+            _OWN_HASH.append(_sha256()(file.read()).hexdigest())
     return _OWN_HASH[0]
 
 
 _OWN_HASH: List[str] = []
+
+
+def _sha256() -> Callable[[bytes], Any]:
+    """Find the interpreter's own SHA-256: hashlib would load OpenSSL, 3 MiB for one hash."""
+    for name in ("_sha2", "_sha256"):
+        with contextlib.suppress(ImportError, AttributeError):
+            return cast("Callable[[bytes], Any]", importlib.import_module(name).sha256)
+    import hashlib
+
+    return hashlib.sha256
 
 
 # --- the redirect that feeds us ---------------------------------------------------------------------------------
@@ -1108,6 +1132,8 @@ class HeldTable:
         self._child = self._start()
 
     def _start(self) -> subprocess.Popen[str]:
+        import subprocess
+
         child = subprocess.Popen(["nft", "-i"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
         self._feed(child, self._script)
         return child
@@ -1139,6 +1165,8 @@ class HeldTable:
 
     def close(self) -> None:
         """End the owner, and the table with it."""
+        import subprocess
+
         self._close_input()
         try:
             self._child.wait(2)
@@ -1160,6 +1188,8 @@ class Guard:
 
     def count(self) -> Optional[int]:
         """Return how many connections the rules have caught, None if the rules are not there."""
+        import subprocess
+
         total = 0
         for redirect in self._redirects:
             try:
@@ -1204,6 +1234,8 @@ class Guard:
         """Take the redirect away: new connections are forwarded plainly, live ones go on."""
         if not self._redirects or self.state == "withdrawn":
             return
+        import subprocess
+
         for redirect in self._redirects:
             command = redirect.withdraw_command()
             if self._held is not None and redirect.kind == "nft":
@@ -1448,6 +1480,8 @@ def _within_seconds(seconds: float, is_true: Callable[[], bool]) -> bool:
 
 def supervise(arguments: List[str]) -> int:
     """Run relayd with *arguments*, again whenever it dies of anything but its own decision; return its status."""
+    import subprocess
+
     while True:
         child = subprocess.Popen([sys.executable, os.path.abspath(__file__), *arguments])  # noqa: PTH100
         for number in (signal.SIGTERM, signal.SIGINT):

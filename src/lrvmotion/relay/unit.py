@@ -13,9 +13,10 @@ class Unit:
     """What the unit needs to know.
 
     *run*: the run's id. *python*, *relayd*, *config*: absolute paths on the box, readable by everyone, or by *user*.
-    *load*: commands after the relay listens, *withdraw*: before it is asked to end, *remove*: when it has ended, however
-    it ended; each an absolute command line that runs as root. *runtime*: the folder under /run that holds the control
-    socket. *user*: an account to run as; None: one that systemd makes up. *drain_s*: as in the relay's configuration.
+    *load*: commands after the relay listens, *withdraw*: before it is asked to end, *remove*: when it has ended,
+    however it ended; each an absolute command line that runs as root. *runtime*: the folder under /run that holds
+    the control socket. *user*: an account to run as; None: one that systemd makes up. *drain_s*: as in the relay's
+    configuration.
     """
 
     run: str
@@ -58,7 +59,6 @@ def unit_text(unit: Unit) -> str:
     lines = [
         "[Unit]",
         f"Description=lrvmotion relay, run {unit.run}",
-        "Documentation=man:systemd.service(5)",
         "After=network-online.target nftables.service",
         "Wants=network-online.target",
         "StartLimitIntervalSec=0",
@@ -68,7 +68,6 @@ def unit_text(unit: Unit) -> str:
         f"ExecStart={unit.python} {unit.relayd} --config {unit.config}",
         *(f"ExecStartPost=+{command}" for command in unit.load),
         *(f"ExecStop=-+{command}" for command in unit.withdraw),
-        "ExecStop=/bin/kill -TERM $MAINPID",
         *(f"ExecStopPost=-+{command}" for command in unit.remove),
         "Restart=always",
         "RestartSec=1",

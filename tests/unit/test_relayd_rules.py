@@ -1,0 +1,239 @@
+"""The pure parts of relayd.py: configuration, headers, fair shares, verdicts, pipe sizes; and what it may import."""
+
+from __future__ import annotations
+
+import ast
+import json
+import socket
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lrvmotion.relay import relayd
+
+FILE = Path(relayd.__file__)
+GOOD: dict[str, Any] = {
+    "schema": 1,
+    "listen": [["10.88.0.1", 9000]],
+    "port": 8000,
+    "sources": ["10.88.0.0/24", "fd88::9"],
+    "targets": ["10.99.0.9"],
+    "control": "/run/lrvmotion/r1.sock",
+}
+
+
+def test_it_imports_the_standard_library_only() -> None:
+    """The file runs alone on a box: no name of ours, no library."""
+    names = set()
+    for node in ast.walk(ast.parse(FILE.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0
+            names.add((node.module or "").partition(".")[0])
+    assert names <= sys.stdlib_module_names
+
+
+def test_its_syntax_is_that_of_python_3_9() -> None:
+    """The oldest Python on a box that we promise."""
+    ast.parse(FILE.read_text(), feature_version=(3, 9))
+
+
+def test_it_uses_nothing_newer_than_python_3_9() -> None:
+    """What is newer (os.splice) is asked for first."""
+    words = [sys.executable, "-m", "vermin", "--target=3.9-", "--no-tips", "--violations", "--eval-annotations"]
+    words += ["--exclude", "os.splice", str(FILE)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if "No module named" in done.stderr:
+        pytest.skip("vermin is not installed")
+    assert done.returncode == 0, done.stdout
+
+
+def test_a_good_configuration_is_read() -> None:
+    """Required keys only: the rest has its defaults."""
+    config = relayd.parse_config(json.dumps(GOOD))
+    assert config.listen == (("10.88.0.1", 9000),)
+    assert config.wan_congestion_control == "bbr"
+    assert config.stream_buffer_bytes == 16 * 1024 * 1024
+    assert config.forward is None
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("speed", 1),
+        ("schema", 2),
+        ("listen", []),
+        ("listen", [["10.88.0.1", "9000"]]),
+        ("listen", [["nowhere", 9000]]),
+        ("listen", [{}]),
+        ("port", True),
+        ("port", 70000),
+        ("sources", []),
+        ("sources", ["10.88.0.1/24"]),
+        ("targets", [8]),
+        ("targets", "10.99.0.9"),
+        ("control", "relay.sock"),
+        ("control", "/" + "x" * 107),
+        ("wan_congestion_control", "bbr; rm"),
+        ("limit_bps", 0),
+        ("limit_bps", 1.5e9),
+        ("stream_buffer_bytes", 1024),
+        ("forward", {"address": "10.0.0.1"}),
+        ("forward", ["10.0.0.1", 9000]),
+        ("accept_proxy_from", None),
+        ("connect_timeout_s", -1),
+        ("drain_s", "5"),
+        ("redirects", [{"kind": "nft", "family": "ip", "name": "a b"}]),
+        ("redirects", [{"kind": "pf", "family": "ip", "name": "a"}]),
+    ],
+)
+def test_a_bad_value_is_named(key: str, value: Any) -> None:
+    """One line that begins with the key."""
+    with pytest.raises(relayd.ConfigError, match=f"^{key}: ") as caught:
+        relayd.parse_config(json.dumps({**GOOD, key: value}))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", sorted(GOOD))
+def test_a_missing_key_is_named(key: str) -> None:
+    """Nothing that decides who may use the relay has a default."""
+    with pytest.raises(relayd.ConfigError, match=f"^{key}: missing"):
+        relayd.parse_config(json.dumps({name: value for name, value in GOOD.items() if name != key}))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "null"])
+def test_what_is_no_object_is_refused(text: str) -> None:
+    """No traceback for a file that is cut or of another kind."""
+    with pytest.raises(relayd.ConfigError):
+        relayd.parse_config(text)
+
+
+ports = st.integers(1, 65535)
+four = st.tuples(st.ip_addresses(v=4).map(str), ports)
+six = st.tuples(st.ip_addresses(v=6).map(lambda a: socket.inet_ntop(socket.AF_INET6, a.packed)), ports)
+
+
+@given(st.one_of(st.tuples(four, four), st.tuples(six, six)), st.binary(max_size=9), st.integers(1, 7))
+def test_a_proxy_header_is_read_as_it_was_written(ends: tuple[Any, Any], after: bytes, piece: int) -> None:
+    """However it is cut, and not one byte of what follows is taken."""
+    left = bytearray(relayd.proxy_header(*ends) + after)
+
+    def receive(count: int) -> bytes:
+        part = bytes(left[: min(count, piece)])
+        del left[: len(part)]
+        return part
+
+    assert relayd.read_proxy_header(receive) == ends
+    assert bytes(left) == after
+
+
+@given(st.binary(max_size=64))
+def test_anything_else_is_no_proxy_header(data: bytes) -> None:
+    """Garbage and headers that end early raise ValueError, never anything else."""
+    left = bytearray(data)
+
+    def receive(count: int) -> bytes:
+        part = bytes(left[:count])
+        del left[:count]
+        return part
+
+    with pytest.raises(ValueError):
+        relayd.read_proxy_header(receive)
+
+
+wants = st.lists(st.one_of(st.none(), st.floats(0, 1e9)), min_size=1, max_size=40)
+
+
+@given(st.floats(1e4, 1e9), wants)
+def test_shares_add_up_to_the_cap_and_nobody_is_starved(limit: float, wanted: list[float | None]) -> None:
+    """All of it is given away and not more; who wants all gets at least an even share, and as much as any."""
+    shares = relayd.fair_shares(limit, wanted)
+    assert limit - len(wanted) - 1 <= sum(shares) <= limit + len(wanted)
+    hungry = [share for share, want in zip(shares, wanted, strict=True) if want is None]
+    assert all(share >= limit / len(wanted) - 2 for share in hungry)
+    assert max(hungry, default=0) - min(hungry, default=0) <= 1
+
+
+def test_a_quiet_stream_leaves_its_share_to_the_others() -> None:
+    """100 divided among one that uses 10 and two that take all they can."""
+    assert relayd.fair_shares(100.0, [10.0, None, None]) == [10, 45, 45]
+
+
+def info(**changes: int) -> dict[str, int]:
+    base = {"busy_us": 0, "rwnd_limited_us": 0, "sndbuf_limited_us": 0, "app_limited": 0, "notsent_bytes": 0}
+    return {**base, **changes}
+
+
+@pytest.mark.parametrize(
+    ("word", "now", "rate", "pace"),
+    [
+        ("application", info(busy_us=100_000), 10.0, None),
+        ("application", info(busy_us=1_000_000, app_limited=1), 10.0, None),
+        ("congestion", info(busy_us=1_000_000, app_limited=1, notsent_bytes=9000), 10.0, None),
+        ("congestion", info(busy_us=950_000, rwnd_limited_us=100_000), 10.0, None),
+        ("receive window", info(busy_us=1_000_000, rwnd_limited_us=800_000), 10.0, None),
+        ("send buffer", info(busy_us=1_000_000, sndbuf_limited_us=700_000), 10.0, None),
+        ("cap", info(busy_us=1_000_000), 95.0, 100.0),
+        ("congestion", info(busy_us=1_000_000), 50.0, 100.0),
+    ],
+)
+def test_the_verdict_names_what_took_most_of_the_time(
+    word: str, now: dict[str, int], rate: float, pace: float | None
+) -> None:
+    """Over one second of TCP_INFO's own clocks."""
+    found, shares = relayd.judge(info(), now, 1.0, rate, pace)
+    assert found == word
+    assert sum(shares.values()) == pytest.approx(1.0, abs=0.01)
+
+
+def test_the_verdict_is_said_in_words() -> None:
+    """A sentence that says what to do about it."""
+    said = relayd.explain({"receive window": 4, "application": 1}, forwards=False, limit_bps=None)
+    assert said == "the target host's receive window limits 4 of 5 streams: use a far relay or more streams"
+    assert "tcp_rmem" in relayd.explain({"receive window": 1}, forwards=True, limit_bps=None)
+    assert relayd.explain({}, forwards=False, limit_bps=None) == "no stream is open"
+
+
+@given(st.integers(1, 4000), st.sampled_from([4 << 20, 64 << 20, 0]))
+def test_pipes_of_all_streams_fit_the_users_share(streams: int, total: int) -> None:
+    """Up to where 16 KiB each is the floor, the sum stays within the limit; few streams have the whole MiB."""
+    forth, back = relayd.PipeBudget(total=total).sizes(streams)
+    assert forth >= 16384
+    assert forth & (forth - 1) == 0
+    if total and streams <= total // 65536:
+        assert streams * (forth + back) <= total
+    if total != 4 << 20 and streams <= 32:
+        assert forth == 1 << 20
+
+
+@pytest.mark.parametrize("length", [104, 192, 232, 280])
+def test_an_older_kernels_tcp_info_has_fewer_fields(length: int) -> None:
+    """A field exists only if the length reaches it."""
+    raw = bytearray(280)
+    struct.pack_into("=I", raw, 68, 55_000)
+    struct.pack_into("=Q", raw, 120, 12345)
+    struct.pack_into("=B", raw, 7, 0xF1)
+    found = relayd.unpack_tcp_info(bytes(raw[:length]))
+    assert found["rtt_us"] == 55_000
+    assert found["app_limited"] == 1
+    assert ("bytes_acked" in found) == (length >= 128)
+    assert ("snd_wnd" in found) == (length >= 232)
+
+
+def test_redirect_hits_are_read_from_both_tools() -> None:
+    """nft's counter, iptables' chain with its two lines of headings."""
+    nft = "table ip t {\n\tcounter hits {\n\t\tpackets 12 bytes 720\n\t}\n}\n"
+    assert relayd.Redirect("nft", "ip", "t").hits(nft) == 12
+    tables = (
+        "Chain LRVM_x (1 references)\n    pkts      bytes target     prot opt in     out     source  destination\n"
+        "       3      180 REDIRECT   6    --  *  *  10.88.0.9  10.99.0.9  tcp dpt:8000 redir ports 9000\n"
+        "       4      240 REDIRECT   6    --  *  *  10.88.0.8  10.99.0.9  tcp dpt:8000 redir ports 9000\n"
+    )
+    assert relayd.Redirect("iptables", "ip", "LRVM_x").hits(tables) == 7
