@@ -1,4 +1,4 @@
-"""Turn this process, PID 1 of new namespaces, into the box's init: file systems, root, name, exec."""
+"""Turn this process, PID 1 of a new pid namespace, into the box's init: file systems, root, name, exec."""
 
 from __future__ import annotations
 
@@ -32,6 +32,8 @@ def boot(*, disk: Path, hostname: str, cgroup: Path | None, governor: bool, syst
     if cgroup is not None:
         (cgroup / "cgroup.procs").write_text("0")
         kernel.unshare(kernel.NEWCGROUP)
+    # Here, not in the parent: the change of root below would change it for every process in the namespace.
+    kernel.unshare(kernel.NEWNS | kernel.NEWUTS | kernel.NEWIPC)
     kernel.make_private()
     root = disk / "root"
     _mount_all(root, with_cgroup=cgroup is not None)

@@ -14,7 +14,9 @@ def create_cgroup(name: str) -> tuple[str, str]:
         return "", "this machine has no cgroup2 mounted"
     path = mounted / name
     try:
-        path.mkdir()
+        path.mkdir(exist_ok=True)  # a lab that was killed leaves an empty one behind
+        if "populated 1" in (path / "cgroup.events").read_text():
+            return "", f"the control group {path} is in use"
     except OSError as error:
         return "", f"this machine allows no new control group: {error}"
     return str(path), ""

@@ -2,8 +2,8 @@
 
 `python -m lrvmotion.lab.box.keeper SPEC.json`. Its private mount namespace holds the box's disk (a tmpfs) and root
 (an overlay on it), so nothing shows in the machine's mount table and nothing outlives a kill -9. SIGUSR1 powers the
-box on with systemd, SIGUSR2 with the small init; SIGTERM ends everything. The box's init is in `init.json` while it
-runs.
+box on with systemd, SIGUSR2 with the small init; SIGTERM ends everything. The box's init is in `init.json` while the
+box has power: until its links are down too.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
+import subprocess
 import sys
 import traceback
 from dataclasses import asdict, dataclass
@@ -22,7 +24,6 @@ from lrvmotion.lab.box.layer import Layer
 from lrvmotion.lab.box.process import identify
 
 _WATCHED = {signal.SIGCHLD, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2}
-_NEW = kernel.NEWNS | kernel.NEWPID | kernel.NEWUTS | kernel.NEWIPC
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +86,8 @@ def _obey(order: Order, disk: Path) -> NoReturn:
         # Whoever powers on has seen the old init end; its waiter is at most about to.
         if box and os.waitpid(box, os.WNOHANG if number == signal.SIGCHLD else 0)[0]:
             box = 0
+            _unplug()
+            Path(order.folder, "init.json").unlink(missing_ok=True)
         if number != signal.SIGCHLD:
             box = _power_on(order, disk, systemd=number == signal.SIGUSR1)
 
@@ -96,7 +99,7 @@ def _power_on(order: Order, disk: Path, *, systemd: bool) -> int:
         return waiter
     try:
         kernel.die_with_parent(signal.SIGKILL)
-        kernel.unshare(_NEW)
+        kernel.unshare(kernel.NEWPID)
         init = os.fork()
         if init == 0:
             boot.boot(
@@ -106,15 +109,19 @@ def _power_on(order: Order, disk: Path, *, systemd: bool) -> int:
                 governor=order.governor,
                 systemd=systemd,
             )
-        note = Path(order.folder) / "init.json"
-        _note(note, init)
+        _note(Path(order.folder) / "init.json", init)
         os.waitpid(init, 0)
-        note.unlink(missing_ok=True)
     except BaseException:  # noqa: BLE001  # a forked child must never return into its parent's code
         traceback.print_exc()
         sys.stderr.flush()
         os._exit(1)
     os._exit(0)
+
+
+def _unplug() -> None:
+    """Take the links down: a machine without power answers nothing and forwards nothing."""
+    for device in [name for _, name in socket.if_nameindex() if name != "lo"]:
+        subprocess.run(["ip", "link", "set", device, "down"], check=False)
 
 
 def _note(path: Path, pid: int) -> None:

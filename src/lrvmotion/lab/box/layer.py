@@ -74,6 +74,16 @@ AcceptEnv LANG LC_*
 Subsystem sftp internal-sftp
 """
 
+# As Debian's own.
+_PROFILE = f"""\
+if [ "$(id -u)" -eq 0 ]; then
+  PATH="{PATH}"
+else
+  PATH="/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games"
+fi
+export PATH
+"""
+
 _SUDOERS = f"""\
 Defaults secure_path="{PATH}"
 root ALL=(ALL:ALL) ALL
@@ -109,7 +119,7 @@ class Layer:
         _text(root / "etc/nsswitch.conf", "passwd: files systemd\ngroup: files systemd\nhosts: files\n")
         for name in ("fstab", "crypttab", "environment", "sysctl.conf", "modules"):
             _text(root / "etc" / name, "")
-        _text(root / "etc/profile", f"export PATH={PATH}\n")
+        _text(root / "etc/profile", _PROFILE)
         _text(root / "etc/ssh/sshd_config", _SSHD_CONFIG.format(address=self.address))
         key = root / "etc/ssh/ssh_host_ed25519_key"
         _text(key, Path(self.host_key_file).read_text(), 0o600)

@@ -8,6 +8,7 @@ import select
 import shutil
 import signal
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -19,7 +20,7 @@ from lrvmotion.lab.box.cgroup import create_cgroup, remove_cgroup
 from lrvmotion.lab.box.enter import run
 from lrvmotion.lab.box.keeper import Order
 from lrvmotion.lab.box.keys import fingerprint, make_key
-from lrvmotion.lab.box.layer import Layer
+from lrvmotion.lab.box.layer import PATH, Layer
 from lrvmotion.lab.box.process import identify
 from lrvmotion.lab.box.record import BoxError, BoxRecord, record_path
 from lrvmotion.lab.spec import BoxSpec
@@ -56,7 +57,7 @@ def start(
     try:
         record = _prepare(box, namespace, folder, lab_id, index, governor=governor)
     except BaseException:
-        management.disconnect(management.device_name(lab_id, index))
+        management.disconnect(namespace, management.device_name(lab_id, index))
         shutil.rmtree(folder)
         raise
     try:
@@ -64,6 +65,7 @@ def start(
         record.write()
         record = _first_boot(record, systemd=box.systemd)
         record.write()
+        _hand_over(record)
     except BaseException:
         stop(record)
         raise
@@ -86,7 +88,7 @@ def stop(record: BoxRecord) -> None:
     if init is not None:
         # It dies with the outer process; its mounts and sockets are gone only when it is.
         init.end(signal.SIGKILL, _END_S)
-    management.disconnect(record.device)
+    management.disconnect(record.namespace, record.device)
     remove_cgroup(record.cgroup, wait_s=_END_S)
     shutil.rmtree(record.folder, ignore_errors=True)
     record.path.unlink(missing_ok=True)
@@ -99,6 +101,7 @@ def power_off(record: BoxRecord) -> None:
     if init is not None and not init.end(signal.SIGKILL, _END_S):
         message = f"the box {record.name} does not end"
         raise BoxError(message)
+    _wait_until_dead(record)
 
 
 def power_on(record: BoxRecord) -> None:
@@ -107,6 +110,7 @@ def power_on(record: BoxRecord) -> None:
     if record.init is not None:
         message = f"the box {record.name} runs already"
         raise BoxError(message)
+    _wait_until_dead(record)
     Baseline.read(record.folder / "baseline.json").put_back(record.namespace)
     _switch_on(record, systemd=record.systemd)
 
@@ -200,7 +204,9 @@ def _launch(record: BoxRecord) -> BoxRecord:
     order = str(record.folder / "order.json")
     argv = [sys.executable, "-m", "lrvmotion.lab.box.keeper", order]
     try:
-        environment = {"PATH": os.defpath, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        # No byte code: root would leave it in the user's clone.
+        source = str(Path(__file__).parents[3])
+        environment = {"PATH": PATH, "PYTHONPATH": source, "PYTHONDONTWRITEBYTECODE": "1"}
         pid = os.posix_spawn(argv[0], argv, environment, file_actions=actions, setsid=True)
     finally:
         os.close(put)
@@ -236,6 +242,13 @@ def _first_boot(record: BoxRecord, *, systemd: bool) -> BoxRecord:
     return replace(record, systemd=False, why_no_systemd=why)
 
 
+def _hand_over(record: BoxRecord) -> None:
+    """Give the box's files to the owner of the lab's directory, who under sudo is not root."""
+    owner = Path(record.directory).stat()
+    for path in (record.path, record.folder, *record.folder.iterdir()):
+        os.chown(path, owner.st_uid, owner.st_gid)
+
+
 def _switch_on(record: BoxRecord, *, systemd: bool) -> None:
     outer = _alive(record)
     os.kill(outer, signal.SIGUSR1 if systemd else signal.SIGUSR2)
@@ -243,6 +256,13 @@ def _switch_on(record: BoxRecord, *, systemd: bool) -> None:
     if systemd:
         ready.wait_for_systemd(record)
     ready.wait_for_ssh(record)
+
+
+def _wait_until_dead(record: BoxRecord) -> None:
+    """Wait until the outer process has seen the init end and taken the links down."""
+    deadline = time.monotonic() + _END_S
+    while (record.folder / "init.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 def _alive(record: BoxRecord) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Network, ip_network
 
-from lrvmotion.lab.box.netns import ip, ip_json
+from lrvmotion.lab.box.netns import command, ip, ip_json
 from lrvmotion.lab.box.record import BoxError
 
 BOX_DEVICE = "mgmt0"
@@ -59,10 +59,12 @@ def connect(namespace: str, lab_id: str, index: int) -> Link:
     return Link(device=device, network=network, machine_address=first, address=second)
 
 
-def disconnect(device: str) -> None:
-    """Remove the link whose machine end is *device*, if it is still there."""
+def disconnect(namespace: str, device: str) -> None:
+    """Remove what *connect* made, as far as it is still there: the link *device* and the rules in *namespace*."""
     if any(entry["ifname"] == device for entry in ip_json(None, "link", "show", "type", "veth")):
         ip(None, "link", "delete", device)
+    while command(None, "ip", "-n", namespace, "rule", "delete", "preference", _RULE_PREFERENCE).returncode == 0:
+        continue
 
 
 def device_name(lab_id: str, index: int) -> str:
