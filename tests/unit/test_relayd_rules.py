@@ -47,11 +47,12 @@ def test_its_syntax_is_that_of_python_3_9() -> None:
 
 def test_it_uses_nothing_newer_than_python_3_9() -> None:
     """What is newer (os.splice) is asked for first."""
-    words = [sys.executable, "-m", "vermin", "--target=3.9-", "--no-tips", "--violations", "--eval-annotations"]
+    vermin = Path(sys.executable).with_name("vermin")
+    if not vermin.exists():
+        pytest.skip("vermin is not installed")
+    words = [str(vermin), "--target=3.9-", "--no-tips", "--violations", "--eval-annotations"]
     words += ["--exclude", "os.splice", str(FILE)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
-    if "No module named" in done.stderr:
-        pytest.skip("vermin is not installed")
     assert done.returncode == 0, done.stdout
 
 
