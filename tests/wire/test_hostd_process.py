@@ -44,6 +44,7 @@ def host(tmp_path: Path):
 
 def test_requests_are_answered_in_order_and_refusals_have_a_kind(host: Path) -> None:
     """Each mistake is answered by its kind, and the connection stays usable."""
+    route = {"netstack": "defaultTcpipStack", "prefix": "10.99.0.9/32", "gateway": "10.77.0.1"}
     with Client(host) as client:
         assert client.call("state")["vmknics"] == []
         nic = {"device": "vmk0", "address": "10.88.0.9", "prefix_length": 24, "mtu": 1500}
