@@ -1,0 +1,46 @@
+# lrvmotion: `make help` lists what can be made.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help install tools demo test lint clean
+
+PYTHON ?= python3
+VENV := .venv
+STAMP := $(VENV)/.installed
+export PYTHONDONTWRITEBYTECODE := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# Client tools that the lab needs; never a server package: that would open a port on this machine.
+TOOLS := ip:iproute2 nft:nftables ping:iputils-ping ethtool:ethtool
+ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo -n)
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(STAMP) ## make .venv with everything that demo, tests and benchmarks import
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --upgrade 'pip>=25.1'
+	$(VENV)/bin/pip install --quiet --editable . --group dev
+	@touch $@
+
+tools: ## install missing client tools of the lab (Debian and Ubuntu; root or sudo)
+	@missing=""; for pair in $(TOOLS); do \
+	  PATH="$$PATH:/usr/sbin:/sbin" command -v "$${pair%%:*}" >/dev/null || missing="$$missing $${pair##*:}"; done; \
+	if [ -n "$$missing" ]; then echo "installing:$$missing"; \
+	  $(ROOT) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(ROOT) apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
+
+demo: install tools ## build the lab, move VMs stock, native and proxy over one bad circuit, put everything back
+	@$(ROOT) env PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/lrvmotion lab demo
+
+test: install tools ## run every test that this machine can, and say what it skipped and why
+	$(VENV)/bin/pytest
+
+lint: install ## format, lint, types, import contracts
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+clean: ## remove what was made here
+	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

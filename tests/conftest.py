@@ -1,0 +1,41 @@
+"""What every test gets: unit tests may open no socket and start no process."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+UNIT = Path(__file__).parent / "unit"
+TOOLS = ("ip", "nft", "ping")
+
+
+@pytest.fixture(autouse=True)
+def _pure(request, monkeypatch):
+    """A test below unit/ touches nothing outside its process."""
+    if UNIT not in Path(request.node.path).parents:
+        return
+
+    def forbidden(*args, **kwargs):
+        message = "a unit test opens no socket and starts no process: put it into wire/ or netns/"
+        raise AssertionError(message)
+
+    monkeypatch.setattr(socket.socket, "connect", forbidden)
+    monkeypatch.setattr(subprocess.Popen, "__init__", forbidden)
+
+
+def pytest_collection_modifyitems(items):
+    """Say once for all why the namespace tests do not run here."""
+    missing = [tool for tool in TOOLS if shutil.which(tool) is None]
+    reasons = [
+        *(["not root"] if os.geteuid() != 0 else []),
+        *(["missing: " + ", ".join(missing)] if missing else []),
+        *([] if Path("/dev/net/tun").exists() else ["no /dev/net/tun"]),
+    ]
+    for item in items:
+        if reasons and item.get_closest_marker("netns"):
+            item.add_marker(pytest.mark.skip(reason="; ".join(reasons)))

@@ -1,0 +1,180 @@
+"""apply and revert: whatever happens in between, everything comes back, and nobody else's change is lost."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fakes import Died, FakeTarget, Fuse, MortalFile
+from lrvmotion.apply import apply, revert
+from lrvmotion.errors import RefusedError
+from lrvmotion.events import Changed, Left
+from lrvmotion.journal import Journal
+from lrvmotion.plan import ABSENT, Change, Value, document
+
+KEYS = ["portgroup/p", "vmknic/10.0.0.1", "option/Migrate.VMotionStreamHelpers", "route/s/10.0.0.9/32"]
+VALUES = [ABSENT, Value("long", 0), Value("long", 48), Value("string", ""), document(vlan_id=0), document(vlan_id=7)]
+
+
+def clock():
+    return "2026-01-01T00:00:00.000+00:00"
+
+
+def changes_of(before, planned):
+    return [
+        Change(target=target, key=key, prior=before[target].get(key, ABSENT), planned=value, reason="test")
+        for target, key, value in planned
+        if before[target].get(key, ABSENT) != value
+    ]
+
+
+@st.composite
+def worlds(draw):
+    """Two targets with some settings, and an ordered list of settings to change on them."""
+    before = {
+        name: {key: value for key in KEYS if (value := draw(st.sampled_from(VALUES))) != ABSENT}
+        for name in ("box/r", "source/a")
+    }
+    pairs = draw(st.lists(st.tuples(st.sampled_from(list(before)), st.sampled_from(KEYS)), unique=True, max_size=6))
+    return before, [(target, key, draw(st.sampled_from(VALUES))) for target, key in pairs]
+
+
+def restored(directory, targets):
+    with Journal(directory, clock) as journal:
+        done = revert(journal, targets.__getitem__, lambda event: None, run="restore")
+        assert not done.left
+        assert journal.outstanding() == []
+
+
+@given(worlds())
+@settings(max_examples=60, deadline=None)
+def test_revert_after_apply_is_what_was_before(tmp_path_factory, world):
+    """revert of apply is the identity, whatever was there and whatever was planned."""
+    before, planned = world
+    directory = tmp_path_factory.mktemp("journal")
+    targets = {name: FakeTarget(name, dict(values)) for name, values in before.items()}
+    with Journal(directory, clock) as journal:
+        apply(changes_of(before, planned), targets, journal, "r", lambda event: None)
+    for target, key, value in planned:
+        assert targets[target].values.get(key, ABSENT) == value
+    restored(directory, targets)
+    assert {name: target.values for name, target in targets.items()} == before
+
+
+@given(worlds(), st.data())
+@settings(max_examples=150, deadline=None)
+def test_death_at_any_journal_byte_or_target_call_loses_nothing(tmp_path_factory, world, data):
+    """The process dies at any byte that it writes to the journal, or before or after any call: all comes back."""
+    before, planned = world
+
+    def run(directory, fuse):
+        targets = {name: FakeTarget(name, dict(values), fuse) for name, values in before.items()}
+        try:
+            with Journal(directory, clock, opener=lambda path: MortalFile(path, fuse)) as journal:
+                apply(changes_of(before, planned), targets, journal, "r", lambda event: None)
+        except Died:
+            pass
+        return targets
+
+    whole = Fuse()
+    run(tmp_path_factory.mktemp("whole"), whole)
+    directory = tmp_path_factory.mktemp("dying")
+    targets = run(directory, Fuse(data.draw(st.integers(0, whole.burnt))))
+    for _ in range(data.draw(st.integers(0, 2))):  # the restore may die too, more than once
+        fuse = Fuse(data.draw(st.integers(0, whole.burnt + 1)))
+        for target in targets.values():
+            target.fuse = fuse
+        try:
+            with Journal(directory, clock, opener=lambda path, fuse=fuse: MortalFile(path, fuse)) as journal:
+                revert(journal, targets.__getitem__, lambda event: None, run="restore")
+        except Died:
+            pass
+    for target in targets.values():
+        target.fuse = Fuse()
+    restored(directory, targets)
+    assert {name: target.values for name, target in targets.items()} == before
+
+
+def test_every_single_death_point_of_one_run_is_survived(tmp_path):
+    """The same, not by chance but at every point there is."""
+    before = {"box/r": {}, "source/a": {KEYS[2]: Value("long", 0)}}
+    planned = [("box/r", KEYS[0], document(vlan_id=7)), ("source/a", KEYS[2], Value("long", 48))]
+    whole = Fuse()
+    points = None
+    for left in range(100_000):
+        directory = tmp_path / str(left)
+        fuse = Fuse(None if points is None else left)
+        targets = {name: FakeTarget(name, dict(values), fuse) for name, values in before.items()}
+        try:
+            with Journal(directory, clock, opener=lambda path, fuse=fuse: MortalFile(path, fuse)) as journal:
+                apply(changes_of(before, planned), targets, journal, "r", lambda event: None)
+        except Died:
+            pass
+        points = points or fuse.burnt
+        for target in targets.values():
+            target.fuse = whole
+        restored(directory, targets)
+        assert {name: target.values for name, target in targets.items()} == before
+        if left > points:
+            break
+    assert points is not None
+    assert points > 500
+
+
+def test_a_setting_that_changed_since_the_plan_is_not_overwritten(tmp_path):
+    """Compare and set: what is not the plan's prior is somebody's, and stays."""
+    target = FakeTarget("source/a", {"option/x": Value("long", 6)})
+    change = Change(target="source/a", key="option/x", prior=Value("long", 0), planned=Value("long", 48), reason="test")
+    with Journal(tmp_path, clock) as journal, pytest.raises(RefusedError, match="is 6"):
+        apply([change], {"source/a": target}, journal, "r", lambda event: None)
+    assert target.writes == []
+
+
+def test_what_somebody_else_changed_is_left_and_named_unless_forced(tmp_path):
+    """restore-defaults leaves a foreign value alone; --force puts the prior back."""
+    target = FakeTarget("source/a", {"option/x": Value("long", 0)})
+    change = Change(target="source/a", key="option/x", prior=Value("long", 0), planned=Value("long", 8), reason="test")
+    events = []
+    with Journal(tmp_path, clock) as journal:
+        apply([change], {"source/a": target}, journal, "r", events.append)
+        target.values["option/x"] = Value("long", 6)
+        done = revert(journal, lambda name: target, events.append, run="r2")
+        assert [reason for _, reason in done.left] == ["is 6, expected 8 or 0; left as it is"]
+        assert target.values["option/x"] == Value("long", 6)
+        assert revert(journal, lambda name: target, events.append, run="r2", force=True).left == []
+    assert target.values["option/x"] == Value("long", 0)
+    assert [type(event) for event in events] == [Changed, Left, Changed]
+
+
+def test_a_write_that_does_not_read_back_is_refused(tmp_path):
+    """A host profile that enforces a value shows at once."""
+
+    class Enforcing(FakeTarget):
+        def write(self, key, value):
+            pass
+
+    target = Enforcing("source/a", {"option/x": Value("long", 0)})
+    change = Change(target="source/a", key="option/x", prior=Value("long", 0), planned=Value("long", 8), reason="test")
+    with Journal(tmp_path, clock) as journal, pytest.raises(RefusedError, match="reads 0"):
+        apply([change], {"source/a": target}, journal, "r", lambda event: None)
+
+
+def test_revert_waits_while_a_relocate_runs_and_leaves_the_host_where_nobody_waits(tmp_path):
+    """A host is written only while no relocate runs on it."""
+    target = FakeTarget("source/a", {})
+    change = Change(target="source/a", key="option/x", prior=ABSENT, planned=Value("long", 8), reason="test")
+    with Journal(tmp_path, clock) as journal:
+        apply([change], {"source/a": target}, journal, "r", lambda event: None)
+        target.running = ["relocate of vm1 runs (task-3)"]
+        done = revert(journal, lambda name: target, lambda event: None, run="r2")
+        assert "relocate of vm1" in done.left[0][1]
+        waits = []
+
+        def wait(which, running):
+            waits.append(running)
+            target.running = []
+
+        assert revert(journal, lambda name: target, lambda event: None, run="r3", wait=wait).left == []
+    assert waits == [["relocate of vm1 runs (task-3)"]]
+    assert target.values == {}

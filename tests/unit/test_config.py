@@ -1,0 +1,104 @@
+"""The configuration: every mistake at once, and rates and pools as people write them."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lrvmotion import config
+from lrvmotion.addresses import parse_pool, take
+from lrvmotion.errors import RefusedError, UsageError
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SITE = {"vcenter": "v", "username": "u"}
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.toml")), ids=lambda path: path.name)
+def test_every_example_is_valid(path):
+    """What we hand out works as it is."""
+    assert config.parse(tomllib.loads(path.read_text())).source.vcenter
+
+
+def test_all_mistakes_are_named_at_once_with_key_and_reason():
+    """Nobody wants to find five mistakes in five runs."""
+    content = {
+        "source": {"vcenter": "v", "usrname": "u"},
+        "target": {**SITE, "port": 70000, "sha256": "12"},
+        "relay": {"source": [{"name": "a b", "host": "h", "address": "10.0.0.999"}], "limit": "fast"},
+        "steer": "magic",
+    }
+    with pytest.raises(UsageError) as caught:
+        config.parse(content, where="x.toml")
+    text = caught.value.message
+    for key in (
+        "source.username: is missing",
+        "source.usrname: is not a key",
+        "target.port:",
+        "target.sha256: a SHA-256 fingerprint has 64",
+        "relay.source[0].name:",
+        "relay.source[0].address:",
+        "relay.limit: 'fast' is not a rate",
+        "steer:",
+    ):
+        assert key in text, text
+    assert text.startswith("x.toml: 8 mistakes")
+
+
+def test_files_are_relative_to_the_configuration(tmp_path):
+    """A configuration can be moved with its files."""
+    (tmp_path / "c.toml").write_text(
+        '[source]\nvcenter = "a"\nusername = "u"\npassword_file = "pw"\n[target]\nvcenter = "b"\nusername = "u"\n'
+    )
+    assert config.load(tmp_path / "c.toml").source.password_file == tmp_path / "pw"
+
+
+@pytest.mark.parametrize(
+    ("text", "bits"),
+    [("2G", 2_000_000_000), ("500M", 500_000_000), ("1.5g", 1_500_000_000), ("800k", 800_000), (42, 42)],
+)
+def test_rates_are_bits_a_second_in_decimal_units(text, bits):
+    """As circuits are sold."""
+    assert config.rate(text) == bits
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "2 GB", "G", True, None])
+def test_what_is_no_rate_is_refused(text):
+    """Never read as something it does not say."""
+    with pytest.raises(ValueError, match="rate"):
+        config.rate(text)
+
+
+def test_a_pool_is_ranges_networks_and_single_addresses():
+    """In the order given."""
+    assert parse_pool(["10.0.0.5-10.0.0.7", "10.0.1.0/30", "10.0.2.1"]) == (
+        "10.0.0.5", "10.0.0.6", "10.0.0.7", "10.0.1.1", "10.0.1.2", "10.0.2.1",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "entries", [["10.0.0.9-10.0.0.5"], ["10.0.0.1", "10.0.0.1"], ["10.0.0.0/8"], ["x"], ["10.0.0.1-::1"]]
+)
+def test_a_pool_that_means_nothing_is_refused(entries):
+    """Empty, overlapping, endless or not addresses."""
+    with pytest.raises(ValueError):
+        parse_pool(entries)
+
+
+@given(st.sets(st.integers(1, 50)), st.integers(0, 20))
+def test_an_address_in_use_is_never_taken(used, count):
+    """And a pool that is too small says how many are free."""
+    pool = parse_pool(["10.0.0.1-10.0.0.50", "10.0.9.1-10.0.9.5"])
+    taken = {f"10.0.0.{n}" for n in used}
+    try:
+        got = take(pool, count, taken, "10.0.0.9/24", "source/a")
+    except RefusedError as error:
+        assert count > 50 - len(used)
+        assert f"{50 - len(used)} free" in error.message
+    else:
+        assert len(set(got)) == count
+        assert not set(got) & taken
+        assert all(address.startswith("10.0.0.") for address in got)

@@ -1,0 +1,111 @@
+"""The journal: what it says after any death, and what it refuses."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import pytest
+
+from lrvmotion import journal as journals
+from lrvmotion.errors import UnreachableError, UsageError
+from lrvmotion.journal import Journal
+from lrvmotion.plan import ABSENT, Change, Value
+
+
+def clock():
+    return "2026-01-01T00:00:00.000+00:00"
+
+
+def change(key, prior, planned):
+    return Change(target="source/a", key=key, prior=prior, planned=planned, reason="test")
+
+
+LONG0, LONG48, LONG5 = Value("long", 0), Value("long", 48), Value("long", 5)
+
+
+def test_an_intended_change_is_outstanding_until_it_is_reverted(tmp_path):
+    """What was intended may have been written: it is outstanding from then on."""
+    with Journal(tmp_path, clock) as journal:
+        journal.intended("r", change("option/x", LONG0, LONG48))
+        assert [item.prior for item in journal.outstanding()] == [LONG0]
+        journal.reverted("r2", "source/a", "option/x", LONG0)
+        assert journal.outstanding() == []
+
+
+def test_the_first_prior_is_kept_when_a_setting_is_changed_again(tmp_path):
+    """Native then proxy without a restore between: the value before both is what comes back."""
+    with Journal(tmp_path, clock) as journal:
+        journal.intended("r1", change("option/x", LONG0, LONG48))
+        journal.intended("r2", change("option/x", LONG48, LONG5))
+        (item,) = journal.outstanding()
+    assert (item.prior, item.planned) == (LONG0, (LONG48, LONG5))
+
+
+def test_the_journal_survives_its_process(tmp_path):
+    """What one process wrote the next one reads, and goes on from."""
+    with Journal(tmp_path, clock) as journal:
+        journal.intended("r", change("option/x", ABSENT, LONG48))
+    with Journal(tmp_path, clock) as journal:
+        journal.applied("r", "source/a", "option/x")
+        assert [record.seq for record in journal.records] == [1, 2]
+        assert journal.outstanding()[0].prior == ABSENT
+
+
+def test_a_torn_last_line_is_no_record_and_spoils_no_later_one(tmp_path):
+    """Death at every byte of the second record: the first stays, the third is whole."""
+    with Journal(tmp_path, clock) as journal:
+        journal.intended("r", change("option/x", LONG0, LONG48))
+        first = journal.path.read_bytes()
+        journal.intended("r", change("option/y", LONG0, LONG48))
+        whole = journal.path.read_bytes()
+    for cut in range(len(first), len(whole)):
+        journal.path.write_bytes(whole[:cut])
+        with Journal(tmp_path, clock) as again:
+            kept = [record.body["key"] for record in again.records]
+            assert kept in (["option/x"], ["option/x", "option/y"])
+            again.intended("r", change("option/z", LONG0, LONG48))
+        keys = [record.body["key"] for record in journals.read(journal.path).records]
+        assert keys == [*kept, "option/z"]
+
+
+def test_an_altered_line_is_refused_and_named(tmp_path):
+    """The hash chain shows a journal that somebody edited."""
+    with Journal(tmp_path, clock) as journal:
+        for key in "xyz":
+            journal.intended("r", change(f"option/{key}", LONG0, LONG48))
+    lines = journal.path.read_text().splitlines()
+    for number, alter in itertools.product(range(3), ("edit", "drop")):
+        changed = list(lines)
+        if alter == "edit":
+            record = json.loads(changed[number])
+            record["body"]["prior"] = LONG5.to_json()
+            changed[number] = json.dumps(record)
+        elif number == 2:
+            continue  # a shorter journal is a valid one: its end is not known
+        else:
+            del changed[number]
+        journal.path.write_text("\n".join(changed) + "\n")
+        with pytest.raises(UsageError, match="altered"):
+            journals.read(journal.path)
+
+
+def test_a_newer_schema_is_refused(tmp_path):
+    """A journal of a newer version is not half understood."""
+    with Journal(tmp_path, clock) as journal:
+        journal.append("run", "r", {"schema": 99})
+    with pytest.raises(UsageError, match="newer"):
+        journals.read(journal.path)
+
+
+def test_a_second_process_is_refused_and_the_first_is_named(tmp_path):
+    """One writer at a time; the message says who."""
+    with Journal(tmp_path, clock), pytest.raises(UnreachableError, match=r"process \d+"), Journal(tmp_path, clock):
+        pass
+
+
+def test_values_compare_by_type_and_data():
+    """True is not 1, and an int is not a long: a wrong wire type is a difference."""
+    assert Value("bool", data=True) != Value("int", 1)
+    assert Value("int", 1) != Value("long", 1)
+    assert Value("string", "") != ABSENT

@@ -1,0 +1,204 @@
+"""The plan: what each mode wants, found without touching anything."""
+
+from __future__ import annotations
+
+import pytest
+
+from fakes import host, inventory, vm
+from lrvmotion import config as configs
+from lrvmotion import planner, settings
+from lrvmotion.inventory import HostPortGroup, MoRef, Network
+from lrvmotion.plan import ABSENT, Value, string
+
+BOUNDS = {
+    settings.HELPERS: settings.Bounds(type="long", minimum=0, maximum=112, default=0),
+    settings.LINE_RATE: settings.Bounds(type="long", minimum=1, maximum=2000, default=133),
+    settings.BIND: settings.Bounds(type="long", minimum=0, maximum=3, default=3),
+    settings.QUEUES: settings.Bounds(type="long", minimum=1, maximum=8, default=2, reboot=True),
+}
+CONFIG = {
+    "source": {"vcenter": "a", "username": "u", "vmotion": {"addresses": ["10.88.0.20-10.88.0.59"]}},
+    "target": {"vcenter": "b", "username": "u", "vmotion": {"addresses": ["10.99.0.20-10.99.0.59"]}},
+    "relay": {"source": [{"name": "r1", "host": "h", "address": "10.88.0.1"}]},
+}
+
+
+def make(mode, *, vms=("vm1",), config=None, source=None, target=None, values=None, bounds=None, reboot=False):
+    values = values or {}
+    machines = tuple(vm(name, "a1") for name in vms)
+    inputs = planner.Inputs(
+        config=configs.parse(config or CONFIG),
+        source=source or inventory("source", (host("a1", "10.88.0.9"),), machines),
+        target=target or inventory("target", (host("b1", "10.99.0.9"),)),
+        read=lambda name, key: values.get(
+            (name, key), Value("long", BOUNDS[key[7:]].default) if key.startswith("option/") else ABSENT
+        ),
+        bounds=lambda name: bounds or BOUNDS,
+        box=lambda relay, senders, targets: [("unit/lrvmotion", string(",".join([*senders, *targets])), "relay")],
+        reboot=reboot,
+    )
+    chosen = source.vms if source else machines
+    return planner.make(inputs, mode, "abc234", chosen)
+
+
+def keys(plan, target):
+    return [change.key for change in plan.changes if change.target == target]
+
+
+def test_stock_changes_nothing():
+    """It is the baseline."""
+    plan = make("stock")
+    assert plan.changes == ()
+    assert plan.applyable
+    assert [m.vm for m in plan.migrations] == ["vm1"]
+
+
+def test_native_makes_the_field_reports_vmknics_and_options():
+    """Five at the source, two at the target, 48 helpers; port group, vmknic, service in that order."""
+    plan = make("native")
+    assert plan.applyable, plan.findings
+    source = keys(plan, "source/a1")
+    assert source[:3] == ["portgroup/lrvmotion-abc234-1", "vmknic/10.88.0.20", "vmotion-service/10.88.0.20"]
+    assert sum(key.startswith("vmknic/") for key in source) == 4
+    assert sum(key.startswith("vmknic/") for key in keys(plan, "target/b1")) == 1
+    assert source[-2:] == ["option/Migrate.VMotionStreamHelpers", "option/Migrate.NetExpectedLineRateMBps"]
+    assert (plan.streams, plan.vmknics) == (48, 5)
+    assert len(plan.proofs) == 5 * 2
+    groups = [c.planned.as_document() for c in plan.changes if c.key.startswith("portgroup/lrvmotion-abc234-1")]
+    assert groups[0] == {"vswitch": "vSwitch0", "vlan_id": 12, "active": ["vmnic0"], "standby": []}
+
+
+def test_proxy_puts_the_relay_before_the_routes():
+    """The relay listens before any route points at it; five helpers, no new vmknic."""
+    plan = make("proxy")
+    assert plan.applyable, plan.findings
+    assert plan.changes[0].target == "box/r1"
+    assert plan.changes[-1].key == "route/defaultTcpipStack/10.99.0.9/32"
+    assert plan.changes[-1].planned == string("10.88.0.1")
+    assert not any("vmknic/" in change.key for change in plan.changes)
+    assert plan.relays == ("r1",)
+    assert plan.streams == 5
+
+
+def test_gateway_steering_is_the_field_reports_way():
+    """steer = "gateway": the vmknic's override, no route."""
+    plan = make("proxy", config={**CONFIG, "steer": "gateway"})
+    assert plan.changes[-1].key == "gateway/10.88.0.9"
+
+
+def test_a_setting_that_needs_a_reboot_is_skipped_and_said():
+    """Net.TcpipRxDispatchQueues takes effect after a reboot: never set by the way."""
+    plan = make("native")
+    assert {item.key for item in plan.skipped} == {"option/Net.TcpipRxDispatchQueues"}
+    changed = make("native", reboot=True)
+    assert [c.reboot for c in changed.changes if c.key.endswith("RxDispatchQueues")] == [True, True]
+
+
+def test_what_is_as_wanted_is_not_changed():
+    """Noop is a result, also for a value that is better than wanted."""
+    values = {
+        (target, f"option/{key}"): Value("long", value)
+        for target in ("source/a1", "target/b1")
+        for key, value in ((settings.HELPERS, 5), (settings.LINE_RATE, 2000), (settings.BIND, 3))
+    }
+    assert keys(make("proxy", values=values), "source/a1") == ["route/defaultTcpipStack/10.99.0.9/32"]
+
+
+def test_48_helpers_before_70u2_are_a_finding_and_are_clamped():
+    """The host's own bound decides, before anything is written."""
+    bounds = {**BOUNDS, settings.HELPERS: settings.Bounds(type="long", minimum=0, maximum=32, default=0)}
+    plan = make("native", bounds=bounds)
+    assert "option-bounds" in {finding.code for finding in plan.findings}
+    assert plan.streams == 32
+    assert plan.applyable
+
+
+def test_a_pool_that_is_too_small_is_refused_by_name():
+    """With how many are free."""
+    config = {**CONFIG, "source": {**CONFIG["source"], "vmotion": {"addresses": ["10.88.0.20-10.88.0.21"]}}}
+    plan = make("native", config=config)
+    assert [f.summary for f in plan.findings if f.code == "pool-too-small"] == [
+        "source/a1: 4 new vMotion addresses in 10.88.0.0/24 are needed, the pool has 2 free"
+    ]
+    assert not plan.applyable
+
+
+def test_another_runs_port_group_locks_the_host():
+    """Refused by name where that run is not in this journal."""
+    groups = (
+        HostPortGroup(name="vMotion", vswitch="vSwitch0", vlan_id=0),
+        HostPortGroup(name="lrvmotion-zzz999-1", vswitch="vSwitch0", vlan_id=0),
+    )
+    source = inventory("source", (host("a1", "10.88.0.9", portgroups=groups),), (vm("vm1", "a1"),))
+    plan = make("native", source=source)
+    assert [f.code for f in plan.findings if f.severity == "error"] == ["host-locked"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"power_state": "poweredOff"}, "vm-powered-off"),
+        ({"power_state": "suspended"}, "vm-suspended"),
+        ({"snapshots": 2}, "vm-snapshots"),
+        ({"template": True}, "vm-template"),
+        ({"connected_devices": ("CD/DVD drive 1",)}, "vm-devices"),
+        ({"storage_bytes": 2**43}, "datastore-space"),
+    ],
+)
+def test_what_a_vm_should_be_known_for_is_a_finding(changes, code):
+    """Each of them, and only it."""
+    source = inventory("source", (host("a1", "10.88.0.9"),), (vm("vm1", "a1", **changes),))
+    assert [finding.code for finding in make("stock", source=source).findings] == [code]
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"networks": ()}, "network-missing"),
+        ({"datastores": ()}, "datastore-missing"),
+        ({"vm_names": (("vm1", MoRef("VirtualMachine", "vm-9")),)}, "vm-name-clash"),
+        (
+            {
+                "networks": tuple(
+                    Network(ref=MoRef("Network", f"n{n}"), name="VM Network", kind="standard") for n in "12"
+                )
+            },
+            "network-ambiguous",
+        ),
+    ],
+)
+def test_what_is_missing_at_the_target_is_found_before_anything_changes(changes, code):
+    """Name, network, datastore."""
+    target = inventory("target", (host("b1", "10.99.0.9"),), **changes)
+    plan = make("stock", target=target)
+    assert [finding.code for finding in plan.findings] == [code]
+    assert not plan.applyable
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"connection_state": "notResponding"}, "host-not-connected"),
+        ({"in_maintenance": True}, "host-maintenance"),
+        ({"vmknics": ()}, "host-no-vmotion"),
+    ],
+)
+def test_a_host_that_is_not_fit_is_never_written(changes, code):
+    """Fail closed."""
+    source = inventory("source", (host("a1", "10.88.0.9", **changes),), (vm("vm1", "a1"),))
+    plan = make("native", source=source)
+    assert code in {finding.code for finding in plan.findings}
+    assert not plan.applyable
+
+
+def test_one_subnet_on_both_sides_cannot_be_relayed():
+    """No gateway is consulted there."""
+    plan = make("proxy", target=inventory("target", (host("b1", "10.88.0.77"),)))
+    assert "same-subnet" in {finding.code for finding in plan.findings if finding.severity == "error"}
+
+
+def test_vms_are_spread_over_the_targets_hosts():
+    """Each VM to the host with the least placed on it so far."""
+    target = inventory("target", (host("b1", "10.99.0.9"), host("b2", "10.99.0.10")))
+    plan = make("stock", vms=("vm1", "vm2", "vm3", "vm4"), target=target)
+    assert [m.placement.host.name for m in plan.migrations] == ["b1", "b2", "b1", "b2"]
