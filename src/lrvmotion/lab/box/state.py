@@ -30,11 +30,12 @@ def state(record: BoxRecord) -> dict[str, Any]:
     known = Baseline.read(record.folder / "baseline.json").sysctls
     settings = sysctl.read(record.namespace)
     disk = Path(f"/proc/{outer.pid}/root{record.folder}/disk")
-    cpus = Path(f"/proc/{init.pid}/root/sys/devices/system/cpu")
+    root = Path(f"/proc/{init.pid}/root")
+    cpus = root / "sys/devices/system/cpu"
     return {
         "sysctls": {name: settings[name] for name in sorted(known) if name in settings},
         "files": files.changed(disk),
-        "units": _units(record) if record.systemd else {},
+        "units": _units(record, root) if record.systemd else {},
         "firewall": _firewall(record.namespace),
         "network": _network(record.namespace),
         "governors": {
@@ -64,11 +65,15 @@ def processes(record: BoxRecord) -> list[str]:
     return sorted(found)
 
 
-def _units(record: BoxRecord) -> dict[str, list[str]]:
-    listed = run(
-        record,
-        ["systemctl", "list-unit-files", "--state=enabled,enabled-runtime", "--no-legend", "--no-pager"],
-    )
+def _units(record: BoxRecord, root: Path) -> dict[str, list[str]]:
+    """Return what systemd starts at boot and which services are active now."""
+    # What `systemctl enable` makes; `systemctl list-unit-files` says the same, but takes 0.6 s.
+    enabled = {
+        f"{link.parent.name}/{link.name}"
+        for place in ("etc/systemd/system", "run/systemd/system")
+        for kind in ("wants", "requires", "upholds")
+        for link in (root / place).glob(f"*.{kind}/*")
+    }
     shown = run(
         record,
         ["systemctl", "show", "--type=service", "--state=active", "--property=Id,BusName", "*"],
@@ -79,7 +84,6 @@ def _units(record: BoxRecord) -> dict[str, list[str]]:
         # A service with a bus name comes when called and goes when idle.
         if "Id" in fields and "@" not in fields["Id"] and not fields.get("BusName"):
             active.append(fields["Id"])
-    enabled = [line.split()[0] for line in listed.stdout.splitlines() if line.strip()]
     return {"enabled": sorted(enabled), "active": sorted(active)}
 
 
