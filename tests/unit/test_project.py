@@ -1,0 +1,54 @@
+"""The project holds its own rules."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_nobody_mocks():
+    """A mock asserts what we believe; a fake or the lab asserts what is."""
+    pattern = re.compile(r"^\s*(from|import)\s+(unittest\.mock|mock)\b|unittest\.mock import", re.MULTILINE)
+    found = [path for path in (ROOT / "tests").rglob("*.py") if pattern.search(path.read_text())]
+    assert found == []
+
+
+def test_test_files_have_unique_names():
+    """Import mode importlib keeps them apart, people do not."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(set(names)) == sorted(names)
+
+
+def test_every_module_says_in_one_line_what_it_is():
+    """The docstring's first line is the module's line in the map."""
+    bare = [
+        path
+        for path in (ROOT / "src").rglob("*.py")
+        if not re.match(r'(#![^\n]*\n)?"""[^\n]{10,}', path.read_text() or '"""an empty package"""')
+    ]
+    assert bare == []
+
+
+@pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs/architecture.md"])
+def test_the_documents_are_there(name):
+    """And not empty."""
+    assert len((ROOT / name).read_text()) > 500
+
+
+def test_the_readme_names_every_exit_status():
+    """The table is the contract."""
+    from lrvmotion.errors import ExitStatus
+
+    text = (ROOT / "README.md").read_text()
+    assert all(f"| {int(status)} |" in text for status in ExitStatus)
+
+
+def test_the_version_is_in_one_place():
+    """And it is a version."""
+    content = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert re.fullmatch(r"\d+\.\d+\.\d+", content["project"]["version"])
