@@ -1,0 +1,227 @@
+"""RelayBox: a Linux relay box as a target of apply and revert; one setting is one key."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+
+from lrvmotion.errors import LrvmotionError, RefusedError
+from lrvmotion.plan import ABSENT, Value, document, string
+from lrvmotion.relay import redirect as render
+from lrvmotion.relay import rules, service
+from lrvmotion.relay.install import desired
+from lrvmotion.relay.names import Names, family_of, of_table
+from lrvmotion.relay.spec import RelaySpec
+from lrvmotion.relay.status import RelayStatus, ask, counters, health, limit, recognise
+from lrvmotion.shell import Completed, Shell
+
+__all__ = ["RelayBox", "RelaySpec", "RelayStatus", "counters", "desired", "health", "limit", "recognise"]
+
+DRAIN_S = 60.0  # how long live streams may go on when the redirect is removed: no relocate runs by then
+
+_GOVERNORS = "/sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_governor"
+
+
+class RelayBox:
+    """A box behind a Shell (apply.Target). Keys:
+
+    `sysctl/<key>` the kernel's value now · `file/<path>` document(content or base64, mode) · `unit/<name>`
+    document(enabled, active, config) · `process/<run>` the same without systemd · `redirect/<table>` document(sources,
+    targets, port, listen_port, interface, family) · `governor` one name, or "cpu0=a cpu1=b" where they differ.
+    """
+
+    def __init__(self, name: str, shell: Shell, *, drain_s: float = DRAIN_S) -> None:
+        self._name = name
+        self._shell = shell
+        self._drain_s = drain_s
+
+    @property
+    def name(self) -> str:
+        """The target's id: "box/NAME"."""
+        return self._name
+
+    def busy(self) -> list[str]:
+        """Return nothing: what still streams is drained by the redirect's removal."""
+        return []
+
+    def read(self, key: str) -> Value:
+        """Return the setting's value now, ABSENT where it does not exist."""
+        kind, _, name = key.partition("/")
+        if kind == "sysctl":
+            content = self._shell.read(_proc(name))
+            return ABSENT if content is None else string(" ".join(content.decode().split()))
+        if kind == "file":
+            return self._read_file(name)
+        if kind == "unit":
+            return service.read_unit(self._shell, name)
+        if kind == "process":
+            return service.read_process(self._shell, Names(name))
+        if kind == "redirect":
+            return self._read_redirect(name)
+        if key == "governor":
+            return self._read_governor()
+        raise ValueError(key)
+
+    def write(self, key: str, value: Value) -> None:
+        """Set it; ABSENT removes it. RefusedError where the box does not take it."""
+        kind, _, name = key.partition("/")
+        if kind == "sysctl":
+            self._write_sysctl(name, value)
+        elif kind == "file":
+            self._write_file(name, value)
+        elif kind == "unit":
+            service.write_unit(self._shell, name, value)
+        elif kind == "process":
+            service.write_process(self._shell, Names(name), value)
+        elif kind == "redirect":
+            if value == ABSENT:
+                self._remove_redirect(name)
+            else:
+                self._install_redirect(rules.from_value(name, value))
+        elif key == "governor":
+            self._write_governor(value)
+        else:
+            raise ValueError(key)
+
+    # --- kernel -----------------------------------------------------------------------------------------------
+
+    def _write_sysctl(self, key: str, value: Value) -> None:
+        if value == ABSENT:
+            return  # a setting that was not there cannot be taken away: its module or interface takes it along
+        done = self._shell.run(["sh", "-c", 'printf %s "$2" > "$1"', "sysctl", _proc(key), str(value.data)])
+        self._check(done, f"{key} cannot be set to {value}")
+
+    def _read_governor(self) -> Value:
+        done = self._shell.run(["sh", "-c", f'for f in {_GOVERNORS}; do [ -r "$f" ] && echo "$f $(cat "$f")"; done; :'])
+        found = {}
+        for line in done.stdout.splitlines():
+            path, governor = line.split()
+            found[path.split("/")[5]] = governor
+        if not found:
+            return ABSENT
+        kinds = set(found.values())
+        return string(kinds.pop() if len(kinds) == 1 else " ".join(f"{cpu}={found[cpu]}" for cpu in sorted(found)))
+
+    def _write_governor(self, value: Value) -> None:
+        if value == ABSENT:
+            return
+        if "=" in str(value.data):
+            pairs = [word.partition("=")[::2] for word in str(value.data).split()]
+            files = [(_GOVERNORS.replace("cpu[0-9]*", cpu), governor) for cpu, governor in pairs]
+        else:
+            files = [(_GOVERNORS, str(value.data))]
+        for pattern, governor in files:
+            script = f'for f in {pattern}; do [ -e "$f" ] || continue; echo "$1" > "$f" || exit 1; done'
+            self._check(self._shell.run(["sh", "-c", script, "governor", governor]), "the governor cannot be set")
+
+    # --- files ------------------------------------------------------------------------------------------------
+
+    def _read_file(self, path: str) -> Value:
+        content = self._shell.read(path)
+        if content is None:
+            return ABSENT
+        done = self._shell.run(["stat", "-L", "-c", "%a", "--", path])
+        self._check(done, f"{path} cannot be looked at")
+        mode = f"{int(done.stdout, 8):04o}"
+        try:
+            return document(content=content.decode(), mode=mode)
+        except UnicodeDecodeError:
+            return document(base64=base64.b64encode(content).decode(), mode=mode)
+
+    def _write_file(self, path: str, value: Value) -> None:
+        if value == ABSENT:
+            self._shell.remove(path)
+            folder = path.rpartition("/")[0]
+            if folder.rpartition("/")[2].startswith("lrvmotion-"):  # it is ours: gone with its last file
+                self._shell.run(["rmdir", "--", folder])
+        else:
+            fields = value.as_document()
+            content = base64.b64decode(fields["base64"]) if "base64" in fields else fields["content"].encode()
+            self._shell.put(path, content, mode=int(fields["mode"], 8))
+        if path.startswith("/etc/systemd/system/"):
+            done = self._shell.run(["sh", "-c", "[ -d /run/systemd/system ] || exit 0; exec systemctl daemon-reload"])
+            self._check(done, "systemd does not read its units again")
+
+    # --- the redirect -----------------------------------------------------------------------------------------
+
+    def _read_redirect(self, table: str) -> Value:
+        family = family_of(table)
+        script = (
+            "if command -v nft >/dev/null; then nft -j list table $1 $2 2>/dev/null; "
+            'else echo iptables; ${1}tables-save; fi; printf "\\n\\001"; cat "$3" 2>/dev/null; exit 0'
+        )
+        argv = ["sh", "-c", script, "redirect", family, table, of_table(table).script(table)]
+        listed, _, loaded = self._shell.run(argv).stdout.partition("\n\001")
+        if listed.startswith("iptables\n"):
+            named = _placeholder(table)
+            return rules.iptables_observed(family, named.iptables_guard["name"], listed, loaded) or ABSENT
+        return rules.nft_observed(listed, loaded) if listed.strip() else ABSENT
+
+    def _install_redirect(self, redirect: render.Redirect) -> None:
+        if self._has_nft():
+            done = self._shell.run(["nft", "-f", "-"], stdin=render.nft_install(redirect).encode())
+        else:
+            script = rules.iptables_script(redirect).encode()
+            done = self._shell.run(["sh", "-s", "load"], stdin=script)
+        self._check(done, f"the redirect {redirect.table} cannot be installed")
+
+    def _remove_redirect(self, table: str) -> None:
+        """Catch nothing new, let live streams end, take the table away; a table that the relay holds goes with it."""
+        names = of_table(table)
+        nft = self._has_nft()
+        named = _placeholder(table)
+        held = nft and bool(json.loads(self._document(service.read_process(self._shell, names))).get("holds"))
+        if held:
+            self._shell.run([names.relayd, "--drain", names.control])
+            self._drain(names)
+            service.write_process(self._shell, names, ABSENT)
+            return
+        withdraw = (
+            ["nft", "flush", "chain", named.family, table, render.CATCH] if nft else render.iptables_withdraw(named)
+        )
+        self._shell.run(withdraw)
+        self._drain(names)
+        if nft:
+            done = self._shell.run(["nft", "-f", "-"], stdin=render.nft_remove(named).encode())
+            self._check(done, f"the redirect {table} cannot be removed")
+        else:
+            for command in render.iptables_remove(named):
+                self._shell.run(command)
+
+    def _drain(self, names: Names) -> None:
+        deadline = time.monotonic() + self._drain_s
+        while time.monotonic() < deadline:
+            try:
+                if not ask(self._shell, names.run)["live"]:
+                    return
+            except LrvmotionError:
+                return  # no relay, no streams
+            time.sleep(0.5)
+
+    @staticmethod
+    def _document(value: Value) -> str:
+        return str(value.data) if value.type == "document" else "{}"
+
+    def _has_nft(self) -> bool:
+        return self._shell.run(["sh", "-c", "command -v nft"]).ok
+
+    def _check(self, done: Completed, what: str) -> None:
+        if not done.ok:
+            said = done.stderr.strip().splitlines()[-1:] or [f"exit status {done.status}"]
+            message = f"{self._name}: {what}: {said[0]}"
+            raise RefusedError(message)
+
+
+def _proc(key: str) -> str:
+    """Return the file of a kernel setting; a slash in its name stands for a dot, as in sysctl(8)."""
+    return "/proc/sys/" + "/".join(part.replace("/", ".") for part in key.split("."))
+
+
+def _placeholder(table: str) -> render.Redirect:
+    """Return a redirect that only names *table*, for the texts that need no more."""
+    v6 = family_of(table) == "ip6"
+    address = "::1" if v6 else "127.0.0.1"
+    return render.Redirect(
+        table=table, family="ip6" if v6 else "ip", sources=(address,), targets=(address,), port=1, listen_port=1
+    )

@@ -1,0 +1,185 @@
+"""desired(): everything that a relay box needs, as keys and values in the order in which they are set."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from importlib import resources
+from typing import Any, Literal
+
+from lrvmotion.errors import RefusedError
+from lrvmotion.plan import Value, document, string
+from lrvmotion.relay import rules
+from lrvmotion.relay.facts import BoxFacts
+from lrvmotion.relay.names import Names
+from lrvmotion.relay.redirect import Redirect, nft_install, nft_owned
+from lrvmotion.relay.spec import RelaySpec
+from lrvmotion.relay.unit import Unit, nft_commands, unit_text
+
+Wanted = tuple[str, Value, str]
+
+WINDOW_BYTES = 64 * 1024 * 1024  # ten times the path's product of rate and RTT (measured: 92 % of what 128 MiB gives)
+
+
+def desired(spec: RelaySpec, seen: BoxFacts, run: str | None = None) -> list[Wanted]:
+    """Return (key, value, reason) of everything that *spec* needs on the box *seen*, in the order of writing.
+
+    net.core.* is left alone: the relay forces its receive buffers, and tcp_wmem alone bounds what autotuning sends.
+    default_qdisc too: it takes hold only of interfaces made later, and BBR paces by itself. RefusedError where the box
+    cannot carry a relay at all (see `facts.findings`).
+    """
+    names = Names(run or spec.run)
+    interface = seen.interface_of(spec.address)
+    if interface is None or not seen.python or not (seen.nft or seen.iptables):
+        message = f"box/{spec.name} cannot carry a relay"
+        raise RefusedError(message, hint="lrvmotion check says what is missing")
+    redirects = _redirects(spec, names, interface)
+    sysctls = list(_sysctls(seen, interface, v6=any(redirect.family == "ip6" for redirect in redirects)))
+    wanted = [(f"sysctl/{key}", string(value), reason) for key, value, reason in sysctls]
+    text = "".join(f"{key} = {value}\n" for key, value, _ in sysctls)
+    head = f"# lrvmotion, run {names.run}: removed by lrvmotion restore-defaults\n"
+    wanted.append(_file(names.sysctl_file, head + text, "0644", "the settings outlast a reboot"))
+    relayd = relayd_text(seen.python)
+    config = json.dumps(_config(spec, seen, names, redirects, interface), indent=1) + "\n"
+    path = names.config(hashlib.sha256((relayd + config).encode()).hexdigest())
+    wanted.append(_file(names.relayd, relayd, "0755", "the relay"))
+    wanted.append(_file(path, config, "0644", "what the relay may do"))
+    owned = not seen.systemd and bool(seen.nft) and seen.owner_tables
+    wanted += [_script(redirect, names, nft=bool(seen.nft), owned=owned) for redirect in redirects]
+    runs_with: dict[str, Any] = {"active": True, "config": path}
+    if seen.systemd:
+        steps = _commands(redirects, names, seen)
+        unit = Unit(
+            run=names.run, python=seen.python, relayd=names.relayd, config=path, runtime=names.runtime.split("/")[-1],
+            load=steps["load"], withdraw=steps["withdraw"], remove=steps["remove"],
+        )  # fmt: skip
+        wanted.append(
+            _file(names.unit_file, unit_text(unit), "0644", "the relay is restarted, and back after a reboot")
+        )
+        wanted.append((f"unit/{names.unit}", document(enabled=True, **runs_with), "the relay listens before any route"))
+    else:
+        # One script, for the relay holds one: with two families, the second is loaded by us.
+        holds = names.script(redirects[0].table) if owned else None
+        value = document(**runs_with, holds=holds, python=seen.python)
+        wanted.append((f"process/{names.run}", value, "no systemd: a supervised process"))
+    for redirect in redirects:
+        reason = f"new connections to TCP {spec.service_port} of the targets go to the relay; others are forwarded"
+        wanted.append((f"redirect/{redirect.table}", rules.value(redirect), reason))
+    if seen.governors and "performance" in seen.available_governors:
+        wanted.append(("governor", string("performance"), "a CPU that waits for its clock costs throughput"))
+    return wanted
+
+
+def relayd_text(python: str) -> str:
+    """Return relayd.py as it is put on a box whose Python is at *python*: it runs by itself."""
+    text = resources.files("lrvmotion.relay").joinpath("relayd.py").read_text(encoding="utf-8")
+    return f"#!{python}\n" + text.partition("\n")[2]
+
+
+def _redirects(spec: RelaySpec, names: Names, interface: str) -> list[Redirect]:
+    found = []
+    families: tuple[Literal["ip", "ip6"], ...] = ("ip", "ip6")
+    for family in families:
+        sources, targets = (
+            tuple(entry for entry in entries if (":" in entry) == (family == "ip6"))
+            for entries in (spec.sources, spec.targets)
+        )
+        if sources and targets:
+            found.append(
+                Redirect(
+                    table=names.table(family), family=family, interface=interface,
+                    sources=rules.canonical(sources), targets=rules.canonical(targets),
+                    port=spec.service_port, listen_port=spec.listen_port,
+                )
+            )  # fmt: skip
+    if not found:
+        message = f"box/{spec.name}: no source and target of one address family"
+        raise RefusedError(message, hint="hosts of both sites need vMotion addresses of one family")
+    return found
+
+
+def _sysctls(seen: BoxFacts, interface: str, *, v6: bool) -> Iterator[tuple[str, str, str]]:
+    redirects = "a one-armed box must not tell sources to go past it (measured: bypassed for 300 s)"
+    lan = interface.replace(".", "/")
+    wanted = [
+        ("net.ipv4.conf.all.send_redirects", "0", redirects),
+        (f"net.ipv4.conf.{lan}.send_redirects", "0", redirects),
+    ]
+    if seen.sysctl("net.ipv4.ip_forward") == "0":
+        # The kernel clears these two when forwarding is switched on, and sets them when it is switched off: ours too,
+        # set before and put back after it.
+        reason = "a router takes no redirects: the kernel clears this with ip_forward"
+        wanted += [(f"net.ipv4.conf.{name}.accept_redirects", "0", reason) for name in ("all", "default")]
+    wanted.append(("net.ipv4.ip_forward", "1", "what is not relayed is forwarded"))
+    if v6:
+        wanted.append(("net.ipv6.conf.all.forwarding", "1", "what is not relayed is forwarded"))
+    for key in ("net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem"):
+        reason = "a stream's window must hold what is under way on the long path"
+        wanted.append((key, _raised(seen.sysctl(key), WINDOW_BYTES), reason))
+    wanted += [
+        ("net.ipv4.tcp_mtu_probing", "1", "a path that swallows large packets does not hang a stream"),
+        ("net.ipv4.tcp_slow_start_after_idle", "0", "full speed after a pause (measured: 601 to 152 ms)"),
+        ("net.ipv4.tcp_no_metrics_save", "1", "one bad stream does not slow the next down"),
+    ]
+    writable = {key for key, _, writable in seen.sysctls if writable}
+    for key, value, reason in wanted:
+        if key in writable:
+            yield key, value, reason
+
+
+def _raised(now: str | None, least: int) -> str:
+    """Return "min default max" with a maximum of at least *least*: an existing larger one is kept."""
+    words = (now or "").split()
+    if len(words) != 3:
+        return f"4096 131072 {least}"
+    return f"{words[0]} {words[1]} {max(int(words[2]), least)}"
+
+
+def _config(
+    spec: RelaySpec, seen: BoxFacts, names: Names, redirects: Iterable[Redirect], interface: str
+) -> dict[str, Any]:
+    families = {redirect.family for redirect in redirects}
+    # A redirected connection arrives at the first address of the interface, which need not be *address*.
+    listen = [
+        [entry.address, spec.listen_port]
+        for entry in seen.addresses
+        if entry.interface == interface and ("ip6" if ":" in entry.address else "ip") in families
+    ]
+    return {
+        "schema": 1,
+        "listen": listen,
+        "port": spec.service_port,
+        "sources": [entry for redirect in redirects for entry in redirect.sources],
+        "targets": [entry for redirect in redirects for entry in redirect.targets],
+        "control": names.control,
+        "wan_congestion_control": spec.congestion_control,
+        "limit_bps": spec.limit_bps,
+        "redirects": [redirect.guard if seen.nft else redirect.iptables_guard for redirect in redirects],
+    }
+
+
+def _script(redirect: Redirect, names: Names, *, nft: bool, owned: bool) -> Wanted:
+    if owned:
+        text = nft_owned(redirect)
+    elif nft:
+        text = rules.header(redirect) + nft_install(redirect)
+    else:
+        text = rules.header(redirect) + rules.iptables_script(redirect)
+    return _file(names.script(redirect.table), text, "0644", "loads the redirect")
+
+
+def _commands(redirects: Iterable[Redirect], names: Names, seen: BoxFacts) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {"load": (), "withdraw": (), "remove": ()}
+    for redirect in redirects:
+        script = names.script(redirect.table)
+        if seen.nft:
+            more = nft_commands(seen.nft, script, redirect.family, redirect.table)
+        else:
+            more = {step: (f"/bin/sh {script} {step}",) for step in found}
+        found = {step: (*commands, *more[step]) for step, commands in found.items()}
+    return found
+
+
+def _file(path: str, content: str, mode: str, reason: str) -> Wanted:
+    return f"file/{path}", document(content=content, mode=mode), reason

@@ -1,0 +1,183 @@
+"""The running relay on a box: a systemd unit, or a supervised process; read, started and stopped."""
+
+from __future__ import annotations
+
+from lrvmotion.errors import RefusedError
+from lrvmotion.plan import ABSENT, Value, document
+from lrvmotion.relay.names import Names
+from lrvmotion.shell import Completed, Shell
+
+START_S = 40.0
+STOP_S = 60.0  # the unit's own time to drain, and some
+
+# Which configuration the relay runs with is read from the process itself, else from what would be started.
+_UNIT = r"""
+[ -d /run/systemd/system ] || exit 0
+i=0
+while :; do
+  shown=$(systemctl show -p LoadState,ActiveState,SubState,UnitFileState,MainPID,ExecStart -- "$1")
+  case $shown in *ActiveState=activating*|*ActiveState=deactivating*) ;; *) break ;; esac
+  i=$((i + 1))
+  [ $i -gt 25 ] && break
+  sleep 0.2
+done
+printf '%s\n' "$shown"
+pid=$(printf '%s\n' "$shown" | sed -n 's/^MainPID=//p')
+[ "${pid:-0}" -gt 0 ] && [ -r "/proc/$pid/cmdline" ] && echo "Running=$(tr '\0' ' ' < "/proc/$pid/cmdline")"
+exit 0
+"""
+
+# On failure everything is undone at once, so that the caller finds what was there before.
+_START_UNIT = r"""
+systemctl daemon-reload || exit 1
+if systemctl enable "$1" && systemctl restart "$1" && systemctl is-active --quiet "$1"; then exit 0; fi
+journalctl -u "$1" -n 12 -o cat --no-pager
+systemctl disable --now "$1" >/dev/null 2>&1
+systemctl reset-failed "$1" 2>/dev/null
+exit 1
+"""
+
+_STOP_UNIT = r"""
+systemctl disable --now "$1" || exit 1
+systemctl daemon-reload
+systemctl reset-failed "$1" 2>/dev/null
+exit 0
+"""
+
+# "supervisor" holds pid and start time (field 22 of stat): a pid alone may be somebody else's by now.
+_SUPERVISOR = r"""
+folder=$1
+born() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20; }
+alive() { [ -n "$pid" ] && [ -n "$start" ] && [ "$(born "$pid")" = "$start" ]; }
+pid= start=
+[ -r "$folder/supervisor" ] && read -r pid start < "$folder/supervisor"
+"""
+
+_PROCESS = (
+    _SUPERVISOR
+    + r"""
+if alive; then
+  echo "Running=$(tr '\0' ' ' < "/proc/$pid/cmdline")"
+elif [ -S "$folder/control.sock" ] && said=$("$2" --status "$folder/control.sock" 2>/dev/null); then
+  # Its supervisor was killed, it was not.
+  pid=$(printf '%s' "$said" | sed -n 's/.*"pid": *\([0-9]*\).*/\1/p')
+  echo "Running=$(tr '\0' ' ' < "/proc/$pid/cmdline")"
+fi
+exit 0
+"""
+)
+
+_START_PROCESS = (
+    _SUPERVISOR
+    + r"""
+shift
+mkdir -p -m 0755 "$folder" || exit 1
+setsid nohup "$@" </dev/null >>"$folder/relay.log" 2>&1 &
+pid=$!
+# setsid keeps the pid unless it has to fork, which it has not: we are no group's leader.
+echo "$pid $(born "$pid")" > "$folder/supervisor.new" && mv "$folder/supervisor.new" "$folder/supervisor"
+i=0
+while [ $i -lt 100 ]; do
+  [ "$(born "$pid")" ] || break
+  "$relayd" --status "$folder/control.sock" >/dev/null 2>&1 && exit 0
+  i=$((i + 1))
+  sleep 0.1
+done
+tail -n 12 "$folder/relay.log"
+kill -TERM "$pid" 2>/dev/null
+sleep 0.5
+[ "$(born "$pid")" ] && kill -KILL "$pid" 2>/dev/null
+rm -rf -- "$folder"
+exit 1
+"""
+)
+
+_STOP_PROCESS = (
+    _SUPERVISOR
+    + r"""
+# TERM goes through the supervisor to the relay, which drains for its drain_s and ends both.
+if alive; then kill -TERM "$pid"; elif [ -S "$folder/control.sock" ]; then
+  "$2" --stop "$folder/control.sock" >/dev/null 2>&1
+fi
+i=0
+while alive || "$2" --status "$folder/control.sock" >/dev/null 2>&1; do
+  i=$((i + 1))
+  [ $i -gt 200 ] && { echo "still running"; exit 1; }
+  sleep 0.2
+done
+rm -rf -- "$folder"
+exit 0
+"""
+)
+
+
+def read_unit(shell: Shell, unit: str) -> Value:
+    """Return whether *unit* is enabled and kept active, and its configuration; ABSENT where nothing of it is in effect.
+
+    A unit that failed, or waits to be restarted, is still kept active: whether the relay works is `status.health`.
+    """
+    done = shell.run(["sh", "-c", _UNIT, "unit", unit])
+    shown = dict(line.partition("=")[::2] for line in done.stdout.splitlines() if "=" in line)
+    enabled = shown.get("UnitFileState", "").startswith("enabled")
+    active = shown.get("ActiveState", "inactive") != "inactive"
+    if not enabled and not active:
+        return ABSENT
+    return document(
+        enabled=enabled, active=active, config=_config_in(shown.get("Running") or shown.get("ExecStart", ""))
+    )
+
+
+def write_unit(shell: Shell, unit: str, value: Value) -> None:
+    """Enable and start *unit*, or stop and disable it (ABSENT); RefusedError with its log where it does not start."""
+    if value == ABSENT:
+        done = shell.run(["sh", "-c", _STOP_UNIT, "stop", unit], timeout_s=STOP_S)
+        if not done.ok:
+            message = f"{shell.name}: {unit} could not be stopped: {_tail(done)}"
+            raise RefusedError(message)
+        return
+    done = shell.run(["sh", "-c", _START_UNIT, "start", unit], timeout_s=START_S + STOP_S)
+    if not done.ok:
+        message = f"{shell.name}: {unit} did not start: {_tail(done)}"
+        raise RefusedError(message, hint="the relay was stopped again; correct what it names")
+
+
+def read_process(shell: Shell, names: Names) -> Value:
+    """Return the supervised relay of a box without systemd, ABSENT where it does not run."""
+    done = shell.run(["sh", "-c", _PROCESS, "process", names.runtime, names.relayd])
+    running = next((line.partition("=")[2] for line in done.stdout.splitlines() if line.startswith("Running=")), "")
+    if not running:
+        return ABSENT
+    words = running.split()
+    holds = words[words.index("--hold-redirect") + 1] if "--hold-redirect" in words else None
+    return document(active=True, config=_config_in(running), holds=holds, python=words[0])
+
+
+def write_process(shell: Shell, names: Names, value: Value) -> None:
+    """Start the supervised relay, or stop it (ABSENT); RefusedError with its log where it does not start."""
+    stop = ["sh", "-c", _STOP_PROCESS, "stop", names.runtime, names.relayd]
+    if value == ABSENT or read_process(shell, names) != ABSENT:
+        done = shell.run(stop, timeout_s=STOP_S)
+        if not done.ok:
+            message = f"{shell.name}: the relay of run {names.run} could not be stopped: {_tail(done)}"
+            raise RefusedError(message)
+    if value == ABSENT:
+        return
+    fields = value.as_document()
+    argv = [fields["python"], names.relayd, "--supervise", "--config", fields["config"]]
+    if fields["holds"]:
+        argv += ["--hold-redirect", fields["holds"]]
+    script = _START_PROCESS.replace('"$relayd"', f'"{names.relayd}"')
+    done = shell.run(["sh", "-c", script, "start", names.runtime, *argv], timeout_s=START_S)
+    if not done.ok:
+        message = f"{shell.name}: the relay of run {names.run} did not start: {_tail(done)}"
+        raise RefusedError(message, hint="correct what it names")
+
+
+def _config_in(command: str) -> str:
+    words = command.replace(";", " ").split()
+    return words[words.index("--config") + 1] if "--config" in words[:-1] else ""
+
+
+def _tail(done: Completed) -> str:
+    lines = [line.strip() for line in (*done.stdout.splitlines(), *done.stderr.splitlines()) if line.strip()]
+    return "; ".join(lines[-4:]) or f"exit status {done.status}"

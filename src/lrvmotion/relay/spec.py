@@ -1,0 +1,24 @@
+"""RelaySpec: the relay that is wanted on a box."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelaySpec:
+    """A relay of one run. *address* is the box's on the vMotion LAN, *listen_port* the relay's own port there.
+
+    *sources* and *targets* are vMotion addresses or networks: connections from the one to *service_port* of the other
+    are relayed, and no others. *limit_bps*: cap in bits per second, None: none.
+    """
+
+    name: str
+    run: str
+    address: str
+    listen_port: int = 9000
+    service_port: int = 8000
+    sources: tuple[str, ...]
+    targets: tuple[str, ...]
+    limit_bps: int | None = None
+    congestion_control: str = "bbr"

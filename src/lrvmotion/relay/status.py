@@ -1,0 +1,141 @@
+"""What a running relay tells: health, counters, its cap; and what on a box carries lrvmotion's mark."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from lrvmotion.errors import RefusedError, UnreachableError
+from lrvmotion.relay.facts import facts
+from lrvmotion.relay.names import Names
+from lrvmotion.relay.redirect import Counters, Redirect, parse_counters, parse_iptables_counters
+from lrvmotion.shell import Completed, Shell
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelayStatus:
+    """A relay now. *bps* goes to the WAN; *rtt_ms* and *retransmits* (ratio) are the live streams', None without any.
+
+    *limiter* is the relay's own sentence on what limits it. *bytes* were carried to the targets since it started;
+    *redirect* is "installed", "withdrawn", "absent" or "not watched".
+    """
+
+    streams: int
+    peak_streams: int
+    accepted: int
+    bps: float
+    rtt_ms: float | None
+    retransmits: float | None
+    limiter: str
+    bytes: int
+    limit_bps: int | None
+    congestion_control: str
+    redirect: str
+    uptime_s: float
+    refused: int
+
+
+def health(shell: Shell, run: str) -> RelayStatus:
+    """Ask the relay of *run* how it is; UnreachableError where none answers or it withdrew its redirect."""
+    status = ask(shell, run)
+    redirect = status.get("redirect") or {}
+    if redirect.get("state") == "withdrawn":
+        message = f"{shell.name}: the relay withdrew its redirect: {redirect.get('reason')}"
+        raise UnreachableError(message, hint="new connections are forwarded plainly until it is installed again")
+    return parse_status(status)
+
+
+def ask(shell: Shell, run: str) -> dict[str, Any]:
+    """Return the relay's status document; UnreachableError where no relay answers."""
+    names = Names(run)
+    done = shell.run([names.relayd, "--status", names.control])
+    try:
+        loaded: dict[str, Any] = json.loads(done.stdout)
+    except ValueError:
+        message = f"{shell.name}: no relay of run {run} answers: {_said(done)}"
+        raise UnreachableError(message, hint=f"journalctl -u {names.unit} on the box") from None
+    return loaded
+
+
+def parse_status(status: dict[str, Any]) -> RelayStatus:
+    """Read what `relayd.py --status` prints; averages are weighted by what each stream carried."""
+    streams = status.get("streams", [])
+    return RelayStatus(
+        streams=status["live"],
+        peak_streams=status["peak"],
+        accepted=status["accepted"],
+        bps=float(status["rate_bps"]),
+        rtt_ms=_mean([(s["rtt_us"] / 1000, s["rate_bps"]) for s in streams if s.get("rtt_us")]),
+        retransmits=_mean([(s["retransmit_ratio"], s["bytes_to_target"]) for s in streams]),
+        limiter=status["sentence"],
+        bytes=status["bytes_to_target"],
+        limit_bps=status["limit_bps"],
+        congestion_control=status["congestion_control"],
+        redirect=(status.get("redirect") or {}).get("state", "not watched"),
+        uptime_s=status["uptime_s"],
+        refused=sum(status["refused"].values()),
+    )
+
+
+def limit(shell: Shell, run: str, bps: int | None) -> None:
+    """Change the relay's cap while it runs, bits per second; None takes it away. RefusedError where it refuses."""
+    names = Names(run)
+    done = shell.run([names.relayd, "--limit", names.control, "off" if bps is None else str(bps)])
+    if not done.ok:
+        message = f"{shell.name}: the relay did not take the cap: {_said(done)}"
+        raise RefusedError(message)
+
+
+def counters(shell: Shell, run: str) -> Counters:
+    """Return what our rules have counted, both address families in sum; UnreachableError where there are none."""
+    names = Names(run)
+    script = (
+        "if command -v nft >/dev/null; then for f in ip ip6; do t=$1; [ $f = ip6 ] && t=$2; "
+        "nft -j list table $f $t 2>/dev/null && echo; done; exit 0; fi; "
+        "echo iptables; iptables-save -c; echo; echo ip6tables; ip6tables-save -c 2>/dev/null; exit 0"
+    )
+    done = shell.run(["sh", "-c", script, "counters", names.table(), names.table("ip6")])
+    found = []
+    if done.stdout.startswith("iptables\n"):
+        four, _, six = done.stdout.partition("\nip6tables\n")
+        found = [_of_iptables(names.table(), four), _of_iptables(names.table("ip6"), six, v6=True)]
+    else:
+        found = [parse_counters(line) for line in done.stdout.splitlines() if line.strip()]
+    there = [entry for entry in found if entry is not None]
+    if not there:
+        message = f"{shell.name}: the redirect of run {run} is not there: {_said(done)}"
+        raise UnreachableError(message, hint="the relay has ended, or somebody flushed the packet filter")
+    return Counters(
+        hits=sum(entry.hits for entry in there),
+        echo=sum(entry.echo for entry in there),
+        fenced=sum(entry.fenced for entry in there),
+    )
+
+
+def recognise(shell: Shell) -> list[str]:
+    """Return everything on the box that carries lrvmotion's mark, whoever put it there."""
+    return list(facts(shell).marks)
+
+
+def _of_iptables(table: str, saved: str, *, v6: bool = False) -> Counters | None:
+    address = "::1" if v6 else "127.0.0.1"
+    named = Redirect(
+        table=table, sources=(address,), targets=(address,), port=1, listen_port=1, family="ip6" if v6 else "ip"
+    )
+    try:
+        return parse_iptables_counters(named, saved)
+    except ValueError:
+        return None
+
+
+def _mean(weighted: list[tuple[float, float]]) -> float | None:
+    weight = sum(share for _, share in weighted)
+    if weight > 0:
+        return sum(value * share for value, share in weighted) / weight
+    return sum(value for value, _ in weighted) / len(weighted) if weighted else None
+
+
+def _said(done: Completed) -> str:
+    lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
+    return lines[-1] if lines else f"exit status {done.status}"
