@@ -51,9 +51,7 @@ class Certificate:
         """Return the first certificate in *text*; TrustError where there is none."""
         block = _PEM.search(text)
         try:
-            if block is None:
-                raise ValueError
-            return cls.from_der(ssl.PEM_cert_to_DER_cert(block[0] + "\n"))
+            return cls.from_der(ssl.PEM_cert_to_DER_cert(block[0] + "\n" if block else ""))
         except ValueError:
             message = "the pinned certificate is not in PEM form"
             raise TrustError(message, hint="it begins with -----BEGIN CERTIFICATE-----") from None

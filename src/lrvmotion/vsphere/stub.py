@@ -47,7 +47,7 @@ def retrieve(
     view = None
     try:
         if objects is None:
-            view = content.viewManager.CreateContainerView(content.rootFolder, list(wanted), True)  # noqa: FBT003
+            view = content.viewManager.CreateContainerView(content.rootFolder, list(wanted), True)
             walk = collector.TraversalSpec(name="view", path="view", skip=False, type=vim.view.ContainerView)
             roots = [collector.ObjectSpec(obj=view, skip=True, selectSet=[walk])]
         else:
