@@ -112,11 +112,13 @@ class Server:
         self._socket.settimeout(_IDLE_POLL_S)
 
     def run(self) -> None:
-        """Serve until `stop` is called."""
+        """Serve until `stop` is called or the socket is removed."""
         while not self._stop.is_set():
             try:
                 connection, _ = self._socket.accept()
             except TimeoutError:
+                if not self._path.exists():  # the lab's folder was removed: nobody can reach us any more
+                    break
                 continue
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
         self._socket.close()
