@@ -117,6 +117,28 @@ def outstanding(records: list[Record]) -> list[Outstanding]:
     return sorted(open_.values(), key=lambda item: item.seq)
 
 
+def runs(records: list[Record]) -> set[str]:
+    """Return the ids of all runs that this journal knows."""
+    return {record.run for record in records}
+
+
+def mark(records: list[Record]) -> str | None:
+    """Return the id that what we created carries, as long as any of it is outstanding; None where nothing is.
+
+    It is the run that found nothing outstanding and began to change: later runs go on under its id.
+    """
+    open_: dict[tuple[str, str], None] = {}
+    first = None
+    for record in records:
+        where = (record.body.get("target", ""), record.body.get("key", ""))
+        if record.kind == "intended":
+            first = first if open_ else record.run
+            open_[where] = None
+        elif record.kind in {"reverted", "released"}:
+            open_.pop(where, None)
+    return first if open_ else None
+
+
 def connections(records: list[Record]) -> dict[str, dict[str, Any]]:
     """Return the newest connection recorded for every site and box: addresses, pins, host keys; never a secret."""
     found: dict[str, dict[str, Any]] = {}

@@ -119,11 +119,13 @@ class Path:
 class Plan:
     """Everything that a run would do, and what stands against it.
 
+    *mark* is the id that what we create carries: the run's own, or that of the run whose settings are outstanding.
     *paths* are measured before anything is changed, *proofs* walked before the first move; *fresh* are the new vmknic
     addresses with their target ("source/HOST", address); *streams* and *vmknics* are a migration's at the source.
     """
 
     run: str
+    mark: str
     mode: Mode
     changes: tuple[Change, ...] = ()
     skipped: tuple[Skipped, ...] = ()

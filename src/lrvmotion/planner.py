@@ -53,8 +53,9 @@ class _Draft:
     vmotion: dict[str, list[tuple[str, str, bool]]] = field(default_factory=dict)  # target -> (address, stack, new)
 
 
-def make(inputs: Inputs, mode: Mode, run: str, vms: Sequence[VirtualMachine]) -> Plan:
+def make(inputs: Inputs, mode: Mode, run: str, vms: Sequence[VirtualMachine], *, mark: str | None = None) -> Plan:
     """Return the plan of moving *vms* in *mode*; without VMs, of preparing all configured hosts."""
+    mark = mark or run
     draft = _Draft()
     migrations = _migrations(inputs, vms, draft)
     sources = _hosts(inputs, "source", [m.source_host for m in migrations], whole=not vms)
@@ -71,13 +72,14 @@ def make(inputs: Inputs, mode: Mode, run: str, vms: Sequence[VirtualMachine]) ->
         for role, hosts in roles:
             for host in hosts:
                 if host.connection_state == "connected" and host.vmotion_vmknics:
-                    _vmknics(inputs, mode, role, host, run, draft)
+                    _vmknics(inputs, mode, role, host, mark, draft)
                     _options(inputs, mode, role, host, draft)
     if mode == "proxy":
         relays = _relays(inputs, sources, targets, draft)
     streams = _streams(inputs, sources, draft)
     return Plan(
         run=run,
+        mark=mark,
         mode=mode,
         changes=(*draft.boxes, *draft.hosts, *draft.routes),
         skipped=tuple(draft.skipped),
@@ -134,7 +136,7 @@ def _vmknics(
     mode: Literal["native", "proxy"],
     role: Literal["source", "target"],
     host: Host,
-    run: str,
+    mark: str,
     draft: _Draft,
 ) -> None:
     """Plan the missing vMotion vmknics of *host*, each a clone of the present one in all but its address."""
@@ -161,9 +163,9 @@ def _vmknics(
         return
     reason = f"{mode} mode spreads streams over {len(present) + missing} vmknics"
     taken = {group.name for group in host.portgroups}
-    numbers = (n for n in range(1, 1000) if f"lrvmotion-{run}-{n}" not in taken)
+    numbers = (n for n in range(1, 1000) if f"lrvmotion-{mark}-{n}" not in taken)
     for address in addresses:
-        wanted = _vmknic(model, host, address, f"lrvmotion-{run}-{next(numbers)}", reason)
+        wanted = _vmknic(model, host, address, f"lrvmotion-{mark}-{next(numbers)}", reason)
         draft.hosts += diff(target, {}, wanted)
         draft.fresh.append((target, address))
         draft.vmotion[target].append((address, model.netstack, True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from lrvmotion import planner, probe, select
@@ -60,13 +60,17 @@ def prepare(
     names: Sequence[str],
     options: Options,
     *,
-    runs: Sequence[str] = (),
-    run: str | None = None,
+    runs: Collection[str] = (),
+    mark: str | None = None,
 ) -> Plan:
-    """Return the plan of moving the VMs *names*, with everything measured and found; nothing is written anywhere."""
+    """Return the plan of moving the VMs *names*, with everything measured and found; nothing is written anywhere.
+
+    *runs* are the runs of the journal, *mark* the id that what is outstanding carries, None where nothing is.
+    """
     from lrvmotion.vsphere.collect import collect_vms
 
-    run = run or new_run()
+    run = new_run()
+    mark = mark or run
     for site in _SITES:
         world.session(site)
     source, target = world.inventory("source"), world.inventory("target")
@@ -81,11 +85,11 @@ def prepare(
         target=target,
         read=lambda name, key: world.target(name).read(key),
         bounds=lambda name: world.host(name).bounds(KEYS),
-        box=lambda relay, senders, targets: _box_desired(config, world, relay, senders, targets, run, runs, found),
-        runs=[*runs, run],
+        box=lambda relay, senders, targets: _box_desired(config, world, relay, senders, targets, mark, runs, found),
+        runs={*runs, mark},
         reboot=options.reboot_hosts,
     )
-    plan = planner.make(inputs, options.mode, run, [chosen[ref] for ref in refs])
+    plan = planner.make(inputs, options.mode, run, [chosen[ref] for ref in refs], mark=mark)
     qualities = probe.measure(plan.paths, world, observer, probes=config.limits.probes)
     for quality in qualities:
         found += judge(quality, limit_rtt_ms=config.limits.rtt_ms, limit_loss=config.limits.loss)
@@ -105,16 +109,17 @@ def _box_desired(
     relay: Relay,
     senders: Sequence[str],
     targets: Sequence[str],
-    run: str,
-    runs: Sequence[str],
+    mark: str,
+    runs: Collection[str],
     found: list[Finding],
 ) -> list[tuple[str, Value, str]]:
-    from lrvmotion.relay import box, facts
+    from lrvmotion.relay import facts, install
+    from lrvmotion.relay.spec import RelaySpec
 
     seen = facts.facts(world.shell(f"box/{relay.name}"))
-    spec = box.RelaySpec(
+    spec = RelaySpec(
         name=relay.name,
-        run=run,
+        run=mark,
         address=relay.address,
         listen_port=relay.listen_port,
         service_port=8000,
@@ -123,8 +128,9 @@ def _box_desired(
         limit_bps=config.relay.limit,
         congestion_control="bbr" if seen.bbr else "cubic",
     )
-    found += facts.findings(seen, spec, runs)
-    return box.desired(spec, seen, run)
+    standing = facts.findings(seen, spec, runs)
+    found += standing
+    return [] if errors(standing) else install.desired(spec, seen)
 
 
 def _answering(plan: Plan, world: Connections) -> list[Finding]:
@@ -244,9 +250,9 @@ class Migrating:
             raise RefusedError(message, hint=f"--unproven moves in {self.plan.mode} mode all the same")
 
     def _echoes(self, relay: str) -> int:
-        from lrvmotion.relay.box import counters
+        from lrvmotion.relay.status import counters
 
-        return counters(self.world.shell(f"box/{relay}"), self.plan.run).echo
+        return counters(self.world.shell(f"box/{relay}"), self.plan.mark).echo
 
     def _move(self) -> None:
         from lrvmotion.vsphere.relocate import RelocateMover
@@ -287,10 +293,10 @@ class Migrating:
         return None
 
     def _sample(self, relay: str) -> None:
-        from lrvmotion.relay.box import health
+        from lrvmotion.relay.status import health
 
         try:
-            status = health(self.world.shell(f"box/{relay}"), self.plan.run)
+            status = health(self.world.shell(f"box/{relay}"), self.plan.mark)
         except LrvmotionError as error:
             self.unhealthy[relay] = f"relay {relay}: {error.message}"
             return
@@ -311,7 +317,7 @@ class Migrating:
         mine = {f"source/{migration.source_host}", f"target/{migration.placement.host.name}"}
         mine |= {f"box/{relay}" for relay in self.plan.relays}
         for item in self.journal.outstanding():
-            if item.target in mine and item.run == self.plan.run:
+            if item.target in mine:
                 now = self.world.target(item.target).read(item.key)
                 if now != item.planned[-1]:
                     reasons.append(f"{item.target}: {item.key} is {now}, {item.planned[-1]} was set")

@@ -37,9 +37,9 @@ def migrate(
     ] = Output.TEXT,
 ) -> int:
     """Change the hosts and boxes for the mode, move the VMs, and say what is outstanding."""
+    from lrvmotion import journal as journals
     from lrvmotion import run
     from lrvmotion.connect import Connections, records
-    from lrvmotion.journal import Journal
     from lrvmotion.report import Report
     from lrvmotion.views import lines, live, ndjson, tables
 
@@ -56,9 +56,12 @@ def migrate(
     events = ndjson.Ndjson() if output is Output.NDJSON else None
     plain = lines.Lines(quiet=output is not Output.TEXT)
     before = fan(report.take, plain, *([events] if events else []))
-    with Journal(state, wall_clock) as journal, Connections(records(config), own.credentials(), before) as world:
-        runs = sorted({record.run for record in journal.records})
-        made = run.prepare(config, world, before, vms, options, runs=runs)
+    with (
+        journals.Journal(state, wall_clock) as journal,
+        Connections(records(config), own.credentials(), before) as world,
+    ):
+        runs, mark = journals.runs(journal.records), journals.mark(journal.records)
+        made = run.prepare(config, world, before, vms, options, runs=runs, mark=mark)
         run.refuse(made)
         if output is Output.TEXT:
             tables.plan(made, state, stderr=True)

@@ -31,10 +31,11 @@ def plan(
     config = own.config()
     options = run.Options(mode=run.resolve(config, known_mode(mode)), reboot_hosts=reboot_hosts)
     state = own.state(config)
-    runs = {record.run for record in journal.read(state / "journal.jsonl").records}
+    records_now = journal.read(state / "journal.jsonl").records
+    runs, mark = journal.runs(records_now), journal.mark(records_now)
     observer = lines.Lines(quiet=output is not Output.TEXT)
     with Connections(records(config), own.credentials(), observer) as world:
-        made = run.prepare(config, world, observer, vms or [], options, runs=sorted(runs))
+        made = run.prepare(config, world, observer, vms or [], options, runs=runs, mark=mark)
     if output is Output.TEXT:
         tables.plan(made, state)
     else:

@@ -55,7 +55,7 @@ def _recognised(world: Connections, boxes: list[str]) -> list[str]:
     """Return what carries an lrvmotion mark on hosts and boxes, for a state directory without a journal."""
     from lrvmotion.checks.hosts import PORTGROUP
     from lrvmotion.inventory import SiteName
-    from lrvmotion.relay.box import recognise
+    from lrvmotion.relay.status import recognise
 
     sites: tuple[SiteName, SiteName] = ("source", "target")
     found = [

@@ -19,7 +19,7 @@ def status(
     """Show the runs of the journal, what is outstanding on which host, and the relays' live counters."""
     from lrvmotion import journal as journals
     from lrvmotion.connect import Connections, records
-    from lrvmotion.relay.box import health
+    from lrvmotion.relay.status import health
     from lrvmotion.views import lines
     from lrvmotion.views import tables as shown
 
@@ -30,10 +30,11 @@ def status(
     items = journals.outstanding(opened.records)
     known = {**(records(config) if config else {}), **journals.connections(opened.records)}
     relays: dict[str, str] = {}
+    mark = journals.mark(opened.records)
     with Connections(known, own.credentials(), lines.Lines(quiet=True)) as world:
-        for name, run in {item.target: item.run for item in items if item.target.startswith("box/")}.items():
+        for name in dict.fromkeys(item.target for item in items if item.target.startswith("box/")):
             try:
-                seen = health(world.shell(name), run)
+                seen = health(world.shell(name), mark or "")
                 relays[name] = f"{seen.streams} streams, {seen.bps / 1e6:.0f} Mbit/s; {seen.limiter}"
             except LrvmotionError as error:
                 relays[name] = error.message
