@@ -106,13 +106,12 @@ def _move(mode: str, config: Path, directory: Path, outcome: Outcome, say: Calla
     ask(wire, "reset")
     _product(config, outcome, "migrate", "--mode", mode, "--yes", "--output", "ndjson", f"{mode}-vm")
     seen = ask(wire, "report")["vmotion"]
-    moves = ask(directory / "source" / "control.sock", "migrations")
-    last = moves[-1]
+    hosts = ask(directory / "source" / "control.sock", "state")["hosts"].values()
     return Measured(
         bytes=seen["bytes"],
         seconds=seen["last_s"] - seen["first_s"],
-        streams=last["streams_peak"],
-        vmknics=last["vmknics"],
+        streams=seen["connections_peak"],
+        vmknics=max(sum("vmotion" in nic["services"] for nic in host["vmknics"]) for host in hosts),
     )
 
 

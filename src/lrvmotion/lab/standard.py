@@ -11,20 +11,27 @@ PASSWORD_LENGTH = 20
 
 
 def _hosts(prefix: str, network: str, count: int, router: str) -> tuple[HostSpec, ...]:
-    """Return hosts as the field report has them: one vMotion vmknic each, beside a management one (vmk0)."""
-    return tuple(
-        HostSpec(
-            name=f"{prefix}{number}",
-            vmknics=(
-                VmknicSpec(
-                    device="vmk0", address=f"192.168.{100 + number}.{10 if network.endswith('88.0') else 11}",
-                    portgroup="Management Network", services=("management",),
-                ),
-                VmknicSpec(device="vmk1", address=f"{network}.{8 + number}", gateway=router),
-            ),
+    """Return hosts as the field report has them: one vMotion vmknic each, beside a management one (vmk0).
+
+    Every second host has its vMotion vmknic on the vMotion netstack, the others on the default one.
+    """
+    hosts = []
+    for number in range(1, count + 1):
+        netstack = "defaultTcpipStack" if number % 2 else "vmotion"
+        management = VmknicSpec(
+            device="vmk0",
+            address=f"192.168.{network.split('.')[1]}.{10 + number}",
+            portgroup="Management Network",
+            services=("management",),
         )
-        for number in range(1, count + 1)
-    )  # fmt: skip
+        vmotion = VmknicSpec(
+            device="vmk1",
+            address=f"{network}.{8 + number}",
+            netstack=netstack,
+            services=("vmotion",),
+        )
+        hosts.append(HostSpec(name=f"{prefix}{number}", vmknics=(management, vmotion), gateways=((netstack, router),)))
+    return tuple(hosts)
 
 
 def standard(name: str, *, net: bool, passwords: tuple[str, str], hosts: int = 2) -> LabSpec:
