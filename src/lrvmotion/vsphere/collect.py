@@ -86,7 +86,9 @@ def collect_vms(session: Session, inventory: Inventory, refs: Sequence[MoRef]) -
             f"{session.site}: opaque networks", lambda: retrieve(session.content, {kind: ("name", "summary")}, extra)
         )
         opaque = {str(row["summary"].opaqueNetworkId): _name(row) for _, row in summaries if "summary" in row}
-    keyed = {(net.switch_uuid, net.portgroup_key): net.name for net in inventory.networks if net.portgroup_key}
+    keyed: dict[tuple[str | None, str | None], str] = {
+        (net.switch_uuid, net.portgroup_key): net.name for net in inventory.networks if net.portgroup_key
+    }
     folders = {folder.ref: folder.path for folder in inventory.folders}
     vms: list[VirtualMachine] = [
         machines.virtual_machine(ref, rows[ref], folders, keyed, opaque) for ref in refs if ref in rows

@@ -76,7 +76,7 @@ def execute(session: Session, ref: MoRef, command: str, arguments: Mapping[str, 
     Raises EsxcliError for what esxcli itself says, and what Session.call raises.
     """
     namespace, _, _ = command.rpartition(".")
-    # In declared order, which is alphabetical; another order is "A specified parameter was not correct" (reference 7.1).
+    # In declared order, which is alphabetical; another one is "A specified parameter was not correct" (reference 7.1).
     given = [_ARGUMENT(name=name, val=f"<{name}>{escape(arguments[name])}</{name}>") for name in sorted(arguments)]
     handler = "ha-cli-handler-" + namespace.replace(".", "-")
     subject = f"{session.site} host {ref.value}: esxcli {command.replace('.', ' ')}"

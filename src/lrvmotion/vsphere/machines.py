@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
+from urllib.parse import unquote
 
 from pyVmomi import vim
 
@@ -35,7 +36,7 @@ def virtual_machine(
     host = row.get("runtime.host")
     return VirtualMachine(
         ref=ref,
-        name=str(row.get("name", "")),
+        name=unquote(str(row.get("name", ""))),
         instance_uuid=str(row.get("config.instanceUuid", "")),
         bios_uuid=str(row.get("config.uuid", "")),
         power_state=cast("PowerState", str(row.get("runtime.powerState", "poweredOff"))),
