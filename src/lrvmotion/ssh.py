@@ -313,6 +313,8 @@ def _start(
         message = f"{name}: {host} port {port} cannot be reached: {error.strerror or error}"
         raise UnreachableError(message, hint=hint) from error
     try:
+        # Small packets, each waiting for an answer: without this every command takes 40 ms more.
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         transport = paramiko.Transport(connection)
     except BaseException:
         connection.close()

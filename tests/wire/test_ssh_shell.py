@@ -98,7 +98,7 @@ class Server:
             self.transports.append(transport)
             try:
                 transport.start_server(server=Interface(self))
-            except (paramiko.SSHException, EOFError):
+            except (paramiko.SSHException, EOFError, OSError):
                 transport.close()
 
     def execute(self, channel, command):

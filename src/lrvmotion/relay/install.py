@@ -106,11 +106,10 @@ def _sysctls(seen: BoxFacts, interface: str, *, v6: bool) -> Iterator[tuple[str,
         ("net.ipv4.conf.all.send_redirects", "0", redirects),
         (f"net.ipv4.conf.{lan}.send_redirects", "0", redirects),
     ]
-    if seen.sysctl("net.ipv4.ip_forward") == "0":
-        # The kernel clears these two when forwarding is switched on, and sets them when it is switched off: ours too,
-        # set before and put back after it.
-        reason = "a router takes no redirects: the kernel clears this with ip_forward"
-        wanted += [(f"net.ipv4.conf.{name}.accept_redirects", "0", reason) for name in ("all", "default")]
+    # The kernel clears these two when forwarding is switched on, and sets them when it is switched off: ours too, set
+    # before and put back after it.
+    reason = "a router takes no redirects: the kernel clears this with ip_forward"
+    wanted += [(f"net.ipv4.conf.{name}.accept_redirects", "0", reason) for name in ("all", "default")]
     wanted.append(("net.ipv4.ip_forward", "1", "what is not relayed is forwarded"))
     if v6:
         wanted.append(("net.ipv6.conf.all.forwarding", "1", "what is not relayed is forwarded"))

@@ -30,8 +30,11 @@ exit 0
 # On failure everything is undone at once, so that the caller finds what was there before.
 _START_UNIT = r"""
 systemctl daemon-reload || exit 1
-if systemctl enable "$1" && systemctl restart "$1" && systemctl is-active --quiet "$1"; then exit 0; fi
-journalctl -u "$1" -n 12 -o cat --no-pager
+if said=$(systemctl enable "$1" 2>&1 && systemctl restart "$1" 2>&1 && systemctl is-active "$1"); then exit 0; fi
+journalctl --sync 2>/dev/null
+# What the relay and the unit's commands said, not what systemd says of them.
+own=$(journalctl "_SYSTEMD_UNIT=$1" -n 4 -o cat --no-pager -q 2>/dev/null)
+printf '%s\n' "${own:-$said}"
 systemctl disable --now "$1" >/dev/null 2>&1
 systemctl reset-failed "$1" 2>/dev/null
 exit 1
@@ -72,7 +75,9 @@ _START_PROCESS = (
     + r"""
 shift
 mkdir -p -m 0755 "$folder" || exit 1
-setsid nohup "$@" </dev/null >>"$folder/relay.log" 2>&1 &
+cd /
+# HOME: an interactive nft, which the relay keeps as the table's owner, writes its history there.
+HOME=$folder setsid nohup "$@" </dev/null >>"$folder/relay.log" 2>&1 &
 pid=$!
 # setsid keeps the pid unless it has to fork, which it has not: we are no group's leader.
 echo "$pid $(born "$pid")" > "$folder/supervisor.new" && mv "$folder/supervisor.new" "$folder/supervisor"
