@@ -57,7 +57,8 @@ class HostTarget:
                 return parts.network.read_gateway(rest)
             case "route":
                 return parts.routes.read(rest)
-        raise self._unknown(key)
+            case _:
+                raise self._unknown(key)
 
     def write(self, key: str, value: Value) -> None:
         """Set it; ABSENT removes it. Raises RefusedError for what is not ours to change."""

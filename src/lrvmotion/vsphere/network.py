@@ -85,7 +85,7 @@ class HostNetwork:
         now = self.read_vmknic(address)
         if now == value:
             return
-        if now != ABSENT and value != ABSENT:
+        if ABSENT not in {now, value}:
             message = f"{self._subject}: a vmknic with {address} is there as {now}; it is not changed into {value}"
             raise RefusedError(message)
         subject = f"{self._subject}: vmknic {address}"
