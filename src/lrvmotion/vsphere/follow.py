@@ -36,7 +36,7 @@ class Job:
 
 
 class Follower:
-    """The tasks of *session* that have not ended. *arrived* says whether a VM reached the target, where no task does."""
+    """The tasks of *session* that have not ended; *arrived* says of a VM whether it is at the target alone."""
 
     def __init__(self, session: Session, arrived: Callable[[str], bool]) -> None:
         self._session = session
