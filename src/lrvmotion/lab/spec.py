@@ -17,8 +17,8 @@ MIB = 1024 * 1024
 class WanSpec:
     """The emulated circuit between the two routers, the same in both directions, seeded apart.
 
-    *rate_bps* 0 means no limit; *loss* is a ratio 0-1 (uniform: of segments; bursty: mean, in bursts of *burst* segments
-    on average); profile "field" ignores *loss*: p(u) = 0.06 u^2.3.
+    *rate_bps* 0 means no limit; *loss* is a ratio 0-1 (uniform: of segments; bursty: mean, in bursts of *burst*
+    segments on average); profile "field" ignores *loss*: p(u) = 0.06 u^2.3.
     """
 
     rate_bps: int = 1_000_000_000
@@ -32,7 +32,7 @@ class WanSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VmSpec:
-    """A VM: *memory_bytes* and *disk_bytes* are what a move carries; *dirty_bps* is bytes of memory written a second."""
+    """A VM: *memory_bytes* and *disk_bytes* are what a move carries; *dirty_bps* is memory written, bytes/s."""
 
     name: str
     host: str
