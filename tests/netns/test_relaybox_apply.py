@@ -276,7 +276,6 @@ def test_relaybox_without_nft_uses_iptables(site):
         assert RUN in facts(site.shell).runs
         assert site.restore().left == []
         assert recognise(site.shell) == []
-        assert site.carry(100_000) == "10.88.0.9", "forwarded plainly"
     finally:
         site.shell.run(["mv", nft + ".away", nft])
 

@@ -89,8 +89,8 @@ class Address:
 class BoxFacts:
     """A box as it was seen. Paths are "" where a tool is missing; sysctls map a key to (value, writable).
 
-    *governors* maps each CPU to its governor, empty where the box has none. *listening* are TCP (port, any address?) as
-    hexadecimal local addresses of /proc/net/tcp. *marks* is everything that carries lrvmotion's name. Memory in KiB.
+    *governors* maps each CPU to its governor, empty where the box has none. *listening* are TCP ports that
+    something listens on, at any address. *marks* is everything that carries lrvmotion's name. Memory in KiB.
     *links* maps an interface to (MTU, speed in Mbit/s or None).
     """
 

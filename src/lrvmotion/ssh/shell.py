@@ -1,0 +1,204 @@
+"""SshShell: a Shell over one trusted SSH connection; commands as root, files put atomically."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lrvmotion.errors import RefusedError, UnreachableError
+from lrvmotion.shell import Completed
+from lrvmotion.ssh.exchange import Exchange
+from lrvmotion.ssh.login import Login, connect, end
+
+if TYPE_CHECKING:
+    import paramiko
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_MISSING = 44
+_ALTERED = 97
+
+_READ = f'if [ -e "$1" ]; then exec cat -- "$1"; else exit {_MISSING}; fi'
+# The temporary file lies in the same folder, so that the rename is atomic; its name begins with a dot, so that
+# systemd, sysctl and nft do not take it for one of theirs. Older `sync` knows no files.
+_PUT = f"""set -e
+folder=${{1%/*}}
+umask 022
+mkdir -p -- "${{folder:-/}}"
+umask 077
+draft=$(mktemp "$folder/.lrvmotion.XXXXXXXX")
+trap 'rm -f -- "$draft"' EXIT
+cat > "$draft"
+sum=$(sha256sum < "$draft")
+[ "${{sum%% *}}" = "$3" ] || exit {_ALTERED}
+chmod "$2" "$draft"
+sync "$draft" 2>/dev/null || sync
+mv -f -- "$draft" "$1"
+trap - EXIT
+sync "${{folder:-/}}" 2>/dev/null || sync
+"""
+
+
+class SshShell:
+    """A Shell over one SSH connection; see `shell.Shell` for what every call promises.
+
+    A connection that was lost is made again before a command is sent, and once for a read; a command that was sent is
+    never repeated.
+    """
+
+    def __init__(self, name: str, login: Login, transport: paramiko.Transport) -> None:
+        self._name = name
+        self._login = login
+        self._transport = transport
+        self._lock = threading.Lock()
+
+    @classmethod
+    def open(
+        cls,
+        name: str,
+        host: str,
+        port: int,
+        username: str,
+        *,
+        key_file: Path | None,
+        password: Callable[[], str] | None,
+        host_key: str | None,
+        known_hosts: Path | None,
+        timeout_s: float = 15.0,
+    ) -> SshShell:
+        """Log in to *host*; its key must be *host_key* ("ssh-ed25519 AAAA…") or in *known_hosts*.
+
+        With *key_file* that key is tried, else the agent's, then *password*, once. TrustError: host key or login
+        refused. UnreachableError: no answer within *timeout_s* seconds.
+        """
+        login = Login(
+            host=host, port=port, username=username, key_file=key_file, password=password,
+            host_key=host_key, known_hosts=known_hosts, timeout_s=timeout_s,
+        )  # fmt: skip
+        return cls(name, login, connect(name, login))
+
+    @property
+    def name(self) -> str:
+        """The box's name in messages."""
+        return self._name
+
+    def check_sudo(self) -> None:
+        """Raise RefusedError where the login is neither root nor allowed to use sudo without a password."""
+        if self._login.username == "root":
+            return
+        done = self.run(["true"])
+        if done.ok:
+            return
+        user = self._login.username
+        said = done.stderr.strip().splitlines()[-1:] or [f"exit status {done.status}"]
+        message = f"{self._name}: {user} cannot use sudo without a password: {said[0]}"
+        hint = f"on the box, in /etc/sudoers.d/lrvmotion: {user} ALL=(root) NOPASSWD: ALL; or log in as root"
+        raise RefusedError(message, hint=hint)
+
+    def run(self, argv: Sequence[str], *, stdin: bytes | None = None, timeout_s: float = 30.0) -> Completed:
+        """Run *argv* as root; never raises for a status. UnreachableError where no end was seen in *timeout_s*."""
+        status, out, err = self._execute(argv, stdin, timeout_s)
+        return Completed(
+            argv=tuple(argv),
+            status=status,
+            stdout=out.decode(errors="replace"),
+            stderr=err.decode(errors="replace"),
+        )
+
+    def read(self, path: str) -> bytes | None:
+        """Return the file's content, or None where it does not exist; RefusedError where it cannot be read."""
+        argv = ["sh", "-c", _READ, "read", path]
+        try:
+            status, out, err = self._execute(argv, None, 30.0)
+        except UnreachableError:
+            status, out, err = self._execute(argv, None, 30.0)  # on a new connection
+        if status == _MISSING:
+            return None
+        if status:
+            message = f"{self._name}: {path} cannot be read: {_last_line(err, status)}"
+            raise RefusedError(message)
+        return out
+
+    def put(self, path: str, content: bytes, *, mode: int) -> None:
+        """Put *content* at *path* atomically, its hash checked on the box; RefusedError where that fails."""
+        digest = hashlib.sha256(content).hexdigest()
+        status, _, err = self._execute(["sh", "-c", _PUT, "put", path, f"{mode:04o}", digest], content, 60.0)
+        if status:
+            why = "it arrived altered" if status == _ALTERED else _last_line(err, status)
+            message = f"{self._name}: {path} cannot be written: {why}"
+            raise RefusedError(message)
+
+    def remove(self, path: str) -> None:
+        """Remove the file, and nothing where there is none."""
+        done = self.run(["rm", "-f", "--", path])
+        if not done.ok:
+            message = f"{self._name}: {path} cannot be removed: {_last_line(done.stderr.encode(), done.status)}"
+            raise RefusedError(message)
+
+    def close(self) -> None:
+        """End the connection."""
+        end(self._transport)
+
+    def _execute(self, argv: Sequence[str], stdin: bytes | None, timeout_s: float) -> tuple[int, bytes, bytes]:
+        import paramiko
+
+        deadline = time.monotonic() + timeout_s
+        channel = self._channel(timeout_s)
+        try:
+            channel.exec_command(self._command(argv, timeout_s))
+            return Exchange(channel, stdin).finish(deadline)
+        except (paramiko.SSHException, EOFError, OSError) as error:
+            if self._transport.is_active() and isinstance(error, TimeoutError):
+                message = f"{self._name}: no end of '{_short(argv)}' within {timeout_s:.0f} s"
+                raise UnreachableError(message, hint="the box is overloaded or hangs") from error
+            # Next time on a new connection: this one may be half dead.
+            self._transport.close()
+            message = f"{self._name}: the connection broke while '{_short(argv)}' ran: {str(error) or 'closed'}"
+            raise UnreachableError(message, hint="it may or may not have run: run this again") from error
+        finally:
+            channel.close()
+
+    def _command(self, argv: Sequence[str], timeout_s: float) -> str:
+        """Quote *argv* for the login shell; `timeout` ends on the box what we have given up waiting for."""
+        words = ["env", "LC_ALL=C", f"PATH={PATH}", "timeout", "-k", "5", f"{timeout_s + 5:.0f}", *argv]
+        if self._login.username != "root":
+            words = ["sudo", "-n", *words]
+        return shlex.join(words)
+
+    def _channel(self, timeout_s: float) -> paramiko.Channel:
+        """Open a channel, on a new connection where the old one is lost: nothing has been sent yet."""
+        import paramiko
+
+        wait_s = min(timeout_s, self._login.timeout_s)
+        with self._lock:
+            if self._transport.is_active():
+                try:
+                    return _bounded(self._transport.open_session(timeout=wait_s), timeout_s)
+                except (paramiko.SSHException, EOFError, OSError):
+                    pass
+            end(self._transport)
+            self._transport = connect(self._name, self._login)
+            try:
+                return _bounded(self._transport.open_session(timeout=wait_s), timeout_s)
+            except (paramiko.SSHException, EOFError, OSError) as error:
+                message = f"{self._name}: {self._login.host} opens no session: {error}"
+                raise UnreachableError(message, hint="look at MaxSessions and the log of its SSH server") from error
+
+
+def _bounded(channel: paramiko.Channel, timeout_s: float) -> paramiko.Channel:
+    channel.settimeout(timeout_s)
+    return channel
+
+
+def _short(argv: Sequence[str]) -> str:
+    text = shlex.join(argv).split("\n", 1)[0]
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _last_line(said: bytes, status: int) -> str:
+    lines = said.decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else f"exit status {status}"
