@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from lrvmotion.commands import lab, migrate, plan, restore, status
+from lrvmotion.commands import lab, migrate, plan, restore, status, throttle
 from lrvmotion.commands.context import Context
 from lrvmotion.errors import ExitStatus, LrvmotionError
 
@@ -26,6 +26,7 @@ app.command(name="plan")(plan.plan)
 app.command(name="migrate")(migrate.migrate)
 app.command(name="restore-defaults")(restore.restore_defaults)
 app.command(name="status")(status.status)
+app.command(name="throttle")(throttle.throttle)
 app.add_typer(lab.app, name="lab")
 
 

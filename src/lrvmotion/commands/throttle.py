@@ -1,0 +1,52 @@
+"""lrvmotion throttle: change the cap of the running relays."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from lrvmotion.commands.context import Context, Output
+from lrvmotion.errors import ExitStatus, UsageError
+
+
+def throttle(
+    context: typer.Context,
+    rate: Annotated[str, typer.Argument(help="Bit/s as 500M or 2G, shared by all streams of a relay; off: no cap.")],
+    output: Annotated[
+        Output, typer.Option(envvar="LRVMOTION_OUTPUT", help="text for people, json for programs.")
+    ] = Output.TEXT,
+) -> int:
+    """Change the cap of every running relay, now and until it is restarted; relay.limit is what it starts with."""
+    from lrvmotion import config as configs
+    from lrvmotion import journal as journals
+    from lrvmotion.connect import Connections, records
+    from lrvmotion.relay.status import health, limit
+    from lrvmotion.views import lines, tables, units
+
+    own: Context = context.obj
+    try:
+        bps = None if rate == "off" else configs.rate(rate)
+    except ValueError as error:
+        raise UsageError(str(error), hint="for example: lrvmotion throttle 2G, or: lrvmotion throttle off") from None
+    config = own.config() if own.find_config() else None
+    opened = journals.read(own.state(config) / "journal.jsonl")
+    boxes = dict.fromkeys(i.target for i in journals.outstanding(opened.records) if i.target.startswith("box/"))
+    mark = journals.mark(opened.records)
+    if not boxes or mark is None:
+        message = "no relay runs: the journal has none outstanding"
+        raise UsageError(
+            message, hint="'lrvmotion migrate --mode proxy' starts one; relay.limit caps it from the start"
+        )
+    known = {**(records(config) if config else {}), **journals.connections(opened.records)}
+    caps: dict[str, int | None] = {}
+    with Connections(known, own.credentials(), lines.Lines(quiet=True)) as world:
+        for name in boxes:
+            limit(world.shell(name), mark, bps)
+            caps[name] = health(world.shell(name), mark).limit_bps
+    if output is Output.TEXT:
+        for name, cap in caps.items():
+            print(f"{name}: {'no cap' if cap is None else units.rate(cap)}")  # noqa: T201
+    else:
+        tables.document({"schema": 1, "limit_bps": caps})
+    return int(ExitStatus.OK)
