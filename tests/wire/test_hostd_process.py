@@ -55,11 +55,7 @@ def test_requests_are_answered_in_order_and_refusals_have_a_kind(host: Path) -> 
             ("vmknic_add", nic, "invalid"),
             ("vmknic_add", {**nic, **rest, "device": "vmk1", "address": "10.88.0.300"}, "invalid"),
             ("vmknic_remove", {"device": "vmk7"}, "missing"),
-            (
-                "route_add",
-                {"netstack": "defaultTcpipStack", "prefix": "10.99.0.9/32", "gateway": "10.77.0.1"},
-                "invalid",
-            ),
+            ("route_add", route, "invalid"),
             ("nonsense", {}, "invalid"),
             ("progress", {"id": "none"}, "missing"),
         ):

@@ -21,8 +21,9 @@ class Kernel:
         self._links: dict[str, tuple[str, int, str]] = {}
         self._rules: list[str] = []
         self._routes: list[str] = []
-        # Several vmknics in one subnet: each answers for its own address only, and asks in its own name.
-        for name, value in (("arp_ignore", "1"), ("arp_announce", "2"), ("rp_filter", "0")):
+        # Several vmknics in one subnet: each answers for its own address only, asks in its own name, and says so when
+        # it comes up (an address that had another MAC before is else unreachable until the neighbours forget).
+        for name, value in (("arp_ignore", "1"), ("arp_announce", "2"), ("arp_notify", "1"), ("rp_filter", "0")):
             (_IPV4 / "conf" / "all" / name).write_text(value)
             (_IPV4 / "conf" / "default" / name).write_text(value)
 
@@ -53,6 +54,20 @@ class Kernel:
         batch += [f"route replace {line}" for line in new_routes]
         _run(batch)
         self._links, self._rules, self._routes = new_links, new_rules, new_routes
+
+    def rebuild(self, config: Configuration) -> None:
+        """Make *config* real from nothing: after a change that the kernel took only half of. Raises RpcError."""
+        batch = [
+            f"link del {entry['ifname']}"
+            for entry in _json("-d", "link", "show")
+            if entry.get("linkinfo", {}).get("info_kind") == "macvlan"
+        ]
+        batch += [f"rule del pref {entry['priority']}" for entry in _json("-4", "rule", "show") if _ours(entry)]
+        _run(batch)
+        tables = {str(entry.get("table", "main")) for entry in _json("-4", "route", "show", "table", "all")}
+        _run([f"route flush table {table}" for table in sorted(tables - {"local"})])
+        self._links, self._rules, self._routes = {}, [], []
+        self.make(config)
 
     def state(self) -> dict[str, Any]:
         """Return vmknics, routes and rules as the kernel shows them, sorted, without what changes by itself."""
@@ -87,6 +102,10 @@ class Kernel:
             ),
             "rules": sorted(rule_list, key=lambda item: json.dumps(item, sort_keys=True)),
         }
+
+
+def _ours(rule: dict[str, Any]) -> bool:
+    return rule["priority"] not in (0, 32766, 32767)  # the kernel's own: local, main, default
 
 
 def _device(line: str) -> str | None:

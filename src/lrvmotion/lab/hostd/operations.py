@@ -303,6 +303,9 @@ class Host:
         for other in changed.vmknics.values():
             if other.device != nic.device and other.address == nic.address:
                 raise RpcError(kind="exists", message=f"{nic.address} is the address of {other.device}")
+        old = changed.vmknics.get(nic.device)
+        if old is not None and old.mac != nic.mac:  # the interface is made anew: a listener bound to it is deaf
+            self._receiver.unlisten(nic.device)
         changed.vmknics[nic.device] = nic
         self._make(changed)
         self._listen()
@@ -316,7 +319,10 @@ class Host:
             try:
                 self._kernel.make(changed)
             except RpcError:
-                self._kernel.make(self._config)
+                for device in self._listening:
+                    self._receiver.unlisten(device)
+                self._kernel.rebuild(self._config)
+                self._listen()
                 raise
         self._config = changed
 

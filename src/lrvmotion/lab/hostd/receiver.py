@@ -37,6 +37,7 @@ class _Connection:
     since: float
     head: bytes = b""
     expected: Expectation | None = None
+    window: int = 0
     count: int = 0
     reported: int = 0
 
@@ -173,7 +174,7 @@ class Receiver:
             raise ValueError(message)
         size = sockets.buffer_bytes(expected.line_rate, sockets.rtt(connection.socket))
         sockets.set_receive_buffer(connection.socket, size)
-        connection.expected = expected
+        connection.expected, connection.window = expected, size
         expected.streams_open += 1
         expected.streams_peak = max(expected.streams_peak, expected.streams_open)
         self._answer(connection)
@@ -189,6 +190,7 @@ class Receiver:
             elif connection.count != connection.reported:
                 with contextlib.suppress(OSError):  # a reset shows up as an event of its own
                     self._answer(connection)
+                    sockets.clamp_window(connection.socket, connection.window)
 
     def _answer(self, connection: _Connection) -> None:
         connection.socket.send(protocol.COUNT.pack(connection.count))

@@ -74,7 +74,16 @@ def set_send_buffer(sock: socket.socket, size: int) -> None:
 def set_receive_buffer(sock: socket.socket, size: int) -> None:
     """Let *sock* offer a window of about *size* bytes; without CAP_NET_ADMIN the kernel may cut it."""
     _force(sock, SO_RCVBUFFORCE, socket.SO_RCVBUF, size)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_WINDOW_CLAMP, size)
+    clamp_window(sock, size)
+
+
+def clamp_window(sock: socket.socket, size: int) -> None:
+    """Hold the offered window of *sock* to *size* bytes.
+
+    To be repeated: the kernel widens the clamp whenever it learns how much memory the arriving packets really take.
+    """
+    if sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_WINDOW_CLAMP) != size:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_WINDOW_CLAMP, size)
 
 
 def set_timeouts(sock: socket.socket, seconds: float) -> None:

@@ -71,7 +71,7 @@ def cut(frame: bytes, headers: int, size: int, start: int, end: int, count: int)
 
 def fold(data: bytes | bytearray) -> int:
     """Return the folded one's complement sum of *data* (an even number of bytes)."""
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return total
