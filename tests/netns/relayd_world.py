@@ -92,8 +92,17 @@ class World:
         self, family: Family = "ip", *, role: str = "source", to: str = "target", port: int = PORT
     ) -> socket.socket:
         client = self.socket(role, family)
-        client.connect((self.addresses[to][family], port))
+        try:
+            client.connect((self.addresses[to][family], port))
+        except OSError:
+            client.close()
+            raise
         return client
+
+    def touch(self, *, role: str = "source", to: str = "target", port: int = PORT) -> None:
+        """Connect and read: a reset may come at either."""
+        with self.connect(role=role, to=to, port=port) as client:
+            client.recv(1)
 
     def redirect(self, family: Family = "ip", **changes: Any) -> Redirect:
         return Redirect(

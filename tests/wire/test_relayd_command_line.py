@@ -115,3 +115,14 @@ def test_the_service_manager_is_told_when_the_port_answers(tmp_path: Path) -> No
             while (told := manager.recv(100)) == b"WATCHDOG=1":
                 pass
             assert told == b"STOPPING=1"
+
+
+def test_it_uses_nothing_newer_than_python_3_9() -> None:
+    """What is newer (os.splice) is asked for first."""
+    vermin = Path(sys.executable).with_name("vermin")
+    if not vermin.exists():
+        pytest.skip("vermin is not installed")
+    words = [str(vermin), "--target=3.9-", "--no-tips", "--violations", "--eval-annotations"]
+    words += ["--exclude", "os.splice", str(RELAYD)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout

@@ -131,6 +131,12 @@ def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield found
 
 
+def touch(port: int) -> None:
+    """Connect and read: a reset may come at either."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+        client.recv(1)
+
+
 def read_all(connection: socket.socket) -> bytes:
     data = bytearray()
     while more := connection.recv(MIB):
@@ -334,9 +340,8 @@ def test_a_near_relay_without_its_header_is_refused(relay: Running, garbage: byt
 def test_what_was_not_redirected_is_refused(tmp_path: Path, reason: str, changes: dict[str, Any]) -> None:
     """A connection to the relay's own port is reset: it is never an open proxy."""
     with running(tmp_path, **changes) as relay:
-        client = socket.create_connection(("127.0.0.1", relay.port), timeout=10)
-        with client, pytest.raises(ConnectionResetError):
-            client.recv(1)
+        with pytest.raises(ConnectionResetError):
+            touch(relay.port)
         assert relay.ask(op="status")["refused"] == {reason: 1}
 
 
@@ -413,6 +418,29 @@ def test_status_says_what_each_stream_does(relay: Running) -> None:
     assert set(stream["shares"]) == {"application", "receive window", "send buffer", "congestion"}
     assert stream["min_rtt_us"] > 0
     assert stream["retransmit_ratio"] >= 0
+
+
+def test_a_target_that_reads_nothing_is_named_as_the_limit(relay: Running) -> None:
+    """Its window is closed: the verdict says receive window, and so does the sentence, with what to do."""
+    eventually(lambda: relay.ask(op="status")["live"] == 0)
+    client, server = relay.pair()
+    with client, server:
+        fill(client)
+        eventually(lambda: relay.ask(op="status")["verdicts"] == {"receive window": 1})
+        assert "receive window" in relay.ask(op="status")["sentence"]
+    eventually(lambda: relay.ask(op="status")["live"] == 0)
+
+
+def test_a_source_that_sends_nothing_is_named_as_the_limit(relay: Running) -> None:
+    """Nothing outstanding: the application; when it has ended, its summary says so too."""
+    client, server = relay.pair()
+    with client, server:
+        client.sendall(b"x")
+        assert read_some(server, 1) == b"x"
+        eventually(lambda: relay.ask(op="status")["verdicts"] == {"application": 1})
+    eventually(lambda: relay.ask(op="status")["live"] == 0)
+    last = relay.ask(op="status")["finished"][-1]
+    assert (last["verdict"], last["ended"], last["bytes_to_target"]) == ("application", "closed", 1)
 
 
 def test_the_control_socket_is_its_owners(relay: Running) -> None:

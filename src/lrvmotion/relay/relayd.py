@@ -5,8 +5,9 @@ One file, the standard library only, Python 3.9 or newer, Linux. Bytes move with
 user space: one thread a direction, one pipe each. A reset stays a reset, a half-close a half-close.
 
     relayd.py --config FILE            run (JSON, see `Config`); `--supervise`: start it again when it dies
-    relayd.py --config FILE --hold-redirect SCRIPT
-                                       feed SCRIPT to a child `nft -i`: a table with `flags owner` is gone with us
+    relayd.py --config FILE --hold-redirect SCRIPT ...
+                                       feed SCRIPT to a child `nft -i`: a table with `flags owner` is gone with us;
+                                       the configuration's `redirects` name the tables
     relayd.py --status SOCKET          print what a running relay does, as one JSON line
     relayd.py --limit SOCKET BPS|off   change its cap, bits per second
     relayd.py --drain SOCKET           accept nothing new, end with the last stream
@@ -1134,7 +1135,14 @@ class HeldTable:
     def _start(self) -> subprocess.Popen[str]:
         import subprocess
 
-        child = subprocess.Popen(["nft", "-i"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+        # `nft -i` keeps a history in its home: it gets one where nothing can be written.
+        child = subprocess.Popen(
+            ["nft", "-i"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, "HOME": "/dev/null"},
+        )
         self._feed(child, self._script)
         return child
 
@@ -1414,12 +1422,11 @@ class Service:
             self.guard.look(time.monotonic())
 
 
-def serve(path: str, script: Optional[str], *, use_ctypes: bool) -> int:
+def serve(path: str, scripts: Sequence[str], *, use_ctypes: bool) -> int:
     """Run the relay from the configuration at *path*; return the exit status."""
     log = Log()
     try:
-        with open(path, encoding="utf-8") as file:  # noqa: PTH123
-            config = parse_config(file.read())
+        config = parse_config(_text(path))
     except OSError as error:
         return _complain(EXIT_CONFIG, "{}: {}".format(path, error.strerror))
     except ConfigError as error:
@@ -1449,24 +1456,28 @@ def serve(path: str, script: Optional[str], *, use_ctypes: bool) -> int:
         return _complain(status, "{}: {}".format(error.filename or config.control, error.strerror))
     held = None
     guard = Guard(config, relay, log, None)
-    if script is not None:
+    if scripts:
         try:
-            with open(script, encoding="utf-8") as file:  # noqa: PTH123
-                held = HeldTable(file.read())
+            held = HeldTable("".join(_text(script) for script in scripts))
         except OSError as error:
             control.close()
-            return _complain(EXIT_REDIRECT, "{}: {}".format(error.filename or script, error.strerror))
+            return _complain(EXIT_REDIRECT, "{}: {}".format(error.filename or "nft", error.strerror))
         guard = Guard(config, relay, log, held)
         if not _within_seconds(3, lambda: guard.count() is not None):
             held.close()
             control.close()
-            return _complain(EXIT_REDIRECT, "{}: nft did not load it".format(script))
+            return _complain(EXIT_REDIRECT, "{}: nft did not load it".format(", ".join(scripts)))
     log("listening on {}".format(", ".join("{} port {}".format(*endpoint) for endpoint in config.listen)))
     try:
         return Service(relay, control, guard, log).run()
     finally:
         if held is not None:
             held.close()
+
+
+def _text(path: str) -> str:
+    with open(path, encoding="utf-8") as file:  # noqa: PTH123
+        return file.read().rstrip("\n") + "\n"
 
 
 def _within_seconds(seconds: float, is_true: Callable[[], bool]) -> bool:
@@ -1529,7 +1540,13 @@ def main(arguments: Optional[List[str]] = None) -> int:
     mode.add_argument("--limit", nargs=2, metavar=("SOCKET", "BPS|off"))
     mode.add_argument("--drain", metavar="SOCKET")
     mode.add_argument("--stop", metavar="SOCKET")
-    parser.add_argument("--hold-redirect", metavar="SCRIPT", help="nft commands, one a line, kept by a child nft")
+    parser.add_argument(
+        "--hold-redirect",
+        metavar="SCRIPT",
+        action="append",
+        default=[],
+        help="commands for a child nft, one a line",
+    )
     parser.add_argument("--supervise", action="store_true", help="start again when it dies")
     parser.add_argument("--ctypes", action="store_true", help="splice through ctypes even where os.splice is there")
     options = parser.parse_args(given)
