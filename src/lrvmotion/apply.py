@@ -54,7 +54,7 @@ def apply(
         target = targets[change.target]
         now = target.read(change.key)
         if now not in (change.prior, change.planned):
-            message = f"{change.target}: {change.key} is {now}, the plan expected {change.prior}; left as it is"
+            message = f"{change.target}: {change.key} is {now.brief()}, the plan expected {change.prior.brief()}; left as it is"
             raise RefusedError(message, hint="something changed it since the plan was made: plan again")
         if now == change.planned and not _ours(journal, change):
             # Came about by itself (a unit that loads the redirect); recorded all the same, for the revert.
@@ -65,13 +65,13 @@ def apply(
             target.write(change.key, change.planned)
             now = target.read(change.key)
             if now != change.planned:
-                message = f"{change.target}: {change.key} was set to {change.planned} and reads {now}"
+                message = f"{change.target}: {change.key} was set to {change.planned.brief()} and reads {now.brief()}"
                 raise RefusedError(message, hint="the host may enforce this setting: look for a host profile")
             journal.applied(run, change.target, change.key)
         observer(
             Changed(
-                how="applied", target=change.target, key=change.key, prior=str(change.prior),
-                value=str(change.planned), done=done, total=len(changes),
+                how="applied", target=change.target, key=change.key, prior=change.prior.brief(),
+                value=change.planned.brief(), done=done, total=len(changes),
             )
         )  # fmt: skip
     return len(changes)
@@ -105,8 +105,8 @@ def revert(
             restored.done += 1
             observer(
                 Changed(
-                    how="reverted", target=item.target, key=item.key, prior=str(item.planned[-1]),
-                    value=str(item.prior), done=done, total=len(pending),
+                    how="reverted", target=item.target, key=item.key, prior=item.planned[-1].brief(),
+                    value=item.prior.brief(), done=done, total=len(pending),
                 )
             )  # fmt: skip
         else:
@@ -120,11 +120,11 @@ def _put_back(journal: Journal, target: Target, item: Outstanding, *, run: str, 
     now = target.read(item.key)
     if now != item.prior:
         if now not in item.planned and not force:
-            return f"is {now}, expected {item.planned[-1]} or {item.prior}; left as it is"
+            return f"is {now.brief()}, expected {item.planned[-1].brief()} or {item.prior.brief()}; left as it is"
         target.write(item.key, item.prior)
         now = target.read(item.key)
         if now != item.prior:
-            return f"was set back to {item.prior} and reads {now}"
+            return f"was set back to {item.prior.brief()} and reads {now.brief()}"
     journal.reverted(run, item.target, item.key, item.prior)
     return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -27,6 +28,19 @@ class Value:
 
     def __str__(self) -> str:
         return "(absent)" if self.type == "absent" else str(self.data)
+
+    def brief(self, most: int = 90) -> str:
+        """Return the value for people, on one line of at most *most* characters; a file by its size and hash."""
+        if self.type != "document":
+            text = " ".join(str(self).split())
+        else:
+            content = self.as_document()
+            if isinstance(content.get("content"), str):
+                digest = hashlib.sha256(content["content"].encode()).hexdigest()[:12]
+                text = f"{len(content['content'].splitlines())} lines, sha256 {digest}"
+            else:
+                text = ", ".join(f"{key} {value}" for key, value in content.items() if value not in (None, [], ""))
+        return text if len(text) <= most else text[: most - 1] + "…"
 
     def as_document(self) -> dict[str, Any]:
         """Return the content of a document value; ValueError for any other type."""

@@ -320,7 +320,7 @@ class Migrating:
             if item.target in mine:
                 now = self.world.target(item.target).read(item.key)
                 if now != item.planned[-1]:
-                    reasons.append(f"{item.target}: {item.key} is {now}, {item.planned[-1]} was set")
+                    reasons.append(f"{item.target}: {item.key} is {now.brief()}, {item.planned[-1].brief()} was set")
         return reasons
 
 

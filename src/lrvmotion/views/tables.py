@@ -16,10 +16,9 @@ from rich.text import Text
 from lrvmotion.events import Move
 from lrvmotion.findings import Finding, Severity
 from lrvmotion.journal import Outstanding, Record
-from lrvmotion.plan import ABSENT, Change, Plan, Value
+from lrvmotion.plan import ABSENT, Change, Plan
 from lrvmotion.report import Report
 from lrvmotion.views import console, units
-from lrvmotion.views.lines import short
 
 MARKS = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "dim"}
 
@@ -57,20 +56,10 @@ def _change(change: Change) -> Text:
     text = Text(f"  {mark} ", style=style)
     text.append(f"{change.key}: ")
     if change.prior != ABSENT:
-        text.append(f"{_shown(change.key, change.prior)} → ")
-    text.append(_shown(change.key, change.planned), style=style)
+        text.append(f"{change.prior.brief()} → ")
+    text.append(change.planned.brief(), style=style)
     text.append(f"  {change.reason}", style="dim")
     return text
-
-
-def _shown(key: str, value: Value) -> str:
-    if value.type == "document" and key.startswith("file/"):
-        content = str(value.as_document().get("content", ""))
-        return f"file of {len(content.splitlines())} lines"
-    if value.type == "document":
-        parts = (f"{k} {v}" for k, v in value.as_document().items() if v not in (None, [], ""))
-        return short(", ".join(parts), 90)
-    return short(str(value))
 
 
 def _migrations(made: Plan) -> Table:
