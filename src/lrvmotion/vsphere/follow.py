@@ -53,7 +53,7 @@ class Follower:
         if self._collector is not None:
             try:
                 self._listen(job)
-            except (vim.fault.NotAuthenticated, vmodl.fault.ManagedObjectNotFound, *WIRE_ERRORS):
+            except (vmodl.MethodFault, *WIRE_ERRORS):
                 self._collector = None  # the next poll begins afresh
 
     def task_of(self, vm: str) -> Any:  # noqa: ANN401
@@ -114,11 +114,11 @@ class Follower:
     def _listen(self, job: Job) -> None:
         kinds = vmodl.query.PropertyCollector
         wanted = kinds.PropertySpec(type=vim.Task, all=False, pathSet=list(_PATHS))
-        # A task that is gone is told of as missing, rather than refused with a fault.
-        spec = kinds.FilterSpec(
-            objectSet=[kinds.ObjectSpec(obj=job.task, skip=False)], propSet=[wanted], reportMissingObjectsInResults=True
-        )
-        self._filters[moref(job.task).value] = self._collector.CreateFilter(spec, False)
+        spec = kinds.FilterSpec(objectSet=[kinds.ObjectSpec(obj=job.task, skip=False)], propSet=[wanted])
+        try:
+            self._filters[moref(job.task).value] = self._collector.CreateFilter(spec, False)
+        except vmodl.fault.ManagedObjectNotFound:
+            self._forgotten(job.task)
 
     def _wait(self, seconds: int) -> None:
         """Take the next updates into the jobs' values."""
@@ -131,8 +131,6 @@ class Follower:
             self._version = update.version
             truncated = bool(update.truncated)
             for group in update.filterSet or ():
-                for missing in group.missingSet or ():
-                    self._forgotten(missing.obj)
                 for item in group.objectSet or ():
                     self._take(item)
 
