@@ -54,7 +54,8 @@ def apply(
         target = targets[change.target]
         now = target.read(change.key)
         if now not in (change.prior, change.planned):
-            message = f"{change.target}: {change.key} is {now.brief()}, the plan expected {change.prior.brief()}; left as it is"
+            expected = change.prior.brief()
+            message = f"{change.target}: {change.key} is {now.brief()}, the plan expected {expected}; left as it is"
             raise RefusedError(message, hint="something changed it since the plan was made: plan again")
         if now == change.planned and not _ours(journal, change):
             # Came about by itself (a unit that loads the redirect); recorded all the same, for the revert.
