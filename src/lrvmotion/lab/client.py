@@ -9,10 +9,10 @@ from lrvmotion.lab import rpc
 from lrvmotion.lab.errors import LabError
 
 
-def ask(path: Path, op: str, *, timeout_s: float = 20.0, **arguments: Any) -> Any:  # noqa: ANN401 - any JSON
+def ask(path: Path, op: str, *, within_s: float = 20.0, **arguments: Any) -> Any:  # noqa: ANN401 - any JSON
     """Send `{"op": op, …}` to the socket at *path* and return its result; LabError where it fails."""
     try:
-        return rpc.call(path, op, timeout=timeout_s, **arguments)
+        return rpc.call(path, op, timeout=within_s, **arguments)
     except rpc.RpcError as error:
         message = f"{path.name}: {op}: {error.message}"
         raise LabError(message) from error
