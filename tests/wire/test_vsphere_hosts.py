@@ -195,7 +195,7 @@ def test_a_route_through_no_network_is_refused_in_the_hosts_words(host):
 
 def test_a_ping_that_the_host_does_not_run_measures_nothing(host, lab):
     """Without a network nothing is measured, which is not a failure of the path."""
-    with pytest.raises(PingRefused):
+    with pytest.raises(PingRefused, match="source/esx-a1: esxcli network diag ping"):
         ping(
             lab.source, host.ref, netstack="defaultTcpipStack", device="vmk1", address="10.99.0.9", count=3, size=56,
             df=False, interval_s=0.1,

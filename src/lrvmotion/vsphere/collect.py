@@ -51,6 +51,7 @@ def collect_names(session: Session) -> Inventory:
     found = session.call(f"{session.site}: inventory", lambda: retrieve(session.content, _NAMES))
     about = session.about
     hosts = _of(found, vim.HostSystem)
+    session.names.update({ref: _name(row) for ref, row in hosts.items()})
     computes = _of(found, vim.ComputeResource)
     switches = {ref: str(row.get("uuid", "")) for ref, row in _of(found, vim.DistributedVirtualSwitch).items()}
     return Inventory(

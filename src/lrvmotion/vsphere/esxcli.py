@@ -79,7 +79,7 @@ def execute(session: Session, ref: MoRef, command: str, arguments: Mapping[str, 
     # In declared order, which is alphabetical; another one is "A specified parameter was not correct" (reference 7.1).
     given = [_ARGUMENT(name=name, val=f"<{name}>{escape(arguments[name])}</{name}>") for name in sorted(arguments)]
     handler = "ha-cli-handler-" + namespace.replace(".", "-")
-    subject = f"{session.site} host {ref.value}: esxcli {command.replace('.', ' ')}"
+    subject = f"{session.site}/{session.names.get(ref, ref.value)}: esxcli {command.replace('.', ' ')}"
 
     def run() -> Any:  # noqa: ANN401
         host = managed_object(session.stub, ref)

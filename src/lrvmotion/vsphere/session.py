@@ -18,7 +18,7 @@ from pyVmomi import SoapAdapter, VmomiSupport, vim, vmodl
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from lrvmotion.errors import TrustError, UnreachableError
-from lrvmotion.inventory import SiteName
+from lrvmotion.inventory import MoRef, SiteName
 from lrvmotion.vsphere.stub import WIRE_ERRORS, mapped
 
 POLL_LIMIT_S = 60  # no call of ours makes the server wait longer
@@ -123,6 +123,7 @@ class Session:
             poolSize=10,
         )
         self.content: Any = None
+        self.names: dict[MoRef, str] = {}  # of hosts, as last collected: for messages only
 
     @classmethod
     def open(
