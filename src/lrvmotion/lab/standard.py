@@ -71,7 +71,7 @@ def standard(name: str, *, net: bool, passwords: tuple[str, str], hosts: int = 2
 
 # What a VM of each mode carries, so that its move fills at least 20 s of the field profile's circuit at the rates that
 # were measured on it (stock 4 %, native 23 %, relay 88 % of 1 Gbit/s).
-DEMO_SIZES = {"stock": 128 * MIB, "native": 720 * MIB, "proxy": 2700 * MIB}
+DEMO_SIZES = {"stock": 152 * MIB, "native": 720 * MIB, "proxy": 2700 * MIB}
 
 
 def demo(name: str, passwords: tuple[str, str]) -> LabSpec:
