@@ -1,0 +1,220 @@
+"""The control socket: scripted trouble, the witness's questions, and the lab's channel between two vCenters."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socketserver
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pyVmomi import vmodl
+
+from lrvmotion.lab.vcenter import arrival
+from lrvmotion.lab.vcenter.fault_rule import FaultRule
+from lrvmotion.lab.vcenter.server import Vcenter
+
+log = logging.getLogger(__name__)
+Request = dict[str, Any]
+
+
+def relocate_op(vcenter: Vcenter, op: str, request: Request) -> dict[str, Any]:
+    """Answer one of the receiving side's operations, for this vCenter itself or for another one."""
+    demand = request["demand"]
+    try:
+        match op:
+            case "relocate_check":
+                with vcenter.lock:
+                    result: dict[str, Any] = {"problems": arrival.check(vcenter, demand)}
+            case "relocate_prepare":
+                result = arrival.prepare(vcenter, demand, request["move"], request["cost"])
+            case "relocate_release":
+                result = arrival.release(vcenter, demand, request["move"], request["cost"])
+            case "relocate_commit":
+                result = arrival.commit(vcenter, demand, request["document"])
+            case _:
+                return {"error": f"no operation {op}"}
+    except vmodl.MethodFault as error:
+        return {"error": error.msg}
+    return {"ok": result}
+
+
+class Control:
+    """What each operation does."""
+
+    def __init__(self, vcenter: Vcenter) -> None:
+        self.vcenter = vcenter
+        self.operations: dict[str, Callable[[Request], Any]] = {
+            "fault_add": self.fault_add,
+            "fault_clear": lambda _: self.vcenter.trouble.clear(),
+            "calls": self.calls,
+            "calls_reset": lambda _: self.vcenter.trouble.reset_calls(),
+            "state": self.state,
+            "sessions_expire": self.sessions_expire,
+            "tasks": self.tasks,
+            "vm_power": self.vm_power,
+            "vm_snapshot": self.vm_snapshot,
+            "vm_device": self.vm_device,
+            "host_connection": self.host_connection,
+            "host_stack": self.host_stack,
+            "privileges_deny": self.privileges_deny,
+            "relocate_faults": self.relocate_faults,
+        }
+
+    def answer(self, request: Request) -> dict[str, Any]:
+        """Return the answer to one line."""
+        op = str(request.get("op"))
+        if op.startswith("relocate_") and "demand" in request:
+            return relocate_op(self.vcenter, op, request)
+        operation = self.operations.get(op)
+        if operation is None:
+            return {"error": f"no operation {op}; there are {', '.join(self.operations)}"}
+        try:
+            return {"ok": operation(request) or {}}
+        except (KeyError, TypeError, ValueError, LookupError) as error:
+            return {"error": f"{type(error).__name__}: {error}"}
+
+    def fault_add(self, request: Request) -> None:
+        """Put a FaultRule in force."""
+        self.vcenter.trouble.add(FaultRule(**request["rule"]))
+
+    def calls(self, request: Request) -> dict[str, Any]:
+        """Return the count of calls by method, and of those that change anything."""
+        del request
+        trouble = self.vcenter.trouble
+        return {"calls": dict(trouble.calls), "writes": trouble.writes}
+
+    def state(self, request: Request) -> dict[str, Any]:
+        """Return every host's configuration and where each VM is."""
+        del request
+        with self.vcenter.lock:
+            return {
+                "hosts": {host.name: host.document() for host in self.vcenter.hosts()},
+                "vms": {
+                    vm.name: {
+                        "moid": vm.moid,
+                        "instance_uuid": vm.instance_uuid,
+                        "host": vm.host.name,
+                        "datastore": vm.datastore.name,
+                        "power": "on" if vm.powered_on else "off",
+                        "relocating": vm.relocating is not None,
+                    }
+                    for vm in self.vcenter.machines()
+                },
+            }
+
+    def sessions_expire(self, request: Request) -> dict[str, Any]:
+        """End all sessions now, or with *idle_s* set how long an unused one lives."""
+        if "idle_s" in request:
+            self.vcenter.sessions.idle_s = float(request["idle_s"])
+            return {}
+        return {"ended": self.vcenter.sessions.expire_all()}
+
+    def tasks(self, request: Request) -> dict[str, Any]:
+        """Return every task so far."""
+        del request
+
+        def when(moment: Any) -> str | None:
+            return moment.isoformat() if moment else None
+
+        with self.vcenter.lock:
+            return {
+                "tasks": [
+                    {
+                        "task": task.moid,
+                        "description": task.description,
+                        "entity": task.entity_name,
+                        "hosts": task.hosts,
+                        "state": task.state,
+                        "progress": task.progress,
+                        "cancelled": task.cancelled,
+                        "error": type(task.error).__name__ if task.error else None,
+                        "message": task.error.msg if task.error else None,
+                        "queued": when(task.queued),
+                        "started": when(task.started),
+                        "completed": when(task.complete),
+                    }
+                    for task in self.vcenter.tasks.log
+                ]
+            }
+
+    def _vm(self, request: Request) -> Any:
+        for vm in self.vcenter.machines():
+            if request["vm"] in {vm.name, vm.moid}:
+                return vm
+        message = f"no VM {request['vm']}"
+        raise LookupError(message)
+
+    def _host(self, request: Request) -> Any:
+        for host in self.vcenter.hosts():
+            if request["host"] in {host.name, host.moid}:
+                return host
+        message = f"no host {request['host']}"
+        raise LookupError(message)
+
+    def vm_power(self, request: Request) -> None:
+        """Switch a VM *on* or off."""
+        with self.vcenter.lock:
+            self._vm(request).power(on=bool(request["on"]))
+
+    def vm_snapshot(self, request: Request) -> None:
+        """Add a snapshot to a VM."""
+        with self.vcenter.lock:
+            self._vm(request).snapshot(request.get("name", "snapshot"))
+
+    def vm_device(self, request: Request) -> None:
+        """Connect *iso* to a VM's CD-ROM drive; null disconnects it."""
+        with self.vcenter.lock:
+            vm = self._vm(request)
+            vm.iso = request["iso"]
+            vm.changed()
+
+    def host_connection(self, request: Request) -> None:
+        """Set a host's connection state: connected, disconnected, notResponding."""
+        if request["state"] not in {"connected", "disconnected", "notResponding"}:
+            message = f"no state {request['state']}"
+            raise ValueError(message)
+        host = self._host(request)
+        with self.vcenter.lock:
+            host.held = request["state"] != "connected"
+        host.set_connection(request["state"])
+
+    def host_stack(self, request: Request) -> None:
+        """Change a TCP/IP stack's congestion control behind everyone's back, as another operator would."""
+        with self.vcenter.lock:
+            host = self._host(request)
+            host.network.netstacks[request["netstack"]].congestion_control = request["congestion_control"]
+            host.touch()
+
+    def privileges_deny(self, request: Request) -> None:
+        """Set the privileges that the account is reported not to have."""
+        self.vcenter.denied = set(request["privileges"])
+
+    def relocate_faults(self, request: Request) -> None:
+        """Let RelocateVM_Task's own checks fail *at_call* rather than in the task."""
+        self.vcenter.faults_at_call = bool(request["at_call"])
+
+
+class ControlServer(socketserver.ThreadingUnixStreamServer):
+    """The socket, mode 600; a JSON object a line each way."""
+
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, path: Path, vcenter: Vcenter) -> None:
+        control = Control(vcenter)
+
+        class Line(socketserver.StreamRequestHandler):
+            def handle(self) -> None:
+                for line in self.rfile:
+                    try:
+                        answer = control.answer(json.loads(line))
+                    except Exception as error:
+                        log.exception("control")
+                        answer = {"error": str(error)}
+                    self.wfile.write(json.dumps(answer).encode() + b"\n")
+
+        path.unlink(missing_ok=True)
+        super().__init__(str(path), Line)
+        path.chmod(0o600)

@@ -1,0 +1,191 @@
+"""ManagedEntity: what folders, hosts, VMs and networks have in common; folders, datacenters, pools, clusters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pyVmomi import vim
+
+from lrvmotion.lab.vcenter.managed_object import ManagedObject
+
+if TYPE_CHECKING:
+    from lrvmotion.lab.vcenter.server import Vcenter
+
+COMMON: dict[str, Any] = {
+    "name": lambda self: self.name,
+    "parent": lambda self: self.parent,
+    "recentTask": lambda self: self.vcenter.tasks.recent(self),
+    "overallStatus": lambda _: "green",
+    "configStatus": lambda _: "green",
+    "effectiveRole": lambda _: [-1],
+    "disabledMethod": lambda _: [],
+    "permission": lambda _: [],
+    "tag": lambda _: [],
+    "customValue": lambda _: [],
+    "value": lambda _: [],
+    "availableField": lambda _: [],
+    "declaredAlarmState": lambda _: [],
+    "triggeredAlarmState": lambda _: [],
+    "alarmActionsEnabled": lambda _: True,
+    "configIssue": lambda _: [],
+}
+
+
+class Entity(ManagedObject):
+    """A named object in the inventory tree."""
+
+    values: ClassVar[Any] = COMMON
+    prefix: ClassVar[str] = "group"
+    __slots__ = ("name", "parent")
+
+    def __init__(self, vcenter: Vcenter, name: str, parent: Any, moid: str | None = None) -> None:
+        super().__init__(vcenter, moid or vcenter.registry.new_id(self.prefix))
+        self.name = name
+        self.parent = parent
+        vcenter.registry.add(self)
+
+    def contained(self) -> list[Any]:
+        """Return what a container view finds directly below this object."""
+        return []
+
+
+class Folder(Entity):
+    """A folder; *kinds* are the types that may be in it."""
+
+    wsdl = "Folder"
+    values = {
+        **COMMON,
+        "childEntity": lambda self: list(self.children.values()),
+        "childType": lambda self: [vim.VirtualMachine if k is None else k for k in self.kinds],
+    }
+    __slots__ = ("children", "kinds")
+
+    def __init__(self, vcenter: Vcenter, name: str, parent: Any, kinds: list[Any], prefix: str) -> None:
+        self.children: dict[str, Any] = {}
+        self.kinds = kinds
+        super().__init__(vcenter, name, parent, vcenter.registry.new_id(prefix))
+        if isinstance(parent, Folder):
+            parent.put(self)
+
+    def put(self, item: Any) -> None:
+        """Take *item* in."""
+        self.children[item.moid] = item
+        item.parent = self
+        self.vcenter.registry.restructure(self, item)
+
+    def drop(self, item: Any) -> None:
+        """Let *item* go."""
+        self.children.pop(item.moid, None)
+        self.vcenter.registry.restructure(self)
+
+    def child(self, name: str) -> Any:
+        """Return the child called *name*, or None."""
+        return next((item for item in self.children.values() if item.name == name), None)
+
+    def contained(self) -> list[Any]:
+        """Return the children."""
+        return list(self.children.values())
+
+
+class Datacenter(Entity):
+    """A datacenter and its four folders."""
+
+    wsdl = "Datacenter"
+    prefix = "datacenter"
+    values = {
+        **COMMON,
+        "vmFolder": lambda self: self.folders["vm"],
+        "hostFolder": lambda self: self.folders["host"],
+        "networkFolder": lambda self: self.folders["network"],
+        "datastoreFolder": lambda self: self.folders["datastore"],
+        "datastore": lambda self: self.folders["datastore"].contained(),
+        "network": lambda self: self.folders["network"].contained(),
+    }
+    __slots__ = ("folders",)
+
+    def __init__(self, vcenter: Vcenter, name: str, parent: Folder) -> None:
+        super().__init__(vcenter, name, parent)
+        types: dict[str, list[Any]] = {
+            "vm": [vim.Folder, vim.VirtualMachine],
+            "host": [vim.Folder, vim.ComputeResource],
+            "network": [vim.Folder, vim.Network, vim.DistributedVirtualSwitch],
+            "datastore": [vim.Folder, vim.Datastore],
+        }
+        self.folders = {kind: Folder(vcenter, kind, self, kinds, f"group-{kind[0]}") for kind, kinds in types.items()}
+        parent.put(self)
+
+    def contained(self) -> list[Any]:
+        """Return the folders."""
+        return list(self.folders.values())
+
+
+class ClusterComputeResource(Entity):
+    """A cluster; DRS is on, partially automated moves are nobody's: the lab has no DRS of its own."""
+
+    wsdl = "ClusterComputeResource"
+    prefix = "domain-c"
+    values = {
+        **COMMON,
+        "host": lambda self: self.hosts,
+        "resourcePool": lambda self: self.pool,
+        "datastore": lambda self: self.datacenter.folders["datastore"].contained(),
+        "network": lambda self: _unique(net for host in self.hosts for net in host.networks()),
+        "summary": lambda self: self.summary(),
+        "configurationEx": lambda self: self.configuration(),
+    }
+    __slots__ = ("datacenter", "hosts", "pool")
+
+    def __init__(self, vcenter: Vcenter, name: str, datacenter: Datacenter) -> None:
+        super().__init__(vcenter, name, datacenter.folders["host"])
+        self.datacenter = datacenter
+        self.hosts: list[Any] = []
+        self.pool = ResourcePool(vcenter, "Resources", self)
+        self.pool.owner = self
+        datacenter.folders["host"].put(self)
+
+    def summary(self) -> Any:
+        """Return how many hosts there are and how many work."""
+        usable = [host for host in self.hosts if host.connection == "connected" and not host.maintenance]
+        return vim.ClusterComputeResource.Summary(
+            numHosts=len(self.hosts),
+            numEffectiveHosts=len(usable),
+            overallStatus="green",
+        )
+
+    def configuration(self) -> Any:
+        """Return the cluster's DRS switch: off, the lab moves no VM by itself."""
+        return vim.cluster.ConfigInfoEx(
+            drsConfig=vim.cluster.DrsConfigInfo(enabled=False, defaultVmBehavior="manual"),
+            dasConfig=vim.cluster.DasConfigInfo(enabled=False),
+        )
+
+    def contained(self) -> list[Any]:
+        """Return the hosts and the root pool."""
+        return [*self.hosts, self.pool]
+
+
+class ResourcePool(Entity):
+    """A cluster's root resource pool."""
+
+    wsdl = "ResourcePool"
+    prefix = "resgroup"
+    values = {
+        **COMMON,
+        "owner": lambda self: self.owner,
+        "resourcePool": lambda _: [],
+        "vm": lambda self: list(self.machines.values()),
+    }
+    __slots__ = ("machines", "owner")
+
+    def __init__(self, vcenter: Vcenter, name: str, parent: Any) -> None:
+        self.machines: dict[str, Any] = {}
+        self.owner: Any = parent
+        super().__init__(vcenter, name, parent)
+
+    def contained(self) -> list[Any]:
+        """Return the pool's VMs."""
+        return list(self.machines.values())
+
+
+def _unique(items: Any) -> list[Any]:
+    return list({item.moid: item for item in items}.values())

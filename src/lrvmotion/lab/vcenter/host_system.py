@@ -1,0 +1,256 @@
+"""HostSystem: connection, maintenance, reboot, and the host's process behind it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import timedelta
+from ipaddress import IPv4Address
+from typing import TYPE_CHECKING, Any
+
+from pyVmomi import vim, vmodl
+
+from lrvmotion.lab.spec import HostSpec
+from lrvmotion.lab.vcenter import host_data
+from lrvmotion.lab.vcenter.clock import now
+from lrvmotion.lab.vcenter.entity import COMMON, Entity
+from lrvmotion.lab.vcenter.host_network_system import HostNetworkSystem
+from lrvmotion.lab.vcenter.host_state import DEFAULT_STACK, VMOTION_STACK, Netstack, NetworkState, PortGroup, Vmknic
+from lrvmotion.lab.vcenter.host_virtual_nic_manager import HostVirtualNicManager
+from lrvmotion.lab.vcenter.hostd_client import HostdClient, HostdError
+from lrvmotion.lab.vcenter.managed_method_executer import ManagedMethodExecuter
+from lrvmotion.lab.vcenter.option_manager import OptionManager
+from lrvmotion.lab.vcenter.soap_codec import RawXml
+
+if TYPE_CHECKING:
+    from lrvmotion.lab.vcenter.server import Call, Vcenter
+
+COST = 8  # what a host carries at once; a relocate with storage that is not shared costs 4 (vsphere.md 5)
+
+
+class HostSystem(Entity):
+    """A host. *io* serialises what reaches its process; the model's lock is never waited for while a call there runs."""
+
+    wsdl = "HostSystem"
+    prefix = "host"
+    values = {**COMMON, **host_data.VALUES}
+    __slots__ = (
+        "boot_time", "connection", "cost", "datacenter", "executer", "held", "hostd", "io", "machines", "maintenance",
+        "network", "network_system", "nic_manager", "number", "options", "spec", "switch", "vm_networks",
+    )  # fmt: skip
+
+    def __init__(self, vcenter: Vcenter, spec: HostSpec, parent: Any, number: int) -> None:
+        self.spec = spec
+        self.number = number
+        self.datacenter = parent.datacenter
+        self.connection = "notResponding"
+        self.held = False  # kept away by the lab's control socket
+        self.maintenance = False
+        self.boot_time = now()
+        self.cost = 0
+        self.io = threading.RLock()
+        self.machines: dict[str, Any] = {}
+        self.vm_networks: list[Any] = []
+        self.switch: Any = None
+        self.hostd = HostdClient(vcenter.folder / f"{spec.name}.sock")
+        self.network = _initial(spec, number, vcenter)
+        super().__init__(vcenter, spec.name, parent)
+        suffix = self.moid.rpartition("-")[2]
+        self.options = OptionManager(self, f"EsxHostAdvSettings-{suffix}", spec.version)
+        self.network_system = HostNetworkSystem(self, f"networkSystem-{suffix}")
+        self.nic_manager = HostVirtualNicManager(self, f"virtualNicManager-{suffix}")
+        self.executer = ManagedMethodExecuter(self, f"ManagedMethodExecuter-{suffix}")
+        for item in (self.options, self.network_system, self.nic_manager, self.executer):
+            vcenter.registry.add(item)
+        parent.hosts.append(self)
+        vcenter.registry.restructure(parent)
+
+    def networks(self) -> list[Any]:
+        """Return the networks that VMs on this host can use."""
+        return self.vm_networks
+
+    def contained(self) -> list[Any]:
+        """Return nothing: VMs are found by folder and by pool."""
+        return []
+
+    def require_connected(self) -> None:
+        """Raise the fault of a call to a host that is away."""
+        if self.connection == "disconnected":
+            raise vmodl.fault.HostNotConnected(msg="The host is not connected.")
+        if self.connection != "connected":
+            raise vmodl.fault.HostNotReachable(msg="The host is not reachable.")
+
+    def push(self) -> None:
+        """Make the whole network configuration real in the host's process, from nothing; HostdError."""
+        with self.io:
+            self.hostd.call("reset")
+            for nic in self.network.vmknics.values():
+                self.hostd.call("vmknic_add", **nic.wire())
+            for stack in self.network.netstacks.values():
+                if stack.gateway:
+                    self.hostd.call("default_gateway", netstack=stack.key, gateway=stack.gateway)
+                for prefix, gateway in stack.routes:
+                    self.hostd.call("route_add", netstack=stack.key, prefix=prefix, gateway=gateway)
+            self.push_services()
+
+    def push_services(self) -> None:
+        """Tell the host's process which vmkernel NICs carry vMotion."""
+        self.hostd.call("vmotion_vmknics", devices=[nic.device for nic in self.network.vmotion()])
+
+    def attach(self) -> bool:
+        """Connect to the host's process if it is there: push the configuration, then the host is connected."""
+        if not self.hostd.alive():
+            return False
+        try:
+            self.push()
+        except HostdError:
+            return False
+        self.set_connection("connected")
+        return True
+
+    def set_connection(self, state: str) -> None:
+        """Set the connection state."""
+        with self.vcenter.lock:
+            if self.connection != state:
+                self.connection = state
+                self.vcenter.registry.touch(self, *self.machines.values())
+
+    def RetrieveManagedMethodExecuter(self, call: Call) -> Any:
+        """Return the esxcli executer, as the type that clients know it by (vsphere.md 7.1)."""
+        del call
+        return RawXml(f'<returnval type="ReflectManagedMethodExecuter">{self.executer.moid}</returnval>')
+
+    def EnterMaintenanceMode_Task(  # noqa: D102
+        self,
+        call: Call,
+        timeout: int,
+        evacuatePoweredOffVms: Any,
+        maintenanceSpec: Any,  # noqa: N803
+    ) -> Any:
+        del evacuatePoweredOffVms, maintenanceSpec
+        self.require_connected()
+        if self.maintenance:
+            raise vim.fault.InvalidState(msg="The host is already in maintenance mode.")
+
+        def work(task: Any) -> None:
+            end = time.monotonic() + timeout if timeout > 0 else None
+            with self.vcenter.registry.changed:
+                # no DRS here: it waits until somebody has moved or stopped every running VM
+                while any(vm.powered_on for vm in self.machines.values()):
+                    task.check_cancelled()
+                    left = None if end is None else end - time.monotonic()
+                    if left is not None and left <= 0:
+                        raise vim.fault.Timedout(msg="Operation timed out.")
+                    self.vcenter.registry.changed.wait(left)
+                self.maintenance = True
+                self.touch()
+
+        return self.vcenter.tasks.start(call, self, "HostSystem.enterMaintenanceMode", work, cancelable=True)
+
+    def ExitMaintenanceMode_Task(self, call: Call, timeout: int) -> Any:  # noqa: D102
+        del timeout
+        self.require_connected()
+        if not self.maintenance:
+            raise vim.fault.InvalidState(msg="The host is not in maintenance mode.")
+
+        def work(task: Any) -> None:
+            del task
+            with self.vcenter.lock:
+                self.maintenance = False
+                self.touch()
+
+        return self.vcenter.tasks.start(call, self, "HostSystem.exitMaintenanceMode", work)
+
+    def RebootHost_Task(self, call: Call, force: bool) -> Any:  # noqa: D102
+        self.require_connected()
+        if not force and not self.maintenance:
+            raise vim.fault.InvalidState(msg="The host is not in maintenance mode.")
+
+        def work(task: Any) -> None:
+            del task
+            with self.io:
+                self.set_connection("notResponding")
+                try:
+                    self.push()
+                except HostdError as error:
+                    raise vmodl.fault.HostCommunication(msg=str(error)) from error
+                with self.vcenter.lock:
+                    self.options.rebooted()
+                    self.boot_time = now()
+                    self.vcenter.registry.touch(self, self.options)
+                self.set_connection("connected")
+
+        return self.vcenter.tasks.start(call, self, "HostSystem.reboot", work)
+
+    def DisconnectHost_Task(self, call: Call) -> Any:  # noqa: D102
+        self.require_connected()
+        return self.vcenter.tasks.start(
+            call, self, "HostSystem.disconnect", lambda _: self.set_connection("disconnected")
+        )
+
+    def ReconnectHost_Task(self, call: Call, cnxSpec: Any, reconnectSpec: Any) -> Any:  # noqa: D102, N803
+        del cnxSpec, reconnectSpec
+        if self.connection == "connected":
+            raise vim.fault.InvalidState(msg="The host is connected.")
+
+        def work(task: Any) -> None:
+            del task
+            if not self.hostd.alive():
+                raise vmodl.fault.HostNotReachable(msg="The host is not reachable.")
+            self.set_connection("connected")
+
+        return self.vcenter.tasks.start(call, self, "HostSystem.reconnect", work)
+
+    def document(self) -> dict[str, Any]:
+        """Return the host for the witness."""
+        return {
+            "connection": self.connection,
+            "maintenance": self.maintenance,
+            "options": {
+                key: {"value": value, "effective": self.options.effective[key]}
+                for key, value in sorted(self.options.values_now.items())
+            },
+            **self.network.document(),
+        }
+
+    def uptime(self) -> timedelta:
+        """Return the time since boot."""
+        return now() - self.boot_time
+
+
+def mac(site: int, number: int, index: int) -> str:
+    """Return a MAC of the range ESXi gives vmkernel NICs (00:50:56:6x)."""
+    return f"00:50:56:{0x60 + site:02x}:{number % 256:02x}:{index % 256:02x}"
+
+
+def _initial(spec: HostSpec, number: int, vcenter: Vcenter) -> NetworkState:
+    standard = spec.switch == "standard"
+    state = NetworkState(standard=standard)
+    for key in (DEFAULT_STACK, VMOTION_STACK):
+        state.netstacks[key] = Netstack(key=key, congestion_control=spec.congestion_control)
+    site = 0 if vcenter.site.name == "source" else 1
+    lan = IPv4Address(vcenter.site.router)
+    for index, nic in enumerate(spec.vmknics):
+        vmknic = Vmknic(
+            device=nic.device,
+            mac=mac(site, number, index),
+            address=nic.address,
+            prefix_length=nic.prefix_length,
+            mtu=nic.mtu,
+            portgroup=nic.portgroup if standard else "",
+            netstack=nic.netstack,
+            gateway=nic.gateway,
+        )
+        state.vmknics[nic.device] = vmknic
+        stack = state.netstacks.setdefault(nic.netstack, Netstack(key=nic.netstack))
+        if lan in vmknic.network:  # the site's router is the way out of every stack on its LAN
+            stack.gateway = str(lan)
+        if standard:
+            state.portgroups[nic.portgroup] = PortGroup(name=nic.portgroup)
+        for service in nic.services:
+            if not (service == "vmotion" and nic.netstack == VMOTION_STACK):
+                state.selected.setdefault(service, set()).add(nic.device)
+    if standard:
+        for name in vcenter.site.networks:
+            state.portgroups.setdefault(name, PortGroup(name=name))
+    return state

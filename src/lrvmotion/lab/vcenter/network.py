@@ -1,0 +1,116 @@
+"""Network, DistributedVirtualPortgroup and the distributed switch."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from pyVmomi import vim
+
+from lrvmotion.lab.vcenter.entity import COMMON, Datacenter, Entity
+
+if TYPE_CHECKING:
+    from lrvmotion.lab.vcenter.server import Vcenter
+
+_NETWORK: dict[str, Any] = {
+    **COMMON,
+    "host": lambda self: self.members(),
+    "vm": lambda self: [vm for vm in self.vcenter.machines() if vm.network is self],
+    "summary": lambda self: vim.Network.Summary(network=self.ref, name=self.name, accessible=True),
+}
+
+
+class Network(Entity):
+    """A standard port group's name, wherever hosts have one for VMs."""
+
+    wsdl = "Network"
+    prefix = "network"
+    values = _NETWORK
+    __slots__ = ()
+
+    def __init__(self, vcenter: Vcenter, name: str, datacenter: Datacenter) -> None:
+        super().__init__(vcenter, name, datacenter.folders["network"])
+        datacenter.folders["network"].put(self)
+
+    def members(self) -> list[Any]:
+        """Return the hosts that have it."""
+        return [host for host in self.vcenter.hosts() if self in host.networks()]
+
+    def backing(self) -> Any:
+        """Return the backing of a NIC that is connected to it."""
+        return vim.vm.device.VirtualEthernetCard.NetworkBackingInfo(deviceName=self.name, network=self.ref)
+
+
+class DistributedVirtualPortgroup(Network):
+    """A port group of a distributed switch."""
+
+    wsdl = "DistributedVirtualPortgroup"
+    prefix = "dvportgroup"
+    values = {
+        **_NETWORK,
+        "key": lambda self: self.moid,
+        "config": lambda self: self.config(),
+        "portKeys": lambda _: [],
+    }
+    __slots__ = ("switch",)
+
+    def __init__(self, vcenter: Vcenter, name: str, datacenter: Datacenter, switch: Any) -> None:
+        self.switch = switch
+        super().__init__(vcenter, name, datacenter)
+        switch.portgroups.append(self)
+
+    def members(self) -> list[Any]:
+        """Return the hosts on the switch."""
+        return list(self.switch.hosts)
+
+    def config(self) -> Any:
+        """Return the DVPortgroupConfigInfo."""
+        return vim.dvs.DistributedVirtualPortgroup.ConfigInfo(
+            key=self.moid,
+            name=self.name,
+            numPorts=128,
+            distributedVirtualSwitch=self.switch.ref,
+            type="earlyBinding",
+            autoExpand=True,
+            configVersion="1",
+        )
+
+    def connection(self) -> Any:
+        """Return where a NIC or vmkernel NIC on it is connected."""
+        return vim.dvs.PortConnection(switchUuid=self.switch.uuid, portgroupKey=self.moid)
+
+    def backing(self) -> Any:
+        """Return the backing of a NIC that is connected to it."""
+        return vim.vm.device.VirtualEthernetCard.DistributedVirtualPortBackingInfo(port=self.connection())
+
+
+class VmwareDistributedVirtualSwitch(Entity):
+    """A site's distributed switch; its uuid follows from the vCenter's, so a lab is repeatable."""
+
+    wsdl = "VmwareDistributedVirtualSwitch"
+    prefix = "dvs"
+    values = {
+        **COMMON,
+        "uuid": lambda self: self.uuid,
+        "portgroup": lambda self: self.portgroups,
+        "config": lambda self: vim.dvs.VmwareDistributedVirtualSwitch.ConfigInfo(
+            uuid=self.uuid, name=self.name, numPorts=1024, configVersion="1", maxMtu=9000
+        ),
+        "summary": lambda self: vim.DistributedVirtualSwitch.Summary(
+            name=self.name,
+            uuid=self.uuid,
+            numPorts=1024,
+            hostMember=[host.ref for host in self.hosts],
+            portgroupName=[group.name for group in self.portgroups],
+        ),
+    }
+    __slots__ = ("hosts", "portgroups", "uuid")
+
+    def __init__(self, vcenter: Vcenter, name: str, datacenter: Datacenter) -> None:
+        self.hosts: list[Any] = []
+        self.portgroups: list[DistributedVirtualPortgroup] = []
+        raw = uuid.uuid5(uuid.UUID(vcenter.instance_uuid), name).hex
+        pairs = [raw[i : i + 2] for i in range(0, 32, 2)]
+        self.uuid = f"{' '.join(pairs[:8])}-{' '.join(pairs[8:])}"
+        super().__init__(vcenter, name, datacenter.folders["network"])
+        datacenter.folders["network"].put(self)

@@ -1,0 +1,175 @@
+"""VirtualMachine: a light record, with its properties built only when asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from pyVmomi import vim, vmodl
+
+from lrvmotion.lab.vcenter import relocate, vm_data
+from lrvmotion.lab.vcenter.clock import now
+from lrvmotion.lab.vcenter.entity import COMMON, Entity
+from lrvmotion.lab.vcenter.server import unlocked
+
+if TYPE_CHECKING:
+    from lrvmotion.lab.vcenter.server import Call, Vcenter
+
+
+@dataclass(slots=True, kw_only=True)
+class Snapshot:
+    """One snapshot; each is the child of the one before."""
+
+    name: str
+    moid: str
+    created: datetime
+
+
+class VirtualMachine(Entity):
+    """A VM: bytes, place, identity."""
+
+    wsdl = "VirtualMachine"
+    prefix = "vm"
+    values = {**COMMON, **vm_data.VALUES}
+    __slots__ = (
+        "boot_time", "change_version", "datastore", "dirty_bps", "disk_bytes", "host", "instance_uuid",
+        "iso", "mac", "memory_bytes", "network", "pool", "powered_on", "relocating", "snapshots", "uuid",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        vcenter: Vcenter,
+        *,
+        name: str,
+        folder: Any,
+        host: Any,
+        datastore: Any,
+        network: Any,
+        document: dict[str, Any],
+    ) -> None:
+        self.host = host
+        self.pool = host.parent.pool
+        self.datastore = datastore
+        self.network = network
+        self.memory_bytes: int = document["memory_bytes"]
+        self.disk_bytes: int = document["disk_bytes"]
+        self.dirty_bps: int = document["dirty_bps"]
+        self.powered_on: bool = document["powered_on"]
+        self.uuid: str = document["uuid"]
+        self.instance_uuid: str = document["instance_uuid"]
+        self.mac: str = document["mac"]
+        self.iso: str | None = document.get("iso")
+        self.snapshots: list[Snapshot] = []
+        self.relocating: Any = None
+        self.change_version = 1
+        boot = document.get("boot_time")
+        self.boot_time: datetime | None = datetime.fromisoformat(boot) if boot else None
+        if self.powered_on and self.boot_time is None:
+            self.boot_time = now()
+        super().__init__(vcenter, name, folder)
+        folder.put(self)
+        self.place(host, datastore)
+        for _ in range(document.get("snapshots", 0)):
+            self.snapshot(f"snapshot {len(self.snapshots) + 1}")
+
+    def place(self, host: Any, datastore: Any) -> None:
+        """Put the VM on *host* and *datastore*."""
+        self.unplace()
+        self.host = host
+        self.datastore = datastore
+        self.pool = host.parent.pool
+        for holder in (host, datastore, self.pool):
+            holder.machines[self.moid] = self
+        self.vcenter.registry.restructure(self, host, datastore)
+
+    def unplace(self) -> None:
+        """Take the VM off its host and datastore."""
+        for holder in (self.host, self.datastore, self.pool):
+            holder.machines.pop(self.moid, None)
+        self.vcenter.registry.restructure(self.host, self.datastore)
+
+    def delete(self) -> None:
+        """Remove the VM from the inventory."""
+        self.unplace()
+        self.parent.drop(self)
+        self.vcenter.registry.remove(self)
+
+    def changed(self) -> None:
+        """Say that the configuration changed."""
+        self.change_version += 1
+        self.touch()
+
+    def snapshot(self, name: str) -> Snapshot:
+        """Add a snapshot on top of the others."""
+        made = Snapshot(name=name, moid=self.vcenter.registry.new_id("snapshot"), created=now())
+        self.snapshots.append(made)
+        self.changed()
+        return made
+
+    def document(self) -> dict[str, Any]:
+        """Return what makes the VM the same VM elsewhere."""
+        return {
+            "name": self.name,
+            "memory_bytes": self.memory_bytes,
+            "disk_bytes": self.disk_bytes,
+            "dirty_bps": self.dirty_bps,
+            "powered_on": self.powered_on,
+            "uuid": self.uuid,
+            "instance_uuid": self.instance_uuid,
+            "mac": self.mac,
+            "iso": self.iso,
+            "boot_time": self.boot_time.isoformat() if self.boot_time else None,
+        }
+
+    def power(self, *, on: bool) -> None:
+        """Set the power state."""
+        self.powered_on = on
+        self.boot_time = now() if on else None
+        self.vcenter.registry.touch(self, self.host)
+
+    def PowerOnVM_Task(self, call: Call, host: Any) -> Any:  # noqa: D102
+        del host
+        return self._power(call, on=True)
+
+    def PowerOffVM_Task(self, call: Call) -> Any:  # noqa: D102
+        return self._power(call, on=False)
+
+    def _power(self, call: Call, *, on: bool) -> Any:
+        if self.powered_on == on:
+            raise vim.fault.InvalidPowerState(
+                existingState="poweredOn" if self.powered_on else "poweredOff",
+                requestedState="poweredOn" if on else "poweredOff",
+                msg="The attempted operation cannot be performed in the current state.",
+            )
+
+        def work(task: Any) -> None:
+            del task
+            with self.vcenter.lock:
+                self.power(on=on)
+
+        name = f"VirtualMachine.power{'On' if on else 'Off'}"
+        return self.vcenter.tasks.start(call, self, name, work)
+
+    def ReconfigVM_Task(self, call: Call, spec: Any) -> Any:  # noqa: D102
+        changes = spec.deviceChange or []
+        if any(c.device.key != vm_data.CDROM or c.operation != "edit" for c in changes):
+            raise vmodl.fault.NotSupported(msg="Only an edit of the CD-ROM drive is simulated")
+
+        def work(task: Any) -> None:
+            del task
+            with self.vcenter.lock:
+                for change in changes:
+                    backing = change.device.backing
+                    connected = change.device.connectable and change.device.connectable.connected
+                    name = getattr(backing, "fileName", None)
+                    self.iso = name if connected else None
+                self.changed()
+
+        return self.vcenter.tasks.start(call, self, "VirtualMachine.reconfigure", work)
+
+    @unlocked
+    def RelocateVM_Task(self, call: Call, spec: Any, priority: Any) -> Any:
+        """Move the VM; see relocate.py."""
+        del priority
+        return relocate.start(call, self, spec)
