@@ -64,6 +64,37 @@ class Lab:
     def control(self, site: str, op: str, **arguments):
         return ask(self.directory / site / "control.sock", op, **arguments)
 
+    def somebody(self, site: str):
+        """Return a pyVmomi connection of another administrator's."""
+        import ssl
+
+        from pyVim.connect import SmartConnect
+
+        about = json.loads((self.directory / site / "vcenter.json").read_text())
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.load_verify_locations(self.directory / site / "vcenter.pem")
+        at = self.spec.site(site)
+        return SmartConnect(
+            host=about["host"], port=about["port"], user=at.username, pwd=at.password, sslContext=context
+        )
+
+    def set_option(self, site: str, host: str, key: str, value: int) -> None:
+        """Change an option as somebody else would."""
+        from pyVim.connect import Disconnect
+        from pyVmomi import VmomiSupport, vim
+
+        connection = self.somebody(site)
+        try:
+            view = connection.content.viewManager.CreateContainerView(
+                connection.content.rootFolder, [vim.HostSystem], True
+            )
+            (found,) = (item for item in view.view if item.name == host)
+            option = vim.option.OptionValue(key=key, value=VmomiSupport.vmodlTypes["long"](value))
+            found.configManager.advancedOption.UpdateOptions(changedValue=[option])
+        finally:
+            Disconnect(connection)
+
     def vms(self) -> dict[str, list[str]]:
         """Return the VM names on each side."""
         return {site: sorted(self.control(site, "state")["vms"]) for site in ("source", "target")}

@@ -106,7 +106,7 @@ def test_another_certificate_is_refused_with_both_fingerprints(lab):
 
 def test_a_vcenter_that_is_not_there_is_unreachable(lab):
     """Exit 5: safe to try again."""
-    refused(run(lab, edited(lab, port=("target", "1")), "plan", "vm2"), 5, "target")
+    refused(run(lab, edited(lab, port=("target", "1")), "plan", "vm2"), 5, "vCenter 127.0.0.1:1 does not answer")
 
 
 def test_every_mistake_of_a_configuration_is_named(lab):
@@ -179,7 +179,7 @@ def test_what_somebody_else_changed_is_left_and_named(lab):
     before = lab.state()
     done = lab.json("migrate", "--mode", "native", "--unproven", "--yes", "vm4")
     assert done["outstanding"]
-    lab.control("source", "option_set", host="esx-a2", key="Migrate.VMotionStreamHelpers", value=6)
+    lab.set_option("source", "esx-a2", "Migrate.VMotionStreamHelpers", 6)
     back = lab.json("restore-defaults", status=7)
     assert [left["key"] for left in back["left"]] == ["option/Migrate.VMotionStreamHelpers"]
     assert lab.json("restore-defaults", "--force")["left"] == []

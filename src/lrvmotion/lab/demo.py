@@ -80,15 +80,13 @@ def run(name: str, owner: world.Owner, environment: dict[str, str], say: Callabl
         config.write_text(world.configuration(spec, directory))
         before = witness.state(spec, directory)
         outcome.sha["before"] = witness.digest(before)
-        during = []
         for mode in MODES:
             outcome.modes[mode] = _move(mode, config, directory, outcome, say)
             if mode != "stock":
-                during.append(witness.state(spec, directory))
+                outcome.sha["during"] = witness.digest(witness.state(spec, directory))
                 say(f"{mode}: putting everything back")
                 _product(config, outcome, "restore-defaults", "--output", "json")
         after = witness.state(spec, directory)
-        outcome.sha["during"] = witness.digest({str(number): state for number, state in enumerate(during)})
         outcome.sha["after"] = witness.digest(after)
         outcome.differences = witness.differences(before, after)
         outcome.wire = ask(directory / "wire.sock", "report")
@@ -111,8 +109,14 @@ def _move(mode: str, config: Path, directory: Path, outcome: Outcome, say: Calla
         bytes=seen["bytes"],
         seconds=seen["last_s"] - seen["first_s"],
         streams=seen["connections_peak"],
-        vmknics=max(sum("vmotion" in nic["services"] for nic in host["vmknics"]) for host in hosts),
+        vmknics=max(_vmotion_vmknics(host) for host in hosts),
     )
+
+
+def _vmotion_vmknics(host: dict[str, Any]) -> int:
+    """Count a host's vmknics that carry vMotion: selected for the service, or on the vMotion netstack."""
+    selected = set(host["services"].get("vmotion", []))
+    return len(selected | {name for name, nic in host["vmknics"].items() if nic["netstack"] == "vmotion"})
 
 
 def _product(config: Path, outcome: Outcome, *arguments: str) -> None:

@@ -57,7 +57,7 @@ class Client:
             raise ConnectionResetError(message)
         answer = json.loads(line)
         if "error" in answer:
-            raise RpcError(kind=answer["kind"], message=answer["error"])
+            raise RpcError(kind=answer.get("kind", "failed"), message=answer["error"])
         return answer["ok"]
 
     def close(self) -> None:

@@ -72,7 +72,7 @@ def fetch_certificate(host: str, port: int, timeout_s: float = 10) -> Certificat
         ):
             der = tls.getpeercert(binary_form=True)
     except OSError as error:
-        message = f"{host}:{port} does not answer: {error}"
+        message = f"vCenter {host}:{port} does not answer: {error}"
         raise UnreachableError(message, hint="check the address, the port and the firewall") from None
     if der is None:
         message = f"{host}:{port} presents no certificate"
@@ -263,7 +263,7 @@ def _negotiate(host: str, port: int, pinned: Certificate, timeout_s: float) -> s
         message = f"the pinned certificate of {host}:{port} is not valid: {error.verify_message}"
         raise TrustError(message, hint="renew the vCenter's certificate, then pin the new one") from None
     except (OSError, HTTPException) as error:
-        message = f"{host}:{port} does not answer: {str(error) or type(error).__name__}"
+        message = f"vCenter {host}:{port} does not answer: {str(error) or type(error).__name__}"
         raise UnreachableError(message, hint="check the address, the port and the firewall") from None
     for version in _versions(body) if response.status == 200 else ():
         if f"vim25/{version}" in VmomiSupport.versionMap:
