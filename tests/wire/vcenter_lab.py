@@ -25,6 +25,7 @@ def host(name: str, number: str, lan: str, switch: str = "standard") -> HostSpec
     return HostSpec(
         name=name,
         switch=switch,
+        gateways=(("defaultTcpipStack", f"{lan}.254"),),
         vmknics=(
             VmknicSpec(
                 device="vmk0", address=f"{lan}.{number}", portgroup="Management", services=("management",)
@@ -99,7 +100,8 @@ class Lab:
         while not path.exists():
             if child.poll() is not None or time.monotonic() > end:
                 logs = "\n".join(log.read_text() for log in self.folder.glob("*.log"))
-                raise AssertionError(f"{path.name} did not appear: {logs}")
+                message = f"{path.name} did not appear: {logs}"
+                raise AssertionError(message)
             time.sleep(0.02)
 
     def about(self, site: str) -> dict[str, object]:

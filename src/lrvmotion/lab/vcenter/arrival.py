@@ -1,11 +1,13 @@
 """The receiving side of a relocate: are host, pool, folder, datastore, networks and name right, and the arrival itself.
 
-All arguments are plain JSON: a move to another vCenter asks these questions over that vCenter's control socket, which is
-the lab's own stand-in for what two real vCenters say to each other.
+All arguments are plain JSON: a move to another vCenter asks these questions over that vCenter's control socket, the
+lab's own stand-in for what two real vCenters say to each other.
 """
 
+# ruff: noqa: ANN401 - pyVmomi makes its types at run time; parameters carry the API's names
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from pyVmomi import VmomiSupport, vim, vmodl
@@ -137,10 +139,8 @@ def release(vcenter: Vcenter, demand: dict[str, Any], move: str, cost: int) -> d
         host.cost -= cost
         vcenter.registry.changed.notify_all()
     if demand["uses_vmotion"]:
-        try:
+        with contextlib.suppress(HostdError):  # nothing to forget: the host is gone, or never expected it
             host.hostd.call("forget", id=move)
-        except HostdError:
-            pass  # nothing to forget: the host is gone, or never expected it
     return {}
 
 

@@ -1,12 +1,13 @@
 """AuthorizationManager: what the account may do. It may do everything that the lab was not told to deny."""
 
+# ruff: noqa: ANN401, N803 - pyVmomi makes its types at run time; parameters carry the API's names
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pyVmomi import vim
 
-from lrvmotion.lab.vcenter.managed_object import ManagedObject
+from lrvmotion.lab.vcenter.managed_object import ManagedObject, Values
 
 if TYPE_CHECKING:
     from lrvmotion.lab.vcenter.server import Call
@@ -16,7 +17,7 @@ class AuthorizationManager(ManagedObject):
     """Answers privilege questions; a denied privilege is reported, not enforced."""
 
     wsdl = "AuthorizationManager"
-    values = {"description": lambda _: None}
+    values: ClassVar[Values] = {"description": lambda _: None}
     __slots__ = ()
 
     def HasPrivilegeOnEntity(  # noqa: D102
@@ -24,7 +25,7 @@ class AuthorizationManager(ManagedObject):
         call: Call,
         entity: Any,
         sessionId: str,
-        privId: list[str],  # noqa: N803
+        privId: list[str],
     ) -> Any:
         del call, sessionId
         self.vcenter.registry.get(entity)
@@ -35,7 +36,7 @@ class AuthorizationManager(ManagedObject):
         call: Call,
         entity: list[Any],
         sessionId: str,
-        privId: list[str],  # noqa: N803
+        privId: list[str],
     ) -> Any:
         del call, sessionId
         return [

@@ -1,5 +1,6 @@
 """Builds the inventory from the spec."""
 
+# ruff: noqa: ANN401 - pyVmomi makes its types at run time; parameters carry the API's names
 from __future__ import annotations
 
 import uuid

@@ -1,5 +1,6 @@
 """The control socket: scripted trouble, the witness's questions, and the lab's channel between two vCenters."""
 
+# ruff: noqa: ANN401 - pyVmomi makes its types at run time; parameters carry the API's names
 from __future__ import annotations
 
 import json

@@ -1,12 +1,14 @@
 """Datastore: capacity and what the VMs leave of it."""
 
+# ruff: noqa: ANN401 - pyVmomi makes its types at run time; parameters carry the API's names
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pyVmomi import VmomiSupport, vim
 
 from lrvmotion.lab.vcenter.entity import COMMON, Datacenter, Entity
+from lrvmotion.lab.vcenter.managed_object import Values
 
 if TYPE_CHECKING:
     from lrvmotion.lab.vcenter.server import Vcenter
@@ -20,7 +22,7 @@ class Datastore(Entity):
 
     wsdl = "Datastore"
     prefix = "datastore"
-    values = {
+    values: ClassVar[Values] = {
         **COMMON,
         "summary": lambda self: self.summary(),
         "summary.name": lambda self: self.name,

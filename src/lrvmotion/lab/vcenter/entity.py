@@ -1,12 +1,13 @@
 """ManagedEntity: what folders, hosts, VMs and networks have in common; folders, datacenters, pools, clusters."""
 
+# ruff: noqa: ANN401 - pyVmomi makes its types at run time; parameters carry the API's names
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pyVmomi import vim
 
-from lrvmotion.lab.vcenter.managed_object import ManagedObject
+from lrvmotion.lab.vcenter.managed_object import ManagedObject, Values
 
 if TYPE_CHECKING:
     from lrvmotion.lab.vcenter.server import Vcenter
@@ -34,7 +35,7 @@ COMMON: dict[str, Any] = {
 class Entity(ManagedObject):
     """A named object in the inventory tree."""
 
-    values: ClassVar[Any] = COMMON
+    values: ClassVar[Values] = COMMON
     prefix: ClassVar[str] = "group"
     __slots__ = ("name", "parent")
 
@@ -53,7 +54,7 @@ class Folder(Entity):
     """A folder; *kinds* are the types that may be in it."""
 
     wsdl = "Folder"
-    values = {
+    values: ClassVar[Values] = {
         **COMMON,
         "childEntity": lambda self: list(self.children.values()),
         "childType": lambda self: [vim.VirtualMachine if k is None else k for k in self.kinds],
@@ -92,7 +93,7 @@ class Datacenter(Entity):
 
     wsdl = "Datacenter"
     prefix = "datacenter"
-    values = {
+    values: ClassVar[Values] = {
         **COMMON,
         "vmFolder": lambda self: self.folders["vm"],
         "hostFolder": lambda self: self.folders["host"],
@@ -124,7 +125,7 @@ class ClusterComputeResource(Entity):
 
     wsdl = "ClusterComputeResource"
     prefix = "domain-c"
-    values = {
+    values: ClassVar[Values] = {
         **COMMON,
         "host": lambda self: self.hosts,
         "resourcePool": lambda self: self.pool,
@@ -169,7 +170,7 @@ class ResourcePool(Entity):
 
     wsdl = "ResourcePool"
     prefix = "resgroup"
-    values = {
+    values: ClassVar[Values] = {
         **COMMON,
         "owner": lambda self: self.owner,
         "resourcePool": lambda _: [],

@@ -1,5 +1,6 @@
 """The esxcli commands that the host's process can answer truthfully."""
 
+# ruff: noqa: ANN401 - pyVmomi makes its types at run time; parameters carry the API's names
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -55,7 +56,10 @@ def _stack(host: Any, given: dict[str, str]) -> Netstack:
 
 
 def ping(host: Any, given: dict[str, str]) -> str:
-    """Run `network diag ping`: a real ping of the host's process. The "…MS" fields hold microseconds (vsphere.md 7.3)."""
+    """Run `network diag ping`: a real ping of the host's process.
+
+    The "…MS" fields hold microseconds (vsphere.md 7.3).
+    """
     if not given.get("host"):
         message = "Missing required parameter -H|--host"
         raise CliError(message)

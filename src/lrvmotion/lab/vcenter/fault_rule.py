@@ -1,5 +1,6 @@
 """Scripted trouble: which call fails, how often, how late; and the log of calls."""
 
+# ruff: noqa: ANN401 - pyVmomi makes its types at run time; parameters carry the API's names
 from __future__ import annotations
 
 import threading

@@ -1,18 +1,19 @@
 """HostNetworkSystem: port groups, vmkernel NICs, routes and TCP/IP stacks of one host."""
 
+# ruff: noqa: ANN401, N803 - pyVmomi makes its types at run time; parameters carry the API's names
 from __future__ import annotations
 
 import itertools
 from dataclasses import replace
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pyVmomi import vim, vmodl
 
 from lrvmotion.lab.vcenter import host_data
 from lrvmotion.lab.vcenter.host_state import DEFAULT_STACK, Netstack, PortGroup, Vmknic
 from lrvmotion.lab.vcenter.hostd_client import HostdError
-from lrvmotion.lab.vcenter.managed_object import ManagedObject
+from lrvmotion.lab.vcenter.managed_object import ManagedObject, Values
 from lrvmotion.lab.vcenter.server import unlocked
 
 if TYPE_CHECKING:
@@ -24,9 +25,9 @@ class HostNetworkSystem(ManagedObject):
     """Each change is made real in the host's process first; what that refuses leaves the configuration as it was."""
 
     wsdl = "HostNetworkSystem"
-    values = {
+    values: ClassVar[Values] = {
         "networkInfo": lambda self: host_data.network_info(self.host),
-        "networkConfig": lambda self: vim.host.NetworkConfig(),
+        "networkConfig": lambda _: vim.host.NetworkConfig(),
         "capabilities": lambda _: vim.host.NetCapabilities(
             canSetPhysicalNicLinkSpeed=False,
             supportsNicTeaming=True,
@@ -72,11 +73,11 @@ class HostNetworkSystem(ManagedObject):
         if portgrp.vswitchName != "vSwitch0" or not self.host.network.standard:
             raise vim.fault.NotFound(msg=f"No switch {portgrp.vswitchName}")
         if not 0 <= portgrp.vlanId <= 4095:
-            raise wrong("portgrp.vlanId")
+            raise wrong(name="portgrp.vlanId")
         groups[portgrp.name] = PortGroup(name=portgrp.name, vlan=portgrp.vlanId)
         self._changed()
 
-    def UpdatePortGroup(self, call: Call, pgName: str, portgrp: Any) -> None:  # noqa: N803
+    def UpdatePortGroup(self, call: Call, pgName: str, portgrp: Any) -> None:
         """Change a standard port group's VLAN."""
         del call
         group = self._group(pgName)
@@ -85,7 +86,7 @@ class HostNetworkSystem(ManagedObject):
         group.vlan = portgrp.vlanId
         self._changed()
 
-    def RemovePortGroup(self, call: Call, pgName: str) -> None:  # noqa: N803
+    def RemovePortGroup(self, call: Call, pgName: str) -> None:
         """Remove a standard port group; ResourceInUse while a vmkernel NIC or VM is on it (vsphere.md 2.1)."""
         del call
         self._group(pgName)
@@ -122,7 +123,7 @@ class HostNetworkSystem(ManagedObject):
                 number = next(n for n in itertools.count() if n not in used)
                 stack = nic.netStackInstanceKey or DEFAULT_STACK
                 if stack not in host.network.netstacks:
-                    raise wrong("nic.netStackInstanceKey")
+                    raise wrong(name="nic.netStackInstanceKey")
                 new = Vmknic(
                     device=f"vmk{number}",
                     mac=nic.mac or self._mac(),
@@ -154,13 +155,13 @@ class HostNetworkSystem(ManagedObject):
         port = nic.distributedVirtualPort
         if port is not None:
             if portgroup:
-                raise wrong("portgroup")
+                raise wrong(name="portgroup")
             for group in self.host.switch.portgroups if self.host.switch else ():
                 if port.switchUuid == group.switch.uuid and port.portgroupKey == group.moid:
                     return str(group.moid)
-            raise wrong("nic.distributedVirtualPort")
+            raise wrong(name="nic.distributedVirtualPort")
         if portgroup not in self.host.network.portgroups:
-            raise wrong("portgroup")
+            raise wrong(name="portgroup")
         if any(other.portgroup == portgroup for other in self.host.network.vmknics.values()):
             raise vim.fault.AlreadyExists(name=portgroup, msg="The specified key already exists.")
         return None
@@ -173,7 +174,10 @@ class HostNetworkSystem(ManagedObject):
 
     @unlocked
     def UpdateVirtualNic(self, call: Call, device: str, nic: Any) -> None:
-        """Change a vmkernel NIC: the IP configuration is needed, an absent ipRouteSpec means unchanged (vsphere.md 2.5)."""
+        """Change a vmkernel NIC.
+
+        The IP configuration is needed; an absent ipRouteSpec means unchanged, an empty one none (vsphere.md 2.5).
+        """
         del call
         host = self.host
         with host.io:
@@ -181,7 +185,7 @@ class HostNetworkSystem(ManagedObject):
                 host.require_connected()
                 old = self._nic(device)
                 if nic.netStackInstanceKey not in {None, old.netstack}:
-                    raise wrong("nic.netStackInstanceKey")  # it cannot be changed later (vsphere.md 2.2)
+                    raise wrong(name="nic.netStackInstanceKey")  # it cannot be changed later (vsphere.md 2.2)
                 address, prefix = _ip(nic)
                 new = replace(
                     old,
@@ -215,8 +219,8 @@ class HostNetworkSystem(ManagedObject):
             self._hostd_services()
 
     @unlocked
-    def UpdateNetworkConfig(self, call: Call, config: Any, changeMode: str) -> Any:  # noqa: N803
-        """Edit TCP/IP stacks; only changeMode `modify` with netStackSpec entries of operation `edit` (vsphere.md 2.4)."""
+    def UpdateNetworkConfig(self, call: Call, config: Any, changeMode: str) -> Any:
+        """Edit TCP/IP stacks: changeMode `modify`, netStackSpec entries of operation `edit` only (vsphere.md 2.4)."""
         del call
         if changeMode != "modify":
             raise vmodl.fault.NotSupported(msg="Only changeMode 'modify' is simulated")
@@ -235,10 +239,10 @@ class HostNetworkSystem(ManagedObject):
                 self.host.require_connected()
                 stack = self.host.network.netstacks.get(instance.key)
                 if stack is None:
-                    raise wrong("config.netStackSpec.netStackInstance.key")
+                    raise wrong(name="config.netStackSpec.netStackInstance.key")
                 algorithm = instance.congestionControlAlgorithm
                 if algorithm is not None and algorithm not in {"newreno", "cubic"}:
-                    raise wrong("config.netStackSpec.netStackInstance.congestionControlAlgorithm")
+                    raise wrong(name="config.netStackSpec.netStackInstance.congestionControlAlgorithm")
                 stack.congestion_control = algorithm or stack.congestion_control
                 stack.max_connections = instance.requestedMaxNumberOfConnections or stack.max_connections
                 self._changed()
@@ -271,7 +275,7 @@ class HostNetworkSystem(ManagedObject):
         try:
             IPv4Network(prefix)
         except ValueError:
-            raise wrong("route.network") from None
+            raise wrong(name="route.network") from None
         _address(gateway, "route.gateway")
         with self.host.io:
             with self.vcenter.lock:
@@ -320,12 +324,12 @@ def _address(text: str, name: str) -> None:
 
 def _ip(nic: Any) -> tuple[str, int]:
     if nic.ip is None or nic.ip.dhcp or not nic.ip.ipAddress or not nic.ip.subnetMask:
-        raise wrong("nic.ip")
+        raise wrong(name="nic.ip")
     try:
         IPv4Address(nic.ip.ipAddress)
         return nic.ip.ipAddress, IPv4Network(f"0.0.0.0/{nic.ip.subnetMask}").prefixlen
     except (AddressValueError, NetmaskValueError):
-        raise wrong("nic.ip") from None
+        raise wrong(name="nic.ip") from None
 
 
 def _override(nic: Any, old: str | None) -> str | None:

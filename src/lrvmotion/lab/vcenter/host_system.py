@@ -1,12 +1,12 @@
 """HostSystem: connection, maintenance, reboot, and the host's process behind it."""
 
+# ruff: noqa: ANN401, N803 - pyVmomi makes its types at run time; parameters carry the API's names
 from __future__ import annotations
 
 import threading
 import time
 from datetime import timedelta
-from ipaddress import IPv4Address
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pyVmomi import vim, vmodl
 
@@ -19,6 +19,7 @@ from lrvmotion.lab.vcenter.host_state import DEFAULT_STACK, VMOTION_STACK, Netst
 from lrvmotion.lab.vcenter.host_virtual_nic_manager import HostVirtualNicManager
 from lrvmotion.lab.vcenter.hostd_client import HostdClient, HostdError
 from lrvmotion.lab.vcenter.managed_method_executer import ManagedMethodExecuter
+from lrvmotion.lab.vcenter.managed_object import Values
 from lrvmotion.lab.vcenter.option_manager import OptionManager
 from lrvmotion.lab.vcenter.soap_codec import RawXml
 
@@ -29,11 +30,14 @@ COST = 8  # what a host carries at once; a relocate with storage that is not sha
 
 
 class HostSystem(Entity):
-    """A host. *io* serialises what reaches its process; the model's lock is never waited for while a call there runs."""
+    """A host.
+
+    *io* serialises what reaches its process, and is taken before the model's lock, never while holding that.
+    """
 
     wsdl = "HostSystem"
     prefix = "host"
-    values = {**COMMON, **host_data.VALUES}
+    values: ClassVar[Values] = {**COMMON, **host_data.VALUES}
     __slots__ = (
         "boot_time", "connection", "cost", "datacenter", "executer", "held", "hostd", "io", "machines", "maintenance",
         "network", "network_system", "nic_manager", "number", "options", "spec", "switch", "vm_networks",
@@ -125,7 +129,7 @@ class HostSystem(Entity):
         call: Call,
         timeout: int,
         evacuatePoweredOffVms: Any,
-        maintenanceSpec: Any,  # noqa: N803
+        maintenanceSpec: Any,
     ) -> Any:
         del evacuatePoweredOffVms, maintenanceSpec
         self.require_connected()
@@ -188,7 +192,7 @@ class HostSystem(Entity):
             call, self, "HostSystem.disconnect", lambda _: self.set_connection("disconnected")
         )
 
-    def ReconnectHost_Task(self, call: Call, cnxSpec: Any, reconnectSpec: Any) -> Any:  # noqa: D102, N803
+    def ReconnectHost_Task(self, call: Call, cnxSpec: Any, reconnectSpec: Any) -> Any:  # noqa: D102
         del cnxSpec, reconnectSpec
         if self.connection == "connected":
             raise vim.fault.InvalidState(msg="The host is connected.")
@@ -229,7 +233,6 @@ def _initial(spec: HostSpec, number: int, vcenter: Vcenter) -> NetworkState:
     for key in (DEFAULT_STACK, VMOTION_STACK):
         state.netstacks[key] = Netstack(key=key, congestion_control=spec.congestion_control)
     site = 0 if vcenter.site.name == "source" else 1
-    lan = IPv4Address(vcenter.site.router)
     for index, nic in enumerate(spec.vmknics):
         vmknic = Vmknic(
             device=nic.device,
@@ -242,14 +245,14 @@ def _initial(spec: HostSpec, number: int, vcenter: Vcenter) -> NetworkState:
             gateway=nic.gateway,
         )
         state.vmknics[nic.device] = vmknic
-        stack = state.netstacks.setdefault(nic.netstack, Netstack(key=nic.netstack))
-        if lan in vmknic.network:  # the site's router is the way out of every stack on its LAN
-            stack.gateway = str(lan)
+        state.netstacks.setdefault(nic.netstack, Netstack(key=nic.netstack))
         if standard:
             state.portgroups[nic.portgroup] = PortGroup(name=nic.portgroup)
         for service in nic.services:
             if not (service == "vmotion" and nic.netstack == VMOTION_STACK):
                 state.selected.setdefault(service, set()).add(nic.device)
+    for key, gateway in spec.gateways:
+        state.netstacks[key].gateway = gateway
     if standard:
         for name in vcenter.site.networks:
             state.portgroups.setdefault(name, PortGroup(name=name))

@@ -1,15 +1,16 @@
 """HostVirtualNicManager: which vmkernel NIC carries which service."""
 
+# ruff: noqa: ANN401, N803 - pyVmomi makes its types at run time; parameters carry the API's names
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pyVmomi import vim, vmodl
 
 from lrvmotion.lab.vcenter import host_data
 from lrvmotion.lab.vcenter.host_state import DEFAULT_STACK
 from lrvmotion.lab.vcenter.hostd_client import HostdError
-from lrvmotion.lab.vcenter.managed_object import ManagedObject
+from lrvmotion.lab.vcenter.managed_object import ManagedObject, Values
 from lrvmotion.lab.vcenter.server import unlocked
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class HostVirtualNicManager(ManagedObject):
     """Selects services on the vmkernel NICs of the default stack."""
 
     wsdl = "HostVirtualNicManager"
-    values = {
+    values: ClassVar[Values] = {
         "info": lambda self: vim.host.VirtualNicManagerInfo(netConfig=self.all_configs()),
     }
     __slots__ = ("host",)
@@ -66,22 +67,22 @@ class HostVirtualNicManager(ManagedObject):
             selectedVnic=[f"{kind}.{nic.key}" for nic in nics if nic.device in chosen],
         )
 
-    def QueryNetConfig(self, call: Call, nicType: str) -> Any:  # noqa: N803
+    def QueryNetConfig(self, call: Call, nicType: str) -> Any:
         """Return the selection of *nicType*."""
         del call
         self.host.require_connected()
         if nicType not in SERVICES:
-            raise _wrong("nicType")
+            raise _wrong(name="nicType")
         return self.config(nicType)
 
     @unlocked
-    def SelectVnicForNicType(self, call: Call, nicType: str, device: str) -> None:  # noqa: N803
+    def SelectVnicForNicType(self, call: Call, nicType: str, device: str) -> None:
         """Let *device* carry *nicType*."""
         del call
         self._change(nicType, device, selected=True)
 
     @unlocked
-    def DeselectVnicForNicType(self, call: Call, nicType: str, device: str) -> None:  # noqa: N803
+    def DeselectVnicForNicType(self, call: Call, nicType: str, device: str) -> None:
         """Let *device* carry *nicType* no more."""
         del call
         self._change(nicType, device, selected=False)
@@ -93,9 +94,9 @@ class HostVirtualNicManager(ManagedObject):
                 host.require_connected()
                 nic = host.network.vmknics.get(device)
                 if kind not in SERVICES:
-                    raise _wrong("nicType")
+                    raise _wrong(name="nicType")
                 if nic is None or nic.netstack != DEFAULT_STACK:
-                    raise _wrong("device")
+                    raise _wrong(name="device")
                 devices = host.network.selected.setdefault(kind, set())
                 if selected and not SERVICES[kind]:
                     devices.clear()

@@ -1,5 +1,6 @@
 """Calls to a simulated host's own process over its socket; the contract is in lrvmotion.lab.hostd."""
 
+# ruff: noqa: ANN401 - pyVmomi makes its types at run time; parameters carry the API's names
 from __future__ import annotations
 
 import json

@@ -1,9 +1,10 @@
 """ReflectManagedMethodExecuter: the way esxcli takes through vCenter (vsphere.md 7)."""
 
+# ruff: noqa: ANN401 - pyVmomi makes its types at run time; parameters carry the API's names
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape
 
 from pyVmomi import vmodl
@@ -71,8 +72,8 @@ def _text(value: str) -> str:
     if "<!DOCTYPE" in value:
         raise vmodl.fault.InvalidRequest(msg="A document type declaration is not accepted")
     try:
-        return ElementTree.fromstring(value).text or ""  # noqa: S314 - no DOCTYPE, so no entities
-    except ElementTree.ParseError:
+        return ET.fromstring(value).text or ""  # noqa: S314 - no DOCTYPE, so no entities
+    except ET.ParseError:
         raise vmodl.fault.InvalidArgument(
             invalidProperty="argument.val", msg="A specified parameter was not correct: argument.val"
         ) from None

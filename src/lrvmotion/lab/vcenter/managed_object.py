@@ -1,5 +1,6 @@
 """A managed object of the model: its type, its moId, and its property values by path."""
 
+# ruff: noqa: ANN401 - pyVmomi makes its types at run time; parameters carry the API's names
 from __future__ import annotations
 
 import re
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 _SEGMENT = re.compile(r"^(\w+)(?:\[\"?([^\"\]]*)\"?\])?$")
 _PARTS = re.compile(r"\.(?![^\[]*\])")
 
+Values = Mapping[str, Callable[[Any], Any]]
+
 
 class ManagedObject:
     """The base of every simulated type.
@@ -24,7 +27,7 @@ class ManagedObject:
     """
 
     wsdl: ClassVar[str]
-    values: ClassVar[Mapping[str, Callable[[Any], Any]]] = {}
+    values: ClassVar[Values] = {}
     __slots__ = ("moid", "stamp", "vcenter")
 
     def __init__(self, vcenter: Vcenter, moid: str) -> None:

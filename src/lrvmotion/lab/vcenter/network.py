@@ -1,13 +1,15 @@
 """Network, DistributedVirtualPortgroup and the distributed switch."""
 
+# ruff: noqa: ANN401 - pyVmomi makes its types at run time; parameters carry the API's names
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pyVmomi import vim
 
 from lrvmotion.lab.vcenter.entity import COMMON, Datacenter, Entity
+from lrvmotion.lab.vcenter.managed_object import Values
 
 if TYPE_CHECKING:
     from lrvmotion.lab.vcenter.server import Vcenter
@@ -25,7 +27,7 @@ class Network(Entity):
 
     wsdl = "Network"
     prefix = "network"
-    values = _NETWORK
+    values: ClassVar[Values] = _NETWORK
     __slots__ = ()
 
     def __init__(self, vcenter: Vcenter, name: str, datacenter: Datacenter) -> None:
@@ -46,7 +48,7 @@ class DistributedVirtualPortgroup(Network):
 
     wsdl = "DistributedVirtualPortgroup"
     prefix = "dvportgroup"
-    values = {
+    values: ClassVar[Values] = {
         **_NETWORK,
         "key": lambda self: self.moid,
         "config": lambda self: self.config(),
@@ -89,7 +91,7 @@ class VmwareDistributedVirtualSwitch(Entity):
 
     wsdl = "VmwareDistributedVirtualSwitch"
     prefix = "dvs"
-    values = {
+    values: ClassVar[Values] = {
         **COMMON,
         "uuid": lambda self: self.uuid,
         "portgroup": lambda self: self.portgroups,

@@ -1,12 +1,13 @@
 """OptionManager: a host's advanced options and the vCenter's own settings."""
 
+# ruff: noqa: ANN401, N803 - pyVmomi makes its types at run time; parameters carry the API's names
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pyVmomi import VmomiSupport, vim, vmodl
 
-from lrvmotion.lab.vcenter.managed_object import ManagedObject
+from lrvmotion.lab.vcenter.managed_object import ManagedObject, Values
 from lrvmotion.lab.vcenter.option_table import Option, options
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ class OptionManager(ManagedObject):
     """
 
     wsdl = "OptionManager"
-    values = {
+    values: ClassVar[Values] = {
         "setting": lambda self: [self.shown(key) for key in self.table],
         "supportedOption": lambda self: [_definition(option) for option in self.table.values()],
     }
@@ -50,14 +51,14 @@ class OptionManager(ManagedObject):
         return vim.option.OptionValue(key=key, value=value if isinstance(value, str) else LONG(value))
 
     def QueryOptions(self, call: Call, name: str | None) -> Any:
-        """Return the option *name*, or the subtree of a prefix that ends in a dot; InvalidName where nothing matches."""
+        """Return the option *name*, or the subtree of a prefix that ends in a dot; InvalidName for neither."""
         del call
         keys = [key for key in self.table if name is None or key == name or (name[-1:] == "." and key.startswith(name))]
         if not keys:
             raise vim.fault.InvalidName(name=name, msg=f"The name '{name}' is not valid.")
         return [self.shown(key) for key in keys]
 
-    def UpdateOptions(self, call: Call, changedValue: list[Any]) -> None:  # noqa: N803
+    def UpdateOptions(self, call: Call, changedValue: list[Any]) -> None:
         """Set options one by one: a fault leaves the earlier ones set (vsphere.md 1.4: not atomic)."""
         del call
         self.host.require_connected()
@@ -111,7 +112,7 @@ class VpxSettings(ManagedObject):
     """The vCenter's own settings: strings and integers by key."""
 
     wsdl = "OptionManager"
-    values = {"setting": lambda self: self.rows(None)}
+    values: ClassVar[Values] = {"setting": lambda self: self.rows(None)}
     __slots__ = ("settings",)
 
     def __init__(self, vcenter: Any, moid: str) -> None:
@@ -134,7 +135,7 @@ class VpxSettings(ManagedObject):
             raise vim.fault.InvalidName(name=name, msg=f"The name '{name}' is not valid.")
         return rows
 
-    def UpdateOptions(self, call: Call, changedValue: list[Any]) -> None:  # noqa: N803
+    def UpdateOptions(self, call: Call, changedValue: list[Any]) -> None:
         """Set settings that exist."""
         del call
         for change in changedValue:

@@ -1,5 +1,6 @@
 """The other vCenter as the source sees it: its certificate, its login, and the lab's channel to it."""
 
+# ruff: noqa: ANN401 - pyVmomi makes its types at run time; parameters carry the API's names
 from __future__ import annotations
 
 import json
@@ -76,7 +77,7 @@ def _check_pin(locator: Any, pem: str) -> None:
 
 
 def _login(stub: Any, locator: Any) -> None:
-    content = vim.ServiceInstance("ServiceInstance", stub).RetrieveContent()
+    content: Any = vim.ServiceInstance("ServiceInstance", stub).RetrieveContent()
     # unconfirmed: the uuid's case does not matter (vsphere.md 3.1: xMove upper-cases it for some endpoints)
     if content.about.instanceUuid != locator.instanceUuid.lower():
         raise vim.fault.HostConnectFault(

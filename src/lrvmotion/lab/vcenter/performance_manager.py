@@ -1,13 +1,14 @@
 """PerformanceManager: the counters that follow from what the spec says of a VM, and no others."""
 
+# ruff: noqa: ANN401, N803 - pyVmomi makes its types at run time; parameters carry the API's names
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pyVmomi import VmomiSupport, vim, vmodl
 
 from lrvmotion.lab.vcenter.clock import now
-from lrvmotion.lab.vcenter.managed_object import ManagedObject
+from lrvmotion.lab.vcenter.managed_object import ManagedObject, Values
 
 if TYPE_CHECKING:
     from lrvmotion.lab.vcenter.server import Call
@@ -46,13 +47,13 @@ class PerformanceManager(ManagedObject):
     """Real-time counters of VMs."""
 
     wsdl = "PerformanceManager"
-    values = {
+    values: ClassVar[Values] = {
         "perfCounter": lambda _: [_counter(key) for key in COUNTERS],
         "historicalInterval": lambda _: [],
     }
     __slots__ = ()
 
-    def QueryPerfCounter(self, call: Call, counterId: list[int]) -> Any:  # noqa: N803, D102
+    def QueryPerfCounter(self, call: Call, counterId: list[int]) -> Any:  # noqa: D102
         del call
         return [_counter(key) for key in counterId if key in COUNTERS]
 
@@ -69,14 +70,14 @@ class PerformanceManager(ManagedObject):
         entity: Any,
         beginTime: Any,
         endTime: Any,
-        intervalId: Any,  # noqa: N803
+        intervalId: Any,
     ) -> Any:
         del call, beginTime, endTime, intervalId
         item = self.vcenter.registry.get(entity)
         keys = COUNTERS if item.wsdl == "VirtualMachine" else ()
         return [vim.PerformanceManager.MetricId(counterId=key, instance="") for key in keys]
 
-    def QueryPerf(self, call: Call, querySpec: list[Any]) -> Any:  # noqa: N803
+    def QueryPerf(self, call: Call, querySpec: list[Any]) -> Any:
         """Return one sample of each counter asked for."""
         del call
         found = []

@@ -1,15 +1,16 @@
 """PropertyCollector: reads many properties in one call, in pages, and waits for changes."""
 
+# ruff: noqa: ANN401, N803 - pyVmomi makes its types at run time; parameters carry the API's names
 from __future__ import annotations
 
 import secrets
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pyVmomi import vim, vmodl
 
 from lrvmotion.lab.vcenter import traversal
-from lrvmotion.lab.vcenter.managed_object import ManagedObject
+from lrvmotion.lab.vcenter.managed_object import ManagedObject, Values
 from lrvmotion.lab.vcenter.property_filter import Paths, PropertyFilter
 from lrvmotion.lab.vcenter.server import unlocked
 from lrvmotion.lab.vcenter.soap_codec import RawXml
@@ -33,7 +34,7 @@ class PropertyCollector(ManagedObject):
     """The default collector (shared moId, filters of each session its own) or one that a session made (*owner*)."""
 
     wsdl = "PropertyCollector"
-    values = {"filter": lambda self: list(self.filters.values())}
+    values: ClassVar[Values] = {"filter": lambda self: list(self.filters.values())}
     __slots__ = ("filters", "owner", "pages", "watches")
 
     def __init__(self, vcenter: Vcenter, moid: str, owner: str | None = None) -> None:
@@ -53,7 +54,7 @@ class PropertyCollector(ManagedObject):
         if self.owner == key:
             self.vcenter.registry.remove(self)
 
-    def RetrievePropertiesEx(self, call: Call, specSet: list[Any], options: Any) -> Any:  # noqa: N803
+    def RetrievePropertiesEx(self, call: Call, specSet: list[Any], options: Any) -> Any:
         """Return a RetrieveResult, with a token where more is left than options.maxObjects."""
         limit = (options and options.maxObjects) or _NO_LIMIT
         work = []
@@ -94,17 +95,17 @@ class PropertyCollector(ManagedObject):
                 invalidProperty="token", msg="A specified parameter was not correct: token"
             )
 
-    def RetrieveProperties(self, call: Call, specSet: list[Any]) -> Any:  # noqa: N803
+    def RetrieveProperties(self, call: Call, specSet: list[Any]) -> Any:
         """Return everything at once, the call of API 2.5."""
-        parts = []
+        parts: list[str] = []
         for spec in specSet:
             traversal.check(spec)
             paths = Paths(spec, call.version)
-            for item in traversal.select(self.vcenter.registry, spec):
-                parts.append(f"<returnval>{paths.content(item)}</returnval>")
+            chosen = traversal.select(self.vcenter.registry, spec)
+            parts += [f"<returnval>{paths.content(item)}</returnval>" for item in chosen]
         return RawXml("".join(parts))
 
-    def CreateFilter(self, call: Call, spec: Any, partialUpdates: bool) -> Any:  # noqa: N803
+    def CreateFilter(self, call: Call, spec: Any, partialUpdates: bool) -> Any:
         """Return a new filter."""
         traversal.check(spec)
         traversal.select(self.vcenter.registry, spec)

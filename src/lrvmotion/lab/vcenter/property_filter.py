@@ -1,14 +1,15 @@
 """PropertyFilter: what a client watches, and what of it has changed."""
 
+# ruff: noqa: ANN401 - pyVmomi makes its types at run time; parameters carry the API's names
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pyVmomi import vmodl
 
 from lrvmotion.lab.vcenter import soap_codec, traversal
-from lrvmotion.lab.vcenter.managed_object import ManagedObject, property_type
+from lrvmotion.lab.vcenter.managed_object import ManagedObject, Values, property_type
 
 if TYPE_CHECKING:
     from lrvmotion.lab.vcenter.property_collector import PropertyCollector
@@ -70,7 +71,7 @@ class PropertyFilter(ManagedObject):
     """A filter and the state of it that its client has seen."""
 
     wsdl = "PropertyFilter"
-    values = {
+    values: ClassVar[Values] = {
         "spec": lambda self: self.spec,
         "partialUpdates": lambda self: self.partial,
     }

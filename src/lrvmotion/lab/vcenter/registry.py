@@ -1,5 +1,6 @@
 """The managed objects of one vCenter by moId, the lock that guards them, and the stamps that tell what changed."""
 
+# ruff: noqa: ANN401 - pyVmomi makes its types at run time; parameters carry the API's names
 from __future__ import annotations
 
 import threading
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
 class Registry:
     """All managed objects; every read or write of the model holds *lock*.
 
-    moIds are numbered from one counter that starts at the same figure in every vCenter, so those of two vCenters overlap
-    on purpose (vsphere.md 14.4).
+    moIds are numbered from one counter that starts at the same figure in every vCenter, so those of two vCenters
+    overlap on purpose (vsphere.md 14.4).
     """
 
     def __init__(self) -> None:

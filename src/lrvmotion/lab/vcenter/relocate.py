@@ -1,7 +1,9 @@
 """RelocateVM_Task: the move of a VM, within this vCenter or to another one."""
 
+# ruff: noqa: ANN401 - pyVmomi makes its types at run time; parameters carry the API's names
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +22,7 @@ _POLL_S = 0.1
 
 
 class Job:
-    """One relocate: what was asked (*spec*), what it means (*demand*), and where it goes (*control*: another vCenter)."""
+    """One relocate: what was asked (*spec*), what it means (*demand*), where it goes (*control*: another vCenter)."""
 
     def __init__(self, vm: Any, spec: Any) -> None:
         self.vm = vm
@@ -32,7 +34,7 @@ class Job:
         if self.remote:
             for name in ("pool", "host", "datastore"):
                 if getattr(spec, name) is None:
-                    raise _wrong(f"spec.{name}")
+                    raise _wrong(name=f"spec.{name}")
         self.demand = self._demand()
         across = self.demand["host"] != self.source.moid or self.remote
         self.moves_memory = vm.powered_on and across
@@ -71,7 +73,7 @@ class Job:
             if change.device.key != NIC or not isinstance(change.device, card):
                 continue  # only ethernet cards are honoured, the rest is ignored (vsphere.md 3.1)
             if change.operation != "edit":
-                raise _wrong("spec.deviceChange.operation")
+                raise _wrong(name="spec.deviceChange.operation")
             if isinstance(backing, card.NetworkBackingInfo):
                 return {"name": backing.deviceName}
             if isinstance(backing, card.DistributedVirtualPortBackingInfo):
@@ -86,7 +88,7 @@ class Job:
         if self.remote and self.control is None:
             control = peer.verify(self.spec.service, self.vcenter.lab)
             if control == self.vcenter.folder / "control.sock":
-                raise _wrong("spec.service.instanceUuid")
+                raise _wrong(name="spec.service.instanceUuid")
             self.control = control
 
     def problems(self) -> list[Problem]:
@@ -170,7 +172,7 @@ class Job:
                 self.vm.relocating = None
 
     def _reserve(self, task: Task, move: str) -> dict[str, Any]:
-        """Wait, queued, until both hosts have room; all or nothing, so that opposite moves never wait for each other."""
+        """Wait, queued, until both hosts have room; all or nothing, so opposite moves never wait for each other."""
         from lrvmotion.lab.vcenter.host_system import COST
 
         local_same = not self.remote and self.demand["host"] == self.source.moid
@@ -207,10 +209,8 @@ class Job:
         if self.remote or self.demand["host"] != self.source.moid:
             self._give_back()
         if self.moves_memory:
-            try:
+            with contextlib.suppress(HostdError):  # the host is gone, and its record with it
                 self.source.hostd.call("forget", id=move)
-            except HostdError:
-                pass  # the host is gone, and its record with it
         self._ask("relocate_release", demand=self.demand, move=move, cost=self.cost)
 
     def _carry(self, task: Task, move: str, targets: list[str]) -> None:

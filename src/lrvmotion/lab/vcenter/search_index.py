@@ -1,5 +1,6 @@
 """SearchIndex: objects by uuid, path, name, address."""
 
+# ruff: noqa: ANN401, N803 - pyVmomi makes its types at run time; parameters carry the API's names
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,7 @@ class SearchIndex(ManagedObject):
         datacenter: Any,
         uuid: str,
         vmSearch: bool,
-        instanceUuid: Any,  # noqa: N803
+        instanceUuid: Any,
     ) -> Any:
         del call, datacenter
         return self._machines(uuid, instance=bool(instanceUuid)) if vmSearch else []
@@ -37,12 +38,12 @@ class SearchIndex(ManagedObject):
         datacenter: Any,
         uuid: str,
         vmSearch: bool,
-        instanceUuid: Any,  # noqa: N803
+        instanceUuid: Any,
     ) -> Any:
         found = self.FindAllByUuid(call, datacenter, uuid, vmSearch, instanceUuid)
         return found[0] if found else None
 
-    def FindByInventoryPath(self, call: Call, inventoryPath: str) -> Any:  # noqa: N803, D102
+    def FindByInventoryPath(self, call: Call, inventoryPath: str) -> Any:  # noqa: D102
         del call
         item: Any = self.vcenter.root
         for part in filter(None, inventoryPath.split("/")):
@@ -56,13 +57,13 @@ class SearchIndex(ManagedObject):
         parent = self.vcenter.registry.get(entity)
         return next((child for child in parent.contained() if child.name == name), None)
 
-    def FindByDnsName(self, call: Call, datacenter: Any, dnsName: str, vmSearch: bool) -> Any:  # noqa: N803, D102
+    def FindByDnsName(self, call: Call, datacenter: Any, dnsName: str, vmSearch: bool) -> Any:  # noqa: D102
         del call, datacenter
         if vmSearch:
             return None  # no guest here reports a DNS name
         return next((host for host in self.vcenter.hosts() if host.name == dnsName), None)
 
-    def FindByIp(self, call: Call, datacenter: Any, ip: str, vmSearch: bool) -> Any:  # noqa: N803, D102
+    def FindByIp(self, call: Call, datacenter: Any, ip: str, vmSearch: bool) -> Any:  # noqa: D102
         del call, datacenter
         if vmSearch:
             return None  # no guest here reports an address

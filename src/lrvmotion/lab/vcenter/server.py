@@ -1,7 +1,9 @@
 """The vCenter as a server: HTTPS, sessions, dispatch of a SOAP call to a managed object's method."""
 
+# ruff: noqa: ANN401 - pyVmomi makes its types at run time; parameters carry the API's names
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 import ssl
@@ -187,7 +189,7 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     wbufsize = -1
-    timeout = 3600
+    timeout: float | None = 3600
     vcenter: ClassVar[Vcenter]
 
     def do_GET(self) -> None:
@@ -287,8 +289,6 @@ class Server(ThreadingHTTPServer):
 
     def shutdown_request(self, request: Any) -> None:
         """Close a connection that may be closed already."""
-        try:
+        with contextlib.suppress(OSError):
             request.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
         request.close()

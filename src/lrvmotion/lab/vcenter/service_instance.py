@@ -1,14 +1,15 @@
 """ServiceInstance: the way in, and the single managers that it names."""
 
+# ruff: noqa: ANN401 - pyVmomi makes its types at run time; parameters carry the API's names
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pyVmomi import vim
 
 from lrvmotion.lab.vcenter.authorization_manager import AuthorizationManager
 from lrvmotion.lab.vcenter.clock import now
-from lrvmotion.lab.vcenter.managed_object import ManagedObject
+from lrvmotion.lab.vcenter.managed_object import ManagedObject, Values
 from lrvmotion.lab.vcenter.option_manager import VpxSettings
 from lrvmotion.lab.vcenter.performance_manager import PerformanceManager
 from lrvmotion.lab.vcenter.property_collector import PropertyCollector
@@ -26,7 +27,7 @@ class ServiceInstance(ManagedObject):
     """The root object; its managers' moIds are the same in every vCenter, as real ones are."""
 
     wsdl = "ServiceInstance"
-    values = {
+    values: ClassVar[Values] = {
         "content": lambda self: self.content(),
         "serverClock": lambda _: now(),
     }

@@ -1,15 +1,16 @@
 """SessionManager: logins, sessions that expire."""
 
+# ruff: noqa: ANN401, N803 - pyVmomi makes its types at run time; parameters carry the API's names
 from __future__ import annotations
 
 import secrets
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pyVmomi import vim
 
 from lrvmotion.lab.vcenter.clock import now
-from lrvmotion.lab.vcenter.managed_object import ManagedObject
+from lrvmotion.lab.vcenter.managed_object import ManagedObject, Values
 
 if TYPE_CHECKING:
     from lrvmotion.lab.vcenter.server import Call, Vcenter
@@ -52,7 +53,7 @@ class SessionManager(ManagedObject):
     """The logins of this vCenter; *idle_s* is how long an unused one lives."""
 
     wsdl = "SessionManager"
-    values = {
+    values: ClassVar[Values] = {
         "sessionList": lambda self: [s.data() for s in self.sessions.values()],
         "defaultLocale": lambda _: "en",
         "supportedLocaleList": lambda _: ["en"],
@@ -94,7 +95,7 @@ class SessionManager(ManagedObject):
                 self.end(key)
             return len(keys)
 
-    def Login(self, call: Call, userName: str, password: str, locale: str | None) -> Any:  # noqa: N803
+    def Login(self, call: Call, userName: str, password: str, locale: str | None) -> Any:
         """Log in; InvalidLogin for a wrong name or password."""
         del locale
         site = self.vcenter.site
@@ -110,7 +111,7 @@ class SessionManager(ManagedObject):
         """End the caller's session."""
         self.end(call.session.key)
 
-    def TerminateSession(self, call: Call, sessionId: list[str]) -> None:  # noqa: N803
+    def TerminateSession(self, call: Call, sessionId: list[str]) -> None:
         """End other sessions; NotFound for one that is not there."""
         for key in sessionId:
             if key not in self.sessions:
@@ -118,7 +119,7 @@ class SessionManager(ManagedObject):
             if key != call.session.key:
                 self.end(key)
 
-    def SessionIsActive(self, call: Call, sessionID: str, userName: str) -> bool:  # noqa: N803
+    def SessionIsActive(self, call: Call, sessionID: str, userName: str) -> bool:
         """Say whether a session lives."""
         del call
         session = self.sessions.get(sessionID)

@@ -1,5 +1,6 @@
 """SOAP in and out: requests to (method, target, arguments), values and faults to XML."""
 
+# ruff: noqa: ANN401, N803 - pyVmomi makes its types at run time; parameters carry the API's names
 from __future__ import annotations
 
 import copy
@@ -148,7 +149,7 @@ class _Writer(SoapAdapter.SoapSerializer):  # type: ignore[misc, unused-ignore]
         super().__init__(out, version, names)
         self.outermostAttrs = ""
 
-    def _Serialize(self, val: Any, info: Any, defNS: str) -> None:  # noqa: N803
+    def _Serialize(self, val: Any, info: Any, defNS: str) -> None:
         if val is None or (isinstance(val, list) and not val and info.type is not object):
             return
         super()._Serialize(val, info, defNS)

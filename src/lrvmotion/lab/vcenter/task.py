@@ -1,17 +1,18 @@
 """Task and TaskManager: work that goes on after the call."""
 
+# ruff: noqa: ANN401 - pyVmomi makes its types at run time; parameters carry the API's names
 from __future__ import annotations
 
 import logging
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pyVmomi import vim, vmodl
 
 from lrvmotion.lab.vcenter.clock import now
-from lrvmotion.lab.vcenter.managed_object import ManagedObject
+from lrvmotion.lab.vcenter.managed_object import ManagedObject, Values
 
 if TYPE_CHECKING:
     from lrvmotion.lab.vcenter.server import Call, Vcenter
@@ -25,7 +26,7 @@ class Task(ManagedObject):
     """One task; *work(task)* runs in a thread of its own and returns the result."""
 
     wsdl = "Task"
-    values = {
+    values: ClassVar[Values] = {
         "info": lambda self: self.info(),
         "info.state": lambda self: self.state,
         "info.progress": lambda self: self.progress,
@@ -136,7 +137,7 @@ class TaskManager(ManagedObject):
     """All tasks of this vCenter."""
 
     wsdl = "TaskManager"
-    values = {
+    values: ClassVar[Values] = {
         "recentTask": lambda self: self.recent(),
         "maxCollector": lambda _: 32,
     }

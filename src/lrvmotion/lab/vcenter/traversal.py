@@ -1,8 +1,9 @@
 """Which objects a FilterSpec selects: ObjectSpec, TraversalSpec, SelectionSpec, followed generically."""
 
+# ruff: noqa: ANN401 - pyVmomi makes its types at run time; parameters carry the API's names
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from pyVmomi import VmomiSupport, vmodl
@@ -43,7 +44,7 @@ def select(registry: Registry, spec: Any) -> list[ManagedObject]:
     return list(found.values())
 
 
-def _collect(selections: Iterable[Any], named: dict[str, Any]) -> None:
+def _collect(selections: Collection[Any], named: dict[str, Any]) -> None:
     for selection in selections or ():
         if isinstance(selection, PC.TraversalSpec):
             if selection.name:
@@ -55,7 +56,7 @@ def _walk(
     registry: Registry,
     item: ManagedObject,
     skip: bool,
-    selections: Iterable[Any],
+    selections: Collection[Any],
     named: dict[str, Any],
     found: dict[str, ManagedObject],
     wanted: tuple[Any, ...],

@@ -1,11 +1,12 @@
 """ViewManager and ContainerView: every object of some types below a container."""
 
+# ruff: noqa: ANN401 - pyVmomi makes its types at run time; parameters carry the API's names
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from lrvmotion.lab.vcenter.managed_object import ManagedObject
+from lrvmotion.lab.vcenter.managed_object import ManagedObject, Values
 
 if TYPE_CHECKING:
     from lrvmotion.lab.vcenter.server import Call, Vcenter
@@ -15,7 +16,7 @@ class ContainerView(ManagedObject):
     """A live list; *recursive* looks below the container's own children too."""
 
     wsdl = "ContainerView"
-    values = {
+    values: ClassVar[Values] = {
         "container": lambda self: self.container,
         "type": lambda self: self.types,
         "recursive": lambda self: self.recursive,
@@ -64,7 +65,7 @@ class ViewManager(ManagedObject):
     """Makes views."""
 
     wsdl = "ViewManager"
-    values = {"viewList": lambda self: list(self.views.values())}
+    values: ClassVar[Values] = {"viewList": lambda self: list(self.views.values())}
     __slots__ = ("views",)
 
     def __init__(self, vcenter: Vcenter, moid: str) -> None:

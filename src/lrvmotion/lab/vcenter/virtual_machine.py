@@ -1,16 +1,18 @@
 """VirtualMachine: a light record, with its properties built only when asked for."""
 
+# ruff: noqa: ANN401 - pyVmomi makes its types at run time; parameters carry the API's names
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pyVmomi import vim, vmodl
 
 from lrvmotion.lab.vcenter import relocate, vm_data
 from lrvmotion.lab.vcenter.clock import now
 from lrvmotion.lab.vcenter.entity import COMMON, Entity
+from lrvmotion.lab.vcenter.managed_object import Values
 from lrvmotion.lab.vcenter.server import unlocked
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ class VirtualMachine(Entity):
 
     wsdl = "VirtualMachine"
     prefix = "vm"
-    values = {**COMMON, **vm_data.VALUES}
+    values: ClassVar[Values] = {**COMMON, **vm_data.VALUES}
     __slots__ = (
         "boot_time", "change_version", "datastore", "dirty_bps", "disk_bytes", "host", "instance_uuid",
         "iso", "mac", "memory_bytes", "network", "pool", "powered_on", "relocating", "snapshots", "uuid",

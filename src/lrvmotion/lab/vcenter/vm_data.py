@@ -1,5 +1,6 @@
 """A VM's properties as the API shows them; frequent scalars have entries of their own."""
 
+# ruff: noqa: ANN401 - pyVmomi makes its types at run time; parameters carry the API's names
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -1,5 +1,6 @@
 """VirtualMachineProvisioningChecker: CheckRelocate_Task, the checks of a relocate without the move."""
 
+# ruff: noqa: ANN401, N803 - pyVmomi makes its types at run time; parameters carry the API's names
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ class VirtualMachineProvisioningChecker(ManagedObject):
     wsdl = "VirtualMachineProvisioningChecker"
     __slots__ = ()
 
-    def CheckRelocate_Task(self, call: Call, vm: Any, spec: Any, testType: list[str]) -> Any:  # noqa: N803
+    def CheckRelocate_Task(self, call: Call, vm: Any, spec: Any, testType: list[str]) -> Any:
         """Return a task whose result holds one CheckResult; *testType* limits the tests."""
         item = self.vcenter.registry.get(vm)
         if spec.pool is None:
