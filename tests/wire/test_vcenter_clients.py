@@ -8,7 +8,7 @@ import time
 import pytest
 from pyVim.connect import SmartConnect
 from pyVim.task import WaitForTask
-from pyVmomi import vim, vmodl
+from pyVmomi import SoapStubAdapter, vim, vmodl
 
 from wire.vcenter_lab import USER, Lab, disconnect, named, objects, spec, vm
 
@@ -55,8 +55,13 @@ def test_another_certificate_is_refused(lab):
 
 def test_a_wrong_password_is_invalid_login(lab):
     """InvalidLogin, not a connection error."""
+    stub = SoapStubAdapter(
+        "127.0.0.1", port=lab.about("source")["port"], version="vim.version.v7_0_3_0", sslContext=lab.context("source")
+    )
+    content = vim.ServiceInstance("ServiceInstance", stub).RetrieveContent()
     with pytest.raises(vim.fault.InvalidLogin):
-        lab.connect("source", password="wrong")
+        content.sessionManager.Login(USER, "wrong", None)
+    stub.DropConnections()
 
 
 def test_the_samples_listing_reads_vms_by_attribute(si):
@@ -185,7 +190,7 @@ def test_updates_come_in_parts_where_they_are_limited(si):
         seen += [item.obj._moId for item in update.filterSet[0].objectSet]
         version, more = update.version, bool(update.truncated)
     assert len(seen) == len(set(seen)) == VMS
-    with pytest.raises(vim.fault.InvalidCollectorVersion):
+    with pytest.raises(vmodl.query.InvalidCollectorVersion):
         pc.WaitForUpdatesEx("77", PC.WaitOptions(maxWaitSeconds=0))
 
 

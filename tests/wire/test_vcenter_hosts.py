@@ -220,7 +220,7 @@ def test_a_stack_takes_routes_and_congestion_control(host, unchanged):
         network.UpdateNetworkConfig(edit("add", congestionControlAlgorithm="bbr"), "modify")
 
 
-def esxcli(lab, si, host, command, **arguments):
+def esxcli(lab, si, where, command, **arguments):
     """Run one command the way public clients do: two raw SOAP calls with the session's cookie."""
 
     def post(body):
@@ -229,16 +229,16 @@ def esxcli(lab, si, host, command, **arguments):
             f"{body}</soapenv:Body></soapenv:Envelope>"
         )
         headers = {"Cookie": si._stub.cookie, "SOAPAction": '"urn:vim25/7.0.3.0"', "Content-Type": "text/xml"}
-        request = urllib.request.Request(lab.about("source")["url"], text.encode(), headers)
+        request = urllib.request.Request(lab.about("source")["url"], text.encode(), headers)  # noqa: S310 - https, loopback
         try:
-            with urllib.request.urlopen(request, context=lab.context("source"), timeout=60) as answer:
+            with urllib.request.urlopen(request, context=lab.context("source"), timeout=60) as answer:  # noqa: S310
                 return answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:
                 return error.read().decode()
 
     answer = post(
-        f'<RetrieveManagedMethodExecuter xmlns="urn:vim25"><_this type="HostSystem">{host._moId}</_this>'
+        f'<RetrieveManagedMethodExecuter xmlns="urn:vim25"><_this type="HostSystem">{where._moId}</_this>'
         "</RetrieveManagedMethodExecuter>"
     )
     moid = re.search(r'type="ReflectManagedMethodExecuter">([^<]+)', answer)[1]

@@ -41,9 +41,7 @@ def rate(host):
 
 def test_a_rule_fails_the_nth_call_with_its_message_key(lab, si):
     """skip lets calls pass, count limits the rule, the key travels in faultMessage."""
-    lab.fault(
-        "source", method="QueryOptions", fault="vim.fault.Timedout", key="msg.migrate.fail.dst", skip=1, count=1
-    )
+    lab.fault("source", method="QueryOptions", fault="vim.fault.Timedout", key="msg.migrate.fail.dst", skip=1, count=1)
     host = named(si, vim.HostSystem, "a1")
     rate(host)
     with pytest.raises(vim.fault.Timedout) as caught:

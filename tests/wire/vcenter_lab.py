@@ -27,9 +27,7 @@ def host(name: str, number: str, lan: str, switch: str = "standard") -> HostSpec
         switch=switch,
         gateways=(("defaultTcpipStack", f"{lan}.254"),),
         vmknics=(
-            VmknicSpec(
-                device="vmk0", address=f"{lan}.{number}", portgroup="Management", services=("management",)
-            ),
+            VmknicSpec(device="vmk0", address=f"{lan}.{number}", portgroup="Management", services=("management",)),
             VmknicSpec(device="vmk1", address=f"{lan}.1{number}"),
         ),
     )

@@ -31,7 +31,11 @@ def problem(test: str, kind: str, message: str, **fields: Any) -> Problem:
 def fault_of(found: Problem) -> Any:
     """Return the pyVmomi fault of *found*."""
     kind: Any = VmomiSupport.GetVmodlType(found["class"])
-    return kind(msg=found["msg"], **found["fields"])
+    fields = {
+        name: VmomiSupport.GetWsdlType("urn:vim25", value["type"])(value["moid"]) if isinstance(value, dict) else value
+        for name, value in found["fields"].items()
+    }
+    return kind(msg=found["msg"], **fields)
 
 
 def check(vcenter: Vcenter, demand: dict[str, Any]) -> list[Problem]:
@@ -77,10 +81,12 @@ def check(vcenter: Vcenter, demand: dict[str, Any]) -> list[Problem]:
         )  # fmt: skip
     if demand["arrives"]:
         place: Any = folder or host_any.datacenter.folders["vm"]
-        if place.child(demand["name"]) is not None:
+        taken = place.child(demand["name"])
+        if taken is not None:
+            who = {"type": taken.wsdl, "moid": taken.moid}
             text = f"The name '{demand['name']}' already exists."
             kind = "vim.fault.DuplicateName"
-            found.append(problem("resourcePoolTests", kind, text, name=demand["name"]))
+            found.append(problem("resourcePoolTests", kind, text, name=demand["name"], object=who))
     return found
 
 

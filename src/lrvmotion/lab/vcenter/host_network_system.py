@@ -115,8 +115,8 @@ class HostNetworkSystem(ManagedObject):
         with host.io:
             with self.vcenter.lock:
                 host.require_connected()
-                dvport = self._place(portgroup, nic)
                 address, prefix = _ip(nic)
+                dvport = self._place(portgroup, nic)
                 if any(other.address == address for other in host.network.vmknics.values()):
                     raise vim.fault.HostConfigFault(msg=f"The address {address} is in use on this host")
                 used = {int(name[3:]) for name in host.network.vmknics if name[3:].isdigit()}

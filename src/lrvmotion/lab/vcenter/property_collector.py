@@ -165,7 +165,7 @@ class PropertyCollector(ManagedObject):
             elif watch.previous is not None and version == watch.previous[0]:
                 return RawXml(watch.previous[1])  # the reply was lost: the same once more
             elif version != str(watch.version):
-                raise vim.fault.InvalidCollectorVersion(msg="The collector version is not known.")
+                raise vmodl.query.InvalidCollectorVersion(msg="The collector version is not known.")
             while True:
                 xml = self._gather(call, watch, room, version)
                 if xml is not None:
@@ -175,7 +175,9 @@ class PropertyCollector(ManagedObject):
                     return None
                 registry.changed.wait(left)
                 if call.session.key not in self.vcenter.sessions.sessions:
-                    raise vim.fault.NotAuthenticated(privilegeId="System.View", msg="The session is not authenticated.")
+                    raise vim.fault.NotAuthenticated(
+                        object=self.ref, privilegeId="System.View", msg="The session is not authenticated."
+                    )
                 if watch.cancelled != cancelled or registry.find(self.moid) is not self:
                     raise vmodl.fault.RequestCanceled(msg="The request was canceled by a user.")
 

@@ -124,7 +124,7 @@ def _invoke(call: Call, request: soap_codec.Request) -> str:
     call.vcenter.trouble.record(request.method, writes=writes)
     if call.session is None and (kind, request.method) not in _ANONYMOUS:
         raise vim.fault.NotAuthenticated(
-            object=None, privilegeId="System.View", msg="The session is not authenticated."
+            object=call.vcenter.root.ref, privilegeId="System.View", msg="The session is not authenticated."
         )
     if target is None:
         raise vmodl.fault.ManagedObjectNotFound(

@@ -36,7 +36,7 @@ class VirtualMachine(Entity):
     values: ClassVar[Values] = {**COMMON, **vm_data.VALUES}
     __slots__ = (
         "boot_time", "change_version", "datastore", "dirty_bps", "disk_bytes", "host", "instance_uuid",
-        "iso", "mac", "memory_bytes", "network", "pool", "powered_on", "relocating", "snapshots", "uuid",
+        "iso", "mac", "memory_bytes", "modified", "network", "pool", "powered_on", "relocating", "snapshots", "uuid",
     )  # fmt: skip
 
     def __init__(
@@ -65,6 +65,7 @@ class VirtualMachine(Entity):
         self.snapshots: list[Snapshot] = []
         self.relocating: Any = None
         self.change_version = 1
+        self.modified = now()
         boot = document.get("boot_time")
         self.boot_time: datetime | None = datetime.fromisoformat(boot) if boot else None
         if self.powered_on and self.boot_time is None:
@@ -100,6 +101,7 @@ class VirtualMachine(Entity):
     def changed(self) -> None:
         """Say that the configuration changed."""
         self.change_version += 1
+        self.modified = now()
         self.touch()
 
     def snapshot(self, name: str) -> Snapshot:

@@ -100,7 +100,7 @@ def config(vm: Any) -> Any:
     """Return the VirtualMachineConfigInfo."""
     return V.ConfigInfo(
         changeVersion=str(vm.change_version),
-        modified=vm.boot_time,
+        modified=vm.modified,
         name=vm.name,
         guestFullName="Debian GNU/Linux 12 (64-bit)",
         guestId="debian11_64Guest",
@@ -163,7 +163,7 @@ def summary(vm: Any) -> Any:
             annotation="",
         ),
         storage=V.Summary.StorageSummary(
-            committed=LONG(vm.disk_bytes), uncommitted=LONG(0), unshared=LONG(vm.disk_bytes), timestamp=vm.boot_time
+            committed=LONG(vm.disk_bytes), uncommitted=LONG(0), unshared=LONG(vm.disk_bytes), timestamp=vm.modified
         ),
         quickStats=V.Summary.QuickStats(
             hostMemoryUsage=vm.memory_bytes // MIB if vm.powered_on else 0,
@@ -185,7 +185,7 @@ def storage(vm: Any) -> Any:
                 unshared=LONG(vm.disk_bytes),
             )
         ],
-        timestamp=vm.boot_time,
+        timestamp=vm.modified,
     )
 
 
@@ -198,7 +198,7 @@ def layout(vm: Any) -> Any:
             V.FileLayoutEx.FileInfo(key=key, name=name, type=kind, size=LONG(size))
             for key, (kind, name, size) in enumerate(rows)
         ],
-        timestamp=vm.boot_time,
+        timestamp=vm.modified,
     )
 
 
