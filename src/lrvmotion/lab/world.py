@@ -22,7 +22,7 @@ from lrvmotion.lab.box import machine, record
 from lrvmotion.lab.box.process import Process, identify
 from lrvmotion.lab.client import ask
 from lrvmotion.lab.errors import LabError
-from lrvmotion.lab.netns import lab_id
+from lrvmotion.lab.netns import box_namespace, lab_id
 from lrvmotion.lab.spec import LabSpec, SiteName, SiteSpec
 
 SITES: tuple[SiteName, SiteName] = ("source", "target")
@@ -107,9 +107,7 @@ def _build(spec: LabSpec, directory: Path, owner: Owner, say: Say) -> None:
     say("vCenters" + (" and relay boxes" if boxes else ""))
     with ThreadPoolExecutor(max_workers=4) as pool:
         started = [
-            pool.submit(
-                machine.start, box, topology.box_namespace(spec, site, box.name), directory, lab_id(spec), index
-            )
+            pool.submit(machine.start, box, box_namespace(spec, site, box.name), directory, lab_id(spec), index)
             for index, (site, box) in enumerate(boxes)
         ]
         centers = [pool.submit(_start_vcenter, directory, name) for name in SITES]
