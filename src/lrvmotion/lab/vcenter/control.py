@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import socketserver
 from collections.abc import Callable
 from pathlib import Path
@@ -217,5 +218,8 @@ class ControlServer(socketserver.ThreadingUnixStreamServer):
                     self.wfile.write(json.dumps(answer).encode() + b"\n")
 
         path.unlink(missing_ok=True)
-        super().__init__(str(path), Line)
-        path.chmod(0o600)
+        mask = os.umask(0o177)  # the socket is made with mode 600, not given it later
+        try:
+            super().__init__(str(path), Line)
+        finally:
+            os.umask(mask)
