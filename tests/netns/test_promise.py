@@ -7,8 +7,8 @@ import signal
 import time
 
 import pytest
-from lab_client import Lab
 
+from lab_client import Lab
 from lrvmotion.lab import witness
 
 pytestmark = pytest.mark.netns
