@@ -47,8 +47,7 @@ def up(
     owner = world.Owner.of(own.environment)
     spec = standard.standard(name, net=not no_net, passwords=world.new_passwords())
     _guard(lambda: world.up(spec, directory, owner, _say))
-    file.write_text(world.configuration(spec, directory))
-    owner.give(file)
+    world.write_configuration(spec, directory, file, owner)
     if no_net:
         _say("no network is emulated: RTT, loss and rates are this machine's own")
     print(f"lab {name!r} is up; try:\n")  # noqa: T201

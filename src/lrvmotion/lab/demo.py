@@ -77,7 +77,7 @@ def run(name: str, owner: world.Owner, environment: dict[str, str], say: Callabl
     world.up(spec, directory, owner, say)
     try:
         config = directory / "lab.toml"
-        config.write_text(world.configuration(spec, directory))
+        world.write_configuration(spec, directory, config, owner)
         before = witness.state(spec, directory)
         outcome.sha["before"] = witness.digest(before)
         for mode in MODES:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
 
 from lrvmotion.lab.box import record as records
+from lrvmotion.lab.box.management import device_name
 from lrvmotion.lab.box.state import state as box_state
 from lrvmotion.lab.client import ask
 from lrvmotion.lab.spec import LabSpec, SiteName
 
 SITES: tuple[SiteName, SiteName] = ("source", "target")
+# What lies in the machine's own tables for every lab: a namespace's mount, a box's device with its address and route.
+_NAMESPACE = re.compile(r"/run/netns/(?P<name>\S+)")
+_DEVICE = re.compile(r"\b(?P<name>lrvbox\w+)")
+_BOXES = 8  # more than any lab has
 
 
 def state(spec: LabSpec, directory: Path) -> dict[str, Any]:
@@ -51,8 +57,11 @@ def differences(before: Any, after: Any, where: str = "") -> list[str]:  # noqa:
 
 
 def machine(lab_id: str, directory: Path) -> dict[str, list[str]]:
-    """Return what a lab could leave on the machine: namespaces, devices, rules, mounts, files, units, processes."""
-    return {
+    """Return what a lab could leave on the machine: namespaces, devices, rules, mounts, files, units, processes.
+
+    What another lab, or anybody's other namespace, has there meanwhile is not this lab's and is left out.
+    """
+    found = {
         "namespaces": [name for name in _lines("ip", "netns", "list") if name.startswith(f"lrv-{lab_id}")],
         "devices": [line.split(":")[1].strip() for line in _lines("ip", "-o", "link")],
         "addresses": [" ".join(line.split()[1:4]) for line in _lines("ip", "-o", "address")],
@@ -65,6 +74,16 @@ def machine(lab_id: str, directory: Path) -> dict[str, list[str]]:
         "processes": _processes(directory),
         "files": [str(directory)] if directory.exists() else [],
     }
+    own = {device_name(lab_id, index) for index in range(_BOXES)}
+    return {area: [item for item in items if not _foreign(item, lab_id, own)] for area, items in found.items()}
+
+
+def _foreign(item: str, lab_id: str, devices: set[str]) -> bool:
+    """Return whether *item* names a namespace or a box's device of another lab."""
+    namespace, device = _NAMESPACE.search(item), _DEVICE.search(item)
+    if namespace is not None and not namespace["name"].startswith(f"lrv-{lab_id}"):
+        return True
+    return device is not None and device["name"] not in devices
 
 
 def left_behind(before: dict[str, list[str]], after: dict[str, list[str]]) -> list[str]:
@@ -93,12 +112,12 @@ def _sysctls() -> list[str]:
 
 def _processes(directory: Path) -> list[str]:
     """Return the processes whose command line names the lab's folder."""
-    found = []
+    found, wanted = [], str(directory).encode()
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             words = (folder / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if any(str(directory).encode() in word for word in words):
+        if any(word == wanted or wanted + b"/" in word for word in words):
             found.append(f"{folder.name} {b' '.join(words).decode(errors='replace')[:120]}")
     return found

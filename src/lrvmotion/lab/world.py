@@ -27,6 +27,7 @@ from lrvmotion.lab.spec import LabSpec, SiteName, SiteSpec
 
 SITES: tuple[SiteName, SiteName] = ("source", "target")
 READY_S = 30.0
+ROOT_HOME = Path("/run/lrvmotion-lab")
 Say = Callable[[str], None]
 
 
@@ -53,7 +54,7 @@ class Owner:
 def home(environment: dict[str, str]) -> Path:
     """Return the folder of all labs of this user: short, for the Unix sockets in it."""
     if os.geteuid() == 0:
-        return Path("/run/lrvmotion-lab")
+        return ROOT_HOME
     runtime = environment.get("XDG_RUNTIME_DIR")
     if runtime and Path(runtime).is_dir():
         return Path(runtime) / "lrvmotion-lab"
@@ -80,8 +81,12 @@ def up(spec: LabSpec, directory: Path, owner: Owner, say: Say) -> None:
         raise LabError(message, f"'lrvmotion lab down --name {spec.name}' takes it down, --name builds another")
     if spec.net:
         topology.check()
-    make_home(directory.parent)
-    directory.mkdir(mode=0o755)
+    try:
+        make_home(directory.parent)
+        directory.mkdir(mode=0o755)
+    except FileNotFoundError:  # a `down` of the last lab there removed the folder meanwhile
+        make_home(directory.parent)
+        directory.mkdir(mode=0o755)
     try:
         _build(spec, directory, owner, say)
     except BaseException:
@@ -113,8 +118,20 @@ def _build(spec: LabSpec, directory: Path, owner: Owner, say: Say) -> None:
         centers = [pool.submit(_start_vcenter, directory, name) for name in SITES]
         for job in centers:
             job.result()
-        for box in started:
-            owner.give(Path(box.result().private_key))
+        for job in started:
+            box = job.result()
+            _hand_key(Path(box.private_key), key_file(directory, box.name), owner)
+
+
+def key_file(directory: Path, box: str) -> Path:
+    """Return the key to log in to *box* with; the box's own folder is root's alone, so it lies beside it."""
+    return directory / f"{box}.key"
+
+
+def _hand_key(made: Path, handed: Path, owner: Owner) -> None:
+    handed.touch(mode=0o600)
+    handed.write_bytes(made.read_bytes())
+    owner.give(handed)
 
 
 def _start_vcenter(directory: Path, site: SiteName) -> None:
@@ -154,8 +171,7 @@ def down(directory: Path) -> None:
         if directory.exists():
             shutil.rmtree(directory)
             return
-        message = f"no lab {directory.name!r} is up"
-        raise LabError(message, "'lrvmotion lab up' builds one")
+        raise _none(directory)
     spec = LabSpec.read(directory / "spec.json")
     for site in SITES:
         _end(_process(directory, site))
@@ -163,7 +179,40 @@ def down(directory: Path) -> None:
             with contextlib.suppress(FileNotFoundError):
                 machine.stop(record.read(record.record_path(directory, box.name)))
     topology.remove(spec, directory)
+    _forget_configuration(directory)
     shutil.rmtree(directory)
+    with contextlib.suppress(OSError):  # other labs are in it
+        directory.parent.rmdir()
+
+
+def write_configuration(spec: LabSpec, directory: Path, file: Path, owner: Owner) -> None:
+    """Write the lab's configuration to *file*; `down` removes it as long as it is still what was written."""
+    text = configuration(spec, directory)
+    file.write_text(text)
+    owner.give(file)
+    (directory / "configuration.json").write_text(json.dumps({"file": str(file.resolve()), "text": text}))
+
+
+def _forget_configuration(directory: Path) -> None:
+    """Remove the configuration that `up` wrote: it leads nowhere now; one that somebody edited stays."""
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        wrote = json.loads((directory / "configuration.json").read_text())
+        if Path(wrote["file"]).read_text() == wrote["text"]:
+            Path(wrote["file"]).unlink()
+
+
+def _none(directory: Path) -> LabError:
+    """Return the error that no such lab is up; root's labs are root's to show and to take down."""
+    message = f"no lab {directory.name!r} is up"
+    if os.geteuid() != 0 and (ROOT_HOME / directory.name).exists():
+        return LabError(f"the lab {directory.name!r} is root's", "put sudo before the command")
+    try:
+        others = sorted(entry.name for entry in directory.parent.iterdir() if entry.is_dir())
+    except OSError:
+        others = []
+    if others:
+        return LabError(message, f"up: {', '.join(others)}; --name chooses")
+    return LabError(message, "'lrvmotion lab up' builds one")
 
 
 def _end(process: Process | None) -> None:
@@ -182,8 +231,7 @@ def _end(process: Process | None) -> None:
 def status(directory: Path) -> dict[str, Any]:
     """Return how the lab is: vCenters, hosts with their vmknics, boxes, the circuit."""
     if not (directory / "spec.json").exists():
-        message = f"no lab {directory.name!r} is up"
-        raise LabError(message, "'lrvmotion lab up' builds one")
+        raise _none(directory)
     spec = LabSpec.read(directory / "spec.json")
     found: dict[str, Any] = {"name": spec.name, "net": spec.net, "directory": str(directory), "sites": {}}
     for site in SITES:
@@ -217,7 +265,7 @@ def configuration(spec: LabSpec, directory: Path) -> str:
             f'host = "{known.address}"',
             f"port = {known.port}",
             'user = "root"',
-            f'key_file = "{known.private_key}"',
+            f'key_file = "{key_file(directory, box.name)}"',
             f'host_key = "{known.host_key}"',
             f'address = "{box.address}"',
             "",
