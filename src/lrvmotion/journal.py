@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, Self
 
-from lrvmotion.errors import UnreachableError, UsageError
+from lrvmotion.errors import RefusedError, UnreachableError, UsageError
 from lrvmotion.plan import Change, Value
 
 SCHEMA = 1
 GENESIS = "0" * 64
+_END = b', "hash": "' + b"." * 64 + b'"}'  # how every line ends, a digit for a dot
+_DIGITS = b"0123456789abcdef"
+
+
+class JournalError(RefusedError):
+    """The disk does not take a record: what cannot be recorded is not done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,11 +74,16 @@ def read(path: Path) -> Opened:
 
     A torn last line is what a death in the middle of a write leaves: it is reported, not an error, for nothing was
     written to a target before its line was whole. A torn line followed by whole ones was closed by the next writer.
-    Raise UsageError for a line that was altered (the chain breaks) or a newer schema.
+    Raise UsageError for a line that was altered (the chain breaks, or it was whole and does not read), a newer schema,
+    or a file that cannot be read.
     """
     opened = Opened()
     previous = GENESIS
-    content = path.read_bytes() if path.exists() else b""
+    try:
+        content = path.read_bytes() if path.exists() else b""
+    except OSError as error:
+        message = f"{path}: the journal cannot be read: {error.strerror}"
+        raise UsageError(message, hint="it belongs to whoever ran migrate: be that user, or make it readable") from None
     opened.torn = not content.endswith(b"\n") and bool(content)
     lines = content.split(b"\n")
     for number, line in enumerate(lines, 1):
@@ -79,16 +91,14 @@ def read(path: Path) -> Opened:
             continue
         record = _parse(line)
         if record is None:
+            if _whole(line):
+                raise _altered(path, number)
             continue
         if record.body.get("schema", SCHEMA) > SCHEMA:
             message = f"{path}: written by a newer lrvmotion (schema {record.body['schema']})"
             raise UsageError(message, hint="use that version, or a newer one")
         if _digest(previous, record) != record.hash:
-            message = f"{path}: line {number} does not follow from the lines before it: the journal was altered"
-            raise UsageError(
-                message,
-                hint="restore the file from a copy; 'lrvmotion report --verify' shows the break",
-            )
+            raise _altered(path, number)
         previous = record.hash
         opened.records.append(record)
     return opened
@@ -151,8 +161,8 @@ def connections(records: list[Record]) -> dict[str, dict[str, Any]]:
 class Journal:
     """The open journal of a state directory, held by one process at a time.
 
-    Every append is whole and on the disk (fsync) before it returns. *opener* makes the file object: tests pass one that
-    dies at a chosen byte.
+    Every append is whole and on the disk (fsync) before it returns. *opener* makes the file object, unbuffered, so that
+    nothing of a record that failed is written later: tests pass one that dies at a chosen byte.
     """
 
     def __init__(self, directory: Path, clock: Clock, *, opener: Callable[[Path], BinaryIO] | None = None) -> None:
@@ -165,16 +175,22 @@ class Journal:
         self.records: list[Record] = []
         self._previous = GENESIS
         self._torn = False
+        self._behind = False  # a record failed: the file may hold part of it, or all
 
     def __enter__(self) -> Self:
-        self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._lock = _lock(self._directory)
-        opened = read(self.path)
-        self.records = opened.records
-        self._torn = opened.torn
-        self._previous = self.records[-1].hash if self.records else GENESIS
-        self._file = self._opener(self.path)
-        _sync_folder(self._directory)
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock = _lock(self._directory)
+            self._load()
+            self._file = self._opener(self.path)
+            _sync_folder(self._directory)
+        except OSError as error:
+            self.__exit__()
+            message = f"{self._directory}: the journal cannot be kept there: {error.strerror or error}"
+            raise UsageError(message, hint="name a folder of yours on a disk with --state-dir") from None
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -186,41 +202,35 @@ class Journal:
             self._lock = None
 
     def append(self, kind: str, run: str, body: Mapping[str, Any]) -> Record:
-        """Append one record and return it once it is on the disk; OSError where the disk does not take it."""
+        """Append one record and return it once it is on the disk; JournalError where the disk does not take it."""
         if self._file is None:
             message = "the journal is not open"
             raise ValueError(message)
-        seq = self.records[-1].seq + 1 if self.records else 1
-        bare = Record(seq=seq, at=self._clock(), kind=kind, run=run, body=dict(body), hash="")
-        record = Record(
-            seq=seq,
-            at=bare.at,
-            kind=kind,
-            run=run,
-            body=bare.body,
-            hash=_digest(self._previous, bare),
-        )
-        line = json.dumps(
-            {
-                "seq": seq,
-                "at": record.at,
-                "kind": kind,
-                "run": run,
-                "body": record.body,
-                "hash": record.hash,
-            }
-        )
-        torn, self._torn = (
-            self._torn,
-            True,
-        )  # until this line is whole, whatever stands there is torn
-        self._file.write((b"\n" if torn else b"") + line.encode() + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._torn = False
+        try:
+            if self._behind:
+                self._load()
+            seq = self.records[-1].seq + 1 if self.records else 1
+            bare = Record(seq=seq, at=self._clock(), kind=kind, run=run, body=dict(body), hash="")
+            record = replace(bare, hash=_digest(self._previous, bare))
+            line = json.dumps({item.name: getattr(record, item.name) for item in fields(Record)}).encode() + b"\n"
+            self._behind = True
+            _write(self._file, b"\n" + line if self._torn else line)
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            message = f"{self.path}: the journal cannot be written: {error.strerror or error}"
+            raise JournalError(message, hint="make room on its disk; nothing is changed that is not recorded") from None
+        self._behind = self._torn = False
         self._previous = record.hash
         self.records.append(record)
         return record
+
+    def _load(self) -> None:
+        """Read what the file holds now."""
+        opened = read(self.path)
+        self.records = opened.records
+        self._torn = opened.torn
+        self._previous = self.records[-1].hash if self.records else GENESIS
+        self._behind = False
 
     def intended(self, run: str, change: Change) -> Record:
         """Record that *change* is about to be written."""
@@ -253,11 +263,41 @@ class Journal:
 
 
 def _parse(line: bytes) -> Record | None:
+    """Return the record of *line*, None where it is none."""
     try:
         loaded = json.loads(line)
         return Record(**loaded)
     except (ValueError, TypeError):
         return None
+
+
+def _whole(line: bytes) -> bool:
+    """Return whether *line*, which is no record, was written to its end: it is JSON, or all but ends as a record does.
+
+    A torn line is neither.
+    """
+    pairs = zip(line[-len(_END) :], _END, strict=False)
+    wrong = sum(found != due and not (due == _END[12] and found in _DIGITS) for found, due in pairs)
+    if len(line) > len(_END) and wrong < 3:
+        return True
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True
+
+
+def _altered(path: Path, number: int) -> UsageError:
+    message = f"{path}: line {number} does not follow from the lines before it: the journal was altered"
+    hint = "restore the file from a copy; else put back by hand what its lines name: target, key, prior"
+    return UsageError(message, hint=hint)
+
+
+def _write(file: BinaryIO, data: bytes) -> None:
+    """Write all of *data* to the unbuffered *file*."""
+    view = memoryview(data)
+    while view:
+        view = view[file.write(view) :]
 
 
 def _digest(previous: str, record: Record) -> str:
@@ -267,7 +307,7 @@ def _digest(previous: str, record: Record) -> str:
 
 def _open(path: Path) -> BinaryIO:
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    return os.fdopen(descriptor, "ab")
+    return os.fdopen(descriptor, "ab", buffering=0)
 
 
 def _lock(directory: Path) -> int:
@@ -279,8 +319,9 @@ def _lock(directory: Path) -> int:
         os.close(descriptor)
         message = f"{directory}: another lrvmotion works with this journal" + (f" (process {holder})" if holder else "")
         raise UnreachableError(message, hint="wait until it ends, or stop it; then run this again") from None
-    os.ftruncate(descriptor, 0)
-    os.write(descriptor, str(os.getpid()).encode())
+    with contextlib.suppress(OSError):  # the lock holds on a full disk too; only the message to others is poorer
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, str(os.getpid()).encode())
     return descriptor
 
 

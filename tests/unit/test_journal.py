@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import itertools
 import json
 
@@ -9,7 +11,7 @@ import pytest
 
 from lrvmotion import journal as journals
 from lrvmotion.errors import UnreachableError, UsageError
-from lrvmotion.journal import Journal
+from lrvmotion.journal import Journal, JournalError
 from lrvmotion.plan import ABSENT, Change, Value
 
 
@@ -109,3 +111,86 @@ def test_values_compare_by_type_and_data():
     assert Value("bool", data=True) != Value("int", 1)
     assert Value("int", 1) != Value("long", 1)
     assert Value("string", "") != ABSENT
+
+
+class Disk(io.RawIOBase):
+    """A journal file on a disk with *free* bytes left; *sync* off: it takes the bytes, and then fails."""
+
+    def __init__(self, path):
+        self._file = path.open("ab", buffering=0)
+        self.free = 10**6
+        self.sync = True
+
+    def write(self, data):
+        taken = self._file.write(bytes(data)[: self.free])
+        self.free -= taken
+        if not taken:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return taken
+
+    def fileno(self):
+        if not self.sync:
+            raise OSError(errno.EIO, "Input/output error")
+        return self._file.fileno()
+
+    def close(self):
+        self._file.close()
+        super().close()
+
+
+def test_a_disk_that_fills_up_at_any_byte_leaves_a_journal_that_goes_on(tmp_path):
+    """What failed is no record, or a whole one; when there is room again the same process goes on, and all is read."""
+    with Journal(tmp_path / "whole", clock) as journal:
+        length = len(journal.intended("r", change("option/x", LONG0, LONG48)).hash) + 400
+    for free in range(0, length, 3):
+        disks = []
+        folder = tmp_path / str(free)
+        with Journal(folder, clock, opener=lambda path, disks=disks: disks.append(Disk(path)) or disks[0]) as journal:
+            journal.intended("r", change("option/w", LONG0, LONG48))
+            disks[0].free = free
+            for _ in range(2):
+                try:
+                    journal.intended("r", change("option/x", LONG0, LONG48))
+                except JournalError as error:
+                    assert "No space left" in error.message
+            disks[0].free = 10**6
+            journal.intended("r", change("option/y", LONG0, LONG48))
+            said = journal.outstanding()
+        assert journals.outstanding(journals.read(journal.path).records) == said
+        assert [item.key for item in said][:: len(said) - 1] == ["option/w", "option/y"]
+
+
+def test_a_record_that_was_written_and_not_synced_counts_as_written(tmp_path):
+    """The bytes may be on the disk: the next record follows them."""
+    disks = []
+    with Journal(tmp_path, clock, opener=lambda path: disks.append(Disk(path)) or disks[0]) as journal:
+        disks[0].sync = False
+        with pytest.raises(JournalError):
+            journal.intended("r", change("option/x", LONG0, LONG48))
+        disks[0].sync = True
+        journal.intended("r", change("option/y", LONG0, LONG48))
+    assert [item.key for item in journals.outstanding(journals.read(journal.path).records)] == ["option/x", "option/y"]
+
+
+def test_a_whole_line_that_does_not_read_is_refused(tmp_path):
+    """A flipped bit in the last record is no torn line: a change would be forgotten."""
+    with Journal(tmp_path, clock) as journal:
+        journal.intended("r", change("option/x", LONG0, LONG48))
+    whole = journal.path.read_bytes()
+    for at in range(0, len(whole) - 1, 5):
+        journal.path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x02]) + whole[at + 1 :])
+        with pytest.raises(UsageError):
+            journals.read(journal.path)
+    journal.path.write_text(json.dumps({"seq": 1, "more": "of a newer version"}) + "\n")
+    with pytest.raises(UsageError, match="altered"):
+        journals.read(journal.path)
+
+
+def test_a_state_folder_that_cannot_be_used_is_named(tmp_path):
+    """A file in its place, or a folder in the journal's: one sentence, not a traceback."""
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="cannot be kept there"), Journal(tmp_path / "file", clock):
+        pass
+    (tmp_path / "state" / "journal.jsonl").mkdir(parents=True)
+    with pytest.raises(UsageError, match="cannot be"), Journal(tmp_path / "state", clock):
+        pass
