@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from lrvmotion.errors import LrvmotionError, RefusedError, UnreachableError
+from lrvmotion.errors import LrvmotionError, RefusedError, TrustError, UnreachableError
 from lrvmotion.events import Changed, Left, Observer, Waiting
 from lrvmotion.journal import Journal, Outstanding
 from lrvmotion.plan import Change, Value
+
+WAYS = ("route/", "gateway/")  # the keys that send a host's traffic through a box
 
 
 class Target(Protocol):
@@ -43,14 +45,16 @@ def apply(
     journal: Journal,
     run: str,
     observer: Observer,
+    proceed: Callable[[], None] = lambda: None,
 ) -> int:
-    """Write *changes* in their order, each recorded first; return how many.
+    """Write *changes* in their order, each recorded first; return how many. *proceed* may raise before each.
 
     Raise RefusedError where a setting is no longer what the plan says it was, or does not read back as written: nothing
     is overwritten then, and what was applied stays in the journal for a revert.
     """
     changes = list(changes)
     for done, change in enumerate(changes, 1):
+        proceed()
         target = targets[change.target]
         now = target.read(change.key)
         if now not in (change.prior, change.planned):
@@ -91,17 +95,14 @@ def revert(
     """Put back everything outstanding, newest first; what somebody else changed is left alone unless *force*.
 
     *targets* gives a target by its id and may raise UnreachableError. *wait* is called while a relocate runs on a
-    target and returns when to look again; without it such a target is left.
+    target and returns when to look again; without it such a target is left. Lost answers are asked for once more; then
+    the target is left, and the rest goes on.
     """
     restored = Restored()
     pending = [item for item in reversed(journal.outstanding()) if only(item)]
+    attempt = _Attempt(journal, targets, observer, wait, run, force)
     for done, item in enumerate(pending, 1):
-        try:
-            target = targets(item.target)
-            _quiet(target, observer, wait)
-            reason = _put_back(journal, target, item, run=run, force=force)
-        except (LrvmotionError, OSError) as error:
-            reason = str(error)
+        reason = attempt.put_back(item)
         if reason is None:
             restored.done += 1
             observer(
@@ -116,18 +117,73 @@ def revert(
     return restored
 
 
-def _put_back(journal: Journal, target: Target, item: Outstanding, *, run: str, force: bool) -> str | None:
-    """Revert *item* and return None, or return why it was left alone."""
-    now = target.read(item.key)
-    if now != item.prior:
-        if now not in item.planned and not force:
-            return f"is {now.brief()}, expected {item.planned[-1].brief()} or {item.prior.brief()}; left as it is"
-        target.write(item.key, item.prior)
+@dataclass(slots=True)
+class _Attempt:
+    """One revert: what did not answer in it is not asked again for each of its settings.
+
+    *gone* says why, by target, or by door ("source", "box/relay-a") where nobody could log in: a refused login tried
+    once a setting would lock the account. *leads* is a way to a relay that could not be put back: the boxes stay as
+    they are then, for a box that no longer forwards cuts off the host that still sends through it.
+    """
+
+    journal: Journal
+    targets: Callable[[str], Target]
+    observer: Observer
+    wait: Callable[[Target, list[str]], None] | None
+    run: str
+    force: bool
+    gone: dict[str, str] = field(default_factory=dict)
+    leads: str | None = None
+
+    def put_back(self, item: Outstanding) -> str | None:
+        """Revert *item* and return None, or return why it was left."""
+        box = item.target.startswith("box/")
+        door = item.target if box else item.target.partition("/")[0]
+        reason = self.gone.get(item.target) or self.gone.get(door)
+        if reason is None and box and self.leads is not None:
+            return f"stays while a host may send through it: {self.leads} could not be put back"
+        if reason is None:
+            try:
+                return self._try(item, door)
+            except (LrvmotionError, OSError) as error:
+                reason = str(error)
+        if item.key.startswith(WAYS) and self.leads is None:
+            self.leads = f"{item.target}: {item.key}"
+        return reason
+
+    def _try(self, item: Outstanding, door: str) -> str | None:
+        try:
+            target = self.targets(item.target)
+        except (TrustError, UnreachableError) as error:
+            self.gone[door] = str(error)
+            raise
+        try:
+            return self._write(target, item)
+        except UnreachableError:
+            pass  # one lost answer; the value is read again before it is written again
+        except TrustError as error:
+            self.gone[door] = str(error)
+            raise
+        try:
+            return self._write(target, item)
+        except UnreachableError as error:
+            self.gone[item.target] = str(error)
+            raise
+
+    def _write(self, target: Target, item: Outstanding) -> str | None:
+        """Write the prior where the value is ours; return why not where somebody else changed it."""
+        _quiet(target, self.observer, self.wait)
         now = target.read(item.key)
         if now != item.prior:
-            return f"was set back to {item.prior.brief()} and reads {now.brief()}"
-    journal.reverted(run, item.target, item.key, item.prior)
-    return None
+            if now not in item.planned and not self.force:
+                return f"is {now.brief()}, expected {item.planned[-1].brief()} or {item.prior.brief()}; left as it is"
+            target.write(item.key, item.prior)
+            now = target.read(item.key)
+            if now != item.prior:
+                message = f"was set back to {item.prior.brief()} and reads {now.brief()}"
+                raise RefusedError(message)
+        self.journal.reverted(self.run, item.target, item.key, item.prior)
+        return None
 
 
 def _quiet(target: Target, observer: Observer, wait: Callable[[Target, list[str]], None] | None) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from fakes import Died, FakeTarget, Fuse, MortalFile
 from lrvmotion.apply import apply, revert
-from lrvmotion.errors import RefusedError
+from lrvmotion.errors import RefusedError, TrustError, UnreachableError
 from lrvmotion.events import Changed, Left
 from lrvmotion.journal import Journal
 from lrvmotion.plan import ABSENT, Change, Value, document
@@ -178,3 +178,90 @@ def test_revert_waits_while_a_relocate_runs_and_leaves_the_host_where_nobody_wai
         assert revert(journal, lambda name: target, lambda event: None, run="r3", wait=wait).left == []
     assert waits == [["relocate of vm1 runs (task-3)"]]
     assert target.values == {}
+
+
+class Trouble(FakeTarget):
+    """Raises what it is told to, so many times."""
+
+    def __init__(self, name, values):
+        super().__init__(name, values)
+        self.raises = []
+
+    def read(self, key):
+        if self.raises:
+            raise self.raises.pop(0)
+        return super().read(key)
+
+
+def changed(directory, *wanted):
+    """Return a journal in which the targets of *wanted*, made here, were changed, and the targets by name."""
+    targets = {name: Trouble(name, {}) for name, _ in wanted}
+    changes = [
+        Change(target=name, key=key, prior=ABSENT, planned=Value("long", 8), reason="test") for name, key in wanted
+    ]
+    with Journal(directory, clock) as journal:
+        apply(changes, targets, journal, "r", lambda event: None)
+    return targets
+
+
+def test_one_lost_answer_is_asked_for_again_and_a_silent_host_only_twice(tmp_path):
+    """The rest goes on, and nobody waits for a dead host once a setting."""
+    targets = changed(tmp_path, *(("source/a", f"option/{n}") for n in range(9)), ("source/b", "option/x"))
+    targets["source/b"].raises = [UnreachableError("no answer")]
+    targets["source/a"].raises = [UnreachableError("no answer")] * 5
+    with Journal(tmp_path, clock) as journal:
+        done = revert(journal, targets.__getitem__, lambda event: None, run="r2")
+        assert targets["source/b"].values == {}
+        assert [item.target for item, _ in done.left] == ["source/a"] * 9
+        assert len(targets["source/a"].raises) == 3
+        targets["source/a"].raises = []
+        assert revert(journal, targets.__getitem__, lambda event: None, run="r3").left == []
+
+
+def test_a_refused_login_is_tried_once(tmp_path):
+    """Once a setting would lock the account; the other site is restored all the same."""
+    targets = changed(tmp_path, ("target/b", "option/x"), ("source/a", "option/x"), ("source/c", "option/x"))
+    tried = []
+
+    def login(name):
+        tried.append(name)
+        if name.startswith("source/"):
+            message = "wrong password"
+            raise TrustError(message)
+        return targets[name]
+
+    with Journal(tmp_path, clock) as journal:
+        done = revert(journal, login, lambda event: None, run="r2")
+    assert tried == ["source/c", "target/b"]
+    assert [item.target for item, _ in done.left] == ["source/c", "source/a"]
+    assert targets["target/b"].values == {}
+
+
+def test_a_box_stays_while_a_host_may_send_through_it(tmp_path):
+    """A box that no longer forwards would cut off the host whose route could not be put back."""
+    targets = changed(tmp_path, ("box/r", "sysctl/net.ipv4.ip_forward"), ("source/a", "route/s/10.0.0.9/32"))
+    targets["source/a"].raises = [RefusedError("HostConfigFault")]
+    with Journal(tmp_path, clock) as journal:
+        done = revert(journal, targets.__getitem__, lambda event: None, run="r2")
+        assert [item.target for item, _ in done.left] == ["source/a", "box/r"]
+        assert targets["box/r"].values != {}
+        targets["source/a"].values["route/s/10.0.0.9/32"] = Value("long", 9)  # somebody's, so not through our box
+        done = revert(journal, targets.__getitem__, lambda event: None, run="r3")
+        assert [item.target for item, _ in done.left] == ["source/a"]
+    assert targets["box/r"].values == {}
+
+
+def test_a_full_disk_puts_values_back_and_says_that_they_are_not_recorded(tmp_path):
+    """The hosts come first: the next restore finds them as they were."""
+    targets = changed(tmp_path, ("source/a", "option/x"))
+
+    class Full(MortalFile):
+        def write(self, data):
+            raise OSError(28, "No space left on device")
+
+    with Journal(tmp_path, clock, opener=lambda path: Full(path, Fuse())) as journal:
+        done = revert(journal, targets.__getitem__, lambda event: None, run="r2")
+    assert "No space left" in done.left[0][1]
+    assert targets["source/a"].values == {}
+    with Journal(tmp_path, clock) as journal:
+        assert revert(journal, targets.__getitem__, lambda event: None, run="r3").left == []
