@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from lrvmotion.errors import LrvmotionError
-from lrvmotion.events import Interrupted, Move, MoveState, Observer
+from lrvmotion.events import Interrupted, Message, Move, MoveState, Observer
 from lrvmotion.findings import Finding, errors
 from lrvmotion.plan import Migration
-from lrvmotion.schedule import Begin, Cancel, Command, Ended, Event, Schedule, Start, Stop
+from lrvmotion.schedule import Begin, Cancel, Command, Ended, Event, Schedule, Start, Stop, Withdrawn
 
 POLL_S = 1.0
 
@@ -58,8 +58,9 @@ class Recorder(Protocol):
 class Hooks:
     """What the driver asks while it waits.
 
-    *interrupts* counts Ctrl-C; *watch* looks at the relay and says why to stop; *hold* says why no VM may start now (a
-    setting that changed, a relay that is not healthy).
+    *interrupts* counts Ctrl-C: once starts nothing more, twice cancels what runs, thrice leaves it running; *watch*
+    looks at the relay and says why to stop; *hold* says why no VM may start now (a setting that changed, a relay that
+    is not healthy); *record* may raise LrvmotionError: then nothing more is started.
     """
 
     interrupts: Callable[[], int]
@@ -78,21 +79,54 @@ class _Driver:
     migrations: dict[str, Migration]
     began: dict[str, float] = field(default_factory=dict)
     percent: dict[str, int] = field(default_factory=dict)
+    level: int = 0
 
     def step(self, event: Event) -> None:
         """Give *event* to the schedule and carry its commands out, and those that follow from them."""
-        pending: list[Command] = self.schedule.step(event)
+        self.carry_out(self.schedule.step(event))
+
+    def carry_out(self, commands: list[Command]) -> None:
+        pending = list(commands)
         while pending:
             command = pending.pop(0)
             match command:
                 case Cancel(vm=vm):
                     self.mover.cancel(vm)
                 case Start(migration=migration):
-                    pending += self.start(migration)
+                    pending += self.heed()
+                    if self.schedule.stopped:
+                        pending += self.schedule.step(Withdrawn(vm=migration.vm))
+                    else:
+                        pending += self.start(migration)
+
+    def heed(self) -> list[Command]:
+        """Look for a Ctrl-C."""
+        now = min(self.hooks.interrupts(), 3)
+        if now <= self.level:
+            return []
+        self.level = now
+        self.observer(Interrupted(level=now))
+        return self.schedule.step(Stop(cancel=now > 1))
+
+    def held(self, migration: Migration) -> list[str]:
+        try:
+            return [*self.hooks.hold(migration)] or self.mover.recheck(migration)
+        except LrvmotionError as error:
+            return [error.message]
+
+    def record(self, kind: str, body: dict[str, str]) -> str | None:
+        """Record; return why not, and start nothing more, where that fails: what runs is followed to its end."""
+        try:
+            self.hooks.record(kind, body)
+        except LrvmotionError as error:
+            if not self.schedule.stopped:
+                self.observer(Message(text=f"{error.message}; no further VM is started"))
+            self.schedule.step(Stop())
+            return error.message
+        return None
 
     def start(self, migration: Migration) -> list[Command]:
-        reasons = [*self.hooks.hold(migration)] or self.mover.recheck(migration)
-        if reasons:
+        if reasons := self.held(migration):
             return self.end(migration, "held", reason="; ".join(reasons))
         body = {
             "vm": migration.vm,
@@ -101,13 +135,14 @@ class _Driver:
             "source_host": migration.source_host,
             "target_host": migration.placement.host.name,
         }
-        self.hooks.record("move", body)
+        if (reason := self.record("move", body)) is not None:
+            return self.end(migration, "held", reason=reason)
         self.began[migration.vm] = self.hooks.clock()
         try:
             task = self.mover.start(migration)
         except LrvmotionError as error:
             return self.end(migration, "error", reason=error.message, hint=error.hint)
-        self.hooks.record("task", {"vm": migration.vm, "task": task})
+        self.record("task", {"vm": migration.vm, "task": task})
         self.tell(migration, "running")
         return []
 
@@ -119,22 +154,22 @@ class _Driver:
         elif update.state == "success":
             self.verified(migration)
         elif update.cancelled:
-            self.follow(self.end(migration, "cancelled", reason="cancelled; the VM stays at the source"))
+            self.carry_out(self.end(migration, "cancelled", reason="cancelled; the VM stays at the source"))
         else:
-            self.follow(self.end(migration, "error", reason=update.reason, hint=update.hint))
+            self.carry_out(self.end(migration, "error", reason=update.reason, hint=update.hint))
 
     def verified(self, migration: Migration) -> None:
-        bad = errors(self.mover.verify(migration))
+        try:
+            bad = errors(self.mover.verify(migration))
+        except LrvmotionError as error:
+            reason = f"the task succeeded; where the VM is now could not be read: {error.message}"
+            self.carry_out(self.end(migration, "error", reason=reason, hint=error.hint))
+            return
         if bad:
-            self.follow(self.end(migration, "error", reason=bad[0].summary, hint=bad[0].hint))
+            self.carry_out(self.end(migration, "error", reason=bad[0].summary, hint=bad[0].hint))
         else:
             self.percent[migration.vm] = 100
-            self.follow(self.end(migration, "success"))
-
-    def follow(self, commands: list[Command]) -> None:
-        for command in commands:
-            if isinstance(command, Start):
-                self.follow(self.start(command.migration))
+            self.carry_out(self.end(migration, "success"))
 
     def end(
         self,
@@ -144,7 +179,7 @@ class _Driver:
         reason: str | None = None,
         hint: str | None = None,
     ) -> list[Command]:
-        self.hooks.record("moved", {"vm": migration.vm, "state": state, "reason": reason or ""})
+        self.record("moved", {"vm": migration.vm, "state": state, "reason": reason or ""})
         self.tell(migration, state, reason=reason, hint=hint)
         return self.schedule.step(Ended(vm=migration.vm, state=state))
 
@@ -170,20 +205,18 @@ class _Driver:
 def drive(
     migrations: tuple[Migration, ...], schedule: Schedule, mover: Mover, observer: Observer, hooks: Hooks
 ) -> None:
-    """Move the VMs of *schedule* and return when nothing runs and nothing will start.
+    """Move the VMs of *schedule* and return when nothing runs and nothing will start, or at the third Ctrl-C.
 
     Raises what *mover* raises when the vCenter is gone: the tasks go on there without us.
     """
     driver = _Driver(schedule, mover, observer, hooks, {migration.vm: migration for migration in migrations})
     for migration in migrations:
         driver.tell(migration, "queued")
-    level = 0
     driver.step(Begin())
     while not schedule.finished:
-        if (now := hooks.interrupts()) > level:
-            level = min(now, 2)
-            observer(Interrupted(level=level))
-            driver.step(Stop(cancel=level > 1))
+        driver.carry_out(driver.heed())
+        if driver.level > 2:
+            return
         for update in mover.updates(POLL_S):
             driver.take(update)
         running = [vm for vm, state in schedule.states.items() if state == "running"]

@@ -29,6 +29,13 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Withdrawn:
+    """A Start that was not carried out: the migration is queued again."""
+
+    vm: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Begin:
     """Look whether something can start."""
 
@@ -47,7 +54,7 @@ class Cancel:
     vm: str
 
 
-Event = Begin | Ended | Stop
+Event = Begin | Ended | Stop | Withdrawn
 Command = Start | Cancel
 
 
@@ -77,6 +84,8 @@ class Schedule:
                 failures = sum(1 for state in self.states.values() if state == "error")
                 if self._max_failures is not None and failures > self._max_failures:
                     self.stopped = True
+            case Withdrawn(vm=vm):
+                self.states[vm] = "queued"
             case Stop(cancel=cancel):
                 self.stopped = True
                 if cancel:

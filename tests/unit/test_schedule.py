@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes import FakeMover, host
-from lrvmotion.events import Move
+from lrvmotion.errors import RefusedError, UnreachableError
+from lrvmotion.events import Message, Move
 from lrvmotion.inventory import Datastore, Folder, MoRef, Pool
 from lrvmotion.migrate import Hooks, drive
 from lrvmotion.placement import Placement
@@ -143,7 +144,7 @@ def test_a_relay_that_is_not_in_the_path_stops_the_queue_with_the_reason():
 def test_ctrl_c_twice_cancels_what_runs_and_starts_nothing():
     """The VM stays at the source and says so."""
     mover = FakeMover()
-    presses = iter([2])
+    presses = iter([0])
     last = driven([migration("vm1"), migration("vm2")], mover, interrupts=lambda: next(presses, 2))
     assert mover.cancelled == ["vm1"]
     assert last["vm1"][0] == "cancelled"
@@ -161,3 +162,74 @@ def test_every_move_is_recorded_before_it_starts():
 
     driven([migration("vm1")], Watching(), record=lambda kind, body: order.append((kind, body["vm"])))
     assert order == [("move", "vm1"), ("start", "vm1"), ("task", "vm1"), ("moved", "vm1")]
+
+
+def test_ctrl_c_before_the_first_start_starts_nothing():
+    """Pressed while the hosts were changed, or between two starts: what has not started does not."""
+    mover = FakeMover()
+    presses = iter([0])
+    moves = [migration("vm1"), migration("vm2", "a2", "b2"), migration("vm3", "a3", "b3")]
+    last = driven(moves, mover, interrupts=lambda: next(presses, 1))
+    assert mover.started == ["vm1"]
+    assert [state for state, _ in last.values()] == ["success", "queued", "queued"]
+
+
+def test_the_third_ctrl_c_leaves_what_runs_to_the_vcenter():
+    """A move that can no longer be cancelled holds nobody up."""
+
+    class Stubborn(FakeMover):
+        def updates(self, timeout_s):
+            return []
+
+    presses = iter([0, 1, 2, 3])
+    mover = Stubborn()
+    last = driven([migration("vm1")], mover, interrupts=lambda: next(presses, 3))
+    assert last["vm1"][0] in {"queued", "running"}
+    assert mover.cancelled == ["vm1", "vm1"]
+
+
+def test_trouble_with_one_vm_does_not_leave_the_others_unwatched():
+    """A host that cannot be read holds its VM; a target that cannot be asked fails its VM; the queue goes on."""
+
+    def hold(migration):
+        if migration.vm == "vm1":
+            message = "source/a1 is not connected"
+            raise UnreachableError(message)
+        return []
+
+    class Blind(FakeMover):
+        def verify(self, migration):
+            message = "no answer from the target vCenter"
+            if migration.vm == "vm2":
+                raise UnreachableError(message)
+            return []
+
+    last = driven([migration("vm1"), migration("vm2"), migration("vm3")], Blind(), hold=hold)
+    assert [state for state, _ in last.values()] == ["held", "error", "success"]
+    assert "no answer from the target vCenter" in last["vm2"][1]
+
+
+@pytest.mark.parametrize(("bad", "states"), [("move", ["held", "queued"]), ("moved", ["success", "queued"])])
+def test_a_journal_that_takes_no_record_stops_the_queue_and_loses_sight_of_nothing(bad, states):
+    """A full disk: nothing is started that is not recorded, what runs is followed to its end."""
+    events = []
+
+    def record(kind, body):
+        if kind == bad:
+            message = "the journal cannot be written"
+            raise RefusedError(message)
+
+    moves = (migration("vm1"), migration("vm2"))
+    schedule = Schedule(moves)
+    drive(moves, schedule, FakeMover(), events.append, hooks(record=record))
+    assert list(schedule.states.values()) == states
+    assert [event.text for event in events if isinstance(event, Message)] == [
+        "the journal cannot be written; no further VM is started"
+    ]
+
+
+def test_a_long_queue_is_held_without_end_of_stack():
+    """A relay that dies with thousands of VMs in the queue."""
+    moves = [migration(f"vm{n}") for n in range(3000)]
+    last = driven(moves, FakeMover(), hold=lambda migration: ["relay-a does not answer"])
+    assert {state for state, _ in last.values()} == {"held"}
