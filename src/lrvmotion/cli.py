@@ -11,8 +11,9 @@ from typing import Annotated
 import typer
 
 from lrvmotion.commands import lab, migrate, plan, restore, status, throttle
-from lrvmotion.commands.context import Context
+from lrvmotion.commands.context import Context, Output
 from lrvmotion.errors import ExitStatus, LrvmotionError
+from lrvmotion.views import trouble
 
 app = typer.Typer(
     name="lrvmotion",
@@ -22,12 +23,13 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command(name="plan")(plan.plan)
-app.command(name="migrate")(migrate.migrate)
-app.command(name="restore-defaults")(restore.restore_defaults)
-app.command(name="status")(status.status)
-app.command(name="throttle")(throttle.throttle)
-app.add_typer(lab.app, name="lab")
+# short_help: what `--help` lists, short enough for 80 columns.
+app.command(name="plan", short_help="Show what would change and move; writes nothing.")(plan.plan)
+app.command(name="migrate", short_help="Change the hosts for a mode and move VMs.")(migrate.migrate)
+app.command(name="restore-defaults", short_help="Put back everything that was changed.")(restore.restore_defaults)
+app.command(name="status", short_help="Show runs, what is outstanding, and the relays.")(status.status)
+app.command(name="throttle", short_help="Change the cap of the running relays.")(throttle.throttle)
+app.add_typer(lab.app, name="lab", short_help="Rehearse: simulated sites and a bad circuit.")
 
 
 def _version(wanted: bool) -> None:
@@ -54,7 +56,9 @@ def options(
         Path | None,
         typer.Option(envvar="LRVMOTION_STATE_DIR", help="Where the journal is kept; default from the configuration."),
     ] = None,
-    debug: Annotated[bool, typer.Option(envvar="LRVMOTION_DEBUG", help="Show a traceback with every error.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", envvar="LRVMOTION_DEBUG", help="Show a traceback with every error.")
+    ] = False,
     version: Annotated[  # noqa: ARG001
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
@@ -65,28 +69,57 @@ def options(
 
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit status; every error becomes one sentence, a hint and a status."""
-    debug = "--debug" in (arguments or sys.argv) or bool(os.environ.get("LRVMOTION_DEBUG"))
+    words = sys.argv[1:] if arguments is None else arguments
+    _leave_no_bytecode()
     try:
-        result = app(args=arguments, standalone_mode=False)
+        result = app(args=words, standalone_mode=False)
     except LrvmotionError as error:
-        show(error)
-        if debug:
+        if "--debug" in words or os.environ.get("LRVMOTION_DEBUG"):
             traceback.print_exc()
-        return int(error.status)
+        return _fail(words, error.message, error.hint, error.status)
     except typer.TyperException as error:
-        print(f"lrvmotion: {error.format_message()}", file=sys.stderr)  # noqa: T201
-        return int(ExitStatus.USAGE)
+        return _usage(words, error)
     except (KeyboardInterrupt, typer.Abort):
-        print("lrvmotion: interrupted", file=sys.stderr)  # noqa: T201
-        return int(ExitStatus.INTERRUPTED)
+        return _fail(words, "interrupted", "'lrvmotion status' shows what is outstanding", ExitStatus.INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return int(ExitStatus.OK)
+    except Exception as error:  # noqa: BLE001 - the last resort: what nobody foresaw is a bug, shown whole
+        traceback.print_exc()
+        hint = "this is a bug; 'lrvmotion status' shows what is outstanding, 'lrvmotion restore-defaults' puts it back"
+        return _fail(words, f"unexpected: {type(error).__name__}: {error}", hint, ExitStatus.UNEXPECTED)
     return result if isinstance(result, int) else int(ExitStatus.OK)
 
 
-def show(error: LrvmotionError) -> None:
-    """Print *error* on stderr: the sentence, then the hint."""
-    print(f"lrvmotion: {error.message}", file=sys.stderr)  # noqa: T201
-    if error.hint:
-        print(f"  hint: {error.hint}", file=sys.stderr)  # noqa: T201
+def _usage(words: list[str], error: typer.TyperException) -> int:
+    message = error.format_message()
+    if message.startswith("Usage:"):  # no arguments: the help is the answer
+        print(message, file=sys.stderr)  # noqa: T201
+        return int(ExitStatus.USAGE)
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "lrvmotion"
+    return _fail(words, message.rstrip("."), f"'{command} --help' lists arguments and options", ExitStatus.USAGE)
+
+
+def _fail(words: list[str], message: str, hint: str | None, status: ExitStatus) -> int:
+    trouble.show(message, hint)
+    trouble.tell(_output(words), message, hint, int(status))
+    return int(status)
+
+
+def _output(words: list[str]) -> str:
+    """Return the output asked for, also where the rest of the command line could not be read."""
+    asked = os.environ.get("LRVMOTION_OUTPUT", Output.TEXT)
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        if word == "--output":
+            asked = following
+        elif word.startswith("--output="):
+            asked = word.partition("=")[2]
+    return asked
+
+
+def _leave_no_bytecode() -> None:
+    """Write no __pycache__ where root through sudo runs what is a user's: they could not remove it."""
+    if os.geteuid() == 0 and "SUDO_UID" in os.environ:
+        sys.dont_write_bytecode = True
+        os.environ["PYTHONDONTWRITEBYTECODE"] = "1"

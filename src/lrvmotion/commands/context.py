@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -34,6 +35,12 @@ class Context:
     state_dir: Path | None
     debug: bool
     environment: dict[str, str] = field(repr=False)
+
+    def command(self, name: str) -> str:
+        """Return the command line of *name* with the options that came before this one, to be pasted into a shell."""
+        options = {"--config": self.config_file, "--state-dir": self.state_dir}
+        words = [word for option, path in options.items() if path is not None for word in (option, str(path))]
+        return shlex.join(["lrvmotion", *words, name])
 
     def find_config(self) -> Path | None:
         """Return the configuration file: the named one, ./lrvmotion.toml, or the user's; None where there is none."""

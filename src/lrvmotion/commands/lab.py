@@ -20,7 +20,12 @@ app = typer.Typer(
     no_args_is_help=True, help="Simulated vCenters and hosts, a relay box and a bad circuit, to rehearse."
 )
 
-Name = Annotated[str, typer.Option("--name", help="The lab's name; labs of different names live side by side.")]
+Name = Annotated[
+    str,
+    typer.Option(
+        "--name", envvar="LRVMOTION_LAB_NAME", help="The lab's name; labs of different names live side by side."
+    ),
+]
 OutputOption = Annotated[Output, typer.Option(envvar="LRVMOTION_OUTPUT", help="text for people, json for programs.")]
 
 
@@ -28,9 +33,30 @@ OutputOption = Annotated[Output, typer.Option(envvar="LRVMOTION_OUTPUT", help="t
 def up(
     context: typer.Context,
     name: Name = "lab",
-    no_net: Annotated[bool, typer.Option("--no-net", help="Loopback only, without root; no network emulated.")] = False,
-    file: Annotated[Path, typer.Option("--file", help="Where the configuration is written.")] = Path("lab.toml"),
-    force: Annotated[bool, typer.Option(help="Overwrite an existing file.")] = False,
+    no_net: Annotated[
+        bool,
+        typer.Option(
+            "--no-net",
+            envvar="LRVMOTION_LAB_NO_NET",
+            help="Loopback only, without root; no network emulated.",
+        ),
+    ] = False,
+    file: Annotated[
+        Path,
+        typer.Option(
+            "--file",
+            envvar="LRVMOTION_LAB_FILE",
+            help="Where the configuration is written.",
+        ),
+    ] = Path("lab.toml"),
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            envvar="LRVMOTION_LAB_FORCE",
+            help="Overwrite an existing file.",
+        ),
+    ] = False,
 ) -> int:
     """Build a lab that stays up, and write its configuration to lab.toml."""
     own: Context = context.obj
@@ -90,7 +116,10 @@ def demo(
     output: OutputOption = Output.TEXT,
     name: Name = "demo",
     profile: Annotated[
-        str, typer.Option(help="Only field: the demo is the field report's own table in small.")
+        str,
+        typer.Option(
+            envvar="LRVMOTION_LAB_PROFILE", help="Only field: the demo is the field report's own table in small."
+        ),
     ] = "field",
 ) -> int:
     """Move VMs stock, native and proxy over the same bad circuit, put everything back, and show the speed-up."""

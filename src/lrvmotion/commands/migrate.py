@@ -21,15 +21,41 @@ if TYPE_CHECKING:
 def migrate(
     context: typer.Context,
     vms: Annotated[list[str], typer.Argument(metavar="VM...", help="Names of VMs at the source.")],
-    mode: Annotated[str | None, typer.Option(help="native, proxy, stock or auto; required unless configured.")] = None,
+    mode: Annotated[
+        str | None,
+        typer.Option(
+            envvar="LRVMOTION_MODE",
+            help="native, proxy, stock or auto; required unless configured.",
+        ),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", envvar="LRVMOTION_YES", help="Do not ask.")] = False,
-    restore: Annotated[bool, typer.Option("--restore", help="Put everything back at the end.")] = False,
-    unproven: Annotated[bool, typer.Option(help="Move though the path cannot be proven.")] = False,
+    restore: Annotated[
+        bool,
+        typer.Option(
+            "--restore",
+            envvar="LRVMOTION_RESTORE",
+            help="Put everything back at the end.",
+        ),
+    ] = False,
+    unproven: Annotated[
+        bool,
+        typer.Option(
+            "--unproven",
+            envvar="LRVMOTION_UNPROVEN",
+            help="Move though the path cannot be proven.",
+        ),
+    ] = False,
     reboot_hosts: Annotated[
-        bool, typer.Option(help="Also set what needs a reboot of the host (not active before it).")
+        bool,
+        typer.Option(
+            "--reboot-hosts",
+            envvar="LRVMOTION_REBOOT_HOSTS",
+            help="Also set what needs a reboot of the host (not active before it).",
+        ),
     ] = False,
     max_failures: Annotated[
-        int | None, typer.Option(min=0, help="Start nothing more after this many failures.")
+        int | None,
+        typer.Option(min=0, envvar="LRVMOTION_MAX_FAILURES", help="Start nothing more after this many failures."),
     ] = None,
     output: Annotated[
         Output,
@@ -41,7 +67,7 @@ def migrate(
     from lrvmotion import run
     from lrvmotion.connect import Connections, records
     from lrvmotion.report import Report
-    from lrvmotion.views import lines, live, ndjson, tables
+    from lrvmotion.views import lines, live, ndjson, plans, tables
 
     own: Context = context.obj
     config = own.config()
@@ -64,7 +90,7 @@ def migrate(
         made = run.prepare(config, world, before, vms, options, runs=runs, mark=mark)
         run.refuse(made)
         if output is Output.TEXT:
-            tables.plan(made, state, stderr=True)
+            plans.plan(made, state, stderr=True)
         confirm(made, yes=yes)
         with live.screen(made, quiet=output is not Output.TEXT) as screen, Interrupts() as interrupts:
             observer = fan(report.take, screen, *([events] if events else []))
@@ -75,7 +101,7 @@ def migrate(
             restored = run.restore(journal, world, before, wait_s=config.limits.restore_wait_s)
             report.outstanding = len(restored.left)
     if output is Output.TEXT:
-        tables.report(report, state)
+        tables.report(report, state, own.command("restore-defaults"))
     elif output is Output.JSON:
         tables.document(tables.report_json(report, state))
     return int(report.status)
@@ -88,9 +114,11 @@ def confirm(plan: Plan, *, yes: bool) -> None:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         message = "nothing was changed: this is not a terminal, so nobody can be asked"
         raise RefusedError(message, hint="say --yes to go on without being asked")
-    moves = len(plan.migrations)
-    if not typer.confirm(f"Change {len(plan.changes)} settings and move {moves} VM(s)?", default=False, err=True):
-        message = "nothing was changed"
+    from lrvmotion.views.words import count
+
+    changes = f"Change {count(len(plan.changes), 'setting')} and m" if plan.changes else "M"
+    if not typer.confirm(f"{changes}ove {count(len(plan.migrations), 'VM')}?", default=False, err=True):
+        message = "nothing was changed: not confirmed"
         raise RefusedError(message)
 
 

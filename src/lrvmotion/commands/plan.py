@@ -7,25 +7,38 @@ from typing import Annotated
 import typer
 
 from lrvmotion.commands.context import Context, Output
-from lrvmotion.errors import ExitStatus
+from lrvmotion.errors import ExitStatus, LrvmotionError
 
 
 def plan(
     context: typer.Context,
     vms: Annotated[list[str] | None, typer.Argument(metavar="[VM]...", help="Names of VMs at the source.")] = None,
     mode: Annotated[
-        str | None, typer.Option(help="native, proxy, stock or auto; default from the configuration, else auto.")
+        str | None,
+        typer.Option(
+            envvar="LRVMOTION_MODE", help="native, proxy, stock or auto; default from the configuration, else auto."
+        ),
     ] = None,
     output: Annotated[
         Output, typer.Option(envvar="LRVMOTION_OUTPUT", help="text for people, json for programs.")
     ] = Output.TEXT,
-    reboot_hosts: Annotated[bool, typer.Option(help="Also plan settings that need a reboot of the host.")] = False,
-    detailed_exitcode: Annotated[bool, typer.Option(help="Exit with 10 where changes are pending.")] = False,
+    reboot_hosts: Annotated[
+        bool,
+        typer.Option(
+            "--reboot-hosts", envvar="LRVMOTION_REBOOT_HOSTS", help="Also plan settings that need a reboot of the host."
+        ),
+    ] = False,
+    detailed_exitcode: Annotated[
+        bool,
+        typer.Option(
+            "--detailed-exitcode", envvar="LRVMOTION_DETAILED_EXITCODE", help="Exit with 10 where changes are pending."
+        ),
+    ] = False,
 ) -> int:
     """Show what would change, what would move and what stands against it; nothing is written anywhere."""
     from lrvmotion import journal, run
     from lrvmotion.connect import Connections, records
-    from lrvmotion.views import lines, tables
+    from lrvmotion.views import lines, plans, tables, trouble
 
     own: Context = context.obj
     config = own.config()
@@ -37,11 +50,18 @@ def plan(
     with Connections(records(config), own.credentials(), observer) as world:
         made = run.prepare(config, world, observer, vms or [], options, runs=runs, mark=mark)
     if output is Output.TEXT:
-        tables.plan(made, state)
-    else:
-        tables.document(tables.plan_json(made, state))
-    if not made.applyable:
+        plans.plan(made, state)
         run.refuse(made)
+    else:
+        document = plans.plan_json(made, state)
+        try:
+            run.refuse(made)
+        except LrvmotionError as error:  # one document: the plan, with what stands against it
+            refused = trouble.document(error.message, error.hint, error.status)
+            tables.document({**document, "error": refused})
+            trouble.show(error.message, error.hint)
+            return int(error.status)
+        tables.document(document)
     if detailed_exitcode and (made.changes or made.migrations):
         return int(ExitStatus.PENDING)
     return int(ExitStatus.OK)

@@ -15,9 +15,26 @@ if TYPE_CHECKING:
 
 def restore_defaults(
     context: typer.Context,
-    force: Annotated[bool, typer.Option(help="Also put back what somebody else changed since.")] = False,
-    cancel: Annotated[bool, typer.Option(help="Cancel relocates that still run, where they can be.")] = False,
-    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for running relocates.")] = 14_400.0,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            envvar="LRVMOTION_FORCE",
+            help="Also put back what somebody else changed since.",
+        ),
+    ] = False,
+    cancel: Annotated[
+        bool,
+        typer.Option("--cancel", envvar="LRVMOTION_CANCEL", help="Cancel relocates that still run, where they can be."),
+    ] = False,
+    wait: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            envvar="LRVMOTION_WAIT",
+            help="Seconds to wait for running relocates.",
+        ),
+    ] = 14_400.0,
     output: Annotated[
         Output, typer.Option(envvar="LRVMOTION_OUTPUT", help="text for people, json for programs.")
     ] = Output.TEXT,
@@ -45,7 +62,7 @@ def restore_defaults(
             elif not journal.records and config is not None:
                 recognised = _recognised(world, [f"box/{relay.name}" for relay in config.relay.source])
     if output is Output.TEXT:
-        tables.restored(report, recognised, state)
+        tables.restored(report, recognised, state, own.command("restore-defaults"))
     else:
         tables.document(tables.restored_json(report, recognised, state))
     return int(ExitStatus.NOT_RESTORED if recognised else report.status)

@@ -20,8 +20,9 @@ def status(
     from lrvmotion import journal as journals
     from lrvmotion.connect import Connections, records
     from lrvmotion.relay.status import health
-    from lrvmotion.views import lines
+    from lrvmotion.views import lines, units
     from lrvmotion.views import tables as shown
+    from lrvmotion.views.words import count
 
     own: Context = context.obj
     config = own.config() if own.find_config() else None
@@ -35,11 +36,12 @@ def status(
         for name in dict.fromkeys(item.target for item in items if item.target.startswith("box/")):
             try:
                 seen = health(world.shell(name), mark or "")
-                relays[name] = f"{seen.streams} streams, {seen.bps / 1e6:.0f} Mbit/s; {seen.limiter}"
+                cap = f", cap {units.rate(seen.limit_bps)}" if seen.limit_bps else ""
+                relays[name] = f"{count(seen.streams, 'stream')}, {units.rate(seen.bps)}{cap}; {seen.limiter}"
             except LrvmotionError as error:
                 relays[name] = error.message
     if output is Output.TEXT:
-        shown.status(opened.records, items, relays, state)
+        shown.status(opened.records, items, relays, state, own.command("restore-defaults"))
     else:
         shown.document(shown.status_json(opened.records, items, relays, state))
     return int(ExitStatus.OK)

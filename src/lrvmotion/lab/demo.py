@@ -81,7 +81,10 @@ def run(name: str, owner: world.Owner, environment: dict[str, str], say: Callabl
         before = witness.state(spec, directory)
         outcome.sha["before"] = witness.digest(before)
         for mode in MODES:
-            outcome.modes[mode] = _move(mode, config, directory, outcome, say)
+            seen = outcome.modes[mode] = _move(mode, config, directory, outcome, say)
+            say(
+                f"{mode}: {seen.mbps:.0f} Mbit/s, {seen.mbps / outcome.link_mbps:.0%} of the link, {seen.seconds:.0f} s"
+            )
             if mode != "stock":
                 outcome.sha["during"] = witness.digest(witness.state(spec, directory))
                 say(f"{mode}: putting everything back")

@@ -118,8 +118,7 @@ def _build(spec: LabSpec, directory: Path, owner: Owner, say: Say) -> None:
         centers = [pool.submit(_start_vcenter, directory, name) for name in SITES]
         for job in centers:
             job.result()
-        for job in started:
-            box = job.result()
+        for box in [job.result() for job in started]:
             _hand_key(Path(box.private_key), key_file(directory, box.name), owner)
 
 

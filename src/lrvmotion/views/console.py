@@ -1,17 +1,38 @@
-"""The two consoles: results on stdout, progress and messages on stderr."""
+"""The two consoles: results on stdout, progress and messages on stderr; and lines that hang on their indent."""
 
 from __future__ import annotations
 
 import sys
 
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+PIPED = 160  # columns where there is no terminal: tables are as wide as they need to be
 
 
 def out() -> Console:
-    """Return the console of results: stdout, as wide as the terminal, 100 columns where there is none."""
-    return Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else 100)
+    """Return the console of results: stdout, as wide as the terminal."""
+    return Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else PIPED)
 
 
 def err() -> Console:
     """Return the console of progress and messages: stderr."""
-    return Console(file=sys.stderr, highlight=False, width=None if sys.stderr.isatty() else 100)
+    return Console(file=sys.stderr, highlight=False, width=None if sys.stderr.isatty() else PIPED)
+
+
+def live(to: Console) -> bool:
+    """Return whether *to* can be drawn over: a terminal that moves its cursor."""
+    return to.is_terminal and not to.is_dumb_terminal
+
+
+def hang(to: Console, head: Text, text: Text) -> None:
+    """Print *text* behind *head*, wrapped under itself on a terminal, on one line elsewhere."""
+    if not to.is_terminal:
+        to.print(Text.assemble(head, text), soft_wrap=True)
+        return
+    grid = Table.grid(padding=0)
+    grid.add_column(width=len(head.plain), no_wrap=True)
+    grid.add_column(overflow="fold")
+    grid.add_row(head, text)
+    to.print(grid)

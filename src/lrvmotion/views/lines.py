@@ -20,7 +20,8 @@ from lrvmotion.events import (
     Waiting,
 )  # fmt: skip
 from lrvmotion.findings import Severity
-from lrvmotion.views import console, units
+from lrvmotion.plan import ABSENT
+from lrvmotion.views import console, units, words
 
 HEARTBEAT_S = 30.0
 
@@ -49,17 +50,22 @@ class Lines:
                 return text
             case Connected(site=site, address=address, version=version):
                 return f"{site}: {address}, {version}"
-            case PathMeasured():
-                return measured(event)
+            case PathMeasured(reason=None):
+                return measured(event)  # what could not be measured is a finding, and shown with the plan
+            case RelaySample():
+                return self._relay(event)
             case Found(finding=finding) if self._findings or finding.severity is Severity.ERROR:
                 return None if not self._findings else f"{finding.severity}: {finding.subject}: {finding.summary}"
             case RunStarted(run=run, mode=mode, journal=journal):
                 return f"run {run}, mode {mode}; journal {journal}"
             case Changed():
                 verb = "set" if event.how == "applied" else "put back"
-                return f"[{event.done}/{event.total}] {event.target}: {event.key} {verb}: {short(event.value)}"
+                gone = event.how == "reverted" and event.value == str(ABSENT)
+                verb, value = ("removed", "") if gone else (verb, f": {short(event.value)}")
+                count = f"[{event.done:>{len(str(event.total))}}/{event.total}]"
+                return f"{count} {event.target}: {words.setting(event.key)} {verb}{value}"
             case Left():
-                return f"LEFT {event.target}: {event.key}: {event.reason}"
+                return f"LEFT {event.target}: {words.setting(event.key)}: {event.reason}"
             case Proven():
                 word = {True: "proven", False: "NOT proven", None: "not provable"}[event.ok]
                 return f"{word}: {event.subject}: {event.detail}"
@@ -72,6 +78,13 @@ class Lines:
             case _:
                 return None
 
+    def _relay(self, sample: RelaySample) -> str | None:
+        now = time.monotonic()
+        if not sample.streams or now - self._beat.get(sample.relay, 0.0) < HEARTBEAT_S:
+            return None
+        self._beat[sample.relay] = now
+        return relay(sample)
+
     def _move(self, move: Move) -> str | None:
         now = time.monotonic()
         fresh = self._states.get(move.vm) != move.state
@@ -80,7 +93,7 @@ class Lines:
         self._states[move.vm] = move.state
         self._beat[move.vm] = now
         where = f"{move.source_host} -> {move.target_host}"
-        text = f"{move.vm}: {move.state}, {where}"
+        text = f"{move.vm}: {words.state(move.state)}, {where}"
         if move.state == "running" and not fresh:
             text += f", {move.percent} % after {units.duration(move.elapsed_s)}"
         if move.state == "success":
@@ -91,10 +104,8 @@ class Lines:
 
 
 def measured(event: PathMeasured) -> str:
-    """Return a measured pair in one line; what was not measured reads so."""
+    """Return a measured pair in one line."""
     pair = f"{event.source} -> {event.target}"
-    if event.reason is not None:
-        return f"{pair}: RTT and loss not measured: {event.reason}"
     rtt = "RTT -" if event.rtt_ms is None else f"RTT {event.rtt_ms:.1f} ms"
     loss = "" if event.loss is None else f", loss {event.loss:.1%} of {event.sent}"
     return f"{pair}: {rtt}{loss}"
@@ -111,7 +122,8 @@ def relay(sample: RelaySample) -> str:
     """Return a relay's counters in one line."""
     rtt = "-" if sample.rtt_ms is None else f"{sample.rtt_ms:.0f} ms"
     again = "-" if sample.retransmits is None else f"{sample.retransmits:.1%}"
-    text = f"relay {sample.relay}: {sample.streams} streams, {units.rate(sample.bps)}, RTT {rtt}, sent again {again}"
+    streams = words.count(sample.streams, "stream")
+    text = f"relay {sample.relay}: {streams}, {units.rate(sample.bps)}, RTT {rtt}, sent again {again}"
     return f"{text}; {sample.limiter}" if sample.limiter else text
 
 

@@ -1,12 +1,13 @@
-"""The live screen of a run: a header with the relay, a line a VM; plain lines off a terminal."""
+"""The live screen of a run: a header, a line a relay, a line a VM, all of them in sum; plain lines off a terminal."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Group
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
 from rich.markup import escape
 from rich.progress_bar import ProgressBar
@@ -15,109 +16,151 @@ from rich.text import Text
 
 from lrvmotion.events import Changed, Event, Interrupted, Left, Move, Proven, RelaySample, RunStarted, Waiting
 from lrvmotion.plan import Plan
-from lrvmotion.views import console, lines, units
+from lrvmotion.views import console, lines, units, words
+from lrvmotion.views.progress import Progress, left
+from lrvmotion.views.tables import STYLES
 
-SHOWN = 12
-STYLES = {"success": "green", "error": "bold red", "held": "yellow", "cancelled": "yellow", "running": "cyan"}
+FRESH_S = 6.0  # a relay's sample older than this says nothing about now
+ORDER = ("running", "error", "held", "cancelled", "queued", "success")
+CHANGES = 7  # lines of the last changes, before the first move
 
 
 @contextmanager
 def screen(plan: Plan, *, quiet: bool) -> Iterator[Callable[[Event], None]]:
-    """Yield an observer that shows the run of *plan*: live on a terminal, else plain lines, nothing if *quiet*."""
+    """Yield an observer that shows the run of *plan*: live on a terminal, else plain lines, none of them if *quiet*."""
     terminal = console.err()
-    if not terminal.is_terminal:
+    if not console.live(terminal):
         yield lines.Lines(quiet=quiet)
         return
-    view = Screen(plan)
-    with Live(view, console=terminal, refresh_per_second=4, transient=False):
+    view = Screen(plan, time.monotonic)
+    with Live(view, console=terminal, refresh_per_second=4, transient=True):
         yield view
 
 
 class Screen:
-    """What the live screen knows, drawn anew four times a second."""
+    """What the live screen knows, drawn anew four times a second; *clock* is monotonic, in seconds."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, clock: Callable[[], float]) -> None:
         self._plan = plan
+        self._clock = clock
+        self._began = clock()
         self._lock = threading.Lock()
-        self._moves: dict[str, Move] = {}
-        self._relays: dict[str, RelaySample] = {}
-        self._note = "connecting"
+        self._moves: dict[str, Progress] = {}
+        self._relays: dict[str, tuple[float, RelaySample]] = {}
+        self._note = ""
+        self._done: list[str] = []
 
     def __call__(self, event: Event) -> None:
         """Take one event."""
         with self._lock:
+            now = self._clock()
             match event:
                 case Move():
-                    self._moves[event.vm] = event
                     self._note = ""
+                    if event.vm in self._moves:
+                        self._moves[event.vm].take(event, now)
+                    else:
+                        self._moves[event.vm] = Progress(event, now)
                 case RelaySample():
-                    self._relays[event.relay] = event
-                case RunStarted(run=run):
-                    self._note = f"run {run}"
+                    self._relays[event.relay] = (now, event)
+                case RunStarted():
+                    self._note = "changing hosts and boxes" if self._plan.changes else "starting"
                 case Changed(done=done, total=total):
-                    verb = "changing" if event.how == "applied" else "putting back"
-                    self._note = f"{verb} {done}/{total}: {event.target} {event.key}"
+                    self._note = f"{'changed' if event.how == 'applied' else 'put back'} {done} of {total}"
+                    self._say(f"{event.target}  {words.setting(event.key)}  {event.value}")
                 case Proven():
-                    self._note = f"proving: {event.subject}: {event.detail}"
+                    self._note = "proving that the traffic takes the new way"
+                    self._say(f"{event.subject}: {event.detail}")
                 case Waiting(subject=subject, reason=reason):
                     self._note = f"waiting for {subject}: {reason}"
                 case Left(target=target, key=key):
-                    self._note = f"left: {target} {key}"
+                    self._say(f"left: {target} {words.setting(key)}")
                 case Interrupted(level=level):
                     self._note = lines.interrupted(level)
                 case _:
                     pass
 
-    def __rich__(self) -> Group:
+    def _say(self, text: str) -> None:
+        self._done = [*self._done, lines.short(text, 200)][-CHANGES:]
+
+    def __rich_console__(self, to: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw it as wide and as high as the terminal is now."""
         with self._lock:
-            rows: list[Text | Table] = [self._header()]
-            rows += [Text(lines.relay(sample), style="magenta") for sample in self._relays.values()]
-            if self._note:
-                rows.append(Text(self._note, style="dim", no_wrap=True, overflow="ellipsis"))
+            now = self._clock()
+            yield _line(self._header(now), "bold")
+            for _, sample in self._relays.values():
+                yield _line(lines.relay(sample), "magenta")
             if self._moves:
-                rows.append(self._table())
-            return Group(*rows)
+                yield self._table(now, options.max_width, max(to.height - 7 - len(self._relays), 1))
+            else:
+                yield Group(*[_line(f"  {text}", "dim") for text in self._done])
+            yield _line(self._note or "Ctrl-C: start nothing more; twice: cancel what runs", "dim")
 
-    def _header(self) -> Text:
-        states = [move.state for move in self._moves.values()]
-        counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(sorted(states)))
+    def _header(self, now: float) -> str:
         plan = self._plan
-        text = f"{plan.mode} · {plan.vmknics} vmknic(s), {plan.streams} stream(s) a move"
-        return Text(f"{text} · {counts}" if counts else text, style="bold")
+        text = f"{plan.mode} mode · run {plan.run} · {units.clock(now - self._began)}"
+        states = [progress.move.state for progress in self._moves.values()]
+        counts = [f"{states.count(state)} {words.state(state)}" for state in reversed(ORDER) if state in states]
+        return f"{text} · {', '.join(counts)}" if counts else text
 
-    def _table(self) -> Table:
-        table = Table(box=None, padding=(0, 1), expand=False, header_style="dim")
-        for name in ("VM", "state", "to", "", "%", "rate", "ETA"):
-            justify = "right" if name in {"%", "rate", "ETA"} else "left"
-            table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-        order = ["running", "error", "held", "cancelled", "queued", "success"]
-        moves = sorted(self._moves.values(), key=lambda move: order.index(move.state))
-        for move in moves[:SHOWN]:
+    def _table(self, now: float, width: int, rows: int) -> Table:
+        spare = max(width - 80, 0)
+        widths = {
+            "VM": 15 + min(spare // 4, 17), "state": 9, "to": 12 + min(spare // 6, 12),
+            "progress": 10 + min(spare // 3, 30), "%": 4, "rate": 11, "left": 7,
+        }  # fmt: skip
+        table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
+        for name, size in widths.items():
+            justify = "right" if name in {"%", "rate", "left"} else "left"
+            table.add_column(name, justify=justify, width=size, no_wrap=True, overflow="ellipsis")  # type: ignore[arg-type]
+        moves = sorted(self._moves.values(), key=lambda progress: ORDER.index(progress.move.state))
+        total = carried = sum_bps = 0.0
+        for number, progress in enumerate(moves):
+            bps = self._rate(progress, now)
+            done = progress.carried(now, bps)
+            total, carried = total + progress.move.bytes_total, carried + done
+            running = progress.move.state == "running"
+            sum_bps += (bps or 0.0) if running else 0.0
+            if number < rows:
+                table.add_row(*_row(progress, now, bps, done, widths["progress"]))
+        if len(moves) > rows:
+            table.add_row(f"and {len(moves) - rows} more")
+        if len(moves) > 1:
+            rest = left(total, carried, sum_bps)
+            percent = carried / total * 100 if total else 0.0
             table.add_row(
-                escape(lines.short(move.vm, 24)),
-                Text(move.state, style=STYLES.get(move.state, "")),
-                escape(lines.short(move.target_host, 18)),
-                ProgressBar(total=100, completed=move.percent, width=14),
-                str(move.percent),
-                rate_of(move),
-                eta_of(move),
-            )
-        if len(moves) > SHOWN:
-            table.add_row(f"and {len(moves) - SHOWN} more", "", "", "", "", "", "")
+                Text("all", style="bold"), "", "", _bar(percent, widths["progress"]), f"{percent:.0f}",
+                units.rate(sum_bps) if sum_bps else "-", "-" if rest is None else units.clock(rest),
+            )  # fmt: skip
         return table
 
+    def _rate(self, progress: Progress, now: float) -> float | None:
+        """Return bit/s of a move: what the relays carry where it is the only one that runs, else by its percent."""
+        running = [other for other in self._moves.values() if other.move.state == "running"]
+        if running == [progress]:
+            fresh = [sample.bps for at, sample in self._relays.values() if now - at < FRESH_S and sample.streams]
+            if sum(fresh) > 0:
+                return sum(fresh)
+        return progress.rate()
 
-def rate_of(move: Move) -> str:
-    """Return the mean rate since the start: percent of the planned bytes over the time."""
-    if move.elapsed_s < 1 or not move.percent or not move.bytes_total:
-        return "-"
-    return units.rate(move.bytes_total * 8 * move.percent / 100 / move.elapsed_s)
+
+def _row(progress: Progress, now: float, bps: float | None, carried: float, bar: int) -> list[RenderableType]:
+    """Return a VM's cells; what has ended shows how long it took."""
+    move = progress.move
+    name, state = escape(move.vm), Text(words.state(move.state), style=STYLES.get(move.state, ""))
+    if move.state not in {"running", "success"}:
+        return [name, state, escape(move.target_host), "", "", "-", "-"]
+    percent = carried / move.bytes_total * 100 if move.bytes_total else float(move.percent)
+    rest = left(move.bytes_total, carried, bps) if move.state == "running" else progress.elapsed(now)
+    return [
+        name, state, escape(move.target_host), _bar(percent, bar), f"{percent:.0f}",
+        "-" if bps is None else units.rate(bps), "-" if rest is None else units.clock(rest),
+    ]  # fmt: skip
 
 
-def eta_of(move: Move) -> str:
-    """Return the time left at the mean rate; what has ended shows how long it took."""
-    if move.state == "success":
-        return units.duration(move.elapsed_s)
-    if move.state != "running" or move.percent < 2:
-        return "-"
-    return units.duration(move.elapsed_s * (100 - move.percent) / move.percent)
+def _bar(percent: float, width: int) -> ProgressBar:
+    return ProgressBar(total=100, completed=percent, width=width)
+
+
+def _line(text: str, style: str) -> Text:
+    return Text(text, style=style, no_wrap=True, overflow="ellipsis")

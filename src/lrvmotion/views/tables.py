@@ -1,4 +1,4 @@
-"""Results on stdout: plan, report, restore and status, as tables for people or one JSON document."""
+"""Results on stdout: report, restore and status, as tables for people or one JSON document."""
 
 from __future__ import annotations
 
@@ -14,13 +14,11 @@ from rich.table import Table
 from rich.text import Text
 
 from lrvmotion.events import Move
-from lrvmotion.findings import Finding, Severity
 from lrvmotion.journal import Outstanding, Record
-from lrvmotion.plan import ABSENT, Change, Plan
 from lrvmotion.report import Report
-from lrvmotion.views import console, units
+from lrvmotion.views import console, units, words
 
-MARKS = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "dim"}
+STYLES = {"success": "green", "error": "bold red", "held": "yellow", "cancelled": "yellow", "running": "cyan"}
 
 
 def document(content: dict[str, Any]) -> None:
@@ -29,117 +27,36 @@ def document(content: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def plan(made: Plan, state: Path, *, stderr: bool = False) -> None:
-    """Print the plan: changes as a diff by target, what is skipped, migrations, findings."""
-    to = console.err() if stderr else console.out()
-    to.print(Text(f"mode {made.mode}: {made.vmknics} vmknic(s) at the source, {made.streams} stream(s) a move"))
-    target = ""
-    for change in made.changes:
-        if change.target != target:
-            target = change.target
-            to.print(Text(target, style="bold"))
-        to.print(_change(change), soft_wrap=True)
-    for skipped in made.skipped:
-        to.print(Text(f"  . {skipped.target} {skipped.key}: {skipped.reason}", style="dim"), soft_wrap=True)
-    if not made.changes and made.mode != "stock":
-        to.print("nothing to change: every setting is as wanted")
-    if made.migrations:
-        to.print(_migrations(made))
-    _findings(to, made.findings)
-    to.print(Text(f"journal: {state / 'journal.jsonl'}", style="dim"), soft_wrap=True)
+def report(done: Report, state: Path, restore: str) -> None:
+    """Print what a run came to; *restore* is the command that puts back what is outstanding."""
+    to = console.out()
+    moves = list(done.moves.values())
+    if moves:
+        to.print(_moves(moves))
+        for move in moves:
+            if move.reason:
+                hint = f" (hint: {move.hint})" if move.hint else ""
+                console.hang(to, Text(f"{move.vm}: "), Text(f"{move.reason}{hint}", style=STYLES.get(move.state, "")))
+        moved = [move for move in moves if move.state == "success"]
+        size = units.size(sum(move.bytes_total for move in moved))
+        to.print(f"{len(moved)} of {words.count(len(moves), 'VM')} moved, {size}")
+    put_back = f", {done.reverted} put back" if done.reverted else ""
+    to.print(f"run {done.run}, {done.mode} mode: {words.count(done.applied, 'setting')} changed{put_back}")
+    _outstanding(to, done, state, restore)
 
 
-def _change(change: Change) -> Text:
-    mark, style = (
-        ("+", "green") if change.prior == ABSENT else ("-", "red") if change.planned == ABSENT else ("~", "yellow")
-    )
-    text = Text(f"  {mark} ", style=style)
-    text.append(f"{change.key}: ")
-    if change.prior != ABSENT:
-        text.append(f"{change.prior.brief()} → ")
-    text.append(change.planned.brief(), style=style)
-    text.append(f"  {change.reason}", style="dim")
-    return text
-
-
-def _migrations(made: Plan) -> Table:
-    table = Table(box=None, header_style="dim", padding=(0, 1))
-    for name in ("VM", "from", "to", "datastore", "networks", "vMotion", "NFC"):
-        table.add_column(name, justify="right" if name in {"vMotion", "NFC"} else "left", overflow="fold")
-    for move in made.migrations:
-        place = move.placement
-        networks = ", ".join(nic.network.name for nic in place.nics) or "-"
+def _moves(moves: Sequence[Move]) -> Table:
+    table = Table(box=None, header_style="dim", padding=(0, 1), pad_edge=False)
+    for name in ("VM", "result", "from", "to", "size", "time", "mean rate"):
+        right = name in {"size", "time", "mean rate"}
+        table.add_column(name, justify="right" if right else "left", overflow="fold")
+    for move in moves:
         table.add_row(
-            escape(move.vm), escape(move.source_host), escape(place.host.name), escape(place.datastore.name),
-            escape(networks), units.size(move.hot_bytes), units.size(move.cold_bytes),
+            escape(move.vm), Text(words.state(move.state), style=STYLES.get(move.state, "")), escape(move.source_host),
+            escape(move.target_host), units.size(move.bytes_total) if move.bytes_total else "-",
+            units.duration(move.elapsed_s) if move.elapsed_s else "-", mean_rate(move),
         )  # fmt: skip
     return table
-
-
-def _findings(to: Console, findings: Sequence[Finding]) -> None:
-    for finding in sorted(findings, key=lambda item: list(Severity).index(item.severity)):
-        text = Text(f"{finding.severity}: ", style=MARKS[finding.severity])
-        text.append(f"{finding.subject}: {finding.summary}")
-        to.print(text, soft_wrap=True)
-        if finding.hint:
-            to.print(Text(f"  hint: {finding.hint}", style="dim"), soft_wrap=True)
-
-
-def plan_json(made: Plan, state: Path) -> dict[str, Any]:
-    """Return the plan as a JSON object."""
-    return {
-        "schema": 1,
-        "run": made.run,
-        "mode": made.mode,
-        "applyable": made.applyable,
-        "streams": made.streams,
-        "vmknics": made.vmknics,
-        "journal": str(state / "journal.jsonl"),
-        "changes": [
-            {
-                "target": change.target, "key": change.key, "prior": change.prior.to_json(),
-                "planned": change.planned.to_json(), "reason": change.reason, "reboot": change.reboot,
-            }
-            for change in made.changes
-        ],
-        "skipped": [{"target": item.target, "key": item.key, "reason": item.reason} for item in made.skipped],
-        "migrations": [
-            {
-                "vm": move.vm, "instance_uuid": move.instance_uuid, "source_host": move.source_host,
-                "target_host": move.placement.host.name, "pool": move.placement.pool.path,
-                "folder": move.placement.folder.path, "datastore": move.placement.datastore.name,
-                "networks": {nic.label: nic.network.name for nic in move.placement.nics},
-                "hot_bytes": move.hot_bytes, "cold_bytes": move.cold_bytes,
-            }
-            for move in made.migrations
-        ],
-        "findings": [finding_json(finding) for finding in made.findings],
-    }  # fmt: skip
-
-
-def finding_json(finding: Finding) -> dict[str, Any]:
-    """Return a finding as a JSON object."""
-    return {
-        "severity": str(finding.severity), "code": finding.code, "subject": finding.subject,
-        "summary": finding.summary, "hint": finding.hint,
-    }  # fmt: skip
-
-
-def report(done: Report, state: Path) -> None:
-    """Print what a run came to."""
-    to = console.out()
-    if done.moves:
-        table = Table(box=None, header_style="dim", padding=(0, 1))
-        for name in ("VM", "result", "from", "to", "time", "rate", "reason"):
-            table.add_column(name, justify="right" if name in {"time", "rate"} else "left", overflow="fold")
-        for move in done.moves.values():
-            table.add_row(
-                escape(move.vm), move.state, escape(move.source_host), escape(move.target_host),
-                units.duration(move.elapsed_s) if move.elapsed_s else "-", mean_rate(move), escape(move.reason or ""),
-            )  # fmt: skip
-        to.print(table)
-    to.print(f"run {done.run}: {done.applied} settings changed, {done.reverted} put back")
-    _outstanding(to, done, state)
 
 
 def mean_rate(move: Move) -> str:
@@ -149,11 +66,16 @@ def mean_rate(move: Move) -> str:
     return units.rate(move.bytes_total * 8 / move.elapsed_s)
 
 
-def _outstanding(to: Console, done: Report, state: Path) -> None:
+def _outstanding(to: Console, done: Report, state: Path, restore: str) -> None:
     for left in done.left:
-        to.print(Text(f"left: {left.target}: {left.key}: {left.reason}", style="bold red"), soft_wrap=True)
-    if done.outstanding:
-        to.print(f"{done.outstanding} settings are still changed; put them back with: lrvmotion restore-defaults")
+        text = Text(f"{left.target}: {words.setting(left.key)}: {left.reason}", style="bold red")
+        console.hang(to, Text("left: ", style="bold red"), text)
+    if done.left:
+        to.print(f"look at what is left; then '{restore}', or with --force", soft_wrap=True, markup=False)
+    elif done.outstanding:
+        verb = "setting is" if done.outstanding == 1 else "settings are"
+        to.print(f"{done.outstanding} {verb} still changed, for the next VMs; put back with:")
+        to.print(f"  {restore}", soft_wrap=True, markup=False, style="bold")
     to.print(Text(f"journal: {state / 'journal.jsonl'}", style="dim"), soft_wrap=True)
 
 
@@ -175,16 +97,17 @@ def report_json(done: Report, state: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def restored(done: Report, recognised: Sequence[str], state: Path) -> None:
-    """Print what a restore came to."""
+def restored(done: Report, recognised: Sequence[str], state: Path, restore: str) -> None:
+    """Print what a restore came to; *restore* is its command."""
     to = console.out()
     for item in recognised:
         to.print(f"recognised, not in this journal: {item}", soft_wrap=True, markup=False)
     if done.reverted:
-        to.print(f"{done.reverted} settings put back")
+        whole = "; hosts and boxes are as before" if not done.left else ""
+        to.print(f"{words.count(done.reverted, 'setting')} put back{whole}")
     elif not done.left and not recognised:
         to.print("nothing to put back: nothing is outstanding")
-    _outstanding(to, done, state)
+    _outstanding(to, done, state, restore)
 
 
 def restored_json(done: Report, recognised: Sequence[str], state: Path) -> dict[str, Any]:
@@ -199,25 +122,36 @@ def restored_json(done: Report, recognised: Sequence[str], state: Path) -> dict[
     }
 
 
-def status(records: Sequence[Record], items: Sequence[Outstanding], relays: dict[str, str], state: Path) -> None:
-    """Print the runs, what is outstanding where, and the relays."""
+def status(
+    records: Sequence[Record], items: Sequence[Outstanding], relays: dict[str, str], state: Path, restore: str
+) -> None:
+    """Print the runs, what is outstanding where, and the relays; *restore* is the command that puts it back."""
     to = console.out()
-    table = Table(box=None, header_style="dim", padding=(0, 1))
-    for name in ("run", "began", "mode", "VMs", "moved"):
-        table.add_column(name, overflow="fold")
+    table = Table(box=None, header_style="dim", padding=(0, 1), pad_edge=False)
+    for name in ("run", "began (UTC)", "mode", "VMs", "moved"):
+        table.add_column(name, overflow="fold", justify="right" if name in {"VMs", "moved"} else "left")
     for run in runs(records):
-        table.add_row(run["run"], run["began"], run["mode"], str(run["vms"]), str(run["moved"]))
+        began = run["began"][:19].replace("T", " ")
+        table.add_row(run["run"], began, run["mode"], str(run["vms"]), str(run["moved"]))
     to.print(table if table.row_count else "no run yet")
-    by_target: dict[str, list[str]] = {}
+    by_target: dict[str, list[Outstanding]] = {}
     for item in items:
-        by_target.setdefault(item.target, []).append(item.key)
-    for target, keys in by_target.items():
-        to.print(Text(f"{target}: {len(keys)} settings outstanding", style="bold"))
-        for key in keys:
-            to.print(f"  {key}", markup=False, soft_wrap=True)
-    for name, text in relays.items():
-        to.print(f"{name}: {text}", markup=False, soft_wrap=True)
-    if not items:
+        by_target.setdefault(item.target, []).append(item)
+    for target, there in by_target.items():
+        to.print()
+        to.print(Text(target, style="bold").append(f"  {len(there)} outstanding", style="not bold dim"))
+        for item in there:
+            text = Text(f"{words.setting(item.key)}  ")
+            text.append(f"{words.value(item.prior)} → {words.value(item.planned[-1])}", style="dim")
+            console.hang(to, Text("  "), text)
+    if relays:
+        to.print()
+    for name, said in relays.items():
+        console.hang(to, Text(f"{name}: ", style="magenta"), Text(said))
+    if items:
+        to.print(Text(f"\n{words.count(len(items), 'setting')} outstanding; put back with:"))
+        to.print(f"  {restore}", soft_wrap=True, markup=False, style="bold")
+    else:
         to.print("nothing is outstanding")
     to.print(Text(f"journal: {state / 'journal.jsonl'}", style="dim"), soft_wrap=True)
 

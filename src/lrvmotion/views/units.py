@@ -22,7 +22,12 @@ def rate(bps: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return *seconds* as "45 s", "3:07" or "1:02:33"."""
+    """Return *seconds* as "0.4 s", "45 s", "3:07" or "1:02:33"."""
+    return f"{seconds:.1f} s" if seconds < 9.95 else clock(seconds)
+
+
+def clock(seconds: float) -> str:
+    """Return whole *seconds* as "5 s", "3:07" or "1:02:33"."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

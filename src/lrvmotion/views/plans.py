@@ -1,0 +1,156 @@
+"""The plan on the screen: a line a change, each reason once, and what stands against it; or one JSON object."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from lrvmotion.findings import Finding, Severity
+from lrvmotion.plan import ABSENT, Change, Plan
+from lrvmotion.views import console, units, words
+
+MARKS = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "dim"}
+SUBJECTS = 6  # of one finding, or one setting that is skipped: the rest is a number
+
+
+def plan(made: Plan, state: Path, *, stderr: bool = False) -> None:
+    """Print the plan: changes as a diff by target, what is skipped, migrations, findings."""
+    to = console.err() if stderr else console.out()
+    streams = f"{words.count(made.vmknics, 'vmknic')} at the source, {words.count(made.streams, 'stream')} a move"
+    to.print(Text(f"{made.mode} mode: {streams if made.migrations or made.changes else 'no VM named'}", style="bold"))
+    told: set[str] = set()
+    for target in dict.fromkeys(change.target for change in made.changes):
+        _target(to, [change for change in made.changes if change.target == target], told)
+    _skipped(to, made)
+    if not made.changes:
+        to.print("no setting is changed" + ("" if made.mode == "stock" else ": every one is as wanted"))
+    if made.migrations:
+        to.print()
+        to.print(_migrations(made))
+    _findings(to, made.findings)
+    to.print()
+    to.print(Text(f"journal: {state / 'journal.jsonl'}", style="dim"), soft_wrap=True)
+
+
+def _target(to: Console, changes: Sequence[Change], told: set[str]) -> None:
+    """Print one target's changes; a reason that was *told* already is not told again."""
+    to.print()
+    heading = Text(changes[0].target, style="bold")
+    heading.append(f"  {words.count(len(changes), 'change')}", style="not bold dim")
+    to.print(heading)
+    widest = max(len(words.setting(change.key)) for change in changes)
+    pad = min(widest, 44) if to.width >= 100 or not to.is_terminal else 0
+    for change in changes:
+        console.hang(to, *_change(change, pad))
+        if change.reason not in told:
+            told.add(change.reason)
+            console.hang(to, Text("      "), Text(change.reason, style="dim"))
+
+
+def _change(change: Change, pad: int) -> tuple[Text, Text]:
+    mark, style = (
+        ("+", "green") if change.prior == ABSENT else ("-", "red") if change.planned == ABSENT else ("~", "yellow")
+    )
+    text = Text(words.setting(change.key).ljust(pad))
+    text.append("  ")
+    if change.planned == ABSENT:
+        text.append(words.value(change.prior), style=style)
+    else:
+        if change.prior != ABSENT:
+            text.append(f"{words.value(change.prior)} → ")
+        text.append(words.value(change.planned), style=style)
+    if change.reboot:
+        text.append("  after a reboot", style="bold yellow")
+    return Text(f"  {mark} ", style=style), text
+
+
+def _skipped(to: Console, made: Plan) -> None:
+    where: dict[tuple[str, str], list[str]] = {}
+    for item in made.skipped:
+        where.setdefault((item.key, item.reason), []).append(item.target)
+    if where:
+        to.print()
+    for (key, reason), targets in where.items():
+        text = Text(f"{words.setting(key)}: {reason} ({some(targets)})", style="dim")
+        console.hang(to, Text("  . ", style="dim"), text)
+
+
+def some(names: Sequence[str]) -> str:
+    """Return the first of *names* and how many more there are."""
+    more = len(names) - SUBJECTS
+    return ", ".join(names[:SUBJECTS]) + (f" and {more} more" if more > 0 else "")
+
+
+def _migrations(made: Plan) -> Table:
+    table = Table(box=None, header_style="dim", padding=(0, 1), pad_edge=False)
+    for name in ("VM", "from", "to", "datastore", "networks", "vMotion", "NFC"):
+        table.add_column(name, justify="right" if name in {"vMotion", "NFC"} else "left", overflow="fold")
+    for move in made.migrations:
+        place = move.placement
+        networks = ", ".join(nic.network.name for nic in place.nics) or "-"
+        table.add_row(
+            escape(move.vm), escape(move.source_host), escape(place.host.name), escape(place.datastore.name),
+            escape(networks), units.size(move.hot_bytes), units.size(move.cold_bytes),
+        )  # fmt: skip
+    return table
+
+
+def _findings(to: Console, findings: Sequence[Finding]) -> None:
+    """Print the findings, errors first; one that holds of many is told once."""
+    subjects: dict[tuple[Severity, str, str | None], list[str]] = {}
+    for finding in sorted(findings, key=lambda item: list(Severity).index(item.severity)):
+        subjects.setdefault((finding.severity, finding.summary, finding.hint), []).append(finding.subject)
+    if subjects:
+        to.print()
+    for (severity, summary, hint), names in subjects.items():
+        text = Text(f"{severity}: ", style=MARKS[severity])
+        text.append(f"{names[0]}: {summary}" if len(names) == 1 else f"{summary} ({some(names)})", style="not bold")
+        console.hang(to, Text(""), text)
+        if hint:
+            console.hang(to, Text("  "), Text(f"hint: {hint}", style="dim"))
+
+
+def plan_json(made: Plan, state: Path) -> dict[str, Any]:
+    """Return the plan as a JSON object."""
+    return {
+        "schema": 1,
+        "run": made.run,
+        "mode": made.mode,
+        "applyable": made.applyable,
+        "streams": made.streams,
+        "vmknics": made.vmknics,
+        "journal": str(state / "journal.jsonl"),
+        "changes": [
+            {
+                "target": change.target, "key": change.key, "prior": change.prior.to_json(),
+                "planned": change.planned.to_json(), "reason": change.reason, "reboot": change.reboot,
+            }
+            for change in made.changes
+        ],
+        "skipped": [{"target": item.target, "key": item.key, "reason": item.reason} for item in made.skipped],
+        "migrations": [
+            {
+                "vm": move.vm, "instance_uuid": move.instance_uuid, "source_host": move.source_host,
+                "target_host": move.placement.host.name, "pool": move.placement.pool.path,
+                "folder": move.placement.folder.path, "datastore": move.placement.datastore.name,
+                "networks": {nic.label: nic.network.name for nic in move.placement.nics},
+                "hot_bytes": move.hot_bytes, "cold_bytes": move.cold_bytes,
+            }
+            for move in made.migrations
+        ],
+        "findings": [finding_json(finding) for finding in made.findings],
+    }  # fmt: skip
+
+
+def finding_json(finding: Finding) -> dict[str, Any]:
+    """Return a finding as a JSON object."""
+    return {
+        "severity": str(finding.severity), "code": finding.code, "subject": finding.subject,
+        "summary": finding.summary, "hint": finding.hint,
+    }  # fmt: skip

@@ -1,0 +1,63 @@
+"""Settings in words: the journal's keys and typed values as an administrator would say them."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from lrvmotion.plan import ABSENT, Value
+
+_KINDS = {
+    "portgroup": "port group", "vmotion-service": "vMotion service on", "gateway": "gateway of",
+    "redirect": "redirect table",
+}  # fmt: skip
+_LABELS = {
+    "vlan_id": "VLAN", "mtu": "MTU", "portgroup": "port group", "listen_port": "relay port", "port": "TCP port",
+    "sources": "from", "targets": "to", "prefix_length": "prefix length",
+}  # fmt: skip
+_STATES = {"success": "moved", "error": "failed"}
+
+
+def setting(key: str) -> str:
+    """Return the name of the setting *key*: "file//etc/x" is "file /etc/x", an option is its own name."""
+    kind, _, rest = key.partition("/")
+    if not rest or kind == "option":
+        return rest or kind
+    if kind == "route":
+        stack, _, network = rest.partition("/")
+        return f"route {network} ({stack})"
+    return f"{_KINDS.get(kind, kind)} {rest}"
+
+
+def value(given: Value) -> str:
+    """Return *given* on one line: switches are on or off, a file is its size and hash."""
+    if given == ABSENT:
+        return "none"
+    if given.type == "bool":
+        return "on" if given.data else "off"
+    if given.type != "document":
+        return " ".join(str(given.data).split()) or '""'
+    content = given.as_document()
+    if isinstance(content.get("content"), str):
+        digest = hashlib.sha256(content["content"].encode()).hexdigest()[:12]
+        return f"{count(len(content['content'].splitlines()), 'line')}, sha256 {digest}"
+    return ", ".join(_part(name, part) for name, part in content.items() if part not in (None, [], ""))
+
+
+def _part(name: str, part: Any) -> str:  # noqa: ANN401 - any JSON
+    label = _LABELS.get(name, name.replace("_", " "))
+    if isinstance(part, bool):
+        return label if part else f"not {label}"
+    if isinstance(part, list):
+        return f"{label} {' '.join(str(item) for item in part)}"
+    return f"{label} {part}"
+
+
+def state(name: str) -> str:
+    """Return a move's state in a word."""
+    return _STATES.get(name, name)
+
+
+def count(number: int, noun: str) -> str:
+    """Return "1 setting", "2 settings"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
