@@ -135,7 +135,7 @@ def demo(
     owner = world.Owner.of(own.environment)
     outcome: Outcome = _guard(lambda: demos.run(_checked(name), owner, own.environment, _say))
     if output is Output.TEXT:
-        view.demo(outcome.document(), outcome.differences)
+        view.demo(outcome.document(), outcome.differences, outcome.wire)
     else:
         print(json.dumps(outcome.document()))  # noqa: T201
     whole = not outcome.left_behind and not outcome.differences and outcome.changed == outcome.restored

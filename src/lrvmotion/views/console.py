@@ -31,6 +31,9 @@ def hang(to: Console, head: Text, text: Text) -> None:
     if not to.is_terminal:
         to.print(Text.assemble(head, text), soft_wrap=True)
         return
+    if not head.plain:
+        to.print(text)
+        return
     grid = Table.grid(padding=0)
     grid.add_column(width=len(head.plain), no_wrap=True)
     grid.add_column(overflow="fold")

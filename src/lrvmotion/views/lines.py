@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+from rich.text import Text
+
 from lrvmotion.events import (
     Changed,
     Connected,
@@ -42,7 +44,7 @@ class Lines:
             return
         line = self._line(event)
         if line is not None:
-            self._console.print(line, markup=False, soft_wrap=True)
+            console.hang(self._console, Text(), Text(line))
 
     def _line(self, event: Event) -> str | None:
         match event:
@@ -105,9 +107,9 @@ class Lines:
 
 def measured(event: PathMeasured) -> str:
     """Return a measured pair in one line."""
-    pair = f"{event.source} -> {event.target}"
+    pair = f"{event.source.partition('/')[2]} -> {event.target.partition('/')[2]}"
     rtt = "RTT -" if event.rtt_ms is None else f"RTT {event.rtt_ms:.1f} ms"
-    loss = "" if event.loss is None else f", loss {event.loss:.1%} of {event.sent}"
+    loss = "" if event.loss is None else f", loss {event.loss:.1%} of {event.sent} pings"
     return f"{pair}: {rtt}{loss}"
 
 

@@ -114,13 +114,14 @@ class Screen:
             justify = "right" if name in {"%", "rate", "left"} else "left"
             table.add_column(name, justify=justify, width=size, no_wrap=True, overflow="ellipsis")  # type: ignore[arg-type]
         moves = sorted(self._moves.values(), key=lambda progress: ORDER.index(progress.move.state))
-        total = carried = sum_bps = 0.0
+        total = carried = sum_bps = longest = 0.0
         for number, progress in enumerate(moves):
             bps = self._rate(progress, now)
             done = progress.carried(now, bps)
             total, carried = total + progress.move.bytes_total, carried + done
             running = progress.move.state == "running"
             sum_bps += (bps or 0.0) if running else 0.0
+            longest = max(longest, (left(progress.move.bytes_total, done, bps) or 0.0) if running else 0.0)
             if number < rows:
                 table.add_row(*_row(progress, now, bps, done, widths["progress"]))
         if len(moves) > rows:
@@ -130,7 +131,7 @@ class Screen:
             percent = carried / total * 100 if total else 0.0
             table.add_row(
                 Text("all", style="bold"), "", "", _bar(percent, widths["progress"]), f"{percent:.0f}",
-                units.rate(sum_bps) if sum_bps else "-", "-" if rest is None else units.clock(rest),
+                units.rate(sum_bps) if sum_bps else "-", "-" if rest is None else units.clock(max(rest, longest)),
             )  # fmt: skip
         return table
 

@@ -23,6 +23,7 @@ def plan(made: Plan, state: Path, *, stderr: bool = False) -> None:
     """Print the plan: changes as a diff by target, what is skipped, migrations, findings."""
     to = console.err() if stderr else console.out()
     streams = f"{words.count(made.vmknics, 'vmknic')} at the source, {words.count(made.streams, 'stream')} a move"
+    to.print()
     to.print(Text(f"{made.mode} mode: {streams if made.migrations or made.changes else 'no VM named'}", style="bold"))
     told: set[str] = set()
     for target in dict.fromkeys(change.target for change in made.changes):
