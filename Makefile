@@ -1,7 +1,7 @@
 # lrvmotion: `make help` lists what can be made.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install tools demo test lint clean
+.PHONY: help install root tools demo test lint clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -11,17 +11,24 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # Client tools that the lab needs; never a server package: that would open a port on this machine.
 TOOLS := ip:iproute2 nft:nftables ping:iputils-ping ethtool:ethtool
-ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo -n)
+# Off a terminal nobody can type a password.
+ROOT := $(shell [ "$$(id -u)" = 0 ] || { [ -t 0 ] && echo sudo || echo sudo -n; })
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 install: $(STAMP) ## make .venv with everything that demo, tests and benchmarks import
 
+# Byte code is compiled here, by whoever owns the clone, so that root's runs have none to write into it.
 $(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; name one with: make PYTHON=/path/to/python3 install" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "Python's venv module is missing; Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --upgrade 'pip>=25.1'
 	$(VENV)/bin/pip install --quiet --editable . --group dev
+	@$(VENV)/bin/python -m compileall -q src
 	@touch $@
 
 tools: ## install missing client tools of the lab (Debian and Ubuntu; root or sudo)
@@ -30,7 +37,11 @@ tools: ## install missing client tools of the lab (Debian and Ubuntu; root or su
 	if [ -n "$$missing" ]; then echo "installing:$$missing"; \
 	  $(ROOT) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(ROOT) apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
 
-demo: install tools ## build the lab, move VMs stock, native and proxy over one bad circuit, put everything back
+root:
+	@$(ROOT) true 2>/dev/null || { echo "this needs root, to make network namespaces: run it as root, or with sudo set up" >&2; \
+	  echo "  hint: without root, .venv/bin/lrvmotion lab up --no-net builds a lab on loopback" >&2; exit 1; }
+
+demo: install root tools ## build the lab, move VMs stock, native and proxy over one bad circuit, put everything back
 	@$(ROOT) env PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/lrvmotion lab demo
 
 test: install tools ## run every test that this machine can, and say what it skipped and why

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import termios
+from collections.abc import Iterator
 
 from rich.console import Console
 from rich.table import Table
@@ -24,6 +27,23 @@ def err() -> Console:
 def live(to: Console) -> bool:
     """Return whether *to* can be drawn over: a terminal that moves its cursor."""
     return to.is_terminal and not to.is_dumb_terminal
+
+
+@contextlib.contextmanager
+def unechoed() -> Iterator[None]:
+    """Keep what is typed, ^C included, from being written into a live screen; signals stay."""
+    try:
+        before = termios.tcgetattr(sys.stdin)
+    except (termios.error, OSError, ValueError):  # not a terminal, or none at all
+        yield
+        return
+    silent = [*before]
+    silent[3] &= ~termios.ECHO
+    termios.tcsetattr(sys.stdin, termios.TCSADRAIN, silent)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
 
 def hang(to: Console, head: Text, text: Text) -> None:

@@ -85,7 +85,7 @@ class Lines:
         if not sample.streams or now - self._beat.get(sample.relay, 0.0) < HEARTBEAT_S:
             return None
         self._beat[sample.relay] = now
-        return relay(sample)
+        return f"{relay(sample)}; {sample.limiter}" if sample.limiter else relay(sample)
 
     def _move(self, move: Move) -> str | None:
         now = time.monotonic()
@@ -125,8 +125,7 @@ def relay(sample: RelaySample) -> str:
     rtt = "-" if sample.rtt_ms is None else f"{sample.rtt_ms:.0f} ms"
     again = "-" if sample.retransmits is None else f"{sample.retransmits:.1%}"
     streams = words.count(sample.streams, "stream")
-    text = f"relay {sample.relay}: {streams}, {units.rate(sample.bps)}, RTT {rtt}, sent again {again}"
-    return f"{text}; {sample.limiter}" if sample.limiter else text
+    return f"relay {sample.relay}: {streams}, {units.rate(sample.bps)}, RTT {rtt}, sent again {again}"
 
 
 def short(text: str, most: int = 60) -> str:

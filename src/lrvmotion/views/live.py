@@ -33,7 +33,7 @@ def screen(plan: Plan, *, quiet: bool) -> Iterator[Callable[[Event], None]]:
         yield lines.Lines(quiet=quiet)
         return
     view = Screen(plan, time.monotonic)
-    with Live(view, console=terminal, refresh_per_second=4, transient=True):
+    with console.unechoed(), Live(view, console=terminal, refresh_per_second=4, transient=True):
         yield view
 
 
@@ -88,10 +88,12 @@ class Screen:
         with self._lock:
             now = self._clock()
             yield _line(self._header(now), "bold")
-            for _, sample in self._relays.values():
-                yield _line(lines.relay(sample), "magenta")
+            for name in self._plan.relays:
+                sample = self._relays[name][1] if name in self._relays else None
+                yield _line(lines.relay(sample) if sample else f"relay {name}: not asked yet", "magenta")
+                yield _line(f"  {sample.limiter}" if sample else "", "dim")
             if self._moves:
-                yield self._table(now, options.max_width, max(to.height - 7 - len(self._relays), 1))
+                yield self._table(now, options.max_width, max(to.height - 7 - 2 * len(self._plan.relays), 1))
             else:
                 yield Group(*[_line(f"  {text}", "dim") for text in self._done])
             yield _line(self._note or "Ctrl-C: start nothing more; twice: cancel what runs", "dim")
@@ -130,7 +132,7 @@ class Screen:
             rest = left(total, carried, sum_bps)
             percent = carried / total * 100 if total else 0.0
             table.add_row(
-                Text("all", style="bold"), "", "", _bar(percent, widths["progress"]), f"{percent:.0f}",
+                Text("all", style="bold"), "", "", _bar(percent, widths["progress"]), str(int(percent)),
                 units.rate(sum_bps) if sum_bps else "-", "-" if rest is None else units.clock(max(rest, longest)),
             )  # fmt: skip
         return table
@@ -152,9 +154,12 @@ def _row(progress: Progress, now: float, bps: float | None, carried: float, bar:
     if move.state not in {"running", "success"}:
         return [name, state, escape(move.target_host), "", "", "-", "-"]
     percent = carried / move.bytes_total * 100 if move.bytes_total else float(move.percent)
-    rest = left(move.bytes_total, carried, bps) if move.state == "running" else progress.elapsed(now)
+    rest: float | None = progress.elapsed(now)
+    if move.state == "running":
+        # The last percent is what the VM dirtied meanwhile, sent again: nobody knows how long that takes.
+        rest = left(move.bytes_total, carried, bps) if percent < 99 else None
     return [
-        name, state, escape(move.target_host), _bar(percent, bar), f"{percent:.0f}",
+        name, state, escape(move.target_host), _bar(percent, bar), str(int(percent)),
         "-" if bps is None else units.rate(bps), "-" if rest is None else units.clock(rest),
     ]  # fmt: skip
 
