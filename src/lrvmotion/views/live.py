@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,13 +28,22 @@ CHANGES = 7  # lines of the last changes, before the first move
 
 @contextmanager
 def screen(plan: Plan, *, quiet: bool) -> Iterator[Callable[[Event], None]]:
-    """Yield an observer that shows the run of *plan*: live on a terminal, else plain lines, none of them if *quiet*."""
+    """Yield an observer that shows the run of *plan*: live on a terminal, else plain lines, none of them if *quiet*.
+
+    With *quiet*, stdout carries a document or events; where that is the same terminal, nothing else is drawn on it.
+    """
     terminal = console.err()
-    if not console.live(terminal):
+    if not console.live(terminal) or (quiet and sys.stdout.isatty()):
         yield lines.Lines(quiet=quiet)
         return
     view = Screen(plan, time.monotonic)
-    with console.unechoed(), Live(view, console=terminal, refresh_per_second=4, transient=True):
+    # stdout is for results: redirected by Live, events would land on the screen instead.
+    with (
+        console.unechoed(),
+        Live(
+            view, console=terminal, refresh_per_second=4, transient=True, redirect_stdout=False, redirect_stderr=False
+        ),
+    ):
         yield view
 
 
