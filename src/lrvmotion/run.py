@@ -6,25 +6,28 @@ import secrets
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NoReturn
 
 from lrvmotion import planner, probe, select
-from lrvmotion.apply import Restored, Target, apply, revert
+from lrvmotion.apply import WAYS, Restored, Target, apply, revert
 from lrvmotion.config import Config, Relay
 from lrvmotion.connect import Connections
 from lrvmotion.errors import LrvmotionError, NotRestoredError, RefusedError, UnreachableError
-from lrvmotion.events import Found, Observer, Proven, RelaySample, RunEnded, RunStarted
+from lrvmotion.events import Found, Interrupted, Message, Observer, Proven, RelaySample, RunEnded, RunStarted
 from lrvmotion.findings import Finding, Severity, errors
 from lrvmotion.inventory import SiteName
-from lrvmotion.journal import Journal
+from lrvmotion.journal import Journal, Outstanding
 from lrvmotion.migrate import Hooks, drive
 from lrvmotion.path import judge
 from lrvmotion.plan import Migration, Mode, Plan, Value
 from lrvmotion.schedule import Schedule
 from lrvmotion.settings import KEYS
+from lrvmotion.watch import SAMPLE_S, Watch
 
 PROOF_PINGS = 3
 IN_PATH_S = 15.0  # a first move that shows no stream at the relay by then goes past it
-SAMPLE_S = 2.0
+LOST_S = 10.0  # a box that has not answered for so long is lost: the routes through it go back
+SETTLE_S = 120.0  # so long the end of a run waits for somebody else's relocate on a host whose box is lost
 LOCKED = frozenset({"host-locked", "box-locked"})
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 
@@ -164,6 +167,10 @@ def refuse(plan: Plan) -> None:
     raise RefusedError(message, hint=hint)
 
 
+class _Interrupted(Exception):  # noqa: N818 - no error: the user's wish
+    """Ctrl-C before any VM moved."""
+
+
 @dataclass(slots=True)
 class Migrating:
     """One run of `migrate`, from a plan without errors to its end."""
@@ -175,29 +182,47 @@ class Migrating:
     plan: Plan
     options: Options
     interrupts: Callable[[], int] = lambda: 0
+    watch: Watch | None = None
     started: float | None = None
-    sampled: float = 0.0
+    steered: float = 0.0
     seen_streams: bool = False
-    unhealthy: dict[str, str] = field(default_factory=dict)
+    given_up: dict[str, str] = field(default_factory=dict)
+    bypassed: set[tuple[str, str]] = field(default_factory=set)
 
     def go(self) -> None:
-        """Apply the plan, prove it, move the VMs. What was changed stays, but for a proof that fails (exit 3)."""
+        """Apply the plan, prove it, move the VMs.
+
+        What was changed stays, but for an error before the first move: then it is put back. Ctrl-C before the first
+        move changes nothing more. However it ends, RunEnded says what is outstanding.
+        """
         plan = self.plan
         self.journal.append("run", plan.run, {"schema": 1, "mode": plan.mode, "vms": [m.vm for m in plan.migrations]})
         for name in ("source", "target", *(f"box/{relay}" for relay in plan.relays)):
             self.journal.append("connection", plan.run, self.world.pinned(name))
         vms = tuple(migration.vm for migration in plan.migrations)
+        self._quiet()
         self.observer(RunStarted(run=plan.run, mode=plan.mode, journal=str(self.journal.path), vms=vms))
         try:
-            self._quiet()
-            targets = {change.target: self.world.target(change.target) for change in plan.changes}
-            apply(plan.changes, targets, self.journal, plan.run, self.observer)
+            self._change()
+            self._move()
+        except _Interrupted:
+            self.observer(Interrupted(level=min(self.interrupts(), 3)))
+        finally:
+            left = len(self.journal.outstanding())
+            restore = "lrvmotion restore-defaults" if left else None
+            self.observer(RunEnded(run=plan.run, outstanding=left, restore=restore))
+
+    def _change(self) -> None:
+        try:
+            targets = {change.target: self.world.target(change.target) for change in self.plan.changes}
+            apply(self.plan.changes, targets, self.journal, self.plan.run, self.observer, self._proceed)
             self._prove()
-        except RefusedError as error:
+        except LrvmotionError as error:
             self._take_back(error)
-        self._move()
-        left = len(self.journal.outstanding())
-        self.observer(RunEnded(run=plan.run, outstanding=left, restore="lrvmotion restore-defaults" if left else None))
+
+    def _proceed(self) -> None:
+        if self.interrupts():
+            raise _Interrupted
 
     def _quiet(self) -> None:
         """Refuse to write to a host on which a relocate runs, DRS's own included."""
@@ -207,13 +232,15 @@ class Migrating:
                 message = f"{name}: {', '.join(running)}; nothing was changed"
                 raise UnreachableError(message, hint="wait until it has ended, then run this again")
 
-    def _take_back(self, error: RefusedError) -> None:
+    def _take_back(self, error: LrvmotionError) -> NoReturn:
+        """Put back what this run changed and raise *error*, or NotRestoredError where something is left."""
         run = self.plan.run
         restored = revert(self.journal, self.world.target, self.observer, run=run, only=lambda item: item.run == run)
         if restored.left:
             message = f"{error.message}; and {len(restored.left)} settings could not be put back"
             raise NotRestoredError(message, hint="lrvmotion restore-defaults") from error
-        raise RefusedError(f"{error.message}; everything was put back", hint=error.hint) from error  # noqa: EM102
+        message = f"{error.message}; everything was put back"
+        raise type(error)(message, hint=error.hint) from error
 
     def _prove(self) -> None:
         """Walk every planned pair before the first move; in proxy mode the relay must have forwarded these probes."""
@@ -221,6 +248,7 @@ class Migrating:
         before = {relay: self._echoes(relay) for relay in plan.relays}
         sent = 0
         for path in plan.proofs:
+            self._proceed()
             try:
                 pings = self.world.ping(
                     f"source/{path.source_host}", path.netstack, path.source_address, path.target_address,
@@ -270,50 +298,120 @@ class Migrating:
             record=self._record,
             clock=time.monotonic,
         )
-        with RelocateMover(self.world.session("source"), self.world.session("target")) as mover:
-            drive(plan.migrations, schedule, mover, self.observer, hooks)
+        with (
+            Watch(plan.relays, self._sample, self._alive) as self.watch,
+            RelocateMover(self.world.session("source"), self.world.session("target")) as mover,
+        ):
+            try:
+                drive(plan.migrations, schedule, mover, self.observer, hooks)
+            except LrvmotionError as error:
+                left = len(self.journal.outstanding())
+                message = f"{error.message}; {left} settings are still changed"
+                raise type(error)(
+                    message, hint="lrvmotion restore-defaults waits for the moves and puts them back"
+                ) from error
+            self._settle()
 
     def _record(self, kind: str, body: dict[str, str]) -> None:
         self.journal.append(kind, self.plan.run, body)
 
+    def _sample(self, relay: str) -> RelaySample:
+        """Return what *relay* counts now; in its watching thread."""
+        from lrvmotion.relay.status import health
+
+        status = health(self.world.shell(f"box/{relay}"), self.plan.mark)
+        self.seen_streams = self.seen_streams or status.streams > 0 or status.peak_streams > 0
+        return RelaySample(
+            relay=relay, streams=status.streams, bps=status.bps, rtt_ms=status.rtt_ms,
+            retransmits=status.retransmits, limiter=status.limiter, bytes=status.bytes,
+        )  # fmt: skip
+
+    def _alive(self, relay: str) -> bool:
+        try:
+            return self.world.shell(f"box/{relay}").run(["true"], timeout_s=5.0).ok
+        except LrvmotionError:
+            return False
+
     def _watch(self, running: list[str]) -> str | None:
-        """Sample the relays; return why no further VM may start."""
-        if not self.plan.relays:
+        """Tell the relays' samples; return why no further VM may start."""
+        if self.watch is None or not self.plan.relays:
             return None
+        for sample in self.watch.news():
+            self.observer(sample)
+            self.given_up.pop(sample.relay, None)
         now = time.monotonic()
         if self.started is None and running:
             self.started = now
-        if now - self.sampled >= SAMPLE_S:
-            self.sampled = now
-            for relay in self.plan.relays:
-                self._sample(relay)
+        if now - self.steered >= SAMPLE_S:
+            self.steered = now
+            moving = {f"source/{m.source_host}" for m in self.plan.migrations if m.vm in running}
+            self._go_round(moving)
+        if self.bypassed:
+            relay = min(self.bypassed)[0]
+            return f"box/{relay} did not answer for {LOST_S:.0f} s; the routes through it were put back"
         late = self.started is not None and now - self.started > IN_PATH_S
         if running and late and not self.seen_streams:
             return "not in the path: the relay has seen no stream of the running move"
         return None
 
-    def _sample(self, relay: str) -> None:
-        from lrvmotion.relay.status import health
+    def _go_round(self, moving: Collection[str]) -> None:
+        """Put back the ways through boxes that are lost, but on hosts in *moving*.
 
-        try:
-            status = health(self.world.shell(f"box/{relay}"), self.plan.mark)
-        except LrvmotionError as error:
-            self.unhealthy[relay] = f"relay {relay}: {error.message}"
-            return
-        self.unhealthy.pop(relay, None)
-        self.seen_streams = self.seen_streams or status.streams > 0 or status.peak_streams > 0
-        self.observer(
-            RelaySample(
-                relay=relay, streams=status.streams, bps=status.bps, rtt_ms=status.rtt_ms,
-                retransmits=status.retransmits, limiter=status.limiter, bytes=status.bytes,
-            )
-        )  # fmt: skip
+        A lost box cuts off what is routed to it, and no relocate may run while a host is written.
+        """
+        for relay in self.config.relay.source:
+            if relay.name not in self.plan.relays or self.watch is None or self.watch.silent_s(relay.name) < LOST_S:
+                continue
+            for host in self._led_by(relay):
+                try:
+                    if host in moving or self.world.target(host).busy():
+                        continue
+                    text = f"box/{relay.name} has not answered for {LOST_S:.0f} s: {host} no longer sends through it"
+                    self.observer(Message(text=text))
+                    self.bypassed.add((relay.name, host))
+                    ways = {item.seq for item in self._ways(relay) if item.target == host}
+                    self._revert(ways)
+                except LrvmotionError:
+                    continue  # the vCenter does not answer either: at the next look
+
+    def _revert(self, numbers: Collection[int]) -> None:
+        """Put back the outstanding settings with these sequence *numbers*."""
+        run = self.plan.run
+        revert(self.journal, self.world.target, self.observer, run=run, only=lambda item: item.seq in numbers)
+
+    def _ways(self, relay: Relay) -> list[Outstanding]:
+        """Return the outstanding settings that send a host's traffic to *relay*."""
+        return [
+            item
+            for item in self.journal.outstanding()
+            if item.target.startswith("source/")
+            and item.key.startswith(WAYS)
+            and item.planned[-1].data == str(relay.address)
+        ]
+
+    def _led_by(self, relay: Relay) -> list[str]:
+        """Return the hosts that send through *relay* and have not been tried."""
+        hosts = dict.fromkeys(item.target for item in self._ways(relay))
+        return [host for host in hosts if (relay.name, host) not in self.bypassed]
+
+    def _settle(self) -> None:
+        """Before the end: find out whether a box is lost, and put the ways through it back; Ctrl-C ends it."""
+        before = self.interrupts()
+        relays = [relay for relay in self.config.relay.source if relay.name in self.plan.relays and self._led_by(relay)]
+        for relay in relays:
+            watch = self.watch
+            if watch is None or watch.trouble(relay.name, SAMPLE_S) is None:
+                continue
+            while self._led_by(relay) and SAMPLE_S * 2 < watch.silent_s(relay.name) < SETTLE_S:
+                if self.interrupts() > before:
+                    return
+                self._go_round(())
+                time.sleep(0.5)
 
     def _hold(self, migration: Migration) -> list[str]:
-        """Return why *migration* may not start now: a setting not as applied, or a relay that is not healthy."""
-        for relay in self.plan.relays:
-            self._sample(relay)
-        reasons = list(self.unhealthy.values())
+        """Return why *migration* may not start now: a relay that is not healthy, or a setting not as applied."""
+        if reasons := [reason for relay in self.plan.relays if (reason := self._unhealthy(relay)) is not None]:
+            return reasons
         mine = {f"source/{migration.source_host}", f"target/{migration.placement.host.name}"}
         mine |= {f"box/{relay}" for relay in self.plan.relays}
         for item in self.journal.outstanding():
@@ -322,6 +420,19 @@ class Migrating:
                 if now != item.planned[-1]:
                     reasons.append(f"{item.target}: {item.key} is {now.brief()}, {item.planned[-1].brief()} was set")
         return reasons
+
+    def _unhealthy(self, relay: str) -> str | None:
+        """Return why nothing may start through *relay*; one that starts again is waited for, but once."""
+        if self.watch is None or relay in self.given_up:
+            return self.given_up.get(relay)
+        before = self.interrupts()
+        until = time.monotonic() + LOST_S
+        while (reason := self.watch.trouble(relay, SAMPLE_S)) is not None:
+            if time.monotonic() > until or self.interrupts() > before:
+                self.given_up[relay] = reason
+                break
+            time.sleep(0.5)
+        return reason
 
 
 def restore(
@@ -346,4 +457,9 @@ def restore(
             world.host(target.name).cancel_running()
         time.sleep(2.0)
 
-    return revert(journal, world.target, observer, run=new_run(), force=force, wait=wait)
+    try:
+        return revert(journal, world.target, observer, run=new_run(), force=force, wait=wait)
+    except KeyboardInterrupt:
+        left = len(journal.outstanding())
+        observer(Message(text=f"{left} settings are still changed: run restore-defaults again"))
+        raise
