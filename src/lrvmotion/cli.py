@@ -13,7 +13,7 @@ import typer
 from lrvmotion.commands import lab, migrate, plan, restore, status, throttle
 from lrvmotion.commands.context import Context, Output
 from lrvmotion.errors import ExitStatus, LrvmotionError
-from lrvmotion.views import trouble
+from lrvmotion.views import ndjson, trouble
 
 app = typer.Typer(
     name="lrvmotion",
@@ -82,7 +82,7 @@ def run(arguments: list[str] | None = None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return _fail(words, "interrupted", "'lrvmotion status' shows what is outstanding", ExitStatus.INTERRUPTED)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        ndjson.deaf()
         return int(ExitStatus.OK)
     except Exception as error:  # noqa: BLE001 - the last resort: what nobody foresaw is a bug, shown whole
         traceback.print_exc()
@@ -103,7 +103,10 @@ def _usage(words: list[str], error: typer.TyperException) -> int:
 
 def _fail(words: list[str], message: str, hint: str | None, status: ExitStatus) -> int:
     trouble.show(message, hint)
-    trouble.tell(_output(words), message, hint, int(status))
+    try:
+        trouble.tell(_output(words), message, hint, int(status))
+    except BrokenPipeError:
+        ndjson.deaf()
     return int(status)
 
 

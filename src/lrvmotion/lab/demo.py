@@ -128,11 +128,16 @@ def _product(config: Path, outcome: Outcome, *arguments: str) -> None:
     child = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None  # noqa: S101 - PIPE
     last: dict[str, Any] = {}
-    with child.stdout as lines:
-        for line in lines:
-            last = json.loads(line)
-            if last.get("type") == "changed" and last.get("how") == "applied":
-                outcome.changed += 1
+    try:
+        with child.stdout as lines:
+            for line in lines:
+                last = json.loads(line)
+                if last.get("type") == "changed" and last.get("how") == "applied":
+                    outcome.changed += 1
+    except BaseException:  # interrupted: the lab goes, and with it all that the child could still put back
+        child.kill()
+        child.wait()
+        raise
     if child.wait(timeout=MODE_S) != 0:
         message = f"'lrvmotion {' '.join(arguments)}' ended with exit status {child.returncode}"
         raise LabError(message, "its own message is above")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 
 from lrvmotion.events import Event, to_json
@@ -11,9 +12,10 @@ SCHEMA = "1.0"
 
 
 class Ndjson:
-    """An observer that writes one JSON object a line, flushed, so that a reader sees it as it happens."""
+    """An observer that writes one JSON object a line, flushed, until its reader leaves."""
 
     def __init__(self) -> None:
+        self._gone = False
         self._write({"type": "version", "schema": SCHEMA})
 
     def __call__(self, event: Event) -> None:
@@ -21,5 +23,17 @@ class Ndjson:
         self._write(to_json(event))
 
     def _write(self, record: dict[str, object]) -> None:
-        sys.stdout.write(json.dumps(record) + "\n")
-        sys.stdout.flush()
+        if self._gone:
+            return
+        try:
+            sys.stdout.write(json.dumps(record) + "\n")
+            sys.stdout.flush()
+        except BrokenPipeError:  # whoever read has left; the run does not end for that
+            self._gone = True
+            deaf()
+
+
+def deaf() -> None:
+    """Let what is still written to stdout go nowhere: its reader has left."""
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
