@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lrvmotion.commands.context import Context, Output
-from lrvmotion.errors import RefusedError
+from lrvmotion.errors import RefusedError, UsageError
 
 if TYPE_CHECKING:
     from lrvmotion.lab.demo import Outcome
@@ -69,6 +70,9 @@ def up(
     ):
         message = f"{file} exists and was not written by a lab"
         raise RefusedError(message, hint="name another with --file, or overwrite it with --force")
+    if not os.access(file.parent, os.W_OK) or file.is_dir():
+        message = f"the configuration {file} cannot be written"
+        raise UsageError(message, hint="--file names another place")
     directory = world.home(own.environment) / _checked(name)
     owner = world.Owner.of(own.environment)
     spec = standard.standard(name, net=not no_net, passwords=world.new_passwords())
@@ -124,7 +128,6 @@ def demo(
 ) -> int:
     """Move VMs stock, native and proxy over the same bad circuit, put everything back, and show the speed-up."""
     own: Context = context.obj
-    from lrvmotion.errors import UsageError
     from lrvmotion.lab import demo as demos
     from lrvmotion.lab import world
     from lrvmotion.views import lab as view
@@ -143,8 +146,6 @@ def demo(
 
 
 def _checked(name: str) -> str:
-    from lrvmotion.errors import UsageError
-
     if not name.replace("-", "").replace("_", "").isalnum() or len(name) > 24:
         message = f"{name!r} is not a lab's name"
         raise UsageError(message, hint="up to 24 letters, digits, - and _")

@@ -89,9 +89,11 @@ def up(spec: LabSpec, directory: Path, owner: Owner, say: Say) -> None:
         directory.mkdir(mode=0o755)
     try:
         _build(spec, directory, owner, say)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(LabError, OSError):
             down(directory)
+        if isinstance(error, LabError) and str(directory) in error.hint:  # a log that is gone now
+            raise LabError(str(error), "nothing of the lab was left behind") from error
         raise
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from pathlib import Path
 
 from lrvmotion.events import Event, to_json
 
@@ -35,5 +36,5 @@ class Ndjson:
 
 def deaf() -> None:
     """Let what is still written to stdout go nowhere: its reader has left."""
-    with open(os.devnull, "w", encoding="utf-8") as nowhere:
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
