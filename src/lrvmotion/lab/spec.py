@@ -137,10 +137,7 @@ def _site(document: dict[str, Any]) -> SiteSpec:
             **{
                 **host,
                 "gateways": tuple((stack, gateway) for stack, gateway in host.get("gateways", ())),
-                "vmknics": tuple(
-                    VmknicSpec(**{**nic, "services": tuple(nic["services"])})
-                    for nic in host["vmknics"]
-                ),
+                "vmknics": tuple(VmknicSpec(**{**nic, "services": tuple(nic["services"])}) for nic in host["vmknics"]),
             }
         )
         for host in document["hosts"]
