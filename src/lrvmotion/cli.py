@@ -72,7 +72,7 @@ def run(arguments: list[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     _leave_no_bytecode()
     try:
-        result = app(args=words, standalone_mode=False)
+        result = app(args=words, prog_name="lrvmotion", standalone_mode=False)
     except LrvmotionError as error:
         if "--debug" in words or os.environ.get("LRVMOTION_DEBUG"):
             traceback.print_exc()

@@ -30,7 +30,7 @@ Name = Annotated[
 OutputOption = Annotated[Output, typer.Option(envvar="LRVMOTION_OUTPUT", help="text for people, json for programs.")]
 
 
-@app.command()
+@app.command(short_help="Build a lab that stays up; writes lab.toml.")
 def up(
     context: typer.Context,
     name: Name = "lab",
@@ -84,11 +84,12 @@ def up(
     mode = "stock" if no_net else "proxy"
     for line in ("plan vm1 vm2", f"migrate --mode {mode} vm1 vm2", "restore-defaults"):
         print(f"  lrvmotion --config {file} {line}")  # noqa: T201
-    print(f"  lrvmotion lab down --name {name}")  # noqa: T201
+    sudo = "" if no_net or "SUDO_UID" not in own.environment else "sudo "
+    print(f"  {sudo}lrvmotion lab down" + ("" if name == "lab" else f" --name {name}"))  # noqa: T201
     return 0
 
 
-@app.command()
+@app.command(short_help="Take a lab down; nothing of it is left.")
 def down(context: typer.Context, name: Name = "lab") -> int:
     """Take a lab down; nothing of it is left."""
     own: Context = context.obj
@@ -99,7 +100,7 @@ def down(context: typer.Context, name: Name = "lab") -> int:
     return 0
 
 
-@app.command()
+@app.command(short_help="Show where the VMs are, and the circuit.")
 def status(context: typer.Context, name: Name = "lab", output: OutputOption = Output.TEXT) -> int:
     """Show a lab: vCenters, hosts, where the VMs are, boxes, the circuit."""
     own: Context = context.obj
@@ -114,7 +115,7 @@ def status(context: typer.Context, name: Name = "lab", output: OutputOption = Ou
     return 0
 
 
-@app.command()
+@app.command(short_help="Show all three modes over one bad circuit.")
 def demo(
     context: typer.Context,
     output: OutputOption = Output.TEXT,
