@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -66,6 +66,7 @@ def make(inputs: Inputs, mode: Mode, run: str, vms: Sequence[VirtualMachine], *,
             draft.findings += host_checks.foreign_runs(site, host, inputs.runs)
             draft.findings += host_checks.congestion(site, host)
             draft.vmotion[f"{site}/{host.name}"] = [(nic.address, nic.netstack, False) for nic in host.vmotion_vmknics]
+    pairs = _pairs(migrations, sources, targets)
     relays: tuple[str, ...] = ()
     if mode != "stock":
         roles: tuple[tuple[SiteName, list[Host]], ...] = (("target", targets), ("source", sources))
@@ -75,7 +76,7 @@ def make(inputs: Inputs, mode: Mode, run: str, vms: Sequence[VirtualMachine], *,
                     _vmknics(inputs, mode, role, host, mark, draft)
                     _options(inputs, mode, role, host, draft)
     if mode == "proxy":
-        relays = _relays(inputs, sources, targets, draft)
+        relays = _relays(inputs, sources, pairs, draft)
     streams = _streams(inputs, sources, draft)
     return Plan(
         run=run,
@@ -85,8 +86,8 @@ def make(inputs: Inputs, mode: Mode, run: str, vms: Sequence[VirtualMachine], *,
         skipped=tuple(draft.skipped),
         migrations=tuple(migrations),
         findings=tuple(draft.findings),
-        paths=tuple(_paths(draft, sources, targets, new=False)),
-        proofs=tuple(_paths(draft, sources, targets, new=True)) if mode != "stock" else (),
+        paths=tuple(_paths(draft, pairs, new=False)),
+        proofs=tuple(_paths(draft, pairs, new=True)) if mode != "stock" else (),
         fresh=tuple(draft.fresh),
         relays=relays,
         streams=streams,
@@ -230,7 +231,15 @@ def _options(
         )
 
 
-def _relays(inputs: Inputs, sources: list[Host], targets: list[Host], draft: _Draft) -> tuple[str, ...]:
+def _pairs(migrations: list[Migration], sources: list[Host], targets: list[Host]) -> list[tuple[Host, Host]]:
+    """Return the pairs of hosts between which VMs move; all of them where no VM is named."""
+    if not migrations:
+        return [(source, target) for source in sources for target in targets]
+    wanted = {(migration.source_host, migration.placement.host.name) for migration in migrations}
+    return [(source, target) for source in sources for target in targets if (source.name, target.name) in wanted]
+
+
+def _relays(inputs: Inputs, sources: list[Host], pairs: list[tuple[Host, Host]], draft: _Draft) -> tuple[str, ...]:
     """Plan the relay boxes and what steers the source hosts' vMotion into them; the steering comes last."""
     relays = inputs.config.relay.source
     if not relays:
@@ -244,20 +253,20 @@ def _relays(inputs: Inputs, sources: list[Host], targets: list[Host], draft: _Dr
     served: dict[str, list[Host]] = {}
     for number, host in enumerate(sources):
         served.setdefault(relays[number % len(relays)].name, []).append(host)
-    addresses = [nic.address for host in targets for nic in host.vmotion_vmknics]
     for relay in relays:
         hosts = served.get(relay.name, [])
         if not hosts:
             continue
         senders = [nic.address for host in hosts for nic in host.vmotion_vmknics]
         box = f"box/{relay.name}"
-        wanted = inputs.box(relay, senders, addresses)
+        wanted = inputs.box(relay, senders, _addresses(target for source, target in pairs if source in hosts))
         draft.boxes += diff(box, {key: inputs.read(box, key) for key, _, _ in wanted}, wanted)
         for host in hosts:
+            targets = [target for source, target in pairs if source is host]
             draft.findings += host_checks.off_subnet(host, targets)
             draft.findings += host_checks.relay_beside(host, relay.name, relay.address)
             target = f"source/{host.name}"
-            steering = _steering(inputs.config.steer, host, relay, addresses)
+            steering = _steering(inputs.config.steer, host, relay, _addresses(targets))
             draft.routes += diff(target, {key: inputs.read(target, key) for key, _, _ in steering}, steering)
             for nic in host.vmotion_vmknics:
                 if inputs.config.steer == "gateway" and nic.services - {"vmotion"}:
@@ -270,6 +279,11 @@ def _relays(inputs: Inputs, sources: list[Host], targets: list[Host], draft: _Dr
                         )
                     )  # fmt: skip
     return tuple(served)
+
+
+def _addresses(hosts: Iterable[Host]) -> list[str]:
+    """Return the vMotion addresses of *hosts*, each once."""
+    return list(dict.fromkeys(nic.address for host in hosts for nic in host.vmotion_vmknics))
 
 
 def _steering(steer: Literal["route", "gateway"], host: Host, relay: Relay, targets: Sequence[str]) -> list[Wanted]:
@@ -298,26 +312,23 @@ def _streams(inputs: Inputs, sources: list[Host], draft: _Draft) -> int:
     return max([*counts, 1])
 
 
-def _paths(draft: _Draft, sources: list[Host], targets: list[Host], *, new: bool) -> list[Path]:
-    """Return the pairs to probe: without *new* one a host pair, with it every vmknic to every target address."""
+def _paths(draft: _Draft, pairs: list[tuple[Host, Host]], *, new: bool) -> list[Path]:
+    """Return what to probe: without *new* one pair of present vmknics for a pair of hosts, with it all that will be."""
     paths = []
-    for source in sources:
-        for target in targets:
-            far = draft.vmotion[f"target/{target.name}"]
-            for address, stack, fresh in draft.vmotion[f"source/{source.name}"]:
-                for other, _, other_fresh in far:
-                    if not new and (fresh or other_fresh):
-                        continue
-                    paths.append(
-                        Path(
-                            source_host=source.name, source_address=address, netstack=stack,
-                            target_host=target.name, target_address=other, new=fresh or other_fresh,
-                        )
-                    )  # fmt: skip
-                    if not new:
-                        break
-                if not new:
-                    break
+    for source, target in pairs:
+        found = [
+            Path(
+                source_host=source.name,
+                source_address=address,
+                netstack=stack,
+                target_host=target.name,
+                target_address=other,
+                new=fresh or other_fresh,
+            )
+            for address, stack, fresh in draft.vmotion[f"source/{source.name}"]
+            for other, _, other_fresh in draft.vmotion[f"target/{target.name}"]
+        ]
+        paths += found if new else [path for path in found if not path.new][:1]
     return paths
 
 

@@ -202,3 +202,18 @@ def test_vms_are_spread_over_the_targets_hosts():
     target = inventory("target", (host("b1", "10.99.0.9"), host("b2", "10.99.0.10")))
     plan = make("stock", vms=("vm1", "vm2", "vm3", "vm4"), target=target)
     assert [m.placement.host.name for m in plan.migrations] == ["b1", "b2", "b1", "b2"]
+
+
+def test_only_hosts_between_which_vms_move_are_probed_and_routed():
+    """Sixteen hosts a side are not 256 routes."""
+    target = inventory("target", (host("b1", "10.99.0.9"), host("b2", "10.99.0.10")))
+    source = inventory(
+        "source", (host("a1", "10.88.0.9"), host("a2", "10.88.0.10")), (vm("vm1", "a1"), vm("vm2", "a2"))
+    )
+    plan = make("proxy", source=source, target=target)
+    assert [(path.source_host, path.target_host) for path in plan.paths] == [("a1", "b1"), ("a2", "b2")]
+    routes = [(change.target, change.key) for change in plan.changes if change.key.startswith("route/")]
+    assert routes == [
+        ("source/a1", "route/defaultTcpipStack/10.99.0.9/32"),
+        ("source/a2", "route/defaultTcpipStack/10.99.0.10/32"),
+    ]
