@@ -82,7 +82,6 @@ def _outstanding(to: Console, done: Report, state: Path, restore: str) -> None:
 def report_json(done: Report, state: Path) -> dict[str, Any]:
     """Return what a run came to as a JSON object."""
     return {
-        "schema": 1,
         "run": done.run,
         "mode": done.mode,
         "status": int(done.status),
@@ -113,6 +112,7 @@ def restored(done: Report, recognised: Sequence[str], state: Path, restore: str)
 def restored_json(done: Report, recognised: Sequence[str], state: Path) -> dict[str, Any]:
     """Return what a restore came to as a JSON object."""
     return {
+        "schema": 1,
         "settings_changed": done.applied,
         "settings_restored": done.reverted,
         "left": [{"target": left.target, "key": left.key, "reason": left.reason} for left in done.left],
