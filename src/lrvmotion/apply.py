@@ -175,7 +175,7 @@ class _Attempt:
         _quiet(target, self.observer, self.wait)
         now = target.read(item.key)
         if now != item.prior:
-            if now not in item.planned and not self.force:
+            if not self.force and not any(_is(now, planned) for planned in item.planned):
                 return f"is {now.brief()}, expected {item.planned[-1].brief()} or {item.prior.brief()}; left as it is"
             target.write(item.key, item.prior)
             now = target.read(item.key)
@@ -197,6 +197,14 @@ def _quiet(target: Target, observer: Observer, wait: Callable[[Target, list[str]
             message = f"{target.name}: {', '.join(running)}"
             raise UnreachableError(message, hint="run this again when they have ended")
         wait(target, running)
+
+
+def _is(now: Value, planned: Value) -> bool:
+    """Return whether *now* is what was *planned*; a service of ours that has stopped since is still ours."""
+    if now == planned or now.type != "document" or planned.type != "document":
+        return now == planned
+    there, wanted = now.as_document(), planned.as_document()
+    return "active" in there and {**there, "active": None} == {**wanted, "active": None}
 
 
 def _ours(journal: Journal, change: Change) -> bool:

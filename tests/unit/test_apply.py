@@ -265,3 +265,17 @@ def test_a_full_disk_puts_values_back_and_says_that_they_are_not_recorded(tmp_pa
     assert targets["source/a"].values == {}
     with Journal(tmp_path, clock) as journal:
         assert revert(journal, targets.__getitem__, lambda event: None, run="r3").left == []
+
+
+def test_a_service_that_died_is_still_ours(tmp_path):
+    """What it runs and that it is enabled are settings; that it stopped is nobody's change."""
+    target = FakeTarget("box/r", {})
+    on = document(active=True, enabled=True, config="a.json")
+    change = Change(target="box/r", key="unit/x.service", prior=ABSENT, planned=on, reason="test")
+    with Journal(tmp_path, clock) as journal:
+        apply([change], {"box/r": target}, journal, "r", lambda event: None)
+        target.values["unit/x.service"] = document(active=False, enabled=True, config="b.json")
+        assert len(revert(journal, lambda name: target, lambda event: None, run="r2").left) == 1
+        target.values["unit/x.service"] = document(active=False, enabled=True, config="a.json")
+        assert revert(journal, lambda name: target, lambda event: None, run="r3").left == []
+    assert target.values == {}

@@ -100,7 +100,7 @@ class Follower:
             self._collector = None
             with mapped(f"{self._session.site} vCenter"):
                 self._session.renew(logins)
-        except (vmodl.fault.ManagedObjectNotFound, vim.fault.InvalidCollectorVersion):
+        except (vmodl.fault.ManagedObjectNotFound, vmodl.query.InvalidCollectorVersion):
             self._collector = None  # another thread logged in again
             time.sleep(RETRY_S)
 
