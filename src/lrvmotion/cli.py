@@ -71,6 +71,7 @@ def run(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit status; every error becomes one sentence, a hint and a status."""
     words = sys.argv[1:] if arguments is None else arguments
     _leave_no_bytecode()
+    _reach_sbin()
     try:
         result = app(args=words, prog_name="lrvmotion", standalone_mode=False)
     except LrvmotionError as error:
@@ -126,3 +127,11 @@ def _leave_no_bytecode() -> None:
     if os.geteuid() == 0 and "SUDO_UID" in os.environ:
         sys.dont_write_bytecode = True
         os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+
+
+def _reach_sbin() -> None:
+    """Let the lab find nft and ip where PATH has no sbin, as after Debian's `su` and for plain users."""
+    there = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    os.environ["PATH"] = os.pathsep.join(
+        [*there, *(folder for folder in ("/usr/sbin", "/sbin") if folder not in there)]
+    )

@@ -12,7 +12,7 @@ import sys
 import pytest
 from rich.console import Console
 
-from lrvmotion.events import Changed, Move, RelaySample
+from lrvmotion.events import Changed, Interrupted, Move, RelaySample
 from lrvmotion.plan import ABSENT, Plan, Value, document
 from lrvmotion.views import words
 from lrvmotion.views.live import Screen
@@ -151,6 +151,15 @@ def test_the_live_screen_is_steady(width):
         heads.add(next(line for line in lines if line.startswith("VM ")).rstrip())
         heights.add(len(lines))
     assert (len(heads), len(heights)) == (1, 1)
+
+
+def test_an_interrupt_stays_on_the_screen():
+    """Whatever else happens: the user pressed a key and sees that it was taken."""
+    screen = Screen(Plan(run="abcdef", mark="abcdef", mode="stock"), lambda: 0.0)
+    screen(move(1, 1.0))
+    screen(Interrupted(level=1))
+    screen(move(2, 2.0))
+    assert "nothing more is started" in drawn(screen, 100)[-1]
 
 
 def test_the_live_screen_shows_the_last_changes_before_the_first_move():

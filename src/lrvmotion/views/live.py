@@ -58,6 +58,7 @@ class Screen:
         self._moves: dict[str, Progress] = {}
         self._relays: dict[str, tuple[float, RelaySample]] = {}
         self._note = ""
+        self._interrupted = ""
         self._done: list[str] = []
 
     def __call__(self, event: Event) -> None:
@@ -86,7 +87,7 @@ class Screen:
                 case Left(target=target, key=key):
                     self._say(f"left: {target} {words.setting(key)}")
                 case Interrupted(level=level):
-                    self._note = lines.interrupted(level)
+                    self._interrupted = lines.interrupted(level)
                 case _:
                     pass
 
@@ -106,7 +107,8 @@ class Screen:
                 yield self._table(now, options.max_width, max(to.height - 7 - 2 * len(self._plan.relays), 1))
             else:
                 yield Group(*[_line(f"  {text}", "dim") for text in self._done])
-            yield _line(self._note or "Ctrl-C: start nothing more; twice: cancel what runs", "dim")
+            note = self._note or "Ctrl-C: start nothing more; twice: cancel what runs"
+            yield _line(self._interrupted or note, "yellow" if self._interrupted else "dim")
 
     def _header(self, now: float) -> str:
         plan = self._plan

@@ -52,7 +52,7 @@ def _moves(moves: Sequence[Move]) -> Table:
         table.add_column(name, justify="right" if right else "left", overflow="fold")
     for move in moves:
         table.add_row(
-            escape(move.vm), Text(words.state(move.state), style=STYLES.get(move.state, "")), escape(move.source_host),
+            escape(move.vm), Text("not started" if move.state == "queued" else words.state(move.state), style=STYLES.get(move.state, "")), escape(move.source_host),
             escape(move.target_host), units.size(move.bytes_total) if move.bytes_total else "-",
             units.duration(move.elapsed_s) if move.elapsed_s else "-", mean_rate(move),
         )  # fmt: skip
