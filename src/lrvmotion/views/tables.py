@@ -51,8 +51,9 @@ def _moves(moves: Sequence[Move]) -> Table:
         right = name in {"size", "time", "mean rate"}
         table.add_column(name, justify="right" if right else "left", overflow="fold")
     for move in moves:
+        result = "not started" if move.state == "queued" else words.state(move.state)
         table.add_row(
-            escape(move.vm), Text("not started" if move.state == "queued" else words.state(move.state), style=STYLES.get(move.state, "")), escape(move.source_host),
+            escape(move.vm), Text(result, style=STYLES.get(move.state, "")), escape(move.source_host),
             escape(move.target_host), units.size(move.bytes_total) if move.bytes_total else "-",
             units.duration(move.elapsed_s) if move.elapsed_s else "-", mean_rate(move),
         )  # fmt: skip
