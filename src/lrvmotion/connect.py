@@ -26,7 +26,8 @@ PING_SIZE = 56
 def records(config: Config) -> dict[str, dict[str, Any]]:
     """Return the connection records of *config*: what the journal needs to reach everything again; never a secret."""
     found = {"source": _site("source", config.source), "target": _site("target", config.target)}
-    found.update({f"box/{relay.name}": _box(relay) for relay in config.relay.source})
+    boxes = [*config.relay.source, *([config.relay.target] if config.relay.target else [])]
+    found.update({f"box/{box.name}": _box(box) for box in boxes})
     return found
 
 

@@ -135,7 +135,8 @@ class Plan:
 
     *mark* is the id that what we create carries: the run's own, or that of the run whose settings are outstanding.
     *paths* are measured before anything is changed, *proofs* walked before the first move; *fresh* are the new vmknic
-    addresses with their target ("source/HOST", address); *streams* and *vmknics* are a migration's at the source.
+    addresses with their target ("source/HOST", address); *relays* are the near relays, *far* the far one, by name;
+    *streams* and *vmknics* are a migration's at the source.
     """
 
     run: str
@@ -149,6 +150,7 @@ class Plan:
     proofs: tuple[Path, ...] = ()
     fresh: tuple[tuple[str, str], ...] = ()
     relays: tuple[str, ...] = ()
+    far: str | None = None
     streams: int = 1
     vmknics: int = 1
 

@@ -90,6 +90,7 @@ def make(inputs: Inputs, mode: Mode, run: str, vms: Sequence[VirtualMachine], *,
         proofs=tuple(_paths(draft, pairs, new=True)) if mode != "stock" else (),
         fresh=tuple(draft.fresh),
         relays=relays,
+        far=inputs.config.relay.far.name if relays and inputs.config.relay.far else None,
         streams=streams,
         vmknics=max((len(draft.vmotion[f"source/{host.name}"]) for host in sources), default=0),
     )
@@ -250,6 +251,13 @@ def _relays(inputs: Inputs, sources: list[Host], pairs: list[tuple[Host, Host]],
             )
         )
         return ()
+    far = inputs.config.relay.far
+    if far is not None:
+        near = [relay.address for relay in relays]
+        beyond = _addresses(target for _, target in pairs)
+        wanted = inputs.box(far, near, beyond)
+        name = f"box/{far.name}"
+        draft.boxes += diff(name, {key: inputs.read(name, key) for key, _, _ in wanted}, wanted)
     served: dict[str, list[Host]] = {}
     for number, host in enumerate(sources):
         served.setdefault(relays[number % len(relays)].name, []).append(host)

@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from lrvmotion import planner, probe, select
 from lrvmotion.apply import WAYS, Restored, Target, apply, revert
@@ -120,15 +120,21 @@ def _box_desired(
     from lrvmotion.relay.spec import RelaySpec
 
     seen = facts.facts(world.shell(f"box/{relay.name}"))
+    far = config.relay.far
+    if far is not None and relay.name == far.name:  # *senders* are the near relays
+        sources = [nic.address for host in world.inventory("source").hosts for nic in host.vmotion_vmknics]
+        roles: dict[str, Any] = {"sources": tuple(sources), "accept_proxy_from": tuple(senders)}
+    else:
+        forward = None if far is None else (far.address, far.listen_port)
+        roles = {"sources": tuple(senders), "forward": forward, "limit_bps": config.relay.cap_bps}
     spec = RelaySpec(
         name=relay.name,
         run=mark,
         address=relay.address,
         listen_port=relay.listen_port,
         service_port=8000,
-        sources=tuple(senders),
         targets=tuple(targets),
-        limit_bps=config.relay.limit,
+        **roles,
         congestion_control="bbr" if seen.bbr else "cubic",
     )
     standing = facts.findings(seen, spec, runs)
@@ -197,7 +203,7 @@ class Migrating:
         """
         plan = self.plan
         self.journal.append("run", plan.run, {"schema": 1, "mode": plan.mode, "vms": [m.vm for m in plan.migrations]})
-        for name in ("source", "target", *(f"box/{relay}" for relay in plan.relays)):
+        for name in ("source", "target", *self._boxes()):
             self.journal.append("connection", plan.run, self.world.pinned(name))
         vms = tuple(migration.vm for migration in plan.migrations)
         self._quiet()
@@ -211,6 +217,10 @@ class Migrating:
             left = len(self.journal.outstanding())
             restore = "lrvmotion restore-defaults" if left else None
             self.observer(RunEnded(run=plan.run, outstanding=left, restore=restore))
+
+    def _boxes(self) -> list[str]:
+        """Return the boxes that the moves need."""
+        return [f"box/{name}" for name in self._watched()]
 
     def _change(self) -> None:
         try:
@@ -299,7 +309,7 @@ class Migrating:
             clock=time.monotonic,
         )
         with (
-            Watch(plan.relays, self._sample, self._alive) as self.watch,
+            Watch(self._watched(), self._sample, self._alive) as self.watch,
             RelocateMover(self.world.session("source"), self.world.session("target")) as mover,
         ):
             try:
@@ -408,12 +418,16 @@ class Migrating:
                 self._go_round(())
                 time.sleep(0.5)
 
+    def _watched(self) -> tuple[str, ...]:
+        """Return the names of the relays that are watched: near and far."""
+        return (*self.plan.relays, *([self.plan.far] if self.plan.far else []))
+
     def _hold(self, migration: Migration) -> list[str]:
         """Return why *migration* may not start now: a relay that is not healthy, or a setting not as applied."""
-        if reasons := [reason for relay in self.plan.relays if (reason := self._unhealthy(relay)) is not None]:
+        if reasons := [reason for relay in self._watched() if (reason := self._unhealthy(relay)) is not None]:
             return reasons
         mine = {f"source/{migration.source_host}", f"target/{migration.placement.host.name}"}
-        mine |= {f"box/{relay}" for relay in self.plan.relays}
+        mine |= set(self._boxes())
         for item in self.journal.outstanding():
             if item.target in mine:
                 now = self.world.target(item.target).read(item.key)

@@ -341,3 +341,30 @@ def test_box_status_weighs_streams_by_what_they_carry():
     assert (found.rtt_ms, found.retransmits, found.streams, found.refused) == (60.0, 0.02, 2, 2)
     assert parse_status(status([one])).rtt_ms == 10.0
     assert parse_status(status([])).rtt_ms is None
+
+
+def test_a_far_relay_is_fenced_and_nothing_is_redirected_to_it(seen: BoxFacts) -> None:
+    """Near relays alone reach it; it takes the true target from their header; it is no router."""
+    spec = replace(SPEC, accept_proxy_from=("10.88.0.1",))
+    wanted = {key: value for key, value, _ in desired(spec, seen)}
+    assert not any(key.startswith("redirect/") for key in wanted)
+    assert "sysctl/net.ipv4.ip_forward" not in wanted
+    (config,) = (value.as_document()["content"] for key, value in wanted.items() if key.endswith(".json"))
+    parsed = relayd.parse_config(config)
+    assert [str(network) for network in parsed.accept_proxy_from] == ["10.88.0.1/32"]
+    (fence,) = (value.as_document()["content"] for key, value in wanted.items() if key.endswith(".rules"))
+    assert "10.88.0.1" in fence
+    (unit,) = (
+        value.as_document()["content"]
+        for key, value in wanted.items()
+        if key.endswith("/system/" + Names("abc123").unit)
+    )
+    assert "nft -f" in unit
+
+
+def test_a_near_relay_sends_through_the_far_one(seen: BoxFacts) -> None:
+    """The far relay's address and port are in its configuration; the redirect is as ever."""
+    wanted = {key: value for key, value, _ in desired(replace(SPEC, forward=("10.99.0.1", 9000)), seen)}
+    (config,) = (value.as_document()["content"] for key, value in wanted.items() if key.endswith(".json"))
+    assert relayd.parse_config(config).forward == ("10.99.0.1", 9000)
+    assert any(key.startswith("redirect/") for key in wanted)

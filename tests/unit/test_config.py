@@ -102,3 +102,22 @@ def test_an_address_in_use_is_never_taken(used, count):
         assert len(set(got)) == count
         assert not set(got) & taken
         assert all(address.startswith("10.0.0.") for address in got)
+
+
+@pytest.mark.parametrize(
+    ("limit", "circuit", "cap"),
+    [(None, None, None), ("2G", None, 2e9), (None, "1G", 9.5e8), ("2G", "1G", 9.5e8), ("500M", "1G", 5e8)],
+)
+def test_the_cap_is_the_limit_or_95_percent_of_the_circuit(limit, circuit, cap):
+    """Whichever is lower; unset is no cap."""
+    relay = {key: value for key, value in (("limit", limit), ("circuit", circuit)) if value}
+    assert config.parse({"source": SITE, "target": SITE, "relay": relay}).relay.cap_bps == cap
+
+
+def test_a_box_at_the_target_forwards_only_where_it_is_told_to():
+    """By default it only serves to measure."""
+    box = {"name": "far", "host": "h", "address": "10.99.0.1"}
+    for forward, name in ((False, None), (True, "far")):
+        relay = {"target": {**box, "forward": forward}}
+        found = config.parse({"source": SITE, "target": SITE, "relay": relay}).relay.far
+        assert (found.name if found else None) == name

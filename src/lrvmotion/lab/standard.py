@@ -65,6 +65,7 @@ def standard(name: str, *, net: bool, passwords: tuple[str, str], hosts: int = 2
         username="administrator@vsphere.local",
         password=passwords[1],
         hosts=_hosts("esx-b", "10.99.0", hosts, "10.99.0.254"),
+        boxes=(BoxSpec(name="relay-b", address="10.99.0.1"),) if net else (),
     )
     return LabSpec(name=name, net=net, source=source, target=target, wan=WanSpec())
 
@@ -81,4 +82,4 @@ def demo(name: str, passwords: tuple[str, str]) -> LabSpec:
         VmSpec(name=f"{mode}-vm", host="esx-a1", memory_bytes=32 * MIB, disk_bytes=size - 32 * MIB, dirty_bps=64 * 1024)
         for mode, size in DEMO_SIZES.items()
     )
-    return replace(spec, source=replace(spec.source, vms=vms))
+    return replace(spec, source=replace(spec.source, vms=vms), target=replace(spec.target, boxes=()))

@@ -23,7 +23,7 @@ from lrvmotion.lab.box.process import Process, identify
 from lrvmotion.lab.client import ask
 from lrvmotion.lab.errors import LabError
 from lrvmotion.lab.netns import box_namespace, lab_id
-from lrvmotion.lab.spec import LabSpec, SiteName, SiteSpec
+from lrvmotion.lab.spec import BoxSpec, LabSpec, SiteName, SiteSpec
 
 SITES: tuple[SiteName, SiteName] = ("source", "target")
 READY_S = 30.0
@@ -259,19 +259,23 @@ def configuration(spec: LabSpec, directory: Path) -> str:
     for name in SITES:
         parts += _site(spec.site(name), directory, pools[name])
     for box in spec.source.boxes:
-        known = record.read(record.record_path(directory, box.name))
-        parts += [
-            "[[relay.source]]",
-            f'name = "{box.name}"',
-            f'host = "{known.address}"',
-            f"port = {known.port}",
-            'user = "root"',
-            f'key_file = "{key_file(directory, box.name)}"',
-            f'host_key = "{known.host_key}"',
-            f'address = "{box.address}"',
-            "",
-        ]
+        parts += ["[[relay.source]]", *_box(box, directory), ""]
+    for box in spec.target.boxes:
+        parts += ["[relay.target]", *_box(box, directory), "forward = false", ""]
     return "\n".join(parts)
+
+
+def _box(box: BoxSpec, directory: Path) -> list[str]:
+    known = record.read(record.record_path(directory, box.name))
+    return [
+        f'name = "{box.name}"',
+        f'host = "{known.address}"',
+        f"port = {known.port}",
+        'user = "root"',
+        f'key_file = "{key_file(directory, box.name)}"',
+        f'host_key = "{known.host_key}"',
+        f'address = "{box.address}"',
+    ]
 
 
 def _site(site: SiteSpec, directory: Path, pool: str) -> list[str]:

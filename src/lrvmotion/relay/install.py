@@ -13,12 +13,13 @@ from lrvmotion.plan import Value, document, string
 from lrvmotion.relay import rules
 from lrvmotion.relay.facts import BoxFacts
 from lrvmotion.relay.names import Names
-from lrvmotion.relay.redirect import Redirect, nft_install, nft_owned
+from lrvmotion.relay.redirect import Redirect, nft_fence, nft_install, nft_owned
 from lrvmotion.relay.spec import RelaySpec
 from lrvmotion.relay.unit import Unit, nft_commands, unit_text
 
 Wanted = tuple[str, Value, str]
 
+FAR_BUFFER_BYTES = 128 * 1024 * 1024
 WINDOW_BYTES = 64 * 1024 * 1024  # ten times the path's product of rate and RTT (measured: 92 % of what 128 MiB gives)
 
 
@@ -34,8 +35,9 @@ def desired(spec: RelaySpec, seen: BoxFacts, run: str | None = None) -> list[Wan
     if interface is None or not seen.python or not (seen.nft or seen.iptables):
         message = f"box/{spec.name} cannot carry a relay"
         raise RefusedError(message, hint="lrvmotion check says what is missing")
-    redirects = _redirects(spec, names, interface)
-    sysctls = list(_sysctls(seen, interface, v6=any(redirect.family == "ip6" for redirect in redirects)))
+    redirects = [] if spec.far else _redirects(spec, names, interface)
+    v6 = any(redirect.family == "ip6" for redirect in redirects)
+    sysctls = list(_sysctls(seen, interface, v6=v6, routes=not spec.far))
     wanted = [(f"sysctl/{key}", string(value), reason) for key, value, reason in sysctls]
     text = "".join(f"{key} = {value}\n" for key, value, _ in sysctls)
     head = f"# lrvmotion, run {names.run}: removed by lrvmotion restore-defaults\n"
@@ -47,9 +49,15 @@ def desired(spec: RelaySpec, seen: BoxFacts, run: str | None = None) -> list[Wan
     wanted.append(_file(path, config, "0644", "what the relay may do"))
     owned = not seen.systemd and bool(seen.nft) and seen.owner_tables
     wanted += [_script(redirect, names, nft=bool(seen.nft), owned=owned) for redirect in redirects]
+    fenced = spec.far and seen.systemd and bool(seen.nft)
+    if fenced:
+        fence = nft_fence(names.table(), spec.listen_port, rules.canonical(spec.accept_proxy_from))
+        wanted.append(_file(names.script(names.table()), fence, "0644", "only near relays reach the far relay's port"))
     runs_with: dict[str, Any] = {"active": True, "config": path}
     if seen.systemd:
         steps = _commands(redirects, names, seen)
+        if fenced:
+            steps = nft_commands(seen.nft, names.script(names.table()), "ip", names.table()) | {"withdraw": ()}
         unit = Unit(
             run=names.run, python=seen.python, relayd=names.relayd, config=path, runtime=names.runtime.split("/")[-1],
             load=steps["load"], withdraw=steps["withdraw"], remove=steps["remove"],
@@ -60,7 +68,7 @@ def desired(spec: RelaySpec, seen: BoxFacts, run: str | None = None) -> list[Wan
         wanted.append((f"unit/{names.unit}", document(enabled=True, **runs_with), "the relay listens before any route"))
     else:
         # One script, for the relay holds one: with two families, the second is loaded by us.
-        holds = names.script(redirects[0].table) if owned else None
+        holds = names.script(redirects[0].table) if owned and redirects else None
         value = document(**runs_with, holds=holds, python=seen.python)
         wanted.append((f"process/{names.run}", value, "no systemd: a supervised process"))
     for redirect in redirects:
@@ -99,7 +107,7 @@ def _redirects(spec: RelaySpec, names: Names, interface: str) -> list[Redirect]:
     return found
 
 
-def _sysctls(seen: BoxFacts, interface: str, *, v6: bool) -> Iterator[tuple[str, str, str]]:
+def _sysctls(seen: BoxFacts, interface: str, *, v6: bool, routes: bool) -> Iterator[tuple[str, str, str]]:
     redirects = "a one-armed box must not tell sources to go past it (measured: bypassed for 300 s)"
     lan = interface.replace(".", "/")
     wanted = [
@@ -123,7 +131,7 @@ def _sysctls(seen: BoxFacts, interface: str, *, v6: bool) -> Iterator[tuple[str,
     ]
     writable = {key for key, _, writable in seen.sysctls if writable}
     for key, value, reason in wanted:
-        if key in writable:
+        if key in writable and (routes or key.startswith("net.ipv4.tcp_")):
             yield key, value, reason
 
 
@@ -138,23 +146,31 @@ def _raised(now: str | None, least: int) -> str:
 def _config(
     spec: RelaySpec, seen: BoxFacts, names: Names, redirects: Iterable[Redirect], interface: str
 ) -> dict[str, Any]:
-    families = {redirect.family for redirect in redirects}
+    redirects = list(redirects)
+    families = {redirect.family for redirect in redirects} or {"ip6" if ":" in spec.address else "ip"}
     # A redirected connection arrives at the first address of the interface, which need not be *address*.
     listen = [
         [entry.address, spec.listen_port]
         for entry in seen.addresses
         if entry.interface == interface and ("ip6" if ":" in entry.address else "ip") in families
     ]
+    more: dict[str, Any] = {}
+    if spec.forward is not None:
+        more["forward"] = {"address": spec.forward[0], "port": spec.forward[1]}
+    if spec.far:
+        # The incoming leg is the long one: its window is about half of what a stream may hold.
+        more |= {"accept_proxy_from": list(spec.accept_proxy_from), "stream_buffer_bytes": FAR_BUFFER_BYTES}
     return {
         "schema": 1,
         "listen": listen,
         "port": spec.service_port,
-        "sources": [entry for redirect in redirects for entry in redirect.sources],
-        "targets": [entry for redirect in redirects for entry in redirect.targets],
+        "sources": list(rules.canonical(spec.sources)),
+        "targets": list(rules.canonical(spec.targets)),
         "control": names.control,
         "wan_congestion_control": spec.congestion_control,
         "limit_bps": spec.limit_bps,
         "redirects": [redirect.guard if seen.nft else redirect.iptables_guard for redirect in redirects],
+        **more,
     }
 
 

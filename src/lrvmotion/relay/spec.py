@@ -11,6 +11,7 @@ class RelaySpec:
 
     *sources* and *targets* are vMotion addresses or networks: connections from the one to *service_port* of the other
     are relayed, and no others. *limit_bps*: cap in bits per second, None: none.
+    *forward*: address and port of the far relay. *accept_proxy_from*: addresses of the near relays.
     """
 
     name: str
@@ -22,3 +23,10 @@ class RelaySpec:
     targets: tuple[str, ...]
     limit_bps: int | None = None
     congestion_control: str = "bbr"
+    forward: tuple[str, int] | None = None
+    accept_proxy_from: tuple[str, ...] = ()
+
+    @property
+    def far(self) -> bool:
+        """Whether this is a far relay: near relays bring it connections, nothing is redirected to it."""
+        return bool(self.accept_proxy_from)
