@@ -15,6 +15,7 @@ from rich.text import Text
 
 from lrvmotion.events import Move
 from lrvmotion.journal import Outstanding, Record
+from lrvmotion.plan import ABSENT
 from lrvmotion.report import Report
 from lrvmotion.views import console, units, words
 
@@ -143,8 +144,10 @@ def status(
         to.print(Text(target, style="bold").append(f"  {len(there)} outstanding", style="not bold dim"))
         for item in there:
             text = Text(f"{words.setting(item.key)}  ")
-            text.append(f"{words.value(item.prior)} → {words.value(item.planned[-1])}", style="dim")
-            console.hang(to, Text("  "), text)
+            fresh = item.prior == ABSENT
+            before = "" if fresh else f"{words.value(item.prior)} → "
+            text.append(f"{before}{words.value(item.planned[-1])}", style="dim")
+            console.hang(to, Text("  + " if fresh else "  ~ ", style="green" if fresh else "yellow"), text)
     if relays:
         to.print()
     for name, said in relays.items():

@@ -14,6 +14,7 @@ _KINDS = {
 _LABELS = {
     "vlan_id": "VLAN", "mtu": "MTU", "portgroup": "port group", "listen_port": "relay port", "port": "TCP port",
     "sources": "from", "targets": "to", "prefix_length": "prefix length",
+    "vswitch": "switch",
 }  # fmt: skip
 _STATES = {"success": "moved", "error": "failed"}
 
