@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from lrvmotion import settings
+from lrvmotion import settings, steering
 from lrvmotion.addresses import take
 from lrvmotion.checks import hosts as host_checks
 from lrvmotion.checks import machines
@@ -17,10 +16,10 @@ from lrvmotion.findings import Finding, Severity
 from lrvmotion.inventory import DEFAULT_STACK, Host, Inventory, SiteName, VirtualMachine, Vmknic
 from lrvmotion.placement import Placer
 from lrvmotion.plan import ABSENT, Change, Migration, Mode, Path, Plan, Skipped, Value, diff, document, string
+from lrvmotion.steering import Wanted
 
 Read = Callable[[str, str], Value]
 Bounds = Callable[[str], Mapping[str, settings.Bounds]]
-Wanted = tuple[str, Value, str]
 BoxDesired = Callable[[Relay, Sequence[str], Sequence[str]], list[Wanted]]
 
 
@@ -29,7 +28,8 @@ class Inputs:
     """What a plan rests on.
 
     *read* gives a setting's value now by (target, key); *bounds* a host's OptionDefs by target; *box* what a relay box
-    wants for (relay, sources, targets); *runs* are the runs of this journal; *reboot* allows reboots.
+    wants for (relay, sources, targets; for the far relay the sources are the near ones), *unusable* why a relay cannot
+    be used at all; *runs* are the runs of this journal; *reboot* allows reboots.
     """
 
     config: Config
@@ -38,6 +38,7 @@ class Inputs:
     read: Read
     bounds: Bounds
     box: BoxDesired
+    unusable: Callable[[Relay], str | None]
     runs: Collection[str] = ()
     reboot: bool = False
 
@@ -241,9 +242,9 @@ def _pairs(migrations: list[Migration], sources: list[Host], targets: list[Host]
 
 
 def _relays(inputs: Inputs, sources: list[Host], pairs: list[tuple[Host, Host]], draft: _Draft) -> tuple[str, ...]:
-    """Plan the relay boxes and what steers the source hosts' vMotion into them; the steering comes last."""
-    relays = inputs.config.relay.source
-    if not relays:
+    """Plan the relay boxes, the far one first, and what steers the source hosts' vMotion into them: that comes last."""
+    config = inputs.config
+    if not config.relay.source:
         hint = "add [[relay.source]] to the configuration, or use --mode native"
         draft.findings.append(
             Finding(
@@ -251,61 +252,31 @@ def _relays(inputs: Inputs, sources: list[Host], pairs: list[tuple[Host, Host]],
             )
         )
         return ()
-    far = inputs.config.relay.far
-    if far is not None:
-        near = [relay.address for relay in relays]
-        beyond = _addresses(target for _, target in pairs)
-        wanted = inputs.box(far, near, beyond)
-        name = f"box/{far.name}"
-        draft.boxes += diff(name, {key: inputs.read(name, key) for key, _, _ in wanted}, wanted)
-    served: dict[str, list[Host]] = {}
-    for number, host in enumerate(sources):
-        served.setdefault(relays[number % len(relays)].name, []).append(host)
+    served, found = steering.assign(config.relay.source, sources, inputs.unusable)
+    draft.findings += found
+    relays = [relay for relay in config.relay.source if relay.name in served]
+    if config.relay.far is not None:
+        beyond = steering.addresses(target for _, target in pairs)
+        _box(inputs, config.relay.far, [relay.address for relay in relays], beyond, draft)
     for relay in relays:
-        hosts = served.get(relay.name, [])
-        if not hosts:
-            continue
-        senders = [nic.address for host in hosts for nic in host.vmotion_vmknics]
-        box = f"box/{relay.name}"
-        wanted = inputs.box(relay, senders, _addresses(target for source, target in pairs if source in hosts))
-        draft.boxes += diff(box, {key: inputs.read(box, key) for key, _, _ in wanted}, wanted)
+        hosts = served[relay.name]
+        beyond = steering.addresses(target for source, target in pairs if source in hosts)
+        _box(inputs, relay, steering.addresses(hosts), beyond, draft)
         for host in hosts:
             targets = [target for source, target in pairs if source is host]
             draft.findings += host_checks.off_subnet(host, targets)
             draft.findings += host_checks.relay_beside(host, relay.name, relay.address)
+            draft.findings += steering.shared(host) if config.steer == "gateway" else ()
             target = f"source/{host.name}"
-            steering = _steering(inputs.config.steer, host, relay, _addresses(targets))
-            draft.routes += diff(target, {key: inputs.read(target, key) for key, _, _ in steering}, steering)
-            for nic in host.vmotion_vmknics:
-                if inputs.config.steer == "gateway" and nic.services - {"vmotion"}:
-                    services = ", ".join(sorted(nic.services - {"vmotion"}))
-                    summary = f"{nic.device} also carries {services}: its gateway is not ours to change"
-                    draft.findings.append(
-                        Finding(
-                            severity=Severity.ERROR, code="gateway-shared", subject=target, summary=summary,
-                            hint='use steer = "route"',
-                        )
-                    )  # fmt: skip
-    return tuple(served)
+            wanted = steering.wanted(config.steer, host, relay, steering.addresses(targets))
+            draft.routes += diff(target, {key: inputs.read(target, key) for key, _, _ in wanted}, wanted)
+    return tuple(relay.name for relay in relays)
 
 
-def _addresses(hosts: Iterable[Host]) -> list[str]:
-    """Return the vMotion addresses of *hosts*, each once."""
-    return list(dict.fromkeys(nic.address for host in hosts for nic in host.vmotion_vmknics))
-
-
-def _steering(steer: Literal["route", "gateway"], host: Host, relay: Relay, targets: Sequence[str]) -> list[Wanted]:
-    if steer == "gateway":
-        reason = f"all off-subnet traffic of this vmknic goes through relay {relay.name}"
-        return [(f"gateway/{nic.address}", string(relay.address), reason) for nic in host.vmotion_vmknics]
-    stacks = dict.fromkeys(nic.netstack for nic in host.vmotion_vmknics)
-    reason = f"vMotion to this address goes through relay {relay.name}"
-    wanted = []
-    for stack in stacks:
-        for address in targets:
-            length = ipaddress.ip_address(address).max_prefixlen
-            wanted.append((f"route/{stack}/{address}/{length}", string(relay.address), reason))
-    return wanted
+def _box(inputs: Inputs, relay: Relay, senders: Sequence[str], targets: Sequence[str], draft: _Draft) -> None:
+    name = f"box/{relay.name}"
+    wanted = inputs.box(relay, senders, targets)
+    draft.boxes += diff(name, {key: inputs.read(name, key) for key, _, _ in wanted}, wanted)
 
 
 def _streams(inputs: Inputs, sources: list[Host], draft: _Draft) -> int:

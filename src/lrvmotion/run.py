@@ -89,6 +89,7 @@ def prepare(
         read=lambda name, key: world.target(name).read(key),
         bounds=lambda name: world.host(name).bounds(KEYS),
         box=lambda relay, senders, targets: _box_desired(config, world, relay, senders, targets, mark, runs, found),
+        unusable=lambda relay: _unusable(world, relay, mark, runs),
         runs={*runs, mark},
         reboot=options.reboot_hosts,
     )
@@ -140,6 +141,22 @@ def _box_desired(
     standing = facts.findings(seen, spec, runs)
     found += standing
     return [] if errors(standing) else install.desired(spec, seen)
+
+
+def _unusable(world: Connections, relay: Relay, mark: str, runs: Collection[str]) -> str | None:
+    """Return why *relay* cannot be used at all: its box does not answer, or a check stands against it."""
+    from lrvmotion.relay import facts
+    from lrvmotion.relay.spec import RelaySpec
+
+    try:
+        seen = facts.facts(world.shell(f"box/{relay.name}"))
+    except UnreachableError as error:
+        return error.message
+    spec = RelaySpec(
+        name=relay.name, run=mark, address=relay.address, listen_port=relay.listen_port, sources=(), targets=()
+    )
+    standing = errors(facts.findings(seen, spec, runs))
+    return standing[0].summary if standing else None
 
 
 def _answering(plan: Plan, world: Connections) -> list[Finding]:

@@ -23,7 +23,9 @@ CONFIG = {
 }
 
 
-def make(mode, *, vms=("vm1",), config=None, source=None, target=None, values=None, bounds=None, reboot=False):
+def make(
+    mode, *, vms=("vm1",), config=None, source=None, target=None, values=None, bounds=None, reboot=False, unusable=None
+):
     values = values or {}
     machines = tuple(vm(name, "a1") for name in vms)
     inputs = planner.Inputs(
@@ -35,6 +37,7 @@ def make(mode, *, vms=("vm1",), config=None, source=None, target=None, values=No
         ),
         bounds=lambda name: bounds or BOUNDS,
         box=lambda relay, senders, targets: [("unit/lrvmotion", string(",".join([*senders, *targets])), "relay")],
+        unusable=lambda relay: (unusable or {}).get(relay.name),
         reboot=reboot,
     )
     chosen = source.vms if source else machines
@@ -217,3 +220,59 @@ def test_only_hosts_between_which_vms_move_are_probed_and_routed():
         ("source/a1", "route/defaultTcpipStack/10.99.0.9/32"),
         ("source/a2", "route/defaultTcpipStack/10.99.0.10/32"),
     ]
+
+
+TWO = {
+    **CONFIG,
+    "relay": {
+        "source": [
+            {"name": "r1", "host": "h", "address": "10.88.0.1"},
+            {"name": "r2", "host": "h", "address": "10.88.0.2"},
+        ]
+    },
+}
+
+
+def two_hosts():
+    return inventory("source", (host("a1", "10.88.0.9"), host("a2", "10.88.0.10")), (vm("vm1", "a1"), vm("vm2", "a2")))
+
+
+def routes(plan):
+    return {change.target: change.planned.data for change in plan.changes if change.key.startswith("route/")}
+
+
+def test_source_hosts_are_spread_over_the_relays():
+    """Each host's route leads to its own relay."""
+    plan = make("proxy", config=TWO, source=two_hosts())
+    assert routes(plan) == {"source/a1": "10.88.0.1", "source/a2": "10.88.0.2"}
+    assert plan.relays == ("r1", "r2")
+
+
+def test_a_relay_that_is_down_moves_its_hosts_to_another_and_says_so():
+    """A warning as long as one is left; the last one's trouble is an error of its own."""
+    plan = make("proxy", config=TWO, source=two_hosts(), unusable={"r1": "does not answer"})
+    assert routes(plan) == {"source/a1": "10.88.0.2", "source/a2": "10.88.0.2"}
+    (left_out,) = [finding for finding in plan.findings if finding.code == "relay-left-out"]
+    assert (left_out.subject, left_out.severity) == ("box/r1", "warning")
+    assert left_out.summary == "does not answer; its hosts go through r2"
+
+
+def test_a_host_takes_the_relay_in_its_own_subnet():
+    """A gateway is always a neighbour."""
+    source = inventory(
+        "source", (host("a1", "10.88.5.9"), host("a2", "10.88.0.10")), (vm("vm1", "a1"), vm("vm2", "a2"))
+    )
+    config = {
+        **TWO,
+        "relay": {"source": [TWO["relay"]["source"][0], {"name": "r2", "host": "h", "address": "10.88.5.1"}]},
+    }
+    assert routes(make("proxy", config=config, source=source)) == {"source/a1": "10.88.5.1", "source/a2": "10.88.0.1"}
+
+
+def test_the_far_relay_comes_before_the_near_one():
+    """What is sent to must listen first; revert goes the other way."""
+    far = {"name": "far", "host": "h", "address": "10.99.0.1", "forward": True}
+    plan = make("proxy", config={**CONFIG, "relay": {**CONFIG["relay"], "target": far}})
+    assert [change.target for change in plan.changes if change.target.startswith("box/")] == ["box/far", "box/r1"]
+    assert plan.changes[0].planned == string("10.88.0.1,10.99.0.9")
+    assert (plan.relays, plan.far) == (("r1",), "far")
