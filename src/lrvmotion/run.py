@@ -429,9 +429,10 @@ class Migrating:
             watch = self.watch
             if watch is None or watch.trouble(relay.name, SAMPLE_S) is None:
                 continue
-            while self._led_by(relay) and SAMPLE_S * 2 < watch.silent_s(relay.name) < SETTLE_S:
-                if self.interrupts() > before:
-                    return
+            began = time.monotonic()
+            while self._led_by(relay) and (asked_s := time.monotonic() - began) < SETTLE_S:
+                if watch.silent_s(relay.name) < asked_s or self.interrupts() > before:
+                    break  # the box has answered since, its relay or not
                 self._go_round(())
                 time.sleep(0.5)
 
