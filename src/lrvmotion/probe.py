@@ -92,7 +92,8 @@ def _one(path: Path, pinger: Pinger, probes: int, interval_s: float) -> PathQual
             if pings.sent == 0:
                 break
     except PingRefused as refused:
-        return PathQuality(source=source, target=target, sent=0, received=0, reason=refused.message)
+        reason = refused.message.removeprefix(f"source/{path.source_host}: ")
+        return PathQuality(source=source, target=target, sent=0, received=0, reason=reason)
     weight = sum(count for _, count in averages)
     return PathQuality(
         source=source,

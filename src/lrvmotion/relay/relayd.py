@@ -547,7 +547,7 @@ class Stream:
         self.pace: Optional[int] = None  # bytes per second
         self.info: Dict[str, int] = {}
         self.verdict = "application"
-        self.verdicts: collections.Counter[str] = collections.Counter()
+        self.verdicts: Dict[str, float] = {}  # seconds under each
         self.shares: Dict[str, float] = {}
         self.rate_forth = self.rate_back = 0.0
         self.peak = 0.0
@@ -617,7 +617,7 @@ class Stream:
         self._measured = (now, delivered, self.back.bytes)
         self.peak = max(self.peak, self.rate_forth)
         self.verdict, self.shares = judge(before, self.info, seconds, self.rate_forth, self.pace)
-        self.verdicts[self.verdict] += 1
+        self.verdicts[self.verdict] = self.verdicts.get(self.verdict, 0.0) + seconds
 
     def describe(self, now: float) -> Dict[str, Any]:
         """Return the stream as it is shown: rates in bits per second, times in microseconds, shares of the time."""
@@ -651,7 +651,7 @@ class Stream:
             rate_bps=round(self.forth.bytes * 8 / seconds),
             rate_back_bps=round(self.back.bytes * 8 / seconds),
             peak_bps=round(self.peak * 8),
-            verdict=self.verdicts.most_common(1)[0][0] if self.verdicts else word,
+            verdict=max(self.verdicts, key=lambda name: self.verdicts[name]) if self.verdicts else word,
             shares=shares,
             ended=self.failure or "closed",
         )
