@@ -1,193 +1,27 @@
-"""The migrate command joined up: connect, collect, probe, plan, apply, prove, move, put back."""
+"""The migrate command joined up: apply, prove, move, put back."""
 
 from __future__ import annotations
 
-import secrets
 import time
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, NoReturn
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NoReturn
 
-from lrvmotion import planner, probe, select
-from lrvmotion.apply import WAYS, Restored, Target, apply, revert
-from lrvmotion.config import Config, Relay
+from lrvmotion.apply import Restored, Target, apply, revert
+from lrvmotion.config import Config
 from lrvmotion.connect import Connections
-from lrvmotion.errors import LrvmotionError, NotRestoredError, RefusedError, UnreachableError
-from lrvmotion.events import Found, Interrupted, Message, Observer, Proven, RelaySample, RunEnded, RunStarted
-from lrvmotion.findings import Finding, Severity, errors
-from lrvmotion.inventory import SiteName
-from lrvmotion.journal import Journal, Outstanding
+from lrvmotion.detour import LOST_S, Detour
+from lrvmotion.errors import LrvmotionError, NotRestoredError, UnreachableError
+from lrvmotion.events import Interrupted, Message, Observer, RelaySample, RunEnded, RunStarted
+from lrvmotion.journal import Journal
 from lrvmotion.migrate import Hooks, drive
-from lrvmotion.path import judge
-from lrvmotion.plan import Migration, Mode, Plan, Value
+from lrvmotion.plan import Migration, Plan
+from lrvmotion.prepare import Options, new_run
+from lrvmotion.prove import prove
 from lrvmotion.schedule import Schedule
-from lrvmotion.settings import KEYS
 from lrvmotion.watch import SAMPLE_S, Watch
 
-PROOF_PINGS = 3
 IN_PATH_S = 15.0  # a first move that shows no stream at the relay by then goes past it
-LOST_S = 10.0  # a box that has not answered for so long is lost: the routes through it go back
-SETTLE_S = 120.0  # so long the end of a run waits for somebody else's relocate on a host whose box is lost
-LOCKED = frozenset({"host-locked", "box-locked"})
-_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
-
-
-def new_run() -> str:
-    """Return a fresh run id: six letters and digits, fit for port group and nft table names."""
-    return "".join(secrets.choice(_ALPHABET) for _ in range(6))
-
-
-def resolve(config: Config, mode: str | None) -> Mode:
-    """Return the mode to use: asked, configured, else proxy where a relay is configured, else native."""
-    wanted = mode or config.mode or "auto"
-    if wanted == "auto":
-        return "proxy" if config.relay.source else "native"
-    table: dict[str, Mode] = {"stock": "stock", "native": "native", "proxy": "proxy"}
-    return table[wanted]
-
-
-@dataclass(slots=True, kw_only=True)
-class Options:
-    """What the user asked of one run."""
-
-    mode: Mode
-    unproven: bool = False
-    reboot_hosts: bool = False
-    max_failures: int | None = None
-
-
-def prepare(
-    config: Config,
-    world: Connections,
-    observer: Observer,
-    names: Sequence[str],
-    options: Options,
-    *,
-    runs: Collection[str] = (),
-    mark: str | None = None,
-) -> Plan:
-    """Return the plan of moving the VMs *names*, with everything measured and found; nothing is written anywhere.
-
-    *runs* are the runs of the journal, *mark* the id that what is outstanding carries, None where nothing is.
-    """
-    from lrvmotion.vsphere.collect import collect_vms
-
-    run = new_run()
-    mark = mark or run
-    for site in _SITES:
-        world.session(site)
-    source, target = world.inventory("source"), world.inventory("target")
-    refs = select.by_name(source, names)
-    if refs:
-        source = collect_vms(world.session("source"), source, refs)
-    chosen = {vm.ref: vm for vm in source.vms}
-    found: list[Finding] = []
-    inputs = planner.Inputs(
-        config=config,
-        source=source,
-        target=target,
-        read=lambda name, key: world.target(name).read(key),
-        bounds=lambda name: world.host(name).bounds(KEYS),
-        box=lambda relay, senders, targets: _box_desired(config, world, relay, senders, targets, mark, runs, found),
-        unusable=lambda relay: _unusable(world, relay, mark, runs),
-        runs={*runs, mark},
-        reboot=options.reboot_hosts,
-    )
-    plan = planner.make(inputs, options.mode, run, [chosen[ref] for ref in refs], mark=mark)
-    qualities = probe.measure(plan.paths, world, observer, probes=config.limits.probes)
-    for quality in qualities:
-        found += judge(quality, limit_rtt_ms=config.limits.rtt_ms, limit_loss=config.limits.loss)
-    found += _answering(plan, world)
-    plan = replace(plan, findings=(*plan.findings, *found))
-    for finding in plan.findings:
-        observer(Found(finding=finding))
-    return plan
-
-
-_SITES: tuple[SiteName, SiteName] = ("source", "target")
-
-
-def _box_desired(
-    config: Config,
-    world: Connections,
-    relay: Relay,
-    senders: Sequence[str],
-    targets: Sequence[str],
-    mark: str,
-    runs: Collection[str],
-    found: list[Finding],
-) -> list[tuple[str, Value, str]]:
-    from lrvmotion.relay import facts, install
-    from lrvmotion.relay.spec import RelaySpec
-
-    seen = facts.facts(world.shell(f"box/{relay.name}"))
-    far = config.relay.far
-    if far is not None and relay.name == far.name:  # *senders* are the near relays
-        sources = [nic.address for host in world.inventory("source").hosts for nic in host.vmotion_vmknics]
-        roles: dict[str, Any] = {"sources": tuple(sources), "accept_proxy_from": tuple(senders)}
-    else:
-        forward = None if far is None else (far.address, far.listen_port)
-        roles = {"sources": tuple(senders), "forward": forward, "limit_bps": config.relay.cap_bps}
-    spec = RelaySpec(
-        name=relay.name,
-        run=mark,
-        address=relay.address,
-        listen_port=relay.listen_port,
-        service_port=8000,
-        targets=tuple(targets),
-        **roles,
-        congestion_control="bbr" if seen.bbr else "cubic",
-    )
-    standing = facts.findings(seen, spec, runs)
-    found += standing
-    return [] if errors(standing) else install.desired(spec, seen)
-
-
-def _unusable(world: Connections, relay: Relay, mark: str, runs: Collection[str]) -> str | None:
-    """Return why *relay* cannot be used at all: its box does not answer, or a check stands against it."""
-    from lrvmotion.relay import facts
-    from lrvmotion.relay.spec import RelaySpec
-
-    try:
-        seen = facts.facts(world.shell(f"box/{relay.name}"))
-    except UnreachableError as error:
-        return error.message
-    spec = RelaySpec(
-        name=relay.name, run=mark, address=relay.address, listen_port=relay.listen_port, sources=(), targets=()
-    )
-    standing = errors(facts.findings(seen, spec, runs))
-    return standing[0].summary if standing else None
-
-
-def _answering(plan: Plan, world: Connections) -> list[Finding]:
-    """Ping every new address from a present vmknic of its host: an address that answers is somebody else's."""
-    found = []
-    for target, address in plan.fresh:
-        site: SiteName = "source" if target.startswith("source/") else "target"
-        nic = world.inventory(site).host(target.partition("/")[2]).vmotion_vmknics[0]
-        try:
-            pings = world.ping(target, nic.netstack, nic.address, address, count=2, interval_s=0.2)
-        except probe.PingRefused:
-            continue  # the path's own finding says that nothing can be pinged
-        if pings.received:
-            summary = f"{address} of the address pool answers a ping: something else has it"
-            hint = f"take it out of {site}.vmotion.addresses"
-            found.append(
-                Finding(severity=Severity.ERROR, code="address-in-use", subject=target, summary=summary, hint=hint)
-            )
-    return found
-
-
-def refuse(plan: Plan) -> None:
-    """Raise for the error findings of *plan*: locked by another run, or refused by a check."""
-    bad = errors(list(plan.findings))
-    if not bad:
-        return
-    message = "; ".join(f"{finding.subject}: {finding.summary}" for finding in bad)
-    hint = next((finding.hint for finding in bad if finding.hint), None)
-    if any(finding.code in LOCKED for finding in bad):
-        raise UnreachableError(message, hint=hint)
-    raise RefusedError(message, hint=hint)
 
 
 class _Interrupted(Exception):  # noqa: N818 - no error: the user's wish
@@ -206,11 +40,11 @@ class Migrating:
     options: Options
     interrupts: Callable[[], int] = lambda: 0
     watch: Watch | None = None
+    detour: Detour | None = None
     started: float | None = None
     steered: float = 0.0
     seen_streams: bool = False
     given_up: dict[str, str] = field(default_factory=dict)
-    bypassed: set[tuple[str, str]] = field(default_factory=set)
 
     def go(self) -> None:
         """Apply the plan, prove it, move the VMs.
@@ -232,7 +66,7 @@ class Migrating:
             self.observer(Interrupted(level=min(self.interrupts(), 3)))
         finally:
             left = len(self.journal.outstanding())
-            restore = "lrvmotion restore-defaults" if left else None
+            restore = self.options.restore_command if left else None
             self.observer(RunEnded(run=plan.run, outstanding=left, restore=restore))
 
     def _boxes(self) -> list[str]:
@@ -243,7 +77,10 @@ class Migrating:
         try:
             targets = {change.target: self.world.target(change.target) for change in self.plan.changes}
             apply(self.plan.changes, targets, self.journal, self.plan.run, self.observer, self._proceed)
-            self._prove()
+            prove(
+                self.plan, self.world, self._echoes, self.observer,
+                unproven=self.options.unproven or self.plan.mode == "stock", proceed=self._proceed,
+            )  # fmt: skip
         except LrvmotionError as error:
             self._take_back(error)
 
@@ -265,44 +102,9 @@ class Migrating:
         restored = revert(self.journal, self.world.target, self.observer, run=run, only=lambda item: item.run == run)
         if restored.left:
             message = f"{error.message}; and {len(restored.left)} settings could not be put back"
-            raise NotRestoredError(message, hint="lrvmotion restore-defaults") from error
+            raise NotRestoredError(message, hint=self.options.restore_command) from error
         message = f"{error.message}; everything was put back"
         raise type(error)(message, hint=error.hint) from error
-
-    def _prove(self) -> None:
-        """Walk every planned pair before the first move; in proxy mode the relay must have forwarded these probes."""
-        plan = self.plan
-        before = {relay: self._echoes(relay) for relay in plan.relays}
-        sent = 0
-        for path in plan.proofs:
-            self._proceed()
-            try:
-                pings = self.world.ping(
-                    f"source/{path.source_host}", path.netstack, path.source_address, path.target_address,
-                    count=PROOF_PINGS, interval_s=0.1,
-                )  # fmt: skip
-            except probe.PingRefused as refused:
-                self._impossible(str(path), refused.message)
-                return
-            sent += pings.sent
-            ok = pings.received > 0
-            self.observer(Proven(subject=str(path), ok=ok, detail=f"{pings.received} of {pings.sent} answered"))
-            if not ok:
-                message = f"{path}: none of {pings.sent} pings was answered"
-                raise RefusedError(message, hint="check the VLAN and the route of the new vMotion vmknics")
-        if plan.relays:
-            seen = sum(self._echoes(relay) - before[relay] for relay in plan.relays)
-            detail = f"{seen} of {sent} probes went through the relay"
-            self.observer(Proven(subject="relay " + ", ".join(plan.relays), ok=seen == sent, detail=detail))
-            if seen != sent:
-                message = f"the relay is not in the path: {detail}"
-                raise RefusedError(message, hint="check that the hosts' routes point at the relay's address")
-
-    def _impossible(self, subject: str, reason: str) -> None:
-        self.observer(Proven(subject=subject, ok=None, detail=f"not possible: {reason}"))
-        if not self.options.unproven and self.plan.mode != "stock":
-            message = f"the path cannot be proven: {reason}"
-            raise RefusedError(message, hint=f"--unproven moves in {self.plan.mode} mode all the same")
 
     def _echoes(self, relay: str) -> int:
         from lrvmotion.relay.status import counters
@@ -329,15 +131,16 @@ class Migrating:
             Watch(self._watched(), self._sample, self._alive) as self.watch,
             RelocateMover(self.world.session("source"), self.world.session("target")) as mover,
         ):
+            near = {box.name: box.address for box in self.config.relay.source if box.name in plan.relays}
+            self.detour = Detour(near, self.watch, self.journal, self.world.target, self.observer, plan.run)
             try:
                 drive(plan.migrations, schedule, mover, self.observer, hooks)
             except LrvmotionError as error:
                 left = len(self.journal.outstanding())
                 message = f"{error.message}; {left} settings are still changed"
-                raise type(error)(
-                    message, hint="lrvmotion restore-defaults waits for the moves and puts them back"
-                ) from error
-            self._settle()
+                hint = f"{self.options.restore_command} waits for the moves and puts them back"
+                raise type(error)(message, hint=hint) from error
+            self.detour.settle(self.interrupts)
 
     def _record(self, kind: str, body: dict[str, str]) -> None:
         self.journal.append(kind, self.plan.run, body)
@@ -361,9 +164,10 @@ class Migrating:
 
     def _watch(self, running: list[str]) -> str | None:
         """Tell the relays' samples; return why no further VM may start."""
-        if self.watch is None or not self.plan.relays:
+        watch, detour = self.watch, self.detour
+        if watch is None or detour is None or not self.plan.relays:
             return None
-        for sample in self.watch.news():
+        for sample in watch.news():
             self.observer(sample)
             self.given_up.pop(sample.relay, None)
         now = time.monotonic()
@@ -371,70 +175,13 @@ class Migrating:
             self.started = now
         if now - self.steered >= SAMPLE_S:
             self.steered = now
-            moving = {f"source/{m.source_host}" for m in self.plan.migrations if m.vm in running}
-            self._go_round(moving)
-        if self.bypassed:
-            relay = min(self.bypassed)[0]
-            return f"box/{relay} did not answer for {LOST_S:.0f} s; the routes through it were put back"
+            detour.go_round({f"source/{m.source_host}" for m in self.plan.migrations if m.vm in running})
+        if detour.lost is not None:
+            return detour.lost
         late = self.started is not None and now - self.started > IN_PATH_S
         if running and late and not self.seen_streams:
             return "not in the path: the relay has seen no stream of the running move"
         return None
-
-    def _go_round(self, moving: Collection[str]) -> None:
-        """Put back the ways through boxes that are lost, but on hosts in *moving*.
-
-        A lost box cuts off what is routed to it, and no relocate may run while a host is written.
-        """
-        for relay in self.config.relay.source:
-            if relay.name not in self.plan.relays or self.watch is None or self.watch.silent_s(relay.name) < LOST_S:
-                continue
-            for host in self._led_by(relay):
-                try:
-                    if host in moving or self.world.target(host).busy():
-                        continue
-                    text = f"box/{relay.name} has not answered for {LOST_S:.0f} s: {host} no longer sends through it"
-                    self.observer(Message(text=text))
-                    self.bypassed.add((relay.name, host))
-                    ways = {item.seq for item in self._ways(relay) if item.target == host}
-                    self._revert(ways)
-                except LrvmotionError:
-                    continue  # the vCenter does not answer either: at the next look
-
-    def _revert(self, numbers: Collection[int]) -> None:
-        """Put back the outstanding settings with these sequence *numbers*."""
-        run = self.plan.run
-        revert(self.journal, self.world.target, self.observer, run=run, only=lambda item: item.seq in numbers)
-
-    def _ways(self, relay: Relay) -> list[Outstanding]:
-        """Return the outstanding settings that send a host's traffic to *relay*."""
-        return [
-            item
-            for item in self.journal.outstanding()
-            if item.target.startswith("source/")
-            and item.key.startswith(WAYS)
-            and item.planned[-1].data == str(relay.address)
-        ]
-
-    def _led_by(self, relay: Relay) -> list[str]:
-        """Return the hosts that send through *relay* and have not been tried."""
-        hosts = dict.fromkeys(item.target for item in self._ways(relay))
-        return [host for host in hosts if (relay.name, host) not in self.bypassed]
-
-    def _settle(self) -> None:
-        """Before the end: find out whether a box is lost, and put the ways through it back; Ctrl-C ends it."""
-        before = self.interrupts()
-        relays = [relay for relay in self.config.relay.source if relay.name in self.plan.relays and self._led_by(relay)]
-        for relay in relays:
-            watch = self.watch
-            if watch is None or watch.trouble(relay.name, SAMPLE_S) is None:
-                continue
-            began = time.monotonic()
-            while self._led_by(relay) and (asked_s := time.monotonic() - began) < SETTLE_S:
-                if watch.silent_s(relay.name) < asked_s or self.interrupts() > before:
-                    break  # the box has answered since, its relay or not
-                self._go_round(())
-                time.sleep(0.5)
 
     def _watched(self) -> tuple[str, ...]:
         """Return the names of the relays that are watched: near and far."""

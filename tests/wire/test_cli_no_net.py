@@ -61,7 +61,7 @@ def test_native_needs_unproven_and_then_moves_and_restores(lab):
         lab.run("migrate", "--mode", "native", "--yes", "vm1"),
         3,
         "cannot be proven",
-        "everything was put back",
+        "nothing was changed",
         "--unproven",
     )
     assert lab.state() == before

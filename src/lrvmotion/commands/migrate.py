@@ -64,7 +64,7 @@ def migrate(
 ) -> int:
     """Change the hosts and boxes for the mode, move the VMs, and say what is outstanding."""
     from lrvmotion import journal as journals
-    from lrvmotion import run
+    from lrvmotion import prepare, run
     from lrvmotion.connect import Connections, records
     from lrvmotion.report import Report
     from lrvmotion.views import lines, live, ndjson, plans, tables
@@ -74,8 +74,12 @@ def migrate(
     if known_mode(mode) is None and config.mode is None:
         message = "--mode is required: native, proxy, stock or auto"
         raise UsageError(message, hint='name it, or set mode = "proxy" in the configuration; `plan` compares them')
-    options = run.Options(
-        mode=run.resolve(config, mode), unproven=unproven, reboot_hosts=reboot_hosts, max_failures=max_failures
+    options = prepare.Options(
+        mode=prepare.resolve(config, mode),
+        unproven=unproven,
+        reboot_hosts=reboot_hosts,
+        max_failures=max_failures,
+        restore_command=own.command("restore-defaults"),
     )
     state = own.state(config)
     report = Report()
@@ -87,8 +91,10 @@ def migrate(
         Connections(records(config), own.credentials(), before) as world,
     ):
         runs, mark = journals.runs(journal.records), journals.mark(journal.records)
-        made = run.prepare(config, world, before, vms, options, runs=runs, mark=mark)
-        run.refuse(made)
+        made = prepare.prepare(config, world, before, vms, options, runs=runs, mark=mark)
+        prepare.refuse(made)
+        if not unproven:
+            prepare.refuse_unproven(made)
         if output is Output.TEXT:
             plans.plan(made, state, stderr=True)
         confirm(made, yes=yes)

@@ -36,26 +36,26 @@ def plan(
     ] = False,
 ) -> int:
     """Show what would change, what would move and what stands against it; nothing is written anywhere."""
-    from lrvmotion import journal, run
+    from lrvmotion import journal, prepare
     from lrvmotion.connect import Connections, records
     from lrvmotion.views import lines, plans, tables, trouble
 
     own: Context = context.obj
     config = own.config()
-    options = run.Options(mode=run.resolve(config, known_mode(mode)), reboot_hosts=reboot_hosts)
+    options = prepare.Options(mode=prepare.resolve(config, known_mode(mode)), reboot_hosts=reboot_hosts)
     state = own.state(config)
     records_now = journal.read(state / "journal.jsonl").records
     runs, mark = journal.runs(records_now), journal.mark(records_now)
     observer = lines.Lines(quiet=output is not Output.TEXT)
     with Connections(records(config), own.credentials(), observer) as world:
-        made = run.prepare(config, world, observer, vms or [], options, runs=runs, mark=mark)
+        made = prepare.prepare(config, world, observer, vms or [], options, runs=runs, mark=mark)
     if output is Output.TEXT:
         plans.plan(made, state)
-        run.refuse(made)
+        prepare.refuse(made)
     else:
         document = plans.plan_json(made, state)
         try:
-            run.refuse(made)
+            prepare.refuse(made)
         except LrvmotionError as error:  # one document: the plan, with what stands against it
             refused = trouble.document(error.message, error.hint, error.status)
             tables.document({**document, "error": refused})

@@ -117,7 +117,9 @@ def interrupted(level: int) -> str:
     """Return what a Ctrl-C means."""
     if level == 1:
         return "interrupted: nothing more is started, running moves finish; Ctrl-C again cancels them"
-    return "interrupted twice: cancelling what runs"
+    if level == 2:
+        return "interrupted twice: cancelling what runs; Ctrl-C again leaves it to the vCenter"
+    return "interrupted three times: what still runs is left to the vCenter"
 
 
 def relay(sample: RelaySample) -> str:

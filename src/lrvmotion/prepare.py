@@ -1,0 +1,187 @@
+"""Make the plan of a run: connect, collect, probe, plan; nothing is written anywhere."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lrvmotion import planner, probe, select
+from lrvmotion.config import Config, Relay
+from lrvmotion.connect import Connections
+from lrvmotion.errors import RefusedError, UnreachableError
+from lrvmotion.events import Found, Observer
+from lrvmotion.findings import Finding, Severity, errors
+from lrvmotion.inventory import SiteName
+from lrvmotion.path import judge
+from lrvmotion.plan import Mode, Plan, Value
+from lrvmotion.settings import KEYS
+
+LOCKED = frozenset({"host-locked", "box-locked"})
+_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
+_SITES: tuple[SiteName, SiteName] = ("source", "target")
+
+
+def new_run() -> str:
+    """Return a fresh run id: six letters and digits, fit for port group and nft table names."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(6))
+
+
+def resolve(config: Config, mode: str | None) -> Mode:
+    """Return the mode to use: asked, configured, else proxy where a relay is configured, else native."""
+    wanted = mode or config.mode or "auto"
+    if wanted == "auto":
+        return "proxy" if config.relay.source else "native"
+    table: dict[str, Mode] = {"stock": "stock", "native": "native", "proxy": "proxy"}
+    return table[wanted]
+
+
+@dataclass(slots=True, kw_only=True)
+class Options:
+    """What the user asked of one run."""
+
+    mode: Mode
+    unproven: bool = False
+    reboot_hosts: bool = False
+    max_failures: int | None = None
+    restore_command: str = "lrvmotion restore-defaults"
+
+
+def prepare(
+    config: Config,
+    world: Connections,
+    observer: Observer,
+    names: Sequence[str],
+    options: Options,
+    *,
+    runs: Collection[str] = (),
+    mark: str | None = None,
+) -> Plan:
+    """Return the plan of moving the VMs *names*, with everything measured and found; nothing is written anywhere.
+
+    *runs* are the runs of the journal, *mark* the id that what is outstanding carries, None where nothing is.
+    """
+    from lrvmotion.vsphere.collect import collect_vms
+
+    run = new_run()
+    mark = mark or run
+    for site in _SITES:
+        world.session(site)
+    source, target = world.inventory("source"), world.inventory("target")
+    refs = select.by_name(source, names)
+    if refs:
+        source = collect_vms(world.session("source"), source, refs)
+    chosen = {vm.ref: vm for vm in source.vms}
+    found: list[Finding] = []
+    inputs = planner.Inputs(
+        config=config,
+        source=source,
+        target=target,
+        read=lambda name, key: world.target(name).read(key),
+        bounds=lambda name: world.host(name).bounds(KEYS),
+        box=lambda relay, senders, targets: _box_desired(config, world, relay, senders, targets, mark, runs, found),
+        unusable=lambda relay: _unusable(world, relay, mark, runs),
+        runs={*runs, mark},
+        reboot=options.reboot_hosts,
+    )
+    plan = planner.make(inputs, options.mode, run, [chosen[ref] for ref in refs], mark=mark)
+    qualities = probe.measure(plan.paths, world, observer, probes=config.limits.probes)
+    for quality in qualities:
+        found += judge(quality, limit_rtt_ms=config.limits.rtt_ms, limit_loss=config.limits.loss)
+    found += _answering(plan, world)
+    plan = replace(plan, findings=(*plan.findings, *found))
+    for finding in plan.findings:
+        observer(Found(finding=finding))
+    return plan
+
+
+def _box_desired(
+    config: Config,
+    world: Connections,
+    relay: Relay,
+    senders: Sequence[str],
+    targets: Sequence[str],
+    mark: str,
+    runs: Collection[str],
+    found: list[Finding],
+) -> list[tuple[str, Value, str]]:
+    from lrvmotion.relay import facts, install
+    from lrvmotion.relay.spec import RelaySpec
+
+    seen = facts.facts(world.shell(f"box/{relay.name}"))
+    far = config.relay.far
+    if far is not None and relay.name == far.name:  # *senders* are the near relays
+        sources = [nic.address for host in world.inventory("source").hosts for nic in host.vmotion_vmknics]
+        roles: dict[str, Any] = {"sources": tuple(sources), "accept_proxy_from": tuple(senders)}
+    else:
+        forward = None if far is None else (far.address, far.listen_port)
+        roles = {"sources": tuple(senders), "forward": forward, "limit_bps": config.relay.cap_bps}
+    spec = RelaySpec(
+        name=relay.name,
+        run=mark,
+        address=relay.address,
+        listen_port=relay.listen_port,
+        service_port=8000,
+        targets=tuple(targets),
+        **roles,
+        congestion_control="bbr" if seen.bbr else "cubic",
+    )
+    standing = facts.findings(seen, spec, runs)
+    found += standing
+    return [] if errors(standing) else install.desired(spec, seen)
+
+
+def _unusable(world: Connections, relay: Relay, mark: str, runs: Collection[str]) -> str | None:
+    """Return why *relay* cannot be used at all: its box does not answer, or a check stands against it."""
+    from lrvmotion.relay import facts
+    from lrvmotion.relay.spec import RelaySpec
+
+    try:
+        seen = facts.facts(world.shell(f"box/{relay.name}"))
+    except UnreachableError as error:
+        return error.message
+    spec = RelaySpec(
+        name=relay.name, run=mark, address=relay.address, listen_port=relay.listen_port, sources=(), targets=()
+    )
+    standing = errors(facts.findings(seen, spec, runs))
+    return standing[0].summary if standing else None
+
+
+def _answering(plan: Plan, world: Connections) -> list[Finding]:
+    """Ping every new address from a present vmknic of its host: an address that answers is somebody else's."""
+    found = []
+    for target, address in plan.fresh:
+        site: SiteName = "source" if target.startswith("source/") else "target"
+        nic = world.inventory(site).host(target.partition("/")[2]).vmotion_vmknics[0]
+        try:
+            pings = world.ping(target, nic.netstack, nic.address, address, count=2, interval_s=0.2)
+        except probe.PingRefused:
+            continue  # the path's own finding says that nothing can be pinged
+        if pings.received:
+            summary = f"{address} of the address pool answers a ping: something else has it"
+            hint = f"take it out of {site}.vmotion.addresses"
+            found.append(
+                Finding(severity=Severity.ERROR, code="address-in-use", subject=target, summary=summary, hint=hint)
+            )
+    return found
+
+
+def refuse(plan: Plan) -> None:
+    """Raise for the error findings of *plan*: locked by another run, or refused by a check."""
+    bad = errors(list(plan.findings))
+    if not bad:
+        return
+    message = "; ".join(f"{finding.subject}: {finding.summary}" for finding in bad)
+    hint = next((finding.hint for finding in bad if finding.hint), None)
+    if any(finding.code in LOCKED for finding in bad):
+        raise UnreachableError(message, hint=hint)
+    raise RefusedError(message, hint=hint)
+
+
+def refuse_unproven(plan: Plan) -> None:
+    """Raise RefusedError where it is known before anything is changed that the path cannot be proven."""
+    unmeasured = [finding for finding in plan.findings if finding.code == "path-not-measured"]
+    if plan.mode != "stock" and unmeasured:
+        message = f"the path cannot be proven: {unmeasured[0].subject}: {unmeasured[0].summary}; nothing was changed"
+        raise RefusedError(message, hint=f"--unproven moves in {plan.mode} mode all the same")
