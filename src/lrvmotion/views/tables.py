@@ -18,6 +18,7 @@ from lrvmotion.journal import Outstanding, Record
 from lrvmotion.plan import ABSENT
 from lrvmotion.report import Report
 from lrvmotion.views import console, units, words
+from lrvmotion.views.relays import relays as show_relays
 
 STYLES = {"success": "green", "error": "bold red", "held": "yellow", "cancelled": "yellow", "running": "cyan"}
 
@@ -125,7 +126,11 @@ def restored_json(done: Report, recognised: Sequence[str], state: Path) -> dict[
 
 
 def status(
-    records: Sequence[Record], items: Sequence[Outstanding], relays: dict[str, str], state: Path, restore: str
+    records: Sequence[Record],
+    items: Sequence[Outstanding],
+    relays: dict[str, dict[str, Any]],
+    state: Path,
+    restore: str,
 ) -> None:
     """Print the runs, what is outstanding where, and the relays; *restore* is the command that puts it back."""
     to = console.out()
@@ -150,8 +155,7 @@ def status(
             console.hang(to, Text("  + " if fresh else "  ~ ", style="green" if fresh else "yellow"), text)
     if relays:
         to.print()
-    for name, said in relays.items():
-        console.hang(to, Text(f"{name}: ", style="magenta"), Text(said))
+    show_relays(to, relays)
     if items:
         to.print(Text(f"\n{words.count(len(items), 'setting')} outstanding; put back with:"))
         to.print(f"  {restore}", soft_wrap=True, markup=False, style="bold")
@@ -175,7 +179,7 @@ def runs(records: Sequence[Record]) -> list[dict[str, Any]]:
 
 
 def status_json(
-    records: Sequence[Record], items: Sequence[Outstanding], relays: dict[str, str], state: Path
+    records: Sequence[Record], items: Sequence[Outstanding], relays: dict[str, dict[str, Any]], state: Path
 ) -> dict[str, Any]:
     """Return the status as a JSON object."""
     return {
