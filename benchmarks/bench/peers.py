@@ -1,0 +1,162 @@
+"""The contenders: relayd and what the distribution offers, each with its redirect, in the box of the lanes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench.lanes import BOX_LAN, LAN, PORT, RELAYD_PORT, SOURCE, TARGET, BenchError, Lanes, run, wait_for_listener
+from lrvmotion.lab.box.packages import cache_folder, unpacked
+from lrvmotion.lab.box.record import BoxError
+from lrvmotion.relay import relayd
+from lrvmotion.relay.redirect import Redirect, nft_install, nft_remove
+
+CONTENDERS = ("forwarding", "relayd", "socat", "haproxy", "nginx")
+
+# The field report's iptables rule in nft's words.
+_DNAT = f"""table ip bench {{
+  chain pre {{
+    type nat hook prerouting priority dstnat;
+    ip daddr {TARGET} tcp dport {PORT} dnat to {BOX_LAN}:{PORT}
+  }}
+}}
+"""
+_HAPROXY = f"""global
+  nbthread 2
+  maxconn 2000
+  tune.pipesize 1048576
+defaults
+  mode tcp
+  option splice-auto
+  timeout connect 5s
+  timeout client 1h
+  timeout server 1h
+listen relay
+  bind {BOX_LAN}:{PORT}
+  server target {TARGET}:{PORT}
+"""
+_NGINX = """load_module %(module)s;
+daemon off;
+user root;
+worker_processes 2;
+pid %(folder)s/nginx.pid;
+error_log stderr;
+events { worker_connections 4096; }
+stream {
+  server {
+    listen %(listen)s;
+    proxy_pass %(target)s;
+    proxy_buffer_size 256k;
+    proxy_timeout 1h;
+  }
+}
+"""
+
+
+class Peers:
+    """The programs, found or unpacked into the cache, never installed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._libraries: list[str] = []
+        self.socat = self._get("socat", "/usr/bin/socat")
+        self.haproxy = self._get("haproxy", "/usr/sbin/haproxy")
+        self.nginx = self._get("nginx", "/usr/sbin/nginx")
+        self.stream = self._get("libnginx-mod-stream", "/usr/lib/nginx/modules/ngx_stream_module.so")
+
+    def _get(self, package: str, program: str) -> str:
+        try:
+            root = unpacked(package, program, cache_folder())
+        except BoxError as error:
+            raise BenchError(str(error)) from error
+        if root is None:
+            return program
+        self._libraries += [str(path) for path in sorted(root.glob("usr/lib/*-linux-gnu*"))]
+        return str(root / program.lstrip("/"))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What unpacked programs need to find their libraries."""
+        return {"LD_LIBRARY_PATH": ":".join(self._libraries)} if self._libraries else {}
+
+    def versions(self) -> dict[str, str]:
+        """Return what each program says its version is, one line each."""
+        printed = {}
+        for name, words in {
+            "socat": (self.socat, "-V"),
+            "haproxy": (self.haproxy, "-v"),
+            "nginx": (self.nginx, "-v"),
+        }.items():
+            said = run("env", *(f"{key}={value}" for key, value in self.environment.items()), "sh", "-c",
+                       'exec "$0" "$@" 2>&1', *words)  # fmt: skip
+            line = next(line for line in said.splitlines() if "version" in line.lower())
+            printed[name] = line.removeprefix("nginx version: ").split(" on ")[0].split(" - ")[0].strip()
+        return printed
+
+    @contextmanager
+    def in_the_path(self, name: str, lanes: Lanes) -> Iterator[int | None]:
+        """Put a contender into the path until the block ends; yields the session its processes share, if any."""
+        if name == "forwarding":
+            yield None
+        elif name == "relayd":
+            yield from self._relayd(lanes)
+        else:
+            yield from self._peer(name, lanes)
+
+    def _relayd(self, lanes: Lanes) -> Iterator[int]:
+        redirect = Redirect(
+            table="lrvmotion_bench", sources=(SOURCE,), targets=(TARGET,), port=PORT, listen_port=RELAYD_PORT,
+            interface=LAN,
+        )  # fmt: skip
+        config = {
+            "schema": 1,
+            "listen": [[BOX_LAN, RELAYD_PORT]],
+            "port": PORT,
+            "sources": [SOURCE],
+            "targets": [TARGET],
+            "control": str(self._folder / "relayd.sock"),
+            "drain_s": 0,
+            "redirects": [redirect.guard],
+        }
+        path = self._folder / "relayd.json"
+        path.write_text(json.dumps(config))
+        log = self._folder / "relayd.log"
+        lanes.nft(nft_install(redirect))
+        try:
+            with lanes.running("box", sys.executable, relayd.__file__, "--config", str(path), log=log) as process:
+                wait_for_listener(process, RELAYD_PORT, log)
+                yield process.pid
+        finally:
+            lanes.nft(nft_remove(redirect))
+
+    def _peer(self, name: str, lanes: Lanes) -> Iterator[int]:
+        log = self._folder / f"{name}.log"
+        lanes.nft(_DNAT)
+        try:
+            with lanes.running("box", *self._command(name), env=self.environment, log=log) as process:
+                wait_for_listener(process, PORT, log)
+                yield process.pid
+        finally:
+            lanes.nft("delete table ip bench\n")
+
+    def _command(self, name: str) -> list[str]:
+        path = self._folder / f"{name}.conf"
+        if name == "socat":
+            listen = f"TCP4-LISTEN:{PORT},fork,reuseaddr,bind={BOX_LAN}"
+            return [self.socat, listen, f"TCP4:{TARGET}:{PORT}"]
+        if name == "haproxy":
+            path.write_text(_HAPROXY)
+            return [self.haproxy, "-db", "-f", str(path)]
+        path.write_text(
+            _NGINX
+            % {
+                "module": self.stream,
+                "folder": self._folder,
+                "listen": f"{BOX_LAN}:{PORT}",
+                "target": f"{TARGET}:{PORT}",
+            }
+        )
+        return [self.nginx, "-e", "stderr", "-p", str(self._folder), "-c", str(path)]
