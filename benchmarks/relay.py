@@ -58,7 +58,7 @@ def facts(peers: Peers, given: argparse.Namespace, repeats: int, settle_s: float
         "window_s": window_s,
         "settle_s": settle_s,
         "repeats": repeats,
-        "machine": f"{len(models)} × {models[0] if models else platform.machine()}",
+        "machine": f"{len(models)} CPUs, {models[0] if models else platform.machine()}",
         "kernel": platform.release(),
         "system": platform.freedesktop_os_release().get("PRETTY_NAME", "Linux"),
         "python": platform.python_version(),
@@ -70,12 +70,12 @@ def facts(peers: Peers, given: argparse.Namespace, repeats: int, settle_s: float
 def plot(cells: dict[int, dict[str, table.Cell]], folder: Path) -> None:
     """Draw the rates as bars with their ranges, if matplotlib is there."""
     try:
-        from matplotlib import pyplot
+        from matplotlib import pyplot as plt
     except ImportError:
         print("no plot: matplotlib is not installed", file=sys.stderr)
         return
     folder.mkdir(parents=True, exist_ok=True)
-    figure, axes = pyplot.subplots(1, len(cells), squeeze=False, figsize=(4 * len(cells), 4))
+    figure, axes = plt.subplots(1, len(cells), squeeze=False, figsize=(4 * len(cells), 4))
     for axis, (streams, row) in zip(axes[0], sorted(cells.items()), strict=True):
         rates = [cell.gbps for cell in row.values()]
         below = [cell.gbps - cell.low for cell in row.values()]
@@ -88,7 +88,7 @@ def plot(cells: dict[int, dict[str, table.Cell]], folder: Path) -> None:
 
 
 def bench(given: argparse.Namespace) -> int:
-    """Run everything interleaved, print the tables. Returns 0, whatever the bars say: it measures, it does not judge."""
+    """Run everything interleaved, print the tables. Returns 0, bars held or not: it only measures."""
     repeats, settle_s, window_s = (3, 1.0, 3.0) if given.quick else (5, 3.0, 20.0)
     begun = time.monotonic()
     samples: dict[tuple[int, str], list[table.Sample]] = {}

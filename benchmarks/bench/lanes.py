@@ -24,7 +24,11 @@ BOX_SYSCTLS = (
     "net.ipv4.tcp_mtu_probing=1",
     "net.ipv4.tcp_congestion_control=bbr",
 )
-EVERY_SYSCTLS = ("net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.all.send_redirects=0", "net.ipv4.tcp_no_metrics_save=1")
+EVERY_SYSCTLS = (
+    "net.ipv4.conf.all.rp_filter=0",
+    "net.ipv4.conf.all.send_redirects=0",
+    "net.ipv4.tcp_no_metrics_save=1",
+)
 
 
 class BenchError(Exception):

@@ -116,14 +116,14 @@ def _number(value: float) -> str:
 def cells_table(cells: Mapping[int, Row]) -> str:
     """Return the table of medians, ranges and ratios to relayd in Markdown, which a terminal shows well enough."""
     lines = [
-        "| streams | contender | Gbit/s, median (range) | relayd is × | relay CPU-s/GiB, median (range) | relayd's CPU is × |",
+        "| streams | contender | Gbit/s, median (range) | relayd / it | relay CPU-s/GiB (range) | relayd / it, CPU |",
         "|---:|---|---:|---:|---:|---:|",
     ]
     for streams, row in sorted(cells.items()):
         ours = row.get("relayd")
         for name, cell in row.items():
-            faster = _number(ours.gbps / cell.gbps) if ours and name != "relayd" else "–"
-            dearer = f"{ours.cpu / cell.cpu:.3f}" if ours and name != "relayd" and cell.cpu else "–"
+            faster = _number(ours.gbps / cell.gbps) if ours and name != "relayd" else "-"
+            dearer = f"{ours.cpu / cell.cpu:.3f}" if ours and name != "relayd" and cell.cpu else "-"
             cost = f"{cell.cpu:.3f} ({cell.cpu_low:.3f}-{cell.cpu_high:.3f})" if cell.cpu else "none"
             rate = f"{cell.gbps:.2f} ({cell.low:.2f}-{cell.high:.2f})"
             lines.append(f"| {streams} | {name} | {rate} | {faster} | {cost} | {dearer} |")
