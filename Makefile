@@ -1,7 +1,7 @@
 # lrvmotion: `make help` lists what can be made.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install root tools demo test lint clean
+.PHONY: help install root tools demo test lint clean bench
 
 PYTHON ?= python3
 VENV := .venv
@@ -52,6 +52,9 @@ lint: install ## format, lint, types, import contracts
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+
+bench: install tools ## measure the relay beside socat, HAProxy and nginx; under 6 minutes, as root
+	$(ROOT) $(VENV)/bin/python benchmarks/relay.py --quick
 
 clean: ## remove what was made here
 	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
