@@ -94,6 +94,12 @@ def test_other_stream_counts_are_compared_with_the_best_peer(table: Any, best: f
         assert bar.held is held
 
 
+def test_haproxy_counts_at_its_best(table: Any) -> None:
+    """Where haproxy ran in two ways, rate and CPU are compared with the better of each."""
+    judged = table.bars({5: row(table, **{"haproxy-splice": (16, 0.25)})})
+    assert [bar.held for bar in judged] == [True, False, False, True]
+
+
 def test_bars_need_every_contender(table: Any) -> None:
     """A run without one of the peers is not judged."""
     some = row(table)
