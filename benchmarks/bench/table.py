@@ -100,7 +100,8 @@ def bars(cells: Mapping[int, Row]) -> list[Bar]:
                     value=ours.gbps / proxies,
                 ),
                 Bar(
-                    text="5 streams: CPU per GiB / HAProxy's", bound=0.7, value=ours.cpu / min(cell.cpu for cell in haproxies),
+                    text="5 streams: CPU per GiB / HAProxy's",
+                    bound=0.7, value=ours.cpu / min(cell.cpu for cell in haproxies),
                     at_most=True,
                 ),
                 Bar(
