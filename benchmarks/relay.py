@@ -70,7 +70,7 @@ def facts(peers: Peers, given: argparse.Namespace, repeats: int, settle_s: float
 def plot(cells: dict[int, dict[str, table.Cell]], folder: Path) -> None:
     """Draw the rates as bars with their ranges, if matplotlib is there."""
     try:
-        from matplotlib import pyplot as plt
+        from matplotlib import pyplot as plt  # type: ignore[import-not-found, unused-ignore]
     except ImportError:
         print("no plot: matplotlib is not installed", file=sys.stderr)
         return
