@@ -41,12 +41,13 @@ def measure_cell(
             for _ in range(ATTEMPTS):
                 made.set(**cell.wan, seed=1 + repeat, burst=10.0, rate_bps=LINE_BPS)
                 run = run_contender(made, peers, name, window)
-                verdict = "" if run.fit else "  thrown away"
+                fit = run.fit(cells.CONTENDERS[name][0])
+                verdict = "" if fit else "  thrown away"
                 say(
                     f"{cell.name:17} {repeat + 1}/{repeats}  {name:9} {run.mbps:7.1f} Mbit/s"
                     f"  loss {run.loss * 100:5.2f} %  late {run.late * 100:4.1f} %  TAP drops {run.drops}{verdict}"
                 )
-                if run.fit:
+                if fit:
                     measured.runs.setdefault(name, []).append(run)
                     break
                 measured.thrown[name] = measured.thrown.get(name, 0) + 1

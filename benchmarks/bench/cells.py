@@ -81,10 +81,13 @@ class Run:
     late: float
     drops: int = 0
 
-    @property
-    def fit(self) -> bool:
-        """Whether the wire kept time, and lost nothing but what it was told to."""
-        return self.late <= LATE_SHARE_MAX and self.drops == 0
+    def fit(self, streams: int) -> bool:
+        """Whether the wire kept time; and lost nothing but what it was told to.
+
+        With dozens of streams on a circuit without loss a TAP's queue overflows now and then: for them that is one
+        more full buffer, and is only reported.
+        """
+        return self.late <= LATE_SHARE_MAX and (self.drops == 0 or streams > 5)
 
 
 def run_of(received: Mapping[str, Any], report: Mapping[str, Any]) -> Run:
@@ -130,6 +133,9 @@ class Measured:
             },
             "loss_by_contender": {name: round(median(run.loss for run in runs), 6) for name, runs in kept.items()},
             "runs": {name: len(runs) for name, runs in kept.items()},
+            "tap_drops": {
+                name: sum(run.drops for run in runs) for name, runs in kept.items() if any(r.drops for r in runs)
+            },
             "thrown_away": {name: count for name, count in self.thrown.items() if count},
         }
 
