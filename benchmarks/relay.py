@@ -58,6 +58,7 @@ def facts(peers: Peers, given: argparse.Namespace, repeats: int, settle_s: float
         "window_s": window_s,
         "settle_s": settle_s,
         "repeats": repeats,
+        "box_congestion": given.congestion,
         "machine": f"{len(models)} CPUs, {models[0] if models else platform.machine()}",
         "kernel": platform.release(),
         "system": platform.freedesktop_os_release().get("PRETTY_NAME", "Linux"),
@@ -95,7 +96,7 @@ def bench(given: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
         peers = Peers(Path(scratch))
         about = facts(peers, given, repeats, settle_s, window_s)
-        with lanes() as made:
+        with lanes(given.congestion) as made:
             for repeat in range(repeats):
                 for streams in given.streams:
                     for name in given.contenders:
@@ -130,6 +131,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables as Markdown")
     parser.add_argument("--plots", type=Path, metavar="DIR", help="draw them, if matplotlib is installed")
     parser.add_argument("--streams", type=int, nargs="+", default=STREAMS, metavar="N", help="stream counts")
+    parser.add_argument("--congestion", default="bbr", help="the box's default, so that of every peer (bbr, reno)")
     parser.add_argument("--contenders", nargs="+", default=CONTENDERS, choices=CONTENDERS, help="who runs")
     return parser.parse_args()
 

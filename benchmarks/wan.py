@@ -201,7 +201,8 @@ def main() -> int:
         say("the benchmark makes network namespaces: run it as root")
         return 2
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, interrupted)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # under nohup it goes on without its terminal
+            signal.signal(number, interrupted)
     try:
         return bench(given)
     except BenchError as error:

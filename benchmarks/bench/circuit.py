@@ -81,7 +81,8 @@ def circuit(folder: Path) -> Iterator[Circuit]:
         for role, name in names.items():
             run("ip", "netns", "add", name)
             run("ip", "-n", name, "link", "set", "lo", "up")
-            more = BOX_SYSCTLS if role in ("box", "far") else END_SYSCTLS
+            boxes = (*BOX_SYSCTLS, "net.ipv4.tcp_congestion_control=bbr")
+            more = boxes if role in ("box", "far") else END_SYSCTLS
             run(*lanes.inside(role, "sysctl", "-qw", *EVERY_SYSCTLS, *more))
         for end, router, address, gateway in (("source", "box", SOURCE, BOX_LAN), ("target", "far", TARGET, BOX_WAN)):
             link = ("link", "add", LAN, "mtu", "1500", "type", "veth")

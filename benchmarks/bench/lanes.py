@@ -22,7 +22,6 @@ BOX_SYSCTLS = (
     "net.ipv4.tcp_rmem=4096 87380 67108864",
     "net.ipv4.tcp_wmem=4096 65536 67108864",
     "net.ipv4.tcp_mtu_probing=1",
-    "net.ipv4.tcp_congestion_control=bbr",
 )
 EVERY_SYSCTLS = (
     "net.ipv4.conf.all.rp_filter=0",
@@ -110,15 +109,20 @@ def wait_for_listener(process: subprocess.Popen[str], port: int, log: Path | Non
 
 
 @contextmanager
-def lanes() -> Iterator[Lanes]:
-    """Build the namespaces with two veth pairs, MTU 1500; take them away at the end."""
+def lanes(congestion: str = "bbr") -> Iterator[Lanes]:
+    """Build the namespaces with two veth pairs, MTU 1500; take them away at the end.
+
+    *congestion* is the box's default: what sockets have that ask for nothing, so every peer's. bbr, as in the field
+    report; reno or whatever else net.ipv4.tcp_allowed_congestion_control of the machine has.
+    """
     names = {role: f"bench{os.getpid()}-{role}" for role in ("source", "box", "target")}
     made = Lanes(names=names)
     try:
         for role, name in names.items():
             run("ip", "netns", "add", name)
             run("ip", "-n", name, "link", "set", "lo", "up")
-            run(*made.inside(role, "sysctl", "-qw", *EVERY_SYSCTLS, *(BOX_SYSCTLS if role == "box" else ())))
+            of_box = (*BOX_SYSCTLS, f"net.ipv4.tcp_congestion_control={congestion}") if role == "box" else ()
+            run(*made.inside(role, "sysctl", "-qw", *EVERY_SYSCTLS, *of_box))
         for role, device, address, box_address in (
             ("source", LAN, SOURCE, BOX_LAN),
             ("target", "wan0", TARGET, BOX_WAN),

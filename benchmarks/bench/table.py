@@ -149,3 +149,38 @@ def document(cells: Mapping[int, Row], facts: Mapping[str, Any]) -> dict[str, An
     """Return the JSON document: `path`, by number of streams, by contender; and the facts of the run."""
     path = {str(streams): {name: cell.document() for name, cell in row.items()} for streams, row in cells.items()}
     return {"path": path, **facts}
+
+
+def cells_of(made: Mapping[str, Any]) -> dict[int, dict[str, Cell]]:
+    """Return the cells that `document` wrote."""
+    return {
+        int(streams): {
+            name: Cell(
+                gbps=entry["gbps"], low=entry["range"][0], high=entry["range"][1],
+                cpu=entry["relay_cpu_s_per_gib"], cpu_low=entry["relay_cpu_range"][0],
+                cpu_high=entry["relay_cpu_range"][1],
+            )
+            for name, entry in row.items()
+        }
+        for streams, row in made["path"].items()
+    }  # fmt: skip
+
+
+def facts_text(made: Mapping[str, Any]) -> str:
+    """Return a sentence or two on machine, kernel, versions and windows."""
+    versions = ", ".join(made["versions"].values())
+    quick = "`--quick`: w" if made.get("quick") else "W"
+    return (
+        f"{made['machine']}, kernel {made['kernel']}, {made['system']}, Python {made['python']}; {versions}. "
+        f"{quick}indows of {made['window_s']:g} s from {made['settle_s']:g} s after the first byte."
+    )
+
+
+def fill(text: str, name: str, body: str) -> str:
+    """Return *text* with *body* between the markers of *name*. ValueError where they are not there once, in order."""
+    begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->\n"
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(end) < text.index(begin):
+        message = f"no place for {name}: it needs the lines {begin.strip()} and {end.strip()} once each"
+        raise ValueError(message)
+    before, _, rest = text.partition(begin)
+    return before + begin + "\n" + body + "\n" + end + rest.partition(end)[2]

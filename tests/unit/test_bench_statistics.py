@@ -128,3 +128,26 @@ def test_a_process_name_cannot_upset_the_count(load: Any) -> None:
     text = "77 (a) b (c) S 1 70 69 0 -1 4194560 1 2 3 4 100 20 3 4 20 0 1 0 55 0 0"
     assert load.stat_session(text) == 69
     assert load.stat_ticks(text) == 127
+
+
+def test_what_was_written_can_be_read_back(table: Any) -> None:
+    """Tables made from the JSON are those that the run itself printed."""
+    cells = {5: row(table, forwarding=(40, 0.0))}
+    again = table.cells_of(json.loads(json.dumps(table.document(cells, {}))))
+    assert table.cells_table(again) == table.cells_table(cells)
+    assert table.bars_table(table.bars(again)) == table.bars_table(table.bars(cells))
+
+
+def test_a_page_is_filled_between_its_markers_only(table: Any) -> None:
+    """Filling twice leaves what filling once did; the text around stays."""
+    page = "a\n<!-- x -->\nold\n<!-- /x -->\nb\n"
+    once = table.fill(page, "x", "new\n")
+    assert once == "a\n<!-- x -->\n\nnew\n\n<!-- /x -->\nb\n"
+    assert table.fill(once, "x", "new\n") == once
+
+
+@pytest.mark.parametrize("page", ["", "<!-- /x -->\n<!-- x -->\n", "<!-- x -->\n<!-- x -->\n<!-- /x -->\n"])
+def test_a_page_without_its_markers_is_left_alone(table: Any, page: str) -> None:
+    """Missing, turned round or doubled: said, not guessed."""
+    with pytest.raises(ValueError, match="no place for x"):
+        table.fill(page, "x", "new")
