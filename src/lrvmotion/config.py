@@ -6,9 +6,17 @@ import ipaddress
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from lrvmotion.addresses import parse_pool
 from lrvmotion.errors import UsageError
@@ -118,10 +126,25 @@ class Relays(_Section):
     limit: Rate | None = None
     circuit: Rate | None = None
 
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        """Two entries for one box would write over each other's files."""
+        boxes = [*self.source, *([self.target] if self.target is not None else [])]
+        kinds = {
+            "name": [box.name for box in boxes],
+            "host": [f"{box.host} port {box.port}" for box in boxes],
+            "address": [box.address for box in boxes],
+        }
+        twice = [f"{kind} {one}" for kind, of in kinds.items() for one in dict.fromkeys(of) if of.count(one) > 1]
+        if twice:
+            message = f"two relay boxes have {', '.join(twice)}: each needs its own"
+            raise ValueError(message)
+        return self
+
     @property
     def cap_bps(self) -> int | None:
-        """The cap of a near relay: the limit, and 95 % of the circuit, whichever is lower."""
-        share = None if self.circuit is None else round(self.circuit * CIRCUIT_SHARE)
+        """The cap of a near relay: the limit, or its equal share of 95 % of the circuit, whichever is lower."""
+        share = None if self.circuit is None else round(self.circuit * CIRCUIT_SHARE / max(len(self.source), 1))
         return min((cap for cap in (self.limit, share) if cap is not None), default=None)
 
     @property

@@ -256,12 +256,13 @@ def _relays(inputs: Inputs, sources: list[Host], pairs: list[tuple[Host, Host]],
     draft.findings += found
     relays = [relay for relay in config.relay.source if relay.name in served]
     if config.relay.far is not None:
-        beyond = steering.addresses(target for _, target in pairs)
-        _box(inputs, config.relay.far, [relay.address for relay in relays], beyond, draft)
+        draft.findings += steering.beyond(config.relay.far, relays, sources, (target for _, target in pairs))
+        remote = steering.addresses(target for _, target in pairs)
+        _box(inputs, config.relay.far, [relay.address for relay in relays], remote, draft)
     for relay in relays:
         hosts = served[relay.name]
-        beyond = steering.addresses(target for source, target in pairs if source in hosts)
-        _box(inputs, relay, steering.addresses(hosts), beyond, draft)
+        remote = steering.addresses(target for source, target in pairs if source in hosts)
+        _box(inputs, relay, steering.addresses(hosts), remote, draft)
         for host in hosts:
             targets = [target for source, target in pairs if source is host]
             draft.findings += host_checks.off_subnet(host, targets)

@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal
 
-from lrvmotion.config import Relay
+from lrvmotion.config import FarRelay, Relay
 from lrvmotion.findings import Finding, Severity
 from lrvmotion.inventory import Host
 from lrvmotion.plan import Value, string
@@ -19,28 +19,59 @@ def assign(
 ) -> tuple[dict[str, list[Host]], list[Finding]]:
     """Return the hosts of every relay by its name, and what was found.
 
-    A host goes to the relay in its own subnet that serves the fewest hosts so far, in the order of the configuration.
-    Of several relays those that *unusable* gives a reason against are left out, as long as one remains; a single one
-    is kept, so that what stands against it is an error.
+    A host goes to the relay in its own subnet that serves the fewest hosts so far, in the order of the configuration;
+    hosts with the least choice go first, by name, so that the order of the VMs does not matter. A relay that *unusable*
+    gives a reason against is left out wherever another one serves its hosts; the last one of a host is kept, so that
+    what stands against it is an error.
     """
-    found: list[Finding] = []
-    usable = list(relays)
-    if len(relays) > 1:
-        reasons = {relay.name: reason for relay in relays if (reason := unusable(relay)) is not None}
-        if len(reasons) < len(relays):
-            usable = [relay for relay in relays if relay.name not in reasons]
-            others = ", ".join(relay.name for relay in usable)
-            for name, reason in reasons.items():
-                summary = f"{reason}; its hosts go through {others}"
-                found.append(
-                    Finding(severity=Severity.WARNING, code="relay-left-out", subject=f"box/{name}", summary=summary)
-                )
+    beside = {host.name: [relay for relay in relays if is_beside(host, relay.address)] for host in hosts}
+    near = [relay for relay in relays if any(relay in found for found in beside.values())]
+    reasons = {relay.name: reason for relay in near if len(near) > 1 and (reason := unusable(relay)) is not None}
+
+    def choice(host: Host) -> list[Relay]:
+        usable = [relay for relay in beside[host.name] if relay.name not in reasons]
+        return usable or beside[host.name] or list(relays)
+
     served: dict[str, list[Host]] = {}
-    for host in hosts:
-        beside = [relay for relay in usable if is_beside(host, relay.address)] or usable
-        relay = min(beside, key=lambda relay: len(served.get(relay.name, [])))
+    instead: dict[str, list[str]] = {name: [] for name in reasons}
+    for host in sorted(hosts, key=lambda host: (len(choice(host)), host.name)):
+        relay = min(choice(host), key=lambda relay: len(served.get(relay.name, [])))
         served.setdefault(relay.name, []).append(host)
+        for other in beside[host.name]:
+            if other.name in reasons and relay.name not in (*reasons, *instead[other.name]):
+                instead[other.name].append(relay.name)
+    found = [
+        Finding(
+            severity=Severity.WARNING, code="relay-left-out", subject=f"box/{name}",
+            summary=f"{reasons[name]}; its hosts go through {', '.join(sorted(others))}",
+        )
+        for name, others in instead.items() if name not in served
+    ]  # fmt: skip
     return served, found
+
+
+def beyond(far: FarRelay, relays: Iterable[Relay], sources: Iterable[Host], targets: Iterable[Host]) -> list[Finding]:
+    """Return what stands against *far* as the far relay of *relays*: it must stand at the target site."""
+
+    def found(severity: Severity, code: str, summary: str) -> Finding:
+        return Finding(
+            severity=severity, code=code, subject=f"box/{far.name}", summary=summary,
+            hint="relay.target.address is the box's address on the target hosts' vMotion LAN",
+        )  # fmt: skip
+
+    here = [host.name for host in sources if is_beside(host, far.address)]
+    if here:
+        return [found(Severity.ERROR, "far-subnet", f"{far.address} is on the vMotion LAN of source/{here[0]}")]
+    said = []
+    for relay in relays:
+        if (":" in relay.address) != (":" in far.address):
+            summary = f"{far.address} and {relay.address} of box/{relay.name} are not of one address family"
+            said.append(found(Severity.ERROR, "far-family", summary))
+    there = list(targets)
+    if there and not any(is_beside(host, far.address) for host in there):
+        summary = f"{far.address} is in no target host's vMotion subnet: the last leg is routed"
+        said.append(found(Severity.WARNING, "far-off-lan", summary))
+    return said
 
 
 def is_beside(host: Host, address: str) -> bool:

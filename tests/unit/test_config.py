@@ -121,3 +121,30 @@ def test_a_box_at_the_target_forwards_only_where_it_is_told_to():
         relay = {"target": {**box, "forward": forward}}
         found = config.parse({"source": SITE, "target": SITE, "relay": relay}).relay.far
         assert (found.name if found else None) == name
+
+
+def test_relays_share_the_circuit():
+    """Two relays at 95 % each would be twice the circuit; a limit is each one's own."""
+    boxes = [{"name": name, "host": name, "address": f"10.88.0.{n}"} for n, name in enumerate("ab", 1)]
+    relay = {"source": boxes, "circuit": "1G"}
+    assert config.parse({"source": SITE, "target": SITE, "relay": relay}).relay.cap_bps == 475_000_000
+    relay["limit"] = "100M"
+    assert config.parse({"source": SITE, "target": SITE, "relay": relay}).relay.cap_bps == 100_000_000
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"name": "near"}, "name near"),
+        ({"host": "10.0.0.1"}, "host 10.0.0.1 port 22"),
+        ({"address": "10.88.0.1"}, "address 10.88.0.1"),
+    ],
+)
+@pytest.mark.parametrize("forward", [False, True])
+def test_two_entries_for_one_box_are_refused(changes, named, forward):
+    """They would write over each other's files; what is the same is named."""
+    near = {"name": "near", "host": "10.0.0.1", "address": "10.88.0.1"}
+    other = {"name": "far", "host": "10.0.0.2", "address": "10.99.0.1", **changes}
+    for relay in ({"source": [near], "target": {**other, "forward": forward}}, {"source": [near, other]}):
+        with pytest.raises(UsageError, match=f"relay: two relay boxes have {named}: each needs its own"):
+            config.parse({"source": SITE, "target": SITE, "relay": relay})

@@ -227,7 +227,7 @@ TWO = {
     "relay": {
         "source": [
             {"name": "r1", "host": "h", "address": "10.88.0.1"},
-            {"name": "r2", "host": "h", "address": "10.88.0.2"},
+            {"name": "r2", "host": "h2", "address": "10.88.0.2"},
         ]
     },
 }
@@ -264,15 +264,98 @@ def test_a_host_takes_the_relay_in_its_own_subnet():
     )
     config = {
         **TWO,
-        "relay": {"source": [TWO["relay"]["source"][0], {"name": "r2", "host": "h", "address": "10.88.5.1"}]},
+        "relay": {"source": [TWO["relay"]["source"][0], {"name": "r2", "host": "h2", "address": "10.88.5.1"}]},
     }
     assert routes(make("proxy", config=config, source=source)) == {"source/a1": "10.88.5.1", "source/a2": "10.88.0.1"}
 
 
 def test_the_far_relay_comes_before_the_near_one():
     """What is sent to must listen first; revert goes the other way."""
-    far = {"name": "far", "host": "h", "address": "10.99.0.1", "forward": True}
+    far = {"name": "far", "host": "f", "address": "10.99.0.1", "forward": True}
     plan = make("proxy", config={**CONFIG, "relay": {**CONFIG["relay"], "target": far}})
     assert [change.target for change in plan.changes if change.target.startswith("box/")] == ["box/far", "box/r1"]
     assert plan.changes[0].planned == string("10.88.0.1,10.99.0.9")
     assert (plan.relays, plan.far) == (("r1",), "far")
+
+
+def codes(plan):
+    return [(finding.code, finding.severity) for finding in plan.findings if finding.code.startswith(("far", "relay"))]
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("10.99.0.1", []),
+        ("10.88.0.3", [("far-subnet", "error")]),
+        ("10.97.0.1", [("far-off-lan", "warning")]),
+        ("fd99::1", [("far-family", "error"), ("far-off-lan", "warning")]),
+    ],
+)
+def test_a_far_relay_stands_at_the_target_site(address, expected):
+    """On the source's LAN, or of another address family, it is refused; off the target's LAN it is said."""
+    far = {"name": "far", "host": "f", "address": address, "forward": True}
+    plan = make("proxy", config={**CONFIG, "relay": {**CONFIG["relay"], "target": far}})
+    assert codes(plan) == expected
+
+
+def test_a_box_at_the_target_that_does_not_forward_is_not_touched():
+    """It is only known."""
+    far = {"name": "far", "host": "f", "address": "10.99.0.1"}
+    plan = make("proxy", config={**CONFIG, "relay": {**CONFIG["relay"], "target": far}})
+    assert "box/far" not in {change.target for change in plan.changes}
+    assert plan.far is None
+
+
+def relayed(relays, hosts, unusable=None, order=1):
+    names = [f"vm{number}" for number, _ in enumerate(hosts)][::order]
+    machines = {name: vm(name, of) for name, of in zip(sorted(names), hosts, strict=True)}
+    entries = [{"name": name, "host": name, "address": address} for name, address in relays.items()]
+    made = []
+    for name, addresses in hosts.items():
+        nics = [nic for address in addresses for nic in host(name, address).vmotion_vmknics]
+        made.append(host(name, addresses[0], vmknics=tuple(nics)))
+    source = inventory("source", tuple(made), tuple(machines[name] for name in names))
+    config = {**CONFIG, "relay": {"source": entries}}
+    return make("proxy", vms=names, config=config, source=source, unusable=unusable)
+
+
+def test_the_same_hosts_get_the_same_relays_in_any_order_of_vms():
+    """Who runs it twice gets the same plan."""
+    hosts = {f"a{number}": [f"10.88.0.{number + 20}"] for number in range(5)}
+    relays = {"r1": "10.88.0.1", "r2": "10.88.0.2"}
+    one = routes(relayed(relays, hosts))
+    assert one == routes(relayed(relays, hosts, order=-1))
+    assert sorted(one.values()) == ["10.88.0.1"] * 3 + ["10.88.0.2"] * 2
+
+
+def test_a_host_that_has_only_one_relay_beside_it_is_placed_first():
+    """The others are balanced around it."""
+    hosts = {"a1": ["10.88.0.21", "10.88.5.21"], "a2": ["10.88.0.22"]}
+    assert routes(relayed({"r1": "10.88.0.1", "r2": "10.88.5.1"}, hosts)) == {
+        "source/a1": "10.88.5.1",
+        "source/a2": "10.88.0.1",
+    }
+
+
+def test_a_relay_that_is_down_is_kept_for_the_host_that_has_no_other():
+    """What stands against it is then an error of its own, not a route to a box that is no neighbour."""
+    hosts = {"a1": ["10.88.0.21"], "a2": ["10.88.5.22"]}
+    plan = relayed({"r1": "10.88.0.1", "r2": "10.88.5.1"}, hosts, unusable={"r1": "does not answer"})
+    assert routes(plan) == {"source/a1": "10.88.0.1", "source/a2": "10.88.5.1"}
+    assert codes(plan) == []
+
+
+def test_a_relay_that_no_host_needs_is_not_asked():
+    """A box in another subnet may be switched off."""
+    plan = relayed({"r1": "10.88.0.1", "r2": "10.88.7.1"}, {"a1": ["10.88.0.21"]}, unusable={"r2": "does not answer"})
+    assert plan.relays == ("r1",)
+    assert codes(plan) == []
+
+
+def test_a_relay_that_is_left_out_names_those_that_take_its_hosts():
+    """Only they, not every other one."""
+    hosts = {"a1": ["10.88.0.21"], "a2": ["10.88.5.22"]}
+    relays = {"r1": "10.88.0.1", "r2": "10.88.0.2", "r3": "10.88.5.1"}
+    plan = relayed(relays, hosts, unusable={"r1": "does not answer"})
+    (left_out,) = [finding for finding in plan.findings if finding.code == "relay-left-out"]
+    assert left_out.summary == "does not answer; its hosts go through r2"
