@@ -10,7 +10,7 @@ import pytest
 from lrvmotion.errors import RefusedError
 from lrvmotion.findings import Severity
 from lrvmotion.relay import relayd, rules
-from lrvmotion.relay.facts import BoxFacts, findings, parse
+from lrvmotion.relay.facts import Address, BoxFacts, findings, parse
 from lrvmotion.relay.install import desired
 from lrvmotion.relay.names import Names, runs_in
 from lrvmotion.relay.redirect import Redirect
@@ -368,3 +368,74 @@ def test_a_near_relay_sends_through_the_far_one(seen: BoxFacts) -> None:
     (config,) = (value.as_document()["content"] for key, value in wanted.items() if key.endswith(".json"))
     assert relayd.parse_config(config).forward == ("10.99.0.1", 9000)
     assert any(key.startswith("redirect/") for key in wanted)
+
+
+FAR = replace(SPEC, name="relay-b", accept_proxy_from=("10.88.0.1", "fd88::1"))
+IPTABLES = (("iptables", "/usr/sbin/iptables", "iptables v1.8.9"),)
+
+
+def rules_of(wanted):
+    return [value.as_document()["content"] for key, value, _ in wanted if key.endswith(".rules")]
+
+
+def test_a_far_relay_is_fenced_whatever_the_box_has(seen: BoxFacts) -> None:
+    """nft or iptables, systemd or none: peers of the listening address's family, every other is dropped."""
+    (nft,) = rules_of(desired(FAR, seen))
+    assert "ip saddr != @peers" in nft
+    assert "fd88" not in nft
+    wanted = desired(FAR, replace(seen, tools=IPTABLES))
+    (script,) = rules_of(wanted)
+    assert "-s 10.88.0.1 -j RETURN" in script
+    assert "--dport 9000 -j DROP" in script
+    (unit,) = (v.as_document()["content"] for k, v, _ in wanted if k.startswith("file/") and k.endswith(".service"))
+    assert "ExecStartPost=+/bin/sh" in unit
+    assert "ExecStop=" not in unit
+    (held,) = rules_of(desired(FAR, replace(seen, systemd=False)))
+    assert held.startswith("add table ip lrvmotion_abc123 { flags owner; ")
+    assert len(held.splitlines()) == 1
+    assert held.count("{") == held.count("}")
+    assert rules_of(desired(FAR, replace(seen, systemd=False, kernel="5.4.0-1"))) == [], "the relay itself refuses"
+
+
+def test_a_far_relay_listens_in_its_near_relays_family(seen: BoxFacts) -> None:
+    """A fence that could let nobody in is refused; an IPv6 far relay is fenced for IPv6."""
+    with pytest.raises(RefusedError, match="address family"):
+        desired(replace(FAR, accept_proxy_from=("fd88::1",)), seen)
+    six = replace(seen, addresses=(Address(interface="eth0", address="fd99::1", length=64),))
+    (fence,) = rules_of(desired(replace(FAR, address="fd99::1"), six))
+    assert "table ip6 lrvmotion_abc123_v6 {" in fence
+    assert "ip6 saddr != @peers" in fence
+    assert "10.88.0.1" not in fence
+
+
+def test_a_box_that_forwards_ipv6_keeps_its_own_default_route(seen: BoxFacts) -> None:
+    """Interfaces that learn from router advertisements go on doing so, set before forwarding; others are left alone."""
+    now = (("all", "1"), ("mgmt0", "1"), ("x", "0"))
+    learns = [(f"net.ipv6.conf.{name}.accept_ra", value, True) for name, value in now]
+    six = replace(
+        seen,
+        sysctls=(*seen.sysctls, *learns, ("net.ipv6.conf.all.forwarding", "0", True)),
+        addresses=(*seen.addresses, Address(interface="eth0.88", address="fd88::2", length=64)),
+    )
+    wanted = [key for key, _, _ in desired(replace(SPEC, sources=("fd88::9",), targets=("fd99::9",)), six)]
+    ra = [key for key in wanted if key.endswith("accept_ra")]
+    assert ra == ["sysctl/net.ipv6.conf.mgmt0.accept_ra"]
+    assert wanted.index(ra[0]) < wanted.index("sysctl/net.ipv6.conf.all.forwarding")
+    assert not any(key.endswith("accept_ra") for key, _, _ in desired(SPEC, six))
+
+
+def test_findings_of_a_far_box_name_its_own_section(seen: BoxFacts) -> None:
+    """What to correct is under [relay.target]; a stream may hold more there."""
+    found = findings(replace(seen, addresses=(), listening=frozenset({9000}), memory_free_kib=100_000), FAR)
+    hints = {finding.code: finding.hint for finding in found}
+    assert "[relay.target]" in hints["box-address"]
+    assert "[relay.target]" in hints["box-port"]
+    assert "up to 128 MiB" in next(finding.summary for finding in found if finding.code == "box-memory")
+
+
+def test_a_box_that_cannot_tie_a_table_to_a_process_says_what_that_means(seen: BoxFacts) -> None:
+    """Without systemd and such a table a dead relay is not forwarded past."""
+    old = replace(seen, systemd=False, kernel="5.4.0-1")
+    for box, told in ((old, True), (replace(seen, systemd=False), False)):
+        (summary,) = (finding.summary for finding in findings(box, SPEC) if finding.code == "box-systemd")
+        assert ("new connections are refused" in summary) is told

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from lrvmotion.errors import RefusedError
 from lrvmotion.findings import Finding, Severity
 from lrvmotion.relay import names
-from lrvmotion.relay.spec import RelaySpec
+from lrvmotion.relay.spec import FAR_BUFFER_BYTES, STREAM_BUFFER_BYTES, RelaySpec
 from lrvmotion.shell import Shell
 
 MIN_PYTHON = (3, 9)
@@ -53,7 +53,8 @@ cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | while read -r _ local _ state _; 
 done
 for file in $net/ipv4/ip_forward $net/ipv4/tcp_rmem $net/ipv4/tcp_wmem $net/ipv4/tcp_mtu_probing \
   $net/ipv4/tcp_slow_start_after_idle $net/ipv4/tcp_no_metrics_save $net/ipv4/conf/*/send_redirects \
-  $net/ipv4/conf/all/accept_redirects $net/ipv4/conf/default/accept_redirects $net/ipv6/conf/all/forwarding; do
+  $net/ipv4/conf/all/accept_redirects $net/ipv4/conf/default/accept_redirects $net/ipv6/conf/all/forwarding \
+  $net/ipv6/conf/*/accept_ra; do
   [ -r "$file" ] || continue
   how=ro
   [ -w "$file" ] && how=rw
@@ -74,7 +75,6 @@ while read -r key value _; do
 done < /proc/meminfo
 say end yes
 """
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
@@ -209,6 +209,7 @@ def parse(printed: str) -> BoxFacts:
 def findings(seen: BoxFacts, spec: RelaySpec, runs: Collection[str] = ()) -> list[Finding]:
     """Return what stands against, or should be known of, a relay as in *spec*; *runs* are those of this journal."""
     subject = f"box/{spec.name}"
+    where = "[relay.target]" if spec.far else "[[relay.source]]"
     ours = {*runs, spec.run}
 
     def found(severity: Severity, code: str, summary: str, hint: str | None = None) -> Finding:
@@ -230,22 +231,25 @@ def findings(seen: BoxFacts, spec: RelaySpec, runs: Collection[str] = ()) -> lis
     if seen.interface_of(spec.address) is None:
         have = ", ".join(entry.address for entry in seen.addresses if entry.interface != "lo") or "none"
         summary = f"{spec.address} is not an address of this box; it has {have}"
-        said.append(found(Severity.ERROR, "box-address", summary, "correct address in [[relay.source]]"))
+        said.append(found(Severity.ERROR, "box-address", summary, f"correct address in {where}"))
     if spec.listen_port in seen.listening and not ours & seen.runs:
         summary = f"TCP port {spec.listen_port} is taken"
-        said.append(found(Severity.ERROR, "box-port", summary, "set another listen_port in [[relay.source]]"))
+        said.append(found(Severity.ERROR, "box-port", summary, f"set another listen_port in {where}"))
     if not seen.bbr:
         summary = f"kernel {seen.kernel} has no BBR: the relay uses cubic, which loss slows to a few Mbit/s a stream"
         said.append(found(Severity.WARNING, "box-bbr", summary, "modprobe tcp_bbr, or a newer kernel"))
     if not seen.systemd:
         summary = "no systemd: the relay is supervised, but does not come back after a reboot"
+        if not spec.far and not (seen.nft and seen.owner_tables):
+            summary += "; while it is dead new connections are refused, for this kernel cannot tie a table to a process"
         said.append(found(Severity.WARNING, "box-systemd", summary))
     fixed = [key for key, _, writable in seen.sysctls if not writable]
     if fixed:
         summary = f"kernel settings that cannot be written here: {', '.join(fixed)}"
         said.append(found(Severity.WARNING, "box-sysctl", summary))
     if 0 < seen.memory_free_kib < LOW_MEMORY_KIB:
-        summary = f"{seen.memory_free_kib // 1024} MiB of memory free; a stream may hold up to 16 MiB"
+        most = FAR_BUFFER_BYTES if spec.far else STREAM_BUFFER_BYTES
+        summary = f"{seen.memory_free_kib // 1024} MiB of memory free; a stream may hold up to {most // 1024**2} MiB"
         said.append(found(Severity.WARNING, "box-memory", summary))
     return said
 

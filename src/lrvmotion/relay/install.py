@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Literal
 
@@ -14,12 +15,11 @@ from lrvmotion.relay import rules
 from lrvmotion.relay.facts import BoxFacts
 from lrvmotion.relay.names import Names
 from lrvmotion.relay.redirect import Redirect, nft_fence, nft_install, nft_owned
-from lrvmotion.relay.spec import RelaySpec
+from lrvmotion.relay.spec import FAR_BUFFER_BYTES, STREAM_BUFFER_BYTES, RelaySpec
 from lrvmotion.relay.unit import Unit, nft_commands, unit_text
 
 Wanted = tuple[str, Value, str]
 
-FAR_BUFFER_BYTES = 128 * 1024 * 1024
 WINDOW_BYTES = 64 * 1024 * 1024  # ten times the path's product of rate and RTT (measured: 92 % of what 128 MiB gives)
 
 
@@ -49,15 +49,12 @@ def desired(spec: RelaySpec, seen: BoxFacts, run: str | None = None) -> list[Wan
     wanted.append(_file(path, config, "0644", "what the relay may do"))
     owned = not seen.systemd and bool(seen.nft) and seen.owner_tables
     wanted += [_script(redirect, names, nft=bool(seen.nft), owned=owned) for redirect in redirects]
-    fenced = spec.far and seen.systemd and bool(seen.nft)
-    if fenced:
-        fence = nft_fence(names.table(), spec.listen_port, rules.canonical(spec.accept_proxy_from))
-        wanted.append(_file(names.script(names.table()), fence, "0644", "only near relays reach the far relay's port"))
+    fence = _fence(spec, seen, names, owned=owned) if spec.far else None
+    if fence is not None:
+        wanted.append(_file(names.script(fence.table), fence.text, "0644", "only near relays reach the far one's port"))
     runs_with: dict[str, Any] = {"active": True, "config": path}
     if seen.systemd:
-        steps = _commands(redirects, names, seen)
-        if fenced:
-            steps = nft_commands(seen.nft, names.script(names.table()), "ip", names.table()) | {"withdraw": ()}
+        steps = _commands(redirects, names, seen) if fence is None else fence.steps
         unit = Unit(
             run=names.run, python=seen.python, relayd=names.relayd, config=path, runtime=names.runtime.split("/")[-1],
             load=steps["load"], withdraw=steps["withdraw"], remove=steps["remove"],
@@ -68,7 +65,8 @@ def desired(spec: RelaySpec, seen: BoxFacts, run: str | None = None) -> list[Wan
         wanted.append((f"unit/{names.unit}", document(enabled=True, **runs_with), "the relay listens before any route"))
     else:
         # One script, for the relay holds one: with two families, the second is loaded by us.
-        holds = names.script(redirects[0].table) if owned and redirects else None
+        held = [*(redirect.table for redirect in redirects), *([fence.table] if fence is not None else [])]
+        holds = names.script(held[0]) if owned else None
         value = document(**runs_with, holds=holds, python=seen.python)
         wanted.append((f"process/{names.run}", value, "no systemd: a supervised process"))
     for redirect in redirects:
@@ -83,6 +81,36 @@ def relayd_text(python: str) -> str:
     """Return relayd.py as it is put on a box whose Python is at *python*: it runs by itself."""
     text = resources.files("lrvmotion.relay").joinpath("relayd.py").read_text(encoding="utf-8")
     return f"#!{python}\n" + text.partition("\n")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class _Fence:
+    """What keeps everyone but the near relays from a far relay's port: *text* loads *table*, *steps* are the unit's."""
+
+    table: str
+    text: str
+    steps: dict[str, tuple[str, ...]]
+
+
+def _fence(spec: RelaySpec, seen: BoxFacts, names: Names, *, owned: bool) -> _Fence | None:
+    """Return the fence of a far relay; None where nothing would take it away again, the relay itself refuses there."""
+    family: Literal["ip", "ip6"] = "ip6" if ":" in spec.address else "ip"
+    peers = rules.canonical(entry for entry in spec.accept_proxy_from if (":" in entry) == (family == "ip6"))
+    if not peers:
+        message = f"box/{spec.name}: {spec.address} and its near relays are not of one address family"
+        raise RefusedError(message, hint="near and far relay need addresses of one family")
+    table = names.table(family)
+    script = names.script(table)
+    if owned:
+        return _Fence(table, rules.fence_owned(table, spec.listen_port, peers, family), {})
+    if not seen.systemd:
+        return None
+    if seen.nft:
+        steps = nft_commands(seen.nft, script, family, table) | {"withdraw": ()}
+        return _Fence(table, nft_fence(table, spec.listen_port, peers, family=family), steps)
+    text = rules.fence_script(table, spec.listen_port, peers, family)
+    steps = {step: (f"/bin/sh {script} {step}",) for step in ("load", "remove")} | {"withdraw": ()}
+    return _Fence(table, text, steps)
 
 
 def _redirects(spec: RelaySpec, names: Names, interface: str) -> list[Redirect]:
@@ -120,6 +148,10 @@ def _sysctls(seen: BoxFacts, interface: str, *, v6: bool, routes: bool) -> Itera
     wanted += [(f"net.ipv4.conf.{name}.accept_redirects", "0", reason) for name in ("all", "default")]
     wanted.append(("net.ipv4.ip_forward", "1", "what is not relayed is forwarded"))
     if v6:
+        # A router forgets the default route that it learnt from advertisements, but where accept_ra is 2.
+        reason = "the box keeps its own way out when it forwards IPv6"
+        learns = [key for key, value, _ in seen.sysctls if key.endswith(".accept_ra") and value == "1"]
+        wanted += [(key, "2", reason) for key in learns if key.split(".")[3] not in {"all", "default", "lo"}]
         wanted.append(("net.ipv6.conf.all.forwarding", "1", "what is not relayed is forwarded"))
     for key in ("net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem"):
         reason = "a stream's window must hold what is under way on the long path"
@@ -158,8 +190,7 @@ def _config(
     if spec.forward is not None:
         more["forward"] = {"address": spec.forward[0], "port": spec.forward[1]}
     if spec.far:
-        # The incoming leg is the long one: its window is about half of what a stream may hold.
-        more |= {"accept_proxy_from": list(spec.accept_proxy_from), "stream_buffer_bytes": FAR_BUFFER_BYTES}
+        more["accept_proxy_from"] = list(spec.accept_proxy_from)
     return {
         "schema": 1,
         "listen": listen,
@@ -169,6 +200,7 @@ def _config(
         "control": names.control,
         "wan_congestion_control": spec.congestion_control,
         "limit_bps": spec.limit_bps,
+        "stream_buffer_bytes": FAR_BUFFER_BYTES if spec.far else STREAM_BUFFER_BYTES,
         "redirects": [redirect.guard if seen.nft else redirect.iptables_guard for redirect in redirects],
         **more,
     }

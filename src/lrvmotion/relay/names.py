@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zlib
 from dataclasses import dataclass
 from typing import Literal
 
@@ -61,6 +62,16 @@ class Names:
     def runtime(self) -> str:
         """The folder of the running relay, gone after a reboot."""
         return f"/run/lrvmotion-{self.run}"
+
+    @property
+    def supervised(self) -> str:
+        """Without systemd: root's own folder, with the supervisor's pid and its log."""
+        return f"{self.runtime}.d"
+
+    @property
+    def account(self) -> int:
+        """Without systemd: the user id that the relay runs as, of those that systemd makes up (61184 to 65519)."""
+        return 61184 + zlib.crc32(self.run.encode()) % 4336
 
     @property
     def control(self) -> str:

@@ -139,6 +139,41 @@ def iptables_script(redirect: Redirect) -> str:
     )
 
 
+def fence_owned(table: str, listen_port: int, peers: tuple[str, ...], family: render.Family) -> str:
+    """Return a far relay's fence for a child `nft -i` to own, as `redirect.nft_owned`: one line, one transaction."""
+    text = render.nft_fence(table, listen_port, peers, family=family)
+    lines = text.partition(f"table {family} {table} {{\n")[2].strip().removesuffix("}").splitlines()
+    body = "".join(f"{line.strip()} " if line.rstrip().endswith(("{", ";")) else f"{line.strip()}; " for line in lines)
+    return f"add table {family} {table} {{ flags owner; {body}}}\n"
+
+
+def fence_script(table: str, listen_port: int, peers: tuple[str, ...], family: render.Family) -> str:
+    """Return a shell script that takes `load` or `remove`: a far relay's fence on a box without nft."""
+    program = "iptables" if family == "ip" else "ip6tables"
+    chain = "LRVM_" + table.removeprefix("lrvmotion_")[:20]
+    port = f"-A {chain} -p tcp -m tcp --dport {listen_port}"
+    filled = [f"{port} -s {peer} -j RETURN" for peer in peers]
+    jump = f"INPUT -j {chain}"
+    return "\n".join(
+        [
+            "case $1 in",
+            "load)",
+            "set -e",
+            f"{program}-restore -w --noflush <<'RULES'",
+            "*filter", f":{chain} - [0:0]", f"-F {chain}", *filled, f"{port} -j DROP", "COMMIT",
+            "RULES",
+            f"{program} -w -C {jump} 2>/dev/null || {program} -w -I {jump}",
+            ";;",
+            "remove)",
+            *(f"{program} -w {what} 2>/dev/null" for what in (f"-D {jump}", f"-F {chain}", f"-X {chain}")),
+            "true",
+            ";;",
+            "esac",
+            "",
+        ]
+    )  # fmt: skip
+
+
 def _withdrawn(script: str) -> dict[str, Any]:
     first = script.partition("\n")[0]
     if not first.startswith(_MARK):

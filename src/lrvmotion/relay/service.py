@@ -49,11 +49,11 @@ exit 0
 
 # "supervisor" holds pid and start time (field 22 of stat): a pid alone may be somebody else's by now.
 _SUPERVISOR = r"""
-folder=$1
+state=$1 folder=$2 relayd=$3
 born() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20; }
 alive() { [ -n "$pid" ] && [ -n "$start" ] && [ "$(born "$pid")" = "$start" ]; }
 pid= start=
-[ -r "$folder/supervisor" ] && read -r pid start < "$folder/supervisor"
+[ -r "$state/supervisor" ] && read -r pid start < "$state/supervisor"
 """
 
 _PROCESS = (
@@ -61,7 +61,7 @@ _PROCESS = (
     + r"""
 if alive; then
   echo "Running=$(tr '\0' ' ' < "/proc/$pid/cmdline")"
-elif [ -S "$folder/control.sock" ] && said=$("$2" --status "$folder/control.sock" 2>/dev/null); then
+elif [ -S "$folder/control.sock" ] && said=$("$relayd" --status "$folder/control.sock" 2>/dev/null); then
   # Its supervisor was killed, it was not.
   pid=$(printf '%s' "$said" | sed -n 's/.*"pid": *\([0-9]*\).*/\1/p')
   echo "Running=$(tr '\0' ' ' < "/proc/$pid/cmdline")"
@@ -70,17 +70,23 @@ exit 0
 """
 )
 
+# The relay is no root, where setpriv can do that: as in the unit, one capability is left. What root writes is in a
+# folder of its own. The older of the two iptables wants more than that capability: there it stays root.
 _START_PROCESS = (
     _SUPERVISOR
     + r"""
-shift
-mkdir -p -m 0755 "$folder" || exit 1
+account=$4
+shift 4
+mkdir -p -m 0755 "$state" "$folder" || exit 1
 cd /
+drop="setpriv --reuid=$account --regid=$account --clear-groups --inh-caps=-all,+net_admin"
+drop="$drop --ambient-caps=-all,+net_admin --bounding-set=-all,+net_admin --no-new-privs"
+if command -v nft >/dev/null && $drop true 2>/dev/null; then chown "$account:$account" "$folder"; else drop=; fi
 # HOME: an interactive nft, which the relay keeps as the table's owner, writes its history there.
-HOME=$folder setsid nohup "$@" </dev/null >>"$folder/relay.log" 2>&1 &
+HOME=$folder setsid nohup $drop "$@" </dev/null >>"$state/relay.log" 2>&1 &
 pid=$!
 # setsid keeps the pid unless it has to fork, which it has not: we are no group's leader.
-echo "$pid $(born "$pid")" > "$folder/supervisor.new" && mv "$folder/supervisor.new" "$folder/supervisor"
+echo "$pid $(born "$pid")" > "$state/supervisor.new" && mv "$state/supervisor.new" "$state/supervisor"
 i=0
 while [ $i -lt 100 ]; do
   [ "$(born "$pid")" ] || break
@@ -88,11 +94,11 @@ while [ $i -lt 100 ]; do
   i=$((i + 1))
   sleep 0.1
 done
-tail -n 12 "$folder/relay.log"
+tail -n 12 "$state/relay.log"
 kill -TERM "$pid" 2>/dev/null
 sleep 0.5
 [ "$(born "$pid")" ] && kill -KILL "$pid" 2>/dev/null
-rm -rf -- "$folder"
+rm -rf -- "$state" "$folder"
 exit 1
 """
 )
@@ -102,15 +108,15 @@ _STOP_PROCESS = (
     + r"""
 # TERM goes through the supervisor to the relay, which drains for its drain_s and ends both.
 if alive; then kill -TERM "$pid"; elif [ -S "$folder/control.sock" ]; then
-  "$2" --stop "$folder/control.sock" >/dev/null 2>&1
+  "$relayd" --stop "$folder/control.sock" >/dev/null 2>&1
 fi
 i=0
-while alive || "$2" --status "$folder/control.sock" >/dev/null 2>&1; do
+while alive || "$relayd" --status "$folder/control.sock" >/dev/null 2>&1; do
   i=$((i + 1))
   [ $i -gt 200 ] && { echo "still running"; exit 1; }
   sleep 0.2
 done
-rm -rf -- "$folder"
+rm -rf -- "$state" "$folder"
 exit 0
 """
 )
@@ -148,7 +154,7 @@ def write_unit(shell: Shell, unit: str, value: Value) -> None:
 
 def read_process(shell: Shell, names: Names) -> Value:
     """Return the supervised relay of a box without systemd, ABSENT where it does not run."""
-    done = shell.run(["sh", "-c", _PROCESS, "process", names.runtime, names.relayd])
+    done = shell.run(["sh", "-c", _PROCESS, "process", *_places(names)])
     running = next((line.partition("=")[2] for line in done.stdout.splitlines() if line.startswith("Running=")), "")
     if not running:
         return ABSENT
@@ -159,7 +165,7 @@ def read_process(shell: Shell, names: Names) -> Value:
 
 def write_process(shell: Shell, names: Names, value: Value) -> None:
     """Start the supervised relay, or stop it (ABSENT); RefusedError with its log where it does not start."""
-    stop = ["sh", "-c", _STOP_PROCESS, "stop", names.runtime, names.relayd]
+    stop = ["sh", "-c", _STOP_PROCESS, "stop", *_places(names)]
     if value == ABSENT or read_process(shell, names) != ABSENT:
         done = shell.run(stop, timeout_s=STOP_S)
         if not done.ok:
@@ -171,11 +177,15 @@ def write_process(shell: Shell, names: Names, value: Value) -> None:
     argv = [fields["python"], names.relayd, "--supervise", "--config", fields["config"]]
     if fields["holds"]:
         argv += ["--hold-redirect", fields["holds"]]
-    script = _START_PROCESS.replace('"$relayd"', f'"{names.relayd}"')
-    done = shell.run(["sh", "-c", script, "start", names.runtime, *argv], timeout_s=START_S)
+    start = ["sh", "-c", _START_PROCESS, "start", *_places(names), str(names.account)]
+    done = shell.run([*start, *argv], timeout_s=START_S)
     if not done.ok:
         message = f"{shell.name}: the relay of run {names.run} did not start: {_tail(done)}"
         raise RefusedError(message, hint="correct what it names")
+
+
+def _places(names: Names) -> list[str]:
+    return [names.supervised, names.runtime, names.relayd]
 
 
 def _config_in(command: str) -> str:

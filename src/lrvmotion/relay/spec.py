@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+STREAM_BUFFER_BYTES = 16 * 1024 * 1024  # what a stalled stream may hold in a near relay's box
+# The far relay's incoming leg is the long one: its window is about half of what a stream may hold.
+FAR_BUFFER_BYTES = 128 * 1024 * 1024
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelaySpec:
