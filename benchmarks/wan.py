@@ -176,7 +176,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--contenders", nargs="+", default=list(cells.CONTENDERS), choices=list(cells.CONTENDERS))
     parser.add_argument("--sections", nargs="+", default=SECTIONS, choices=SECTIONS, help="what to measure")
     parser.add_argument("--repeats", type=int, help="of every run (default 3, in full 5 on the field profile)")
-    parser.add_argument("--settle", type=float, help="seconds from the first byte to the window (default 3)")
+    parser.add_argument("--settle", type=float, help="seconds from the first byte to the window (default 3, quick 2.5)")
     parser.add_argument("--window", type=float, help="seconds that are counted (default 20, quick 3)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON, after every cell")
     parser.add_argument("--resume", action="store_true", help="keep the finished cells in FILE and go on")
@@ -186,7 +186,7 @@ def arguments() -> argparse.Namespace:
     if given.resume and not given.json:
         parser.error("--resume needs --json FILE: it holds the finished cells")
     given.cells = given.cells or (cells.QUICK if given.quick else cells.grid())
-    given.settle = given.settle if given.settle is not None else 3.0
+    given.settle = given.settle if given.settle is not None else (2.5 if given.quick else 3.0)
     given.window = given.window if given.window is not None else (3.0 if given.quick else 20.0)
     return given
 
