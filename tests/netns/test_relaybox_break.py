@@ -9,12 +9,14 @@ import time
 
 import pytest
 
+from lrvmotion.errors import UnreachableError
 from lrvmotion.lab.box import machine
 from lrvmotion.lab.box.state import processes, state
+from lrvmotion.relay.box import health
 from lrvmotion.relay.facts import facts
 from lrvmotion.relay.status import ask
 from netns.box_world import requires_box
-from netns.relaybox_site import NEAR_ADDRESS, RUN, SOURCE, Site, answers, eventually, make_site
+from netns.relaybox_site import NEAR_ADDRESS, RUN, SOURCE, TARGET, Site, answers, eventually, make_site
 
 pytestmark = requires_box
 NET_ADMIN = 12
@@ -35,12 +37,12 @@ def systemd_site(tmp_path):
 def ways(site: Site, listener: socket.socket, until: threading.Event) -> list[str]:
     """Connect again and again until *until* is set; return the address that the target saw of each that succeeded."""
     seen = []
+    listener.settimeout(0.2)  # what the relay had accepted when it died never gets here
     while not until.is_set():
         try:
-            with site.world.connect() as client:
+            with site.world.connect():
                 server, peer = listener.accept()
                 server.close()
-                client.recv(1)
                 seen.append(peer[0])
         except OSError:  # refused in the moment between the relay's death and its redirect's
             time.sleep(0.01)
@@ -131,3 +133,34 @@ def test_relaybox_relay_is_not_root(site):
         said = site.shell.run(["journalctl", "-u", unit, "-u", "init.scope", "-o", "cat", "--no-pager"]).stdout
         assert "Unknown key" not in said
         assert "Failed to parse" not in said
+
+
+@pytest.mark.parametrize("restarted", [True, False])
+def test_relaybox_firewall_that_drops_is_named_and_forwarded_past(site, restarted):
+    """The relay withdraws its redirect, little as it may do; a restart puts it back, and all can be restored."""
+    before = state(site.record)
+    wall = "table inet wall { chain in { type filter hook input priority 10; tcp dport 9000 drop; }; }"
+    assert site.shell.run(["nft", wall]).ok
+    site.install()
+    eventually(lambda: answers(site.near))
+    with site.world.listen() as listener:
+        with site.world.socket("source") as blocked:
+            blocked.setblocking(False)
+            blocked.connect_ex((TARGET, 8000))
+            eventually(lambda: not answers(site.near))
+        with pytest.raises(UnreachableError, match="firewall on this box drops TCP port 9000"):
+            health(site.shell, RUN)
+        with site.world.connect():
+            server, peer = listener.accept()
+            server.close()
+            assert peer[0] == SOURCE
+    assert site.shell.run(["nft", "delete table inet wall"]).ok
+    if restarted:
+        if site.record.systemd:
+            assert site.shell.run(["systemctl", "restart", f"lrvmotion-relay-{RUN}.service"]).ok
+        else:
+            assert site.shell.run(["kill", "-9", str(ask(site.shell, RUN)["pid"])]).ok
+        eventually(lambda: answers(site.near))
+        assert site.carry(100_000) == NEAR_ADDRESS
+    assert site.restore().left == []
+    assert state(site.record) == before

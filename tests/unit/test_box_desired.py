@@ -198,7 +198,8 @@ def test_box_without_systemd_supervises_a_process(seen):
     assert process["holds"] == Names("abc123").script("lrvmotion_abc123")
     held = values["file/" + process["holds"]].as_document()["content"]
     assert "flags owner" in held
-    assert len(held.splitlines()) == 1
+    assert len([line for line in held.splitlines() if not line.startswith("#")]) == 1, "one line, one transaction"
+    assert held.startswith(rules.header(REDIRECT)), "what is withdrawn is known"
     old = {k: v for k, v, _ in desired(SPEC, replace(seen, systemd=False, kernel="5.4.0-1"))}
     assert old["process/abc123"].as_document()["holds"] is None
 

@@ -76,6 +76,7 @@ done < /proc/meminfo
 say end yes
 """
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
     """An address of the box: *interface*, plain *address*, prefix *length*."""

@@ -210,10 +210,10 @@ def _script(redirect: Redirect, names: Names, *, nft: bool, owned: bool) -> Want
     if owned:
         text = nft_owned(redirect)
     elif nft:
-        text = rules.header(redirect) + nft_install(redirect)
+        text = nft_install(redirect)
     else:
-        text = rules.header(redirect) + rules.iptables_script(redirect)
-    return _file(names.script(redirect.table), text, "0644", "loads the redirect")
+        text = rules.iptables_script(redirect)
+    return _file(names.script(redirect.table), rules.header(redirect) + text, "0644", "loads the redirect")
 
 
 def _commands(redirects: Iterable[Redirect], names: Names, seen: BoxFacts) -> dict[str, tuple[str, ...]]:

@@ -42,7 +42,11 @@ def health(shell: Shell, run: str) -> RelayStatus:
     redirect = status.get("redirect") or {}
     if redirect.get("state") == "withdrawn":
         message = f"{shell.name}: the relay withdrew its redirect: {redirect.get('reason')}"
-        raise UnreachableError(message, hint="new connections are forwarded plainly until it is installed again")
+        hint = (
+            "new connections are forwarded plainly; correct it, then run lrvmotion restore-defaults, or on the box "
+            f"systemctl restart {Names(run).unit}"
+        )
+        raise UnreachableError(message, hint=hint)
     return parse_status(status)
 
 
