@@ -52,6 +52,7 @@ class _Draft:
     findings: list[Finding] = field(default_factory=list)
     fresh: list[tuple[str, str]] = field(default_factory=list)
     vmotion: dict[str, list[tuple[str, str, bool]]] = field(default_factory=dict)  # target -> (address, stack, new)
+    astray: set[str] = field(default_factory=set)  # source hosts that still send through a relay that is left out
 
 
 def make(inputs: Inputs, mode: Mode, run: str, vms: Sequence[VirtualMachine], *, mark: str | None = None) -> Plan:
@@ -255,6 +256,8 @@ def _relays(inputs: Inputs, sources: list[Host], pairs: list[tuple[Host, Host]],
     served, found = steering.assign(config.relay.source, sources, inputs.unusable)
     draft.findings += found
     relays = [relay for relay in config.relay.source if relay.name in served]
+    left_out = {finding.subject.removeprefix("box/") for finding in found}
+    away = {relay.address: relay.name for relay in config.relay.source if relay.name in left_out}
     if config.relay.far is not None:
         draft.findings += steering.beyond(config.relay.far, relays, sources, (target for _, target in pairs))
         remote = steering.addresses(target for _, target in pairs)
@@ -270,7 +273,12 @@ def _relays(inputs: Inputs, sources: list[Host], pairs: list[tuple[Host, Host]],
             draft.findings += steering.shared(host) if config.steer == "gateway" else ()
             target = f"source/{host.name}"
             wanted = steering.wanted(config.steer, host, relay, steering.addresses(targets))
-            draft.routes += diff(target, {key: inputs.read(target, key) for key, _, _ in wanted}, wanted)
+            now = {key: inputs.read(target, key) for key, _, _ in wanted}
+            draft.routes += diff(target, now, wanted)
+            if lost := {away[str(value.data)] for value in now.values() if str(value.data) in away}:
+                draft.astray.add(host.name)
+                summary = f"it still sends through {', '.join(lost)}: its path is not measured before that is changed"
+                _tell(draft, "path-astray", target, summary)
     return tuple(relay.name for relay in relays)
 
 
@@ -296,6 +304,8 @@ def _paths(draft: _Draft, pairs: list[tuple[Host, Host]], *, new: bool) -> list[
     """Return what to probe: without *new* one pair of present vmknics for a pair of hosts, with it all that will be."""
     paths = []
     for source, target in pairs:
+        if source.name in draft.astray and not new:
+            continue
         found = [
             Path(
                 source_host=source.name,

@@ -257,6 +257,18 @@ def test_a_relay_that_is_down_moves_its_hosts_to_another_and_says_so():
     assert left_out.summary == "does not answer; its hosts go through r2"
 
 
+def test_a_path_through_a_relay_that_is_left_out_is_not_measured():
+    """A route from the run before leads into a dead box: the host gets another one, and the proof comes after that."""
+    values = {("source/a2", "route/defaultTcpipStack/10.99.0.9/32"): string("10.88.0.2")}
+    plan = make("proxy", config=TWO, source=two_hosts(), values=values, unusable={"r2": "does not answer"})
+    assert routes(plan) == {"source/a1": "10.88.0.1", "source/a2": "10.88.0.1"}
+    assert {path.source_host for path in plan.paths} == {"a1"}
+    assert {path.source_host for path in plan.proofs} == {"a1", "a2"}
+    (told,) = [finding for finding in plan.findings if finding.code == "path-astray"]
+    assert (told.subject, told.severity) == ("source/a2", "warning")
+    assert "through r2" in told.summary
+
+
 def test_a_host_takes_the_relay_in_its_own_subnet():
     """A gateway is always a neighbour."""
     source = inventory(

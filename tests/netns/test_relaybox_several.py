@@ -1,0 +1,73 @@
+"""Several near relays: every host through its own, and through another where its own is down; all comes back."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from lab_client import Lab
+from lrvmotion.lab import witness
+from lrvmotion.lab.box import machine, record
+from netns.box_world import requires_box
+
+pytestmark = requires_box
+
+
+# A process of its own, as the command is: what it starts outlives it.
+UP = """
+import os, sys
+from dataclasses import replace
+from pathlib import Path
+from lrvmotion.lab import standard, world
+from lrvmotion.lab.spec import BoxSpec
+name, directory, config = sys.argv[1:]
+spec = standard.standard(name, net=True, passwords=world.new_passwords())
+boxes = (*spec.source.boxes, BoxSpec(name="relay-c", address="10.88.0.2"))
+spec = replace(spec, source=replace(spec.source, boxes=boxes), target=replace(spec.target, boxes=()))
+owner = world.Owner.of(dict(os.environ))
+world.up(spec, Path(directory), owner, lambda _: None)
+world.write_configuration(spec, Path(directory), Path(config), owner)
+"""
+
+
+class TwoRelays(Lab):
+    """The standard lab with a second box beside the source hosts, and none at the target."""
+
+    def __enter__(self):
+        words = [sys.executable, "-c", UP, self.name, str(self.directory), str(self.config)]
+        subprocess.run(words, check=True, capture_output=True, timeout=120, stdin=subprocess.DEVNULL)
+        return self
+
+
+def routes(lab: Lab) -> dict[str, set[str]]:
+    """Return the relays' addresses that each source host sends through, by what is outstanding."""
+    found: dict[str, set[str]] = {}
+    for item in lab.json("status")["outstanding"]:
+        if item["key"].startswith("route/"):
+            found.setdefault(item["target"], set()).add(item["planned"]["data"])
+    return found
+
+
+def test_hosts_are_spread_over_the_relays_and_move_to_another_when_one_is_down(tmp_path):
+    """Both relays carry; with one switched off the next migration goes through the other, and says so."""
+    with TwoRelays(tmp_path, name=f"two{os.getpid()}") as lab:
+        before = lab.state()
+        done = lab.json("migrate", "--mode", "proxy", "--yes", "vm1", "vm2")
+        assert {move["state"] for move in done["moves"].values()} == {"success"}
+        assert routes(lab) == {"source/esx-a1": {"10.88.0.1"}, "source/esx-a2": {"10.88.0.2"}}
+        relays = lab.json("status")["relays"]
+        assert all(relays[f"box/{name}"]["bytes_to_target"] > 2**28 for name in ("relay-a", "relay-c"))
+        machine.power_off(record.read(record.record_path(lab.directory, "relay-c")))
+        try:
+            plan = lab.json("plan", "--mode", "proxy", "vm3", "vm4")
+            (said,) = [finding for finding in plan["findings"] if finding["code"] == "relay-left-out"]
+            assert (said["severity"], said["subject"]) == ("warning", "box/relay-c")
+            assert said["summary"].endswith("its hosts go through relay-a")
+            done = lab.json("migrate", "--mode", "proxy", "--yes", "vm3", "vm4")
+            assert {move["state"] for move in done["moves"].values()} == {"success"}
+            assert routes(lab) == {"source/esx-a1": {"10.88.0.1"}, "source/esx-a2": {"10.88.0.1"}}
+        finally:
+            machine.power_on(record.read(record.record_path(lab.directory, "relay-c")))
+        assert lab.json("restore-defaults")["left"] == []
+        assert witness.differences(before, lab.state()) == []
