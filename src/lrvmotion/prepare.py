@@ -15,7 +15,7 @@ from lrvmotion.events import Found, Observer
 from lrvmotion.findings import Finding, Severity, errors
 from lrvmotion.inventory import SiteName
 from lrvmotion.path import judge
-from lrvmotion.plan import Mode, Plan, Value
+from lrvmotion.plan import ABSENT, Mode, Plan, Value
 from lrvmotion.settings import KEYS
 
 LOCKED = frozenset({"host-locked", "box-locked"})
@@ -90,6 +90,7 @@ def prepare(
     for quality in qualities:
         found += judge(quality, limit_rtt_ms=config.limits.rtt_ms, limit_loss=config.limits.loss)
     found += _answering(plan, world)
+    found += _reaching(plan, world, config)
     plan = replace(plan, findings=(*plan.findings, *found))
     for finding in plan.findings:
         observer(Found(finding=finding))
@@ -139,13 +140,35 @@ def _unusable(world: Connections, relay: Relay, mark: str, runs: Collection[str]
 
     try:
         seen = facts.facts(world.shell(f"box/{relay.name}"))
-    except UnreachableError as error:
+    except (UnreachableError, RefusedError) as error:
         return error.message
     spec = RelaySpec(
         name=relay.name, run=mark, address=relay.address, listen_port=relay.listen_port, sources=(), targets=()
     )
     standing = errors(facts.findings(seen, spec, runs))
     return standing[0].summary if standing else None
+
+
+def _reaching(plan: Plan, world: Connections, config: Config) -> list[Finding]:
+    """Try the way from every near relay's box to a far relay that does not run yet: nothing listens, but it answers."""
+    from lrvmotion.relay.facts import facts
+    from lrvmotion.relay.reach import far_findings
+    from lrvmotion.relay.spec import RelaySpec
+
+    far = config.relay.far
+    starts = [c for c in plan.changes if c.target == f"box/{plan.far}" and c.key.startswith(("unit/", "process/"))]
+    if far is None or not starts or starts[0].prior != ABSENT:
+        return []
+    found = []
+    for relay in config.relay.source:
+        if relay.name in plan.relays:
+            shell = world.shell(f"box/{relay.name}")
+            spec = RelaySpec(
+                name=relay.name, run=plan.mark, address=relay.address, sources=(), targets=(),
+                forward=(far.address, far.listen_port),
+            )  # fmt: skip
+            found += far_findings(shell, facts(shell), spec)
+    return found
 
 
 def _answering(plan: Plan, world: Connections) -> list[Finding]:
