@@ -361,19 +361,19 @@ def test_a_stalled_reader_holds_no_more_than_the_bound(tmp_path: Path) -> None:
                 assert read_some(far, 3 * small) == bytes(3 * small)
 
 
-def test_hundreds_of_short_connections_all_arrive(relay: Running) -> None:
-    """300 connections, eight at a time, each answered with its own bytes; afterwards nothing is open."""
+def test_a_thousand_short_connections_all_arrive(relay: Running) -> None:
+    """1,000 connections, eight at a time, each answered with its own bytes; afterwards nothing is open."""
     relay_before = relay.ask(op="status")
 
     def serve() -> None:
-        for _ in range(300):
+        for _ in range(1000):
             server, _ = relay.target.accept()
             with server:
                 server.settimeout(10)
                 server.sendall(read_all(server)[::-1])
 
     def talk(first: int) -> None:
-        for number in range(first, 300, 8):
+        for number in range(first, 1000, 8):
             with relay.connect() as client:
                 client.sendall(b"message %d" % number)
                 client.shutdown(socket.SHUT_WR)
@@ -386,10 +386,10 @@ def test_hundreds_of_short_connections_all_arrive(relay: Running) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert answers == {number: (b"message %d" % number)[::-1] for number in range(300)}
+    assert answers == {number: (b"message %d" % number)[::-1] for number in range(1000)}
     eventually(lambda: relay.ask(op="status")["live"] == 0)
     after = relay.ask(op="status")
-    assert after["accepted"] - relay_before["accepted"] == 300
+    assert after["accepted"] - relay_before["accepted"] == 1000
     assert len(after["finished"]) == 200
 
 

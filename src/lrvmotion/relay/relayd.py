@@ -77,6 +77,8 @@ WAKE_S = 0.2  # a blocked thread looks up this often; shutdown(2) would wake it 
 TICK_S = 0.5
 FINISHED_KEPT = 200
 LOG_LINES_A_SECOND = 20
+SHORT_US = 1000  # a leg with a shorter round trip does without BBR, whose pacing is 40 % of one stream's CPU there
+LOSSY, LOSSY_TICKS = 0.001, 3  # a share retransmitted in so many ticks in a row: a short leg gets BBR after all
 BLIND_S = 3.0  # redirect hits without an accept for this long: something drops them before they reach us
 
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
@@ -519,23 +521,45 @@ class Flow:
         os.close(self.write_end)
 
 
-RESET = struct.pack("ii", 1, 0)
+def _linger(connection: socket.socket, *, resets: bool) -> None:
+    """Have *connection* end with RST, whoever closes it (the kernel too, when we are killed), or with FIN."""
+    with contextlib.suppress(OSError):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", int(resets), 0))
 
 
 def reset(connection: socket.socket) -> None:
     """Close *connection* with RST."""
-    with contextlib.suppress(OSError):
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    _linger(connection, resets=True)
     connection.close()
 
 
+def choose(connection: socket.socket, *algorithms: str) -> str:
+    """Give *connection* the first congestion control that the kernel lets it have; return its name, "" for none."""
+    for algorithm in algorithms:
+        with contextlib.suppress(OSError):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, algorithm.encode())
+            return algorithm
+    return ""
+
+
 class Stream:
-    """A connection from a source and the one that carries it on."""
+    """A connection from a source and the one that carries it on.
+
+    *congestion*: the congestion control of the outgoing leg at first, and of one that is long or lossy.
+    """
 
     def __init__(
-        self, client: socket.socket, server: socket.socket, source: Endpoint, target: Endpoint, sizes: Tuple[int, int]
+        self,
+        client: socket.socket,
+        server: socket.socket,
+        source: Endpoint,
+        target: Endpoint,
+        sizes: Tuple[int, int],
+        congestion: Tuple[str, str],
     ) -> None:
         self.client, self.server, self.source, self.target = client, server, source, target
+        self.congestion, self._proper_congestion = congestion
+        self._lossy_ticks = 0
         self.forth = Flow(sizes[0])
         try:
             self.back = Flow(sizes[1])
@@ -568,10 +592,8 @@ class Stream:
                 return False
             self._take_info()
             for connection in (self.client, self.server):
-                if self.failure is None:
-                    connection.close()
-                else:
-                    reset(connection)
+                _linger(connection, resets=self.failure is not None)
+                connection.close()
             self.forth.close()
             self.back.close()
         return True
@@ -616,8 +638,21 @@ class Stream:
         self.rate_back = (self.back.bytes - back) / seconds
         self._measured = (now, delivered, self.back.bytes)
         self.peak = max(self.peak, self.rate_forth)
+        self._reconsider(before)
         self.verdict, self.shares = judge(before, self.info, seconds, self.rate_forth, self.pace)
         self.verdicts[self.verdict] = self.verdicts.get(self.verdict, 0.0) + seconds
+
+    def _reconsider(self, before: Mapping[str, int]) -> None:
+        """Give a leg that was short its proper congestion control once it loses packets, or shows to be long."""
+        if self.congestion == self._proper_congestion:
+            return
+        sent = self.info.get("bytes_sent", 0) - before.get("bytes_sent", 0)
+        again = self.info.get("bytes_retrans", 0) - before.get("bytes_retrans", 0)
+        self._lossy_ticks = self._lossy_ticks + 1 if again > LOSSY * max(sent, 1) else 0
+        if self._lossy_ticks >= LOSSY_TICKS or self.info.get("min_rtt_us", 0) >= SHORT_US:
+            with self._lock:
+                if self._running:
+                    self.congestion = choose(self.server, self._proper_congestion) or self.congestion
 
     def describe(self, now: float) -> Dict[str, Any]:
         """Return the stream as it is shown: rates in bits per second, times in microseconds, shares of the time."""
@@ -631,6 +666,7 @@ class Stream:
             "rate_bps": round(self.rate_forth * 8),
             "rate_back_bps": round(self.rate_back * 8),
             "age_s": round(now - self.began, 3),
+            "congestion_control": self.congestion,
             "rtt_us": info.get("rtt_us"),
             "min_rtt_us": info.get("min_rtt_us"),
             "retransmit_ratio": round(info.get("bytes_retrans", 0) / sent, 6) if sent else 0.0,
@@ -846,6 +882,7 @@ class Relay:
             if family == socket.AF_INET6:
                 listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             self.buffers.apply(listener)
+            _linger(listener, resets=True)  # inherited by what it accepts: a relay that dies is no end of file
             try:
                 listener.bind((address, port))
                 listener.listen(BACKLOG)
@@ -926,9 +963,9 @@ class Relay:
         try:
             if target is None:
                 source, target = self._read_header(client)
-            server = self._dial(source, target)
+            server, congestion = self._dial(source, target)
             try:
-                stream = self._join(client, server, source, target)
+                stream = self._join(client, server, source, target, congestion)
             except OSError:
                 reset(server)
                 raise
@@ -959,20 +996,25 @@ class Relay:
         self._check_target(target)
         return source, target
 
-    def _dial(self, source: Endpoint, target: Endpoint) -> socket.socket:
+    def _dial(self, source: Endpoint, target: Endpoint) -> Tuple[socket.socket, str]:
+        """Connect onwards; return the socket and its congestion control."""
         goal = self.config.forward or target
         server = socket.socket(socket.AF_INET6 if ":" in goal[0] else socket.AF_INET, socket.SOCK_STREAM)
         try:
-            server.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, self.congestion.encode())
+            # Not BBR at once: a socket that had it stays paced, whatever it is given later.
+            congestion = choose(server, "cubic", "reno")
             self.buffers.apply(server)
+            _linger(server, resets=True)
             if self.limit_bps is not None:
                 _pace(server, self.limit_bps // 8 // (len(self._streams) + 1))
             server.settimeout(self.config.connect_timeout_s)
             server.connect(goal)
             server.setblocking(True)
+            if tcp_info(server).get("rtt_us", SHORT_US) >= SHORT_US or not congestion:
+                congestion = choose(server, self.congestion)
             if self.config.forward is not None:
                 server.sendall(proxy_header(source, target))
-            return server
+            return server, congestion
         except OSError as error:
             server.close()
             kind = UNREACHABLE
@@ -982,7 +1024,9 @@ class Relay:
                 kind = TIMED_OUT
             raise Refusal(kind, "{} port {}: {}".format(goal[0], goal[1], error.strerror or error)) from None
 
-    def _join(self, client: socket.socket, server: socket.socket, source: Endpoint, target: Endpoint) -> Stream:
+    def _join(
+        self, client: socket.socket, server: socket.socket, source: Endpoint, target: Endpoint, congestion: str
+    ) -> Stream:
         """Make the stream and list it; pipes of the others shrink first where they share a limit."""
         for connection in (client, server):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -991,12 +1035,12 @@ class Relay:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 6)
         if self.config.accept_proxy_from:  # the incoming leg is the long one: what goes back uses it
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, self.congestion.encode())
+            choose(client, self.congestion)
         with self._lock:
             # With hundreds of streams, looking up every 200 ms would itself cost CPU.
             wake = WAKE_S * (1 + len(self._streams) // 100)
             self._resize(len(self._streams) + self._dialling)
-            stream = Stream(client, server, source, target, self._sizes)
+            stream = Stream(client, server, source, target, self._sizes, (congestion, self.congestion))
             self._streams[id(stream)] = stream
             self._dialling -= 1
             self.peak = max(self.peak, len(self._streams))
