@@ -1,11 +1,12 @@
 # lrvmotion: `make help` lists what can be made.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install root tools demo test lint clean bench
+.PHONY: help install root tools demo test lint bench bench-full clean
 
 PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
+BENCH := .bench
 export PYTHONDONTWRITEBYTECODE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -53,8 +54,18 @@ lint: install ## format, lint, types, import contracts
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-bench: install tools ## measure the relay beside socat, HAProxy and nginx; under 6 minutes, as root
-	$(ROOT) $(VENV)/bin/python benchmarks/relay.py --quick
+bench: install tools root ## measure relayd beside its peers, on a plain path and on the circuit; under 6 minutes each
+	@mkdir -p $(BENCH)
+	$(ROOT) $(VENV)/bin/python benchmarks/relay.py --quick --json $(BENCH)/relay-quick.json --plots $(BENCH)
+	$(ROOT) $(VENV)/bin/python benchmarks/wan.py --quick --json $(BENCH)/wan-quick.json --plots $(BENCH)
+
+bench-full: install tools root ## the whole grid in the background, some six hours; again: goes on where it stopped
+	@mkdir -p $(BENCH)
+	@$(ROOT) setsid nohup sh -c 'flock -n 9 || { echo "it is running already"; exit 1; }; set -e; \
+	  echo "to stop it: kill -- -$$$$"; \
+	  [ -e $(BENCH)/relay.json ] || $(VENV)/bin/python benchmarks/relay.py --json $(BENCH)/relay.json --plots $(BENCH); \
+	  $(VENV)/bin/python benchmarks/wan.py --resume --json $(BENCH)/wan.json --plots $(BENCH)' \
+	  9>$(BENCH)/lock >>$(BENCH)/full.log 2>&1 </dev/null & echo "see $(BENCH)/full.log"
 
 clean: ## remove what was made here
-	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(BENCH) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,7 +1,8 @@
 """Measure relayd over an emulated circuit beside direct BBR, direct cubic and the field report's socat, interleaved.
 
 Needs root (network namespaces, TAP devices). --quick takes under 6 minutes, the whole grid some five hours: it can be
-interrupted, and goes on with --resume from the finished cells in the file of --json. Traffic stays in namespaces.
+interrupted, and goes on with --resume from the finished cells in the file of --json. --circuits N measures N cells side
+by side: a circuit that is too late for want of CPU has its run thrown away, as ever. Traffic stays in namespaces.
 """
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ import platform
 import signal
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +65,7 @@ def facts(peers: Peers, given: argparse.Namespace, window: Window) -> dict[str, 
     return {
         "line_mbps": LINE_BPS / 1e6,
         "quick": given.quick,
+        "circuits": given.circuits,
         "settle_s": window.settle_s,
         "window_s": window.window_s,
         "machine": f"{len(models)} CPUs, {models[0] if models else platform.machine()}",
@@ -100,14 +105,10 @@ def bench(given: argparse.Namespace) -> int:
         peers = Peers(folder)
         document = begin(given, facts(peers, given, window))
         done = {cells.key(entry) for entry in document["cells"]}
+        if "cells" in given.sections:
+            wanted = [cell for cell in given.cells if cell not in done]
+            measure_cells(wanted, given, window, folder, lambda entry: _keep(document, entry, given.json))
         with circuit(folder) as made:
-            if "cells" in given.sections:
-                for cell in given.cells:
-                    if cell in done:
-                        continue
-                    repeats = given.repeats or (5 if cell.profile == "field" and not given.quick else 3)
-                    document["cells"].append(measure_cell(made, peers, cell, given.contenders, repeats, window))
-                    save(document, given.json)
             for name in given.sections:
                 if name == "cells" or name in document:
                     continue
@@ -130,6 +131,48 @@ def bench(given: argparse.Namespace) -> int:
     if given.plots:
         plot(document, given.plots)
     return 0
+
+
+_KEEPING = threading.Lock()
+
+
+def _keep(document: dict[str, Any], entry: dict[str, Any], path: Path | None) -> None:
+    with _KEEPING:
+        document["cells"].append(entry)
+        document["cells"].sort(key=lambda one: (one["profile"] != "field", one["loss"], one["profile"], one["rtt_ms"]))
+        save(document, path)
+
+
+def measure_cells(
+    wanted: Sequence[cells.Cell],
+    given: argparse.Namespace,
+    window: Window,
+    folder: Path,
+    keep: Callable[[dict[str, Any]], None],
+) -> None:
+    """Measure every cell on whichever of the circuits is free."""
+    left = list(wanted)
+
+    def work(number: int) -> None:
+        own = folder / f"circuit{number}"
+        own.mkdir()
+        peers = Peers(own)
+        with circuit(own, number) as made:
+            while left:
+                cell = left.pop(0)
+                repeats = given.repeats or (5 if cell.profile == "field" and not given.quick else 3)
+                keep(measure_cell(made, peers, cell, given.contenders, repeats, window))
+
+    if given.circuits == 1:
+        work(0)
+        return
+    with ThreadPoolExecutor(given.circuits) as pool:
+        working = [pool.submit(work, number) for number in range(min(given.circuits, len(left)))]
+        try:
+            for one in as_completed(working):
+                one.result()
+        finally:  # also when interrupted: the others end with the cell that they are in
+            left.clear()
 
 
 def plot(document: dict[str, Any], folder: Path) -> None:
@@ -176,6 +219,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--contenders", nargs="+", default=list(cells.CONTENDERS), choices=list(cells.CONTENDERS))
     parser.add_argument("--sections", nargs="+", default=SECTIONS, choices=SECTIONS, help="what to measure")
     parser.add_argument("--repeats", type=int, help="of every run (default 3, in full 5 on the field profile)")
+    parser.add_argument("--circuits", type=int, default=1, metavar="N", help="so many cells side by side (default 1)")
     parser.add_argument("--settle", type=float, help="seconds from the first byte to the window (default 3, quick 2.5)")
     parser.add_argument("--window", type=float, help="seconds that are counted (default 20, quick 3)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON, after every cell")

@@ -53,7 +53,7 @@ class Circuit:
         return dict(rpc.call(self.socket, "report"))
 
 
-def _spec() -> LabSpec:
+def _spec(name: str) -> LabSpec:
     sites = {
         name: SiteSpec(
             name=name, lan=lan, router="-", vcenter="-", username="-", password="", hosts=(),
@@ -61,18 +61,19 @@ def _spec() -> LabSpec:
         for name, lan in (("source", "10.88.0.0/24"), ("target", "10.99.0.0/24"))
     }  # fmt: skip
     wan = WanSpec(rate_bps=LINE_BPS, profile="clean")
-    return LabSpec(name=f"bench-{os.getpid()}", net=True, source=sites["source"], target=sites["target"], wan=wan)
+    return LabSpec(name=name, net=True, source=sites["source"], target=sites["target"], wan=wan)
 
 
 @contextmanager
-def circuit(folder: Path) -> Iterator[Circuit]:
-    """Build everything, the wire's files in *folder*; take it away at the end."""
-    spec = _spec()
+def circuit(folder: Path, number: int = 0) -> Iterator[Circuit]:
+    """Build everything, the wire's files in *folder*; take it away at the end. *number*: of several side by side."""
+    own = f"bench{os.getpid()}n{number}"
+    spec = _spec(own)
     names = {
-        "source": f"bench{os.getpid()}-source",
+        "source": f"{own}-source",
         "box": router_namespace(spec, "source"),
         "far": router_namespace(spec, "target"),
-        "target": f"bench{os.getpid()}-target",
+        "target": f"{own}-target",
     }
     lanes = Lanes(names=names)
     spec.write(folder / "spec.json")
