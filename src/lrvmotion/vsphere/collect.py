@@ -21,8 +21,9 @@ from lrvmotion.inventory import (
     VirtualMachine,
 )
 from lrvmotion.vsphere import machines, nics
+from lrvmotion.vsphere.names import Names, names_in
 from lrvmotion.vsphere.session import Session
-from lrvmotion.vsphere.stub import Row, managed_object, moref, retrieve
+from lrvmotion.vsphere.stub import Row, container_view, managed_object, moref, retrieve, retrieve_in
 
 _HOST = (
     "name", "parent", "datastore", "network", "runtime.connectionState", "runtime.inMaintenanceMode",
@@ -40,15 +41,17 @@ _NAMES: Mapping[Any, Sequence[str]] = {
     vim.Network: ("name",),
     vim.dvs.DistributedVirtualPortgroup: ("name", "key", "config.distributedVirtualSwitch"),
     vim.DistributedVirtualSwitch: ("uuid",),
-    vim.VirtualMachine: ("name",),
 }
 
 Rows = dict[MoRef, dict[str, Any]]
 
 
 def collect_names(session: Session) -> Inventory:
-    """Return all of the vCenter but its VMs' properties: three calls, and one more for each page of objects."""
-    found = session.call(f"{session.site}: inventory", lambda: retrieve(session.content, _NAMES))
+    """Return all of the vCenter but its VMs' properties: four calls, however many VMs there are.
+
+    More than PAGE other objects take one call more for each page of them.
+    """
+    found, machine_names = session.call(f"{session.site}: inventory", lambda: _everything(session))
     about = session.about
     hosts = _of(found, vim.HostSystem)
     session.names.update({ref: _name(row) for ref, row in hosts.items()})
@@ -61,7 +64,7 @@ def collect_names(session: Session) -> Inventory:
         build=str(about.build),
         api_version=str(about.apiVersion),
         hosts=tuple(sorted((_host(ref, row, computes) for ref, row in hosts.items()), key=lambda host: host.name)),
-        vm_names=tuple(sorted((_name(row), ref) for ref, row in _of(found, vim.VirtualMachine).items())),
+        vm_names=tuple(sorted(machine_names)),
         datastores=tuple(_datastore(ref, row) for ref, row in _of(found, vim.Datastore).items()),
         networks=tuple(_network(item, row, switches) for item, row in found if isinstance(item, vim.Network)),
         pools=tuple(_pools(_of(found, vim.ResourcePool), computes)),
@@ -95,6 +98,12 @@ def collect_vms(session: Session, inventory: Inventory, refs: Sequence[MoRef]) -
         machines.virtual_machine(ref, rows[ref], folders, keyed, opaque) for ref in refs if ref in rows
     ]
     return replace(inventory, vms=tuple(vms))
+
+
+def _everything(session: Session) -> tuple[list[Row], Names]:
+    with container_view(session.content, [*_NAMES, vim.VirtualMachine]) as view:
+        found = retrieve_in(session.content, view, _NAMES)
+        return found, names_in(session.stub, session.content, view, vim.VirtualMachine)
 
 
 def _of(found: Iterable[Row], kind: Any) -> Rows:  # noqa: ANN401

@@ -22,7 +22,7 @@ from lrvmotion.inventory import MoRef, SiteName
 from lrvmotion.vsphere.stub import WIRE_ERRORS, mapped
 
 POLL_LIMIT_S = 60  # no call of ours makes the server wait longer
-HTTP_TIMEOUT_S = POLL_LIMIT_S + 30
+ANSWER_S = POLL_LIMIT_S + 30  # nor do we wait longer for the next byte of an answer
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 T = TypeVar("T")
@@ -101,6 +101,7 @@ class Session:
         password: Callable[[], str],
         certificate: Certificate,
         version: str,
+        answer_s: float = ANSWER_S,
     ) -> None:
         self.site = site
         self.host = host
@@ -119,7 +120,7 @@ class Session:
             path="/sdk",
             version=VmomiSupport.versionMap[f"vim25/{version}"],
             sslContext=pinned_context(certificate.pem),
-            httpConnectionTimeout=HTTP_TIMEOUT_S,
+            httpConnectionTimeout=answer_s,
             poolSize=10,
         )
         self.content: Any = None
@@ -137,8 +138,11 @@ class Session:
         pem: str | None,
         sha256: str | None,
         timeout_s: float = 30,
+        answer_s: float = ANSWER_S,
     ) -> Self:
         """Connect and log in. The login is tried once: a refused one may lock the account.
+
+        *timeout_s* bounds the connection, *answer_s* each wait for an answer from then on.
 
         Raises TrustError (certificate or password) or UnreachableError.
         """
@@ -150,7 +154,7 @@ class Session:
             reraise=True,
         )
         version = retrying(_negotiate, host, port, certificate, timeout_s)
-        session = cls(site, host, port, username, password, certificate, version)
+        session = cls(site, host, port, username, password, certificate, version, answer_s)
         try:
             with mapped(f"{site} vCenter {host}"):
                 session.content = vim.ServiceInstance("ServiceInstance", session.stub).RetrieveContent()

@@ -17,6 +17,7 @@ from lrvmotion.vsphere import faults
 
 PAGE = 500  # objects of one answer; pyVmomi's parser takes about 36 µs a value (reference 13.2)
 WIRE_ERRORS = (OSError, HTTPException, ExpatError)
+_AGAIN = "see whether the vCenter and the way to it are well, then run the command again"
 
 Row = tuple[Any, dict[str, Any]]
 
@@ -43,30 +44,52 @@ def retrieve(
     """
     if objects is not None and not objects:
         return []
-    collector = vmodl.query.PropertyCollector
-    view = None
+    if objects is None:
+        with container_view(content, list(wanted)) as view:
+            return retrieve_in(content, view, wanted)
+    roots = [vmodl.query.PropertyCollector.ObjectSpec(obj=item, skip=False) for item in objects]
+    return _pages(content, filter_spec(roots, wanted))
+
+
+def retrieve_in(content: Any, view: Any, wanted: Mapping[Any, Sequence[str]]) -> list[Row]:  # noqa: ANN401
+    """Return (object, {path: value}) for the objects of the *wanted* types in *view*."""
+    return _pages(content, filter_spec([in_view(view)], wanted))
+
+
+@contextmanager
+def container_view(content: Any, kinds: Sequence[Any]) -> Iterator[Any]:  # noqa: ANN401
+    """Have a view of all objects of *kinds*, and give it back in the end."""
+    view = content.viewManager.CreateContainerView(content.rootFolder, list(kinds), True)
     try:
-        if objects is None:
-            view = content.viewManager.CreateContainerView(content.rootFolder, list(wanted), True)
-            walk = collector.TraversalSpec(name="view", path="view", skip=False, type=vim.view.ContainerView)
-            roots = [collector.ObjectSpec(obj=view, skip=True, selectSet=[walk])]
-        else:
-            roots = [collector.ObjectSpec(obj=item, skip=False) for item in objects]
-        properties = [
-            collector.PropertySpec(type=kind, all=False, pathSet=list(paths)) for kind, paths in wanted.items()
-        ]
-        spec = collector.FilterSpec(objectSet=roots, propSet=properties)
-        rows: list[Row] = []
-        page = content.propertyCollector.RetrievePropertiesEx([spec], collector.RetrieveOptions(maxObjects=PAGE))
-        while page is not None:
-            rows += [(item.obj, {prop.name: prop.val for prop in item.propSet}) for item in page.objects]
-            if not page.token:
-                break
-            page = content.propertyCollector.ContinueRetrievePropertiesEx(page.token)
-        return rows
+        yield view
     finally:
-        if view is not None:
-            view.DestroyView()
+        view.DestroyView()
+
+
+def in_view(view: Any) -> Any:  # noqa: ANN401
+    """Return the ObjectSpec of what is in *view*."""
+    collector = vmodl.query.PropertyCollector
+    walk = collector.TraversalSpec(name="view", path="view", skip=False, type=vim.view.ContainerView)
+    return collector.ObjectSpec(obj=view, skip=True, selectSet=[walk])
+
+
+def filter_spec(roots: Sequence[Any], wanted: Mapping[Any, Sequence[str]]) -> Any:  # noqa: ANN401
+    """Return the FilterSpec of the *wanted* paths by type, from *roots* on."""
+    collector = vmodl.query.PropertyCollector
+    properties = [collector.PropertySpec(type=kind, all=False, pathSet=list(paths)) for kind, paths in wanted.items()]
+    return collector.FilterSpec(objectSet=list(roots), propSet=properties)
+
+
+def _pages(content: Any, spec: Any) -> list[Row]:  # noqa: ANN401
+    rows: list[Row] = []
+    options = vmodl.query.PropertyCollector.RetrieveOptions(maxObjects=PAGE)
+    page = content.propertyCollector.RetrievePropertiesEx([spec], options)
+    while page is not None:
+        rows += [(item.obj, {prop.name: prop.val for prop in item.propSet}) for item in page.objects]
+        if not page.token:
+            break
+        page = content.propertyCollector.ContinueRetrievePropertiesEx(page.token)
+    return rows
 
 
 def properties_of(content: Any, managed: Any, paths: Sequence[str]) -> dict[str, Any]:  # noqa: ANN401
@@ -100,8 +123,16 @@ def mapped(subject: str) -> Iterator[None]:
         message = f"{subject}: the vCenter shows another certificate than the pinned one ({error.verify_message})"
         raise TrustError(message, hint="check who answers there; pin the new certificate if it is right") from None
     except WIRE_ERRORS as error:
-        reason = str(error) or type(error).__name__
-        raise UnreachableError(f"{subject}: no answer from the vCenter: {reason}") from None  # noqa: EM102
+        message = f"{subject}: no answer from the vCenter: {_reason(error)}"
+        raise UnreachableError(message, hint=_AGAIN) from None
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "nothing came for too long"
+    if isinstance(error, ExpatError):
+        return f"it ended half-way ({error})"
+    return str(error) or type(error).__name__
 
 
 def _permission(subject: str, fault: Any) -> tuple[str]:  # noqa: ANN401
