@@ -42,6 +42,16 @@ def up(
             help="Loopback only, without root; no network emulated.",
         ),
     ] = False,
+    vms: Annotated[
+        int | None,
+        typer.Option(
+            "--vms",
+            envvar="LRVMOTION_LAB_VMS",
+            min=1,
+            max=50_000,
+            help="VMs in each vCenter; by default four, at the source.",
+        ),
+    ] = None,
     file: Annotated[
         Path,
         typer.Option(
@@ -75,7 +85,7 @@ def up(
         raise UsageError(message, hint="--file names another place")
     directory = world.home(own.environment) / _checked(name)
     owner = world.Owner.of(own.environment)
-    spec = standard.standard(name, net=not no_net, passwords=world.new_passwords())
+    spec = standard.standard(name, net=not no_net, passwords=world.new_passwords(), vms=vms)
     _guard(lambda: world.up(spec, directory, owner, _say))
     world.write_configuration(spec, directory, file, owner)
     if no_net:

@@ -34,9 +34,12 @@ def _hosts(prefix: str, network: str, count: int, router: str) -> tuple[HostSpec
     return tuple(hosts)
 
 
-def standard(name: str, *, net: bool, passwords: tuple[str, str], hosts: int = 2) -> LabSpec:
-    """Return the standard lab: two sites as in the field report, four small VMs, the field profile on the circuit."""
-    vms = tuple(
+def standard(name: str, *, net: bool, passwords: tuple[str, str], hosts: int = 2, vms: int | None = None) -> LabSpec:
+    """Return the standard lab: two sites as in the field report, four small VMs, the field profile on the circuit.
+
+    With *vms* each site has that many VMs: vm1, vm2, … at the source; other1, other2, … at the target.
+    """
+    moving = tuple(
         VmSpec(
             name=f"vm{number}",
             host=f"esx-a{1 + (number - 1) % hosts}",
@@ -44,7 +47,11 @@ def standard(name: str, *, net: bool, passwords: tuple[str, str], hosts: int = 2
             disk_bytes=256 * MIB,
             dirty_bps=512 * 1024,
         )
-        for number in range(1, 5)
+        for number in range(1, 1 + (4 if vms is None else vms))
+    )
+    others = tuple(
+        replace(vm, name=f"other{number}", host=vm.host.replace("esx-a", "esx-b"))
+        for number, vm in enumerate(moving if vms is not None else (), 1)
     )
     source = SiteSpec(
         name="source",
@@ -54,7 +61,7 @@ def standard(name: str, *, net: bool, passwords: tuple[str, str], hosts: int = 2
         username="administrator@vsphere.local",
         password=passwords[0],
         hosts=_hosts("esx-a", "10.88.0", hosts, "10.88.0.254"),
-        vms=vms,
+        vms=moving,
         boxes=(BoxSpec(name="relay-a", address="10.88.0.1"),) if net else (),
     )
     target = SiteSpec(
@@ -65,6 +72,7 @@ def standard(name: str, *, net: bool, passwords: tuple[str, str], hosts: int = 2
         username="administrator@vsphere.local",
         password=passwords[1],
         hosts=_hosts("esx-b", "10.99.0", hosts, "10.99.0.254"),
+        vms=others,
         boxes=(BoxSpec(name="relay-b", address="10.99.0.1"),) if net else (),
     )
     return LabSpec(name=name, net=net, source=source, target=target, wan=WanSpec())
