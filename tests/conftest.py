@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+# No test sees the keyring of who runs it, and none asks to unlock it.
+os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
+
 UNIT = Path(__file__).parent / "unit"
 TOOLS = ("ip", "nft", "ping")
 

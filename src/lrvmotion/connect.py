@@ -91,13 +91,12 @@ class Connections:
             from lrvmotion.vsphere.session import Session
 
             known = self._record(site)
-            file = known.get("password_file")
             session = Session.open(
                 site,
                 known["host"],
                 known["port"],
                 known["username"],
-                lambda: self._credentials.password(site, known["username"], Path(file) if file else None).reveal(),
+                lambda: self._password(site, known),
                 pem=known.get("pem"),
                 sha256=known.get("sha256"),
             )
@@ -127,18 +126,14 @@ class Connections:
             from lrvmotion.ssh import SshShell
 
             known = self._record(name)
-            file = known.get("password_file")
-
-            def password() -> str:
-                return self._credentials.password(name, known["username"], Path(file) if file else None).reveal()
-
+            keyed = known.get("key_file") and not known.get("password_file")
             shell = SshShell.open(
                 name,
                 known["host"],
                 known["port"],
                 known["username"],
                 key_file=Path(known["key_file"]) if known.get("key_file") else None,
-                password=password if file or not known.get("key_file") else None,
+                password=None if keyed else lambda: self._password(name, known),
                 host_key=known.get("host_key"),
                 known_hosts=Path(known["known_hosts"]) if known.get("known_hosts") else None,
             )
@@ -185,6 +180,12 @@ class Connections:
             self.session(_site_of(target)), host.ref, netstack=netstack, device=device, address=address, count=count,
             size=PING_SIZE, df=False, interval_s=interval_s,
         )  # fmt: skip
+
+    def _password(self, name: str, known: Mapping[str, Any]) -> str:
+        file = Path(known["password_file"]) if known.get("password_file") else None
+        usual = known["port"] == (22 if name.startswith("box/") else 443)
+        host = known["host"] if usual else f"{known['host']}:{known['port']}"
+        return self._credentials.password(name, known["username"], host, file).reveal()
 
     def _record(self, name: str) -> Mapping[str, Any]:
         if name not in self._known:

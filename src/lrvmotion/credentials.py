@@ -8,6 +8,8 @@ from pathlib import Path
 
 from lrvmotion.errors import TrustError, UsageError
 
+SERVICE = "lrvmotion"  # the keyring's name for what is ours
+
 
 class Secret:
     """A password; its text only through *reveal*, never through str, repr, pickling or a traceback's locals."""
@@ -33,7 +35,7 @@ class Secret:
 
 
 class Credentials:
-    """Finds the password of a site or box: LRVMOTION_<NAME>_PASSWORD, then its owner-only file, then a prompt.
+    """Finds the password of a site or box: LRVMOTION_<NAME>_PASSWORD, its owner-only file, the keyring, then a prompt.
 
     *environment* is what the CLI read; *ask* prompts (None off a terminal).
     """
@@ -43,22 +45,46 @@ class Credentials:
         self._ask = ask
         self._known: dict[str, Secret] = {}
 
-    def password(self, name: str, login: str, file: Path | None) -> Secret:
-        """Return the password of *login* at *name* ("source", "box/relay-a"); TrustError where there is none."""
+    def password(self, name: str, login: str, host: str, file: Path | None) -> Secret:
+        """Return the password of *login* on *host*, *name* to us ("source", "box/relay-a"); TrustError without one.
+
+        *host* has its port where that is not the usual one ("vcsa.example.com:8443"), as in ssh's known hosts.
+        """
         if name not in self._known:
-            self._known[name] = self._find(name, login, file)
+            self._known[name] = self._find(name, login, host, file)
         return self._known[name]
 
-    def _find(self, name: str, login: str, file: Path | None) -> Secret:
+    def _find(self, name: str, login: str, host: str, file: Path | None) -> Secret:
         variable = f"LRVMOTION_{name.removeprefix('box/').upper().replace('-', '_').replace('.', '_')}_PASSWORD"
         if self._environment.get(variable):
             return Secret(self._environment[variable])
         if file is not None:
             return read_file(file)
+        kept = from_keyring(f"{login}@{host}")
+        if kept is not None:
+            return kept
         if self._ask is not None:
             return Secret(self._ask(f"Password of {login} ({name}): "))
         message = f"{name}: no password for {login}"
-        raise TrustError(message, hint=f"set {variable}, or password_file in the configuration")
+        hint = f"set {variable}, password_file in the configuration, or 'keyring set {SERVICE} {login}@{host}'"
+        raise TrustError(message, hint=hint)
+
+
+def from_keyring(entry: str) -> Secret | None:
+    """Return what the system's keyring has for *entry* ("USER@HOST") of the service "lrvmotion".
+
+    None where it has nothing, is locked, or does not exist: most servers have none.
+    """
+    try:
+        import keyring
+        from keyring.errors import KeyringError
+    except (ImportError, AttributeError, TypeError):  # what PYTHON_KEYRING_BACKEND names is not a backend
+        return None
+    try:
+        kept = keyring.get_password(SERVICE, entry)
+    except KeyringError:
+        return None
+    return Secret(kept) if kept else None
 
 
 def read_file(path: Path) -> Secret:
