@@ -38,12 +38,20 @@ class Guess:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """The guesses for one kind of thing, and the names that the target *offers*."""
+
+    guesses: tuple[Guess, ...] = ()
+    offers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
     """Mappings by name; *pools* are the resource pools of every target cluster that has hosts, the root pool first."""
 
-    networks: tuple[Guess, ...] = ()
-    datastores: tuple[Guess, ...] = ()
-    folders: tuple[Guess, ...] = ()
+    networks: Names = Names()
+    datastores: Names = Names()
+    folders: Names = Names()
     pools: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
@@ -63,11 +71,15 @@ class Need:
 def propose(source: Inventory, target: Inventory) -> Proposal:
     """Return the mappings that the names suggest, for what VMs can be on."""
     return Proposal(
-        networks=guess(_networks(source), _networks(target)),
-        datastores=guess(_datastores(source), _datastores(target)),
-        folders=guess(_folders(source), _folders(target)),
+        networks=_names(_networks(source), _networks(target)),
+        datastores=_names(_datastores(source), _datastores(target)),
+        folders=_names(_folders(source), _folders(target)),
         pools=_pools(target),
     )
+
+
+def _names(names: Iterable[str], candidates: Collection[str]) -> Names:
+    return Names(guesses=guess(names, candidates), offers=tuple(sorted(set(candidates))))
 
 
 def guess(names: Iterable[str], candidates: Iterable[str]) -> tuple[Guess, ...]:

@@ -80,9 +80,9 @@ def test_only_what_vms_can_be_on_is_proposed():
         networks=tuple(networks), datastores=tuple(stores), folders=tuple(folders), pools=tuple(pools),
     )  # fmt: skip
     found = propose(one, one)
-    assert [guessed.source for guessed in found.networks] == ["Prod", "VM Network"]
-    assert [guessed.source for guessed in found.datastores] == ["vsan"]
-    assert [guessed.source for guessed in found.folders] == ["Linux", "Linux/Web"]
+    assert [guessed.source for guessed in found.networks.guesses] == ["Prod", "VM Network"]
+    assert [guessed.source for guessed in found.datastores.guesses] == ["vsan"]
+    assert [guessed.source for guessed in found.folders.guesses] == ["Linux", "Linux/Web"]
     assert found.pools == (("Cluster", ("Cluster/Resources", "Cluster/Resources/A")),)
 
 
