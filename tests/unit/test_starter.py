@@ -82,7 +82,7 @@ def test_matches_are_in_force_and_the_others_are_comments():
         '# unmatched: "dmz-10" = "dmz-11"   # a near miss',
         '# unmatched: "backup" = ""',
         '# unmatched: "Web" = ""',
-        '# The target\'s networks: "Prod", "dmz-11", "vm-network"',
+        '# The target\'s networks: "Prod", "dmz-11", "vm-network".',
         '# "Cluster" = "Cluster/Resources"',
     ):
         assert line in text.splitlines()

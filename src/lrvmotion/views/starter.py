@@ -33,6 +33,12 @@ key_file = "~/.ssh/id_ed25519"
 host_key = "ssh-ed25519 AAAA…" # what the box must show; 'lrvmotion init --relay-host' fetches it
 address = "10.88.0.1"          # its address on the vMotion network"""
 
+_KEEPS = {
+    "networks": "what is not listed keeps its name",
+    "datastores": "what is not listed keeps its name",
+    "folders": "a path that is neither listed nor there means the datacenter's own folder",
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
@@ -63,9 +69,8 @@ def _site(document: TOMLDocument, name: str, what: str, given: Mapping[str, Any]
     import tomlkit
 
     there = seen.inventory
-    document.add(tomlkit.nl())
-    _comment(document, f"{what}: {there.version} build {there.build}, {len(there.vm_names)} VMs.")
     table = tomlkit.table()
+    _comment(table, f"{what}: {there.version} build {there.build}, {len(there.vm_names)} VMs.")
     for key, value in given.items():
         table.add(key, value)
         if key == "sha256":
@@ -134,26 +139,26 @@ def _no_room(need: Need) -> str:
 def _relays(document: TOMLDocument, given: Mapping[str, Any], boxes: Mapping[str, str]) -> None:
     import tomlkit
 
-    document.add(tomlkit.nl())
     if not given.get("source"):
+        document.add(tomlkit.nl())
         _comment(document, _RELAY)
         return
-    _comment(document, "The near relay, on the source hosts' vMotion network; its host key is what it must show.")
     relay = tomlkit.table(is_super_table=True)
     near = tomlkit.aot()
     for box in given["source"]:
-        near.append(_box(box, boxes))
+        near.append(_box(box, boxes, "A near relay, on the source hosts' vMotion network."))
     relay.add("source", near)
     if given.get("target"):
-        relay.add("target", _box(given["target"], boxes))
+        relay.add("target", _box(given["target"], boxes, "A box at the target site, on its vMotion network."))
         _comment(relay["target"], "forward = true   # send through it; without it only measures")
     document.add("relay", relay)
 
 
-def _box(given: Mapping[str, Any], boxes: Mapping[str, str]) -> Table:
+def _box(given: Mapping[str, Any], boxes: Mapping[str, str], what: str) -> Table:
     import tomlkit
 
     table = tomlkit.table()
+    _comment(table, what)
     for key, value in given.items():
         table.add(key, value)
     if given["name"] in boxes:
@@ -164,16 +169,13 @@ def _box(given: Mapping[str, Any], boxes: Mapping[str, str]) -> Table:
 def _mappings(document: TOMLDocument, proposal: Proposal) -> None:
     import tomlkit
 
-    document.add(tomlkit.nl())
-    _comment(document, "Source name = target name; what is not listed keeps its name.")
     mappings = tomlkit.table(is_super_table=True)
     for kind, noun, names in (
         ("networks", "networks", proposal.networks),
         ("datastores", "datastores", proposal.datastores),
-        ("folders", "VM folders (paths below the datacenter's; one that is not there means the datacenter's own)",
-         proposal.folders),
-    ):  # fmt: skip
-        mappings.add(kind, _names(noun, names))
+        ("folders", "VM folders", proposal.folders),
+    ):
+        mappings.add(kind, _names(noun, _KEEPS[kind], names))
     pools = tomlkit.table()
     _comment(pools, "Target cluster = resource pool path; a cluster that is not listed: its root pool.")
     for cluster, paths in proposal.pools:
@@ -183,10 +185,11 @@ def _mappings(document: TOMLDocument, proposal: Proposal) -> None:
     document.add("mappings", mappings)
 
 
-def _names(noun: str, names: Names) -> Table:
+def _names(noun: str, keeps: str, names: Names) -> Table:
     import tomlkit
 
     table = tomlkit.table()
+    _comment(table, f"Source name = target name; {keeps}.")
     open_ones = [guess for guess in names.guesses if not guess.usable]
     for guess in names.guesses:
         if guess.usable:
@@ -194,11 +197,11 @@ def _names(noun: str, names: Names) -> Table:
             if guess.match == "alike":
                 table[guess.source].comment("alike but for case or punctuation")
     for guess in open_ones:
-        _comment(table, _unmatched(guess, noun.split(" (", maxsplit=1)[0]))
+        _comment(table, _unmatched(guess, noun))
     if open_ones:
         shown = ", ".join(_quoted(name) for name in names.offers[:MOST_OFFERED])
         more = f" and {len(names.offers) - MOST_OFFERED} more" if len(names.offers) > MOST_OFFERED else ""
-        _comment(table, f"The target's {noun}: {shown or 'none'}{more}")
+        _comment(table, f"The target's {noun}: {shown or 'none'}{more}.")
     return table
 
 
