@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench import cells, table
+from bench import cells, scale, table
 
 
 def main() -> int:
@@ -21,10 +21,13 @@ def main() -> int:
     parser.add_argument("page", type=Path)
     parser.add_argument("--relay", type=Path, metavar="FILE", help="what relay.py --json wrote")
     parser.add_argument("--wan", type=Path, metavar="FILE", help="what wan.py --json wrote")
+    parser.add_argument("--inventory", type=Path, metavar="FILE", help="what inventory.py --json wrote")
     given = parser.parse_args()
     text = given.page.read_text()
     try:
-        for path, blocks in ((given.relay, relay_blocks), (given.wan, wan_blocks)):
+        for path, blocks in (
+            (given.relay, relay_blocks), (given.wan, wan_blocks), (given.inventory, inventory_blocks),
+        ):  # fmt: skip
             if path is not None:
                 for name, body in blocks(json.loads(path.read_text())).items():
                     text = table.fill(text, name, body)
@@ -55,6 +58,15 @@ def wan_blocks(document: dict[str, Any]) -> dict[str, str]:
         "wan-cells": cells.cells_table(document),
         "wan-extras": cells.extras_table(document),
         "wan-bars": table.bars_table(cells.bars(document)),
+    }
+
+
+def inventory_blocks(document: dict[str, Any]) -> dict[str, str]:
+    """Return the blocks of the large inventory by name."""
+    return {
+        "inventory-facts": scale.facts(document),
+        "inventory-figures": scale.figures(document),
+        "inventory-bars": table.bars_table(scale.bars(document)),
     }
 
 
