@@ -5,10 +5,10 @@ from __future__ import annotations
 import difflib
 import ipaddress
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 from lrvmotion.inventory import Inventory, MoRef, Network
 
@@ -66,6 +66,29 @@ class Need:
     hosts: int
     count: int
     example: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What was seen of one vCenter: its inventory, its certificate's SHA-1 thumbprint, the addresses it needs."""
+
+    inventory: Inventory
+    sha1: str
+    needs: tuple[Need, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Introduction:
+    """Everything that a first configuration is written from.
+
+    *given* is what config.parse takes; *boxes* are the fingerprints of the relay boxes' host keys, by name.
+    """
+
+    given: Mapping[str, Any]
+    source: Seen
+    target: Seen
+    proposal: Proposal
+    boxes: Mapping[str, str]
 
 
 def propose(source: Inventory, target: Inventory) -> Proposal:

@@ -8,7 +8,8 @@ import pytest
 
 from lrvmotion import config, propose
 from lrvmotion.inventory import Datastore, Folder, Host, Inventory, MoRef, Network, Pool, Vmknic
-from lrvmotion.views.starter import Seen, starter
+from lrvmotion.propose import Introduction, Seen
+from lrvmotion.views.starter import starter
 
 HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIqQUXwLwOWV8hmbXVEYW7xr0WqB8OuY0dCbKJbdzHPf"
 GIVEN = {
@@ -50,7 +51,8 @@ def written(source: Inventory, target: Inventory, given=GIVEN, boxes=()) -> str:
         Seen(inventory=one, sha1="AA:BB", needs=propose.needs(one, vmknics, []))
         for one, vmknics in ((source, 5), (target, 2))
     ]
-    return starter(given, *seen, propose.propose(source, target), dict(boxes))
+    proposal = propose.propose(source, target)
+    return starter(Introduction(given=given, source=seen[0], target=seen[1], proposal=proposal, boxes=dict(boxes)))
 
 
 def test_what_is_written_is_what_was_given():

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lrvmotion.errors import UsageError
 from lrvmotion.inventory import Host, Inventory
-from lrvmotion.propose import Guess, Names, Need, Proposal
+from lrvmotion.propose import Guess, Introduction, Names, Need, Proposal, Seen
+from lrvmotion.views import console, tables
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
@@ -33,6 +38,9 @@ key_file = "~/.ssh/id_ed25519"
 host_key = "ssh-ed25519 AAAA…" # what the box must show; 'lrvmotion init --relay-host' fetches it
 address = "10.88.0.1"          # its address on the vMotion network"""
 
+_ORDER = (
+    "name", "vcenter", "host", "port", "username", "user", "key_file", "password_file", "sha256", "host_key", "address",
+)  # fmt: skip
 _KEEPS = {
     "networks": "what is not listed keeps its name",
     "datastores": "what is not listed keeps its name",
@@ -40,29 +48,104 @@ _KEEPS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """What init saw of one vCenter: its inventory, its certificate's SHA-1 thumbprint, the addresses it needs."""
-
-    inventory: Inventory
-    sha1: str
-    needs: tuple[Need, ...]
-
-
-def starter(given: Mapping[str, Any], source: Seen, target: Seen, proposal: Proposal, boxes: Mapping[str, str]) -> str:
-    """Return the configuration *given* (the document that config.parse takes) as TOML, with what was seen around it.
-
-    *boxes* are the fingerprints of the relay boxes' host keys, by name.
-    """
+def starter(found: Introduction) -> str:
+    """Return the configuration as TOML, what was given in force, with what was seen around it."""
     import tomlkit
 
     document = tomlkit.document()
     _comment(document, _HEAD)
-    _site(document, "source", "The vCenter that the VMs leave", given["source"], source)
-    _site(document, "target", "The vCenter that the VMs go to", given["target"], target)
-    _relays(document, given.get("relay", {}), boxes)
-    _mappings(document, proposal)
+    _site(document, "source", "The vCenter that the VMs leave", found.given["source"], found.source)
+    _site(document, "target", "The vCenter that the VMs go to", found.given["target"], found.target)
+    _relays(document, found.given.get("relay", {}), found.boxes)
+    _mappings(document, found.proposal)
     return tomlkit.dumps(document)
+
+
+def save(text: str, path: Path) -> None:
+    """Write *text* to *path* whole or not at all, readable by its owner only; UsageError where it cannot be."""
+    folder = path.absolute().parent
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=folder)  # mode 0600
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        message = f"{path} cannot be written: {error.strerror}"
+        raise UsageError(message, hint="--file names another place") from None
+
+
+def summary(found: Introduction, path: Path) -> None:
+    """Say what was written and what wants a decision."""
+    to = console.out()
+    to.print(f"{path} is written.", markup=False)
+    for kind, names in _kinds(found.proposal):
+        matched = sum(guess.usable for guess in names.guesses)
+        open_ones = len(names.guesses) - matched
+        more = f", {open_ones} unmatched" if open_ones else ""
+        to.print(f"  {kind}: {matched} of {len(names.guesses)} mapped by name{more}", markup=False)
+    for name, seen in (("source", found.source), ("target", found.target)):
+        count = sum(need.count for need in seen.needs)
+        if count:
+            to.print(
+                f"  {name}: native mode needs {count} addresses for new vMotion vmknics: choose them", markup=False
+            )
+    option = "" if str(path) == "lrvmotion.toml" else f"--config {shlex.quote(str(path))} "
+    to.print(f"Look through it, then: lrvmotion {option}plan", markup=False)
+
+
+def summary_json(found: Introduction, path: Path) -> None:
+    """Print what was written as one JSON document."""
+    tables.document(
+        {
+            "schema": 1,
+            "file": str(path.absolute()),
+            "source": _site_json(found.given["source"], found.source),
+            "target": _site_json(found.given["target"], found.target),
+            "boxes": [
+                {key: box.get(key) for key in ("name", "host", "port", "user", "host_key", "address")}
+                | {"fingerprint": found.boxes[box["name"]]}
+                for box in _boxes(found.given)
+            ],
+            "mappings": {
+                kind: {
+                    "mapped": {guess.source: guess.target for guess in names.guesses if guess.usable},
+                    "unmatched": {guess.source: guess.target for guess in names.guesses if not guess.usable},
+                }
+                for kind, names in _kinds(found.proposal)
+            },
+        }
+    )
+
+
+def _site_json(given: Mapping[str, Any], seen: Seen) -> dict[str, Any]:
+    there = seen.inventory
+    return {
+        "vcenter": given["vcenter"], "port": given.get("port", 443), "username": given["username"],
+        "version": there.version, "build": there.build, "sha256": given["sha256"], "sha1": seen.sha1,
+        "clusters": sorted({host.cluster for host in there.hosts}), "hosts": [host.name for host in there.hosts],
+        "vms": len(there.vm_names),
+        "addresses_needed": [{"subnet": need.subnet, "count": need.count} for need in seen.needs],
+    }  # fmt: skip
+
+
+def _boxes(given: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    relay = given.get("relay", {})
+    return [*relay.get("source", ()), *([relay["target"]] if relay.get("target") else [])]
+
+
+def _kinds(proposal: Proposal) -> tuple[tuple[str, Names], ...]:
+    return ("networks", proposal.networks), ("datastores", proposal.datastores), ("folders", proposal.folders)
+
+
+def _ordered(given: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Return the keys of a site or box in the order of examples/full.toml."""
+    return [(key, given[key]) for key in _ORDER if given.get(key) is not None]
 
 
 def _site(document: TOMLDocument, name: str, what: str, given: Mapping[str, Any], seen: Seen) -> None:
@@ -71,7 +154,7 @@ def _site(document: TOMLDocument, name: str, what: str, given: Mapping[str, Any]
     there = seen.inventory
     table = tomlkit.table()
     _comment(table, f"{what}: {there.version} build {there.build}, {len(there.vm_names)} VMs.")
-    for key, value in given.items():
+    for key, value in _ordered(given):
         table.add(key, value)
         if key == "sha256":
             table["sha256"].comment("the certificate it must show")
@@ -159,7 +242,7 @@ def _box(given: Mapping[str, Any], boxes: Mapping[str, str], what: str) -> Table
 
     table = tomlkit.table()
     _comment(table, what)
-    for key, value in given.items():
+    for key, value in _ordered(given):
         table.add(key, value)
     if given["name"] in boxes:
         table["host_key"].comment(boxes[given["name"]])
@@ -170,12 +253,8 @@ def _mappings(document: TOMLDocument, proposal: Proposal) -> None:
     import tomlkit
 
     mappings = tomlkit.table(is_super_table=True)
-    for kind, noun, names in (
-        ("networks", "networks", proposal.networks),
-        ("datastores", "datastores", proposal.datastores),
-        ("folders", "VM folders", proposal.folders),
-    ):
-        mappings.add(kind, _names(noun, _KEEPS[kind], names))
+    for kind, names in _kinds(proposal):
+        mappings.add(kind, _names(kind, names))
     pools = tomlkit.table()
     _comment(pools, "Target cluster = resource pool path; a cluster that is not listed: its root pool.")
     for cluster, paths in proposal.pools:
@@ -185,11 +264,11 @@ def _mappings(document: TOMLDocument, proposal: Proposal) -> None:
     document.add("mappings", mappings)
 
 
-def _names(noun: str, keeps: str, names: Names) -> Table:
+def _names(kind: str, names: Names) -> Table:
     import tomlkit
 
     table = tomlkit.table()
-    _comment(table, f"Source name = target name; {keeps}.")
+    _comment(table, f"Source name = target name; {_KEEPS[kind]}.")
     open_ones = [guess for guess in names.guesses if not guess.usable]
     for guess in names.guesses:
         if guess.usable:
@@ -197,11 +276,11 @@ def _names(noun: str, keeps: str, names: Names) -> Table:
             if guess.match == "alike":
                 table[guess.source].comment("alike but for case or punctuation")
     for guess in open_ones:
-        _comment(table, _unmatched(guess, noun))
+        _comment(table, _unmatched(guess, kind))
     if open_ones:
         shown = ", ".join(_quoted(name) for name in names.offers[:MOST_OFFERED])
         more = f" and {len(names.offers) - MOST_OFFERED} more" if len(names.offers) > MOST_OFFERED else ""
-        _comment(table, f"The target's {noun}: {shown or 'none'}{more}.")
+        _comment(table, f"The target's {kind}: {shown or 'none'}{more}.")
     return table
 
 

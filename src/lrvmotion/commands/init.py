@@ -1,0 +1,207 @@
+"""lrvmotion init: fetch what both vCenters and the relay box show, look at both, write a first configuration."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lrvmotion.commands.context import Context, Output
+from lrvmotion.errors import ExitStatus, UsageError
+
+if TYPE_CHECKING:
+    from lrvmotion.introduce import Shown
+
+ADMINISTRATOR = "administrator@vsphere.local"
+
+
+def _option(flag: str, text: str, **more: Any) -> Any:  # noqa: ANN401 - typer's own
+    """Return the option *flag*, also an LRVMOTION_* variable."""
+    return typer.Option(flag, envvar="LRVMOTION_" + flag.strip("-").upper().replace("-", "_"), help=text, **more)
+
+
+def init(
+    context: typer.Context,
+    source_vcenter: Annotated[str | None, _option("--source-vcenter", "The vCenter that the VMs leave.")] = None,
+    source_port: Annotated[int, _option("--source-port", "Its port.")] = 443,
+    source_username: Annotated[str | None, _option("--source-username", "Who logs in to it.")] = None,
+    source_password_file: Annotated[
+        Path | None, _option("--source-password-file", "File with the password, readable by its owner only.")
+    ] = None,
+    source_sha256: Annotated[
+        str | None, _option("--source-sha256", "SHA-256 of the certificate it must show; off a terminal required.")
+    ] = None,
+    target_vcenter: Annotated[str | None, _option("--target-vcenter", "The vCenter that the VMs go to.")] = None,
+    target_port: Annotated[int, _option("--target-port", "Its port.")] = 443,
+    target_username: Annotated[str | None, _option("--target-username", "Who logs in to it.")] = None,
+    target_password_file: Annotated[
+        Path | None, _option("--target-password-file", "File with the password, readable by its owner only.")
+    ] = None,
+    target_sha256: Annotated[
+        str | None, _option("--target-sha256", "SHA-256 of the certificate it must show; off a terminal required.")
+    ] = None,
+    relay_host: Annotated[
+        str | None, _option("--relay-host", "Where SSH reaches the relay box beside the source hosts.")
+    ] = None,
+    relay_port: Annotated[int, _option("--relay-port", "Its SSH port.")] = 22,
+    relay_user: Annotated[str | None, _option("--relay-user", "Root, or a user with passwordless sudo.")] = None,
+    relay_key_file: Annotated[
+        Path | None, _option("--relay-key-file", "Private key; without one the agent's keys, then a password.")
+    ] = None,
+    relay_password_file: Annotated[
+        Path | None, _option("--relay-password-file", "File with the password, readable by its owner only.")
+    ] = None,
+    relay_address: Annotated[
+        str | None, _option("--relay-address", "Its address on the vMotion network; default what the box has there.")
+    ] = None,
+    relay_host_key: Annotated[
+        str | None,
+        _option("--relay-host-key", "The key it must show, or its SHA256:… fingerprint; off a terminal required."),
+    ] = None,
+    far_host: Annotated[
+        str | None, _option("--far-host", "Where SSH reaches a box at the target site; default none.")
+    ] = None,
+    far_port: Annotated[int, _option("--far-port", "Its SSH port.")] = 22,
+    far_user: Annotated[str | None, _option("--far-user", "Root, or a user with passwordless sudo.")] = None,
+    far_key_file: Annotated[Path | None, _option("--far-key-file", "As --relay-key-file.")] = None,
+    far_password_file: Annotated[Path | None, _option("--far-password-file", "As --relay-password-file.")] = None,
+    far_address: Annotated[str | None, _option("--far-address", "As --relay-address.")] = None,
+    far_host_key: Annotated[str | None, _option("--far-host-key", "As --relay-host-key.")] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="LRVMOTION_INIT_FILE", help="What is written; default what --config names, else lrvmotion.toml."
+        ),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", envvar="LRVMOTION_INIT_FORCE", help="Overwrite an existing file.")
+    ] = False,
+    output: Annotated[
+        Output, typer.Option(envvar="LRVMOTION_OUTPUT", help="text for people, json for programs.")
+    ] = Output.TEXT,
+) -> int:
+    """Write a commented configuration from what both vCenters and the relay box show; nothing is changed on them."""
+    own: Context = context.obj
+    path = file or own.config_file or Path("lrvmotion.toml")
+    _free(path, force=force)
+    given = {
+        "source": _given(
+            vcenter=source_vcenter, port=source_port, username=source_username,
+            password_file=source_password_file, sha256=source_sha256,
+        ),
+        "target": _given(
+            vcenter=target_vcenter, port=target_port, username=target_username,
+            password_file=target_password_file, sha256=target_sha256,
+        ),
+        "relay": _given(
+            name="relay-a", host=relay_host, port=relay_port, user=relay_user, key_file=relay_key_file,
+            password_file=relay_password_file, host_key=relay_host_key, address=relay_address,
+        ),
+        "far": _given(
+            name="relay-b", host=far_host, port=far_port, user=far_user, key_file=far_key_file,
+            password_file=far_password_file, host_key=far_host_key, address=far_address,
+        ),
+    }  # fmt: skip
+    asks = sys.stdin.isatty()
+    _complete(given, asks=asks)
+
+    from lrvmotion.introduce import introduce
+    from lrvmotion.views import lines, starter
+
+    found = introduce(
+        _document(given),
+        own.credentials(),
+        lines.Lines(quiet=output is not Output.TEXT),
+        accept=_accept if asks else None,
+        address=_address if asks else None,
+    )
+    starter.save(starter.starter(found), path)
+    if output is Output.TEXT:
+        starter.summary(found, path)
+    else:
+        starter.summary_json(found, path)
+    return int(ExitStatus.OK)
+
+
+def _free(path: Path, *, force: bool) -> None:
+    """Raise UsageError where *path* cannot be written: before anybody is asked anything."""
+    if path.exists() and not force:
+        message = f"{path} exists already"
+        raise UsageError(message, hint="name another with --file, or overwrite it with --force")
+    if not path.parent.is_dir() or path.is_dir():
+        message = f"{path} cannot be written: " + ("it is a folder" if path.is_dir() else "its folder does not exist")
+        raise UsageError(message, hint="--file names another place")
+
+
+def _given(**values: object) -> dict[str, Any]:
+    """Return what was given as the configuration writes it; files as absolute paths: it may lie elsewhere."""
+    usual = {("port", 443), ("port", 22)}
+    return {
+        key: str(value.expanduser().absolute()) if isinstance(value, Path) else value
+        for key, value in values.items()
+        if value is not None and (key, value) not in usual
+    }
+
+
+def _complete(given: dict[str, dict[str, Any]], *, asks: bool) -> None:
+    """Ask for what is missing; off a terminal one UsageError names it all."""
+    missing = []
+    for name in ("source", "target"):
+        for key, question, default in (
+            ("vcenter", f"The {name} vCenter (name or address)", None),
+            ("username", f"User name at the {name} vCenter", ADMINISTRATOR),
+        ):
+            if key in given[name]:
+                continue
+            if asks:
+                given[name][key] = _ask(question, default)
+            else:
+                missing.append(f"--{name}-{key}")
+    relay, far = given["relay"], given["far"]
+    if asks and "host" not in relay:
+        relay["host"] = _ask("Relay box beside the source hosts (where SSH reaches it; empty: none)", "")
+        if relay["host"] and "user" not in relay:
+            relay["user"] = _ask("User on it", "root")
+        if relay["host"] and "key_file" not in relay and "password_file" not in relay:
+            key = _ask("Private key for it (empty: the agent's keys, then a password)", "")
+            relay |= {"key_file": str(Path(key).expanduser().absolute())} if key else {}
+    for name, box in (("relay", relay), ("far", far)):
+        if not box.get("host") and box.keys() - {"name", "host", "user"}:
+            missing.append(f"--{name}-host")
+    if far.get("host") and not relay.get("host"):
+        missing.append("--relay-host")
+    if missing:
+        message = f"init needs {', '.join(dict.fromkeys(missing))}"
+        raise UsageError(message, hint="on a terminal it asks; each is an LRVMOTION_* variable too")
+
+
+def _document(given: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return *given* as the configuration has it."""
+    document: dict[str, Any] = {"source": given["source"], "target": given["target"]}
+    if given["relay"].get("host"):
+        document["relay"] = {"source": [{"user": "root"} | given["relay"]]}
+        if given["far"].get("host"):
+            document["relay"]["target"] = {"user": "root"} | given["far"]
+    return document
+
+
+def _ask(question: str, default: str | None) -> str:
+    answer: str = typer.prompt(question, default=default, show_default=bool(default), err=True)
+    return answer.strip()
+
+
+def _accept(shown: Shown) -> bool:
+    """Show a certificate or host key and ask whether it is the right one."""
+    typer.echo(f"\n{shown.what} of {shown.where}:", err=True)
+    for name, text in shown.prints:
+        typer.echo(f"  {name}  {text}", err=True)
+    return bool(typer.confirm("Is this what its own console shows?", default=False, err=True))
+
+
+def _address(name: str, found: Sequence[str]) -> str:
+    """Ask which address a box has on the vMotion network."""
+    several = f" ({', '.join(found)})" if found else ""
+    return _ask(f"Address of {name} on the vMotion network{several}", found[0] if found else None)
