@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lrvmotion import planner, probe, select
+from lrvmotion import configured, planner, probe, select
 from lrvmotion.config import Config, Relay
 from lrvmotion.connect import Connections
 from lrvmotion.errors import RefusedError, UnreachableError
@@ -69,6 +69,7 @@ def prepare(
     for site in _SITES:
         world.session(site)
     source, target = world.inventory("source"), world.inventory("target")
+    configured.verify(config, source, target)
     refs = select.by_name(source, names)
     if refs:
         source = collect_vms(world.session("source"), source, refs)

@@ -1,0 +1,81 @@
+"""Every name in the configuration exists, or the plan says which do not, with near misses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lrvmotion.config import Config, parse
+from lrvmotion.configured import verify
+from lrvmotion.errors import UsageError
+from lrvmotion.inventory import Datastore, Folder, Host, Inventory, MoRef, Network, Pool
+
+
+def inventory(site, *, host: str, network: str, store: str, folder: str, cluster: str) -> Inventory:
+    return Inventory(
+        site=site, instance_uuid="u", version="8", build="1", api_version="8",
+        hosts=(
+            Host(
+                ref=MoRef("HostSystem", "h"), name=host, connection_state="connected", in_maintenance=False,
+                version="8", build="1", cluster=cluster, pool=MoRef("ResourcePool", "p"),
+            ),
+        ),
+        networks=(Network(ref=MoRef("Network", "n"), name=network, kind="standard"),),
+        datastores=(Datastore(ref=MoRef("Datastore", "d"), name=store, capacity_bytes=1, free_bytes=1),),
+        folders=tuple(Folder(ref=MoRef("Folder", path), path=path, datacenter="DC") for path in ("", folder)),
+        pools=(Pool(ref=MoRef("ResourcePool", "p"), path=f"{cluster}/Resources", cluster=cluster),),
+    )  # fmt: skip
+
+
+SOURCE = inventory("source", host="esx-a1", network="VM Network", store="ds-a", folder="Linux", cluster="A")
+TARGET = inventory("target", host="esx-b1", network="Production", store="vsan-b", folder="Migrated", cluster="B")
+
+
+def config(**sections: Any) -> Config:
+    site = {"vcenter": "v", "username": "u"}
+    sides = {name: {**site, **sections.pop(name, {})} for name in ("source", "target")}
+    return parse({**sides, **sections})
+
+
+def test_names_that_exist_are_no_mistake():
+    """All of each kind, the datacenter's own folder included."""
+    mappings = {
+        "networks": {"VM Network": "Production"}, "datastores": {"ds-a": "vsan-b"}, "folders": {"Linux": "Migrated"},
+        "pools": {"B": "B/Resources"}, "hosts": {"esx-a1": "esx-b1"},
+    }  # fmt: skip
+    hosts = {"hosts": ["esx-a1"], "vmotion": {"hosts": {"esx-a1": {"addresses": ["10.0.0.1"]}}}}
+    verify(config(mappings=mappings, source=hosts), SOURCE, TARGET)
+    verify(config(mappings={"folders": {"Linux": ""}}), SOURCE, TARGET)
+
+
+@pytest.mark.parametrize(
+    ("sections", "text"),
+    [
+        ({"mappings": {"networks": {"VM Network": "Producton"}}}, "no network 'Producton'; did you mean Production?"),
+        ({"mappings": {"networks": {"VM Netwrk": "Production"}}}, "source has no network 'VM Netwrk'; did you mean VM"),
+        ({"mappings": {"datastores": {"ds-a": "vsan-c"}}}, "target has no datastore 'vsan-c'; did you mean vsan-b?"),
+        (
+            {"mappings": {"folders": {"Linux": "migrated"}}},
+            "target has no VM folder 'migrated'; did you mean Migrated?",
+        ),
+        ({"mappings": {"hosts": {"esx-a1": "esx-a1"}}}, "target has no host 'esx-a1'; did you mean esx-b1?"),
+        ({"mappings": {"pools": {"A": "A/Resources"}}}, "target has no cluster 'A'; there are: B"),
+        ({"mappings": {"pools": {"B": "B/Resources/X"}}}, "cluster 'B' has no resource pool 'B/Resources/X'; did you"),
+        ({"source": {"hosts": ["esx-a2"]}}, "source.hosts: the source has no host 'esx-a2'; did you mean esx-a1?"),
+        ({"target": {"vmotion": {"hosts": {"x": {}}}}}, "target.vmotion.hosts: the target has no host 'x'"),
+    ],
+)
+def test_a_name_that_does_not_exist_is_named_with_near_misses(sections, text):
+    """Whatever it names, at whichever site."""
+    with pytest.raises(UsageError) as caught:
+        verify(config(**sections), SOURCE, TARGET)
+    assert text in caught.value.message
+
+
+def test_all_of_them_are_named_at_once():
+    """One a line."""
+    mappings = {"networks": {"x": "y"}, "datastores": {"ds-a": "z"}}
+    with pytest.raises(UsageError, match="has 3 names that do not exist") as caught:
+        verify(config(mappings=mappings), SOURCE, TARGET)
+    assert len(caught.value.message.splitlines()) == 4
