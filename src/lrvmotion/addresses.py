@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import combinations
 
 from lrvmotion.errors import RefusedError
 
@@ -44,17 +45,43 @@ def _entry(entry: str) -> Iterator[str]:
     return (str(type(low)(value)) for value in range(int(low), int(high) + 1))
 
 
-def take(pool: Iterable[str], count: int, used: Collection[str], subnet: str, where: str) -> list[str]:
-    """Return the first *count* addresses of *pool* that are in *subnet* and not in *used*.
+def overlaps(pools: Mapping[str, Collection[str]]) -> list[str]:
+    """Return a sentence for every two of *pools* (by the key that configures them) that share addresses."""
+    return [
+        f"{first} and {second} both have {ranges(shared)}"
+        for (first, own), (second, other) in combinations(pools.items(), 2)
+        if (shared := set(own) & set(other))
+    ]
+
+
+def ranges(addresses: Iterable[str]) -> str:
+    """Return *addresses* as a pool writes them, shortest: "10.88.0.20-10.88.0.29, 10.88.0.40"."""
+    found: list[list[ipaddress.IPv4Address | ipaddress.IPv6Address]] = []
+    parsed = {ipaddress.ip_address(address) for address in addresses}
+    for address in sorted(parsed, key=lambda one: (one.version, int(one))):
+        if found and found[-1][1].version == address.version and int(found[-1][1]) + 1 == int(address):
+            found[-1][1] = address
+        else:
+            found.append([address, address])
+    return ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in found)
+
+
+def take(pool: Collection[str], count: int, used: Collection[str], subnet: str, where: str) -> list[str]:
+    """Return the first *count* addresses of *pool* that a host in *subnet* can have and that are not in *used*.
 
     *where* names the host in the message; RefusedError where the pool has too few.
     """
     network = ipaddress.ip_network(subnet, strict=False)
-    inside = [address for address in pool if ipaddress.ip_address(address) in network]
+    ends = {network.network_address, network.broadcast_address} if network.prefixlen < network.max_prefixlen - 1 else ()
+    parsed = [(address, ipaddress.ip_address(address)) for address in pool]
+    inside = [address for address, one in parsed if one in network and one not in ends]
     free = [address for address in inside if address not in used]
     if len(free) < count:
         message = f"{where}: {count} new vMotion addresses in {network} are needed, the pool has {len(free)} free"
-        taken = f" ({len(inside) - len(free)} of its addresses are in use)" if len(inside) > len(free) else ""
+        if len(inside) > len(free):
+            message += f" ({len(inside) - len(free)} of its addresses are in use)"
+        elif pool and not inside:
+            message += f" (its {len(pool)} addresses are in another network: {ranges(pool)})"
         site = where.partition("/")[0]
-        raise RefusedError(message + taken, hint=f"add addresses to {site}.vmotion.addresses in the configuration")
+        raise RefusedError(message, hint=f"add addresses to {site}.vmotion.addresses in the configuration")
     return free[:count]

@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from lrvmotion.addresses import parse_pool
+from lrvmotion.addresses import overlaps, parse_pool
 from lrvmotion.errors import UsageError
 
 _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([kMG]?)(?:bit/s|bps)?", re.IGNORECASE)
@@ -197,6 +197,21 @@ class Config(_Section):
     mode: Literal["native", "proxy", "stock", "auto"] | None = None
     steer: Literal["route", "gateway"] = "route"
     state_dir: File | None = None
+
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        """An address can be one vmknic's or one box's only, at whichever site."""
+        pools: dict[str, tuple[str, ...]] = {}
+        for name, site in (("source", self.source), ("target", self.target)):
+            pools[f"{name}.vmotion.addresses"] = site.vmotion.addresses
+            pools |= {f'{name}.vmotion.hosts."{host}"': own.addresses for host, own in site.vmotion.hosts.items()}
+        boxes = [*self.relay.source, *([self.relay.target] if self.relay.target is not None else [])]
+        pools |= {f"relay box {box.name}": (box.address,) for box in boxes}
+        shared = overlaps(pools)
+        if shared:
+            message = f"{'; '.join(shared)}: an address can be given to one only"
+            raise ValueError(message)
+        return self
 
 
 def load(path: Path) -> Config:

@@ -148,3 +148,45 @@ def test_two_entries_for_one_box_are_refused(changes, named, forward):
     for relay in ({"source": [near], "target": {**other, "forward": forward}}, {"source": [near, other]}):
         with pytest.raises(UsageError, match=f"relay: two relay boxes have {named}: each needs its own"):
             config.parse({"source": SITE, "target": SITE, "relay": relay})
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "relay", "text"),
+    [
+        (["10.88.0.20-10.88.0.29"], ["10.88.0.25-10.88.0.40"], "10.88.0.1", "both have 10.88.0.25-10.88.0.29"),
+        (
+            ["10.88.0.1-10.88.0.9"],
+            [],
+            "10.88.0.1",
+            "source.vmotion.addresses and relay box relay-a both have 10.88.0.1",
+        ),
+    ],
+)
+def test_pools_that_overlap_are_refused(source, target, relay, text):
+    """An address can be one vmknic's or one box's only; the mistake names both places and the addresses."""
+    content = {
+        "source": {"vcenter": "a", "username": "u", "vmotion": {"addresses": source}},
+        "target": {"vcenter": "b", "username": "u", "vmotion": {"addresses": target}},
+        "relay": {"source": [{"name": "relay-a", "host": "r", "address": relay}]},
+    }
+    with pytest.raises(UsageError) as caught:
+        config.parse(content)
+    assert text in caught.value.message
+
+
+def test_a_host_s_own_pool_is_apart_from_its_site_s():
+    """Both could be asked for the same address."""
+    vmotion = {"addresses": ["10.88.0.20"], "hosts": {"esx-a1": {"addresses": ["10.88.0.20", "10.88.0.22"]}}}
+    content = {
+        "source": {"vcenter": "a", "username": "u", "vmotion": vmotion},
+        "target": {"vcenter": "b", "username": "u"},
+    }
+    with pytest.raises(UsageError, match=r'source\.vmotion\.hosts\."esx-a1" both have 10\.88\.0\.20:'):
+        config.parse(content)
+
+
+def test_a_pool_gives_no_address_that_a_host_cannot_have():
+    """Not the network's, not the broadcast address; and a pool elsewhere says where it is."""
+    assert take(["10.0.0.0", "10.0.0.255", "10.0.0.7"], 1, (), "10.0.0.9/24", "source/a") == ["10.0.0.7"]
+    with pytest.raises(RefusedError, match=r"its 3 addresses are in another network: 10\.9\.0\.1-10\.9\.0\.3"):
+        take(parse_pool(["10.9.0.1-10.9.0.3"]), 1, (), "10.0.0.9/24", "source/a")

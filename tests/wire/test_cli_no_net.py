@@ -140,11 +140,13 @@ def test_a_pool_that_is_too_small_is_refused_by_plan(lab):
     refused(run(lab, path, "plan", "--mode", "native", "vm2"), 3, "the pool has 1 free")
 
 
-def test_a_network_missing_at_the_target_is_found_by_plan(lab):
-    """Exit 3; the mapping to add is in the hint."""
+def test_a_mapping_to_what_does_not_exist_is_a_mistake(lab):
+    """Exit 2, with near misses."""
     path = lab.folder / "mapped.toml"
     path.write_text(lab.config.read_text() + '\n[mappings.networks]\n"VM Network" = "VM Netwrok"\n')
-    refused(run(lab, str(path), "plan", "--mode", "stock", "vm2"), 3, "no network 'VM Netwrok'", "VM Network")
+    refused(
+        run(lab, str(path), "plan", "--mode", "stock", "vm2"), 2, "no network 'VM Netwrok'; did you mean VM Network"
+    )
 
 
 def test_another_operators_run_on_the_host_is_refused_by_name(lab):
