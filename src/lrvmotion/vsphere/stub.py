@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPException
 from typing import Any
 from xml.parsers.expat import ExpatError
@@ -58,12 +58,13 @@ def retrieve_in(content: Any, view: Any, wanted: Mapping[Any, Sequence[str]]) ->
 
 @contextmanager
 def container_view(content: Any, kinds: Sequence[Any]) -> Iterator[Any]:  # noqa: ANN401
-    """Have a view of all objects of *kinds*, and give it back in the end."""
+    """Have a view of all objects of *kinds*, and give it back in the end; at the latest it ends with the session."""
     view = content.viewManager.CreateContainerView(content.rootFolder, list(kinds), True)
     try:
         yield view
     finally:
-        view.DestroyView()
+        with suppress(vmodl.MethodFault, *WIRE_ERRORS):
+            view.DestroyView()
 
 
 def in_view(view: Any) -> Any:  # noqa: ANN401

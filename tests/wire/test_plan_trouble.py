@@ -1,0 +1,149 @@
+"""`plan` against vCenters in trouble: slow, gone in the middle of an answer, their session ended half-way."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+
+import pytest
+
+from lab_client import Lab
+from lrvmotion.errors import UnreachableError
+from lrvmotion.vsphere.collect import collect_names
+from lrvmotion.vsphere.session import Session
+
+PLAN = ("plan", "--mode", "native", "vm1", "vm2")
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    with Lab(tmp_path_factory.mktemp("lab"), "--no-net", name=f"pt{os.getpid()}") as up:
+        yield up
+
+
+@pytest.fixture(autouse=True)
+def untouched(lab):
+    """Whatever happens to a plan, it writes nothing at either vCenter, and the rules of one test end with it."""
+    before = {site: lab.control(site, "calls")["writes"] for site in ("source", "target")}
+    state = lab.state()
+    yield
+    for site in ("source", "target"):
+        lab.control(site, "fault_clear")
+        assert lab.control(site, "calls")["writes"] == before[site]
+    assert lab.state() == state
+
+
+def fault(lab, site: str, **rule) -> None:
+    lab.control(site, "fault_add", rule=rule)
+
+
+def called(lab, site: str) -> dict[str, int]:
+    return lab.control(site, "calls")["calls"]
+
+
+def refused(done: subprocess.CompletedProcess, status: int, *texts: str) -> None:
+    """Assert the exit status, one sentence with *texts*, a hint, and no traceback."""
+    assert done.returncode == status, (done.returncode, done.stdout, done.stderr)
+    assert "Traceback" not in done.stderr
+    assert "hint: " in done.stderr, done.stderr
+    for text in texts:
+        assert text in done.stderr, done.stderr
+
+
+def test_a_connection_dropped_at_any_call_is_safe_to_retry(lab):
+    """Exit 5 whichever call it hits, and the next plan is as good as ever."""
+    lab.control("source", "calls_reset")
+    whole = lab.json(*PLAN)
+    methods = called(lab, "source")
+    assert {"Login", "CreateContainerView", "RetrievePropertiesEx", "QueryOptions"} <= methods.keys()
+    for method in methods:
+        if method in {"Logout", "DestroyView"}:
+            continue  # what they would tidy up ends with the session
+        fault(lab, "source", method=method, drop=True)
+        refused(lab.run(*PLAN), 5, "source", "no answer from the vCenter", "run the command again")
+    again = lab.json(*PLAN)
+    assert again["migrations"] == whole["migrations"]
+
+
+@pytest.mark.parametrize("method", ["Logout", "DestroyView"])
+def test_a_connection_dropped_while_tidying_up_does_not_matter(lab, method):
+    """The plan is made, and the session takes the rest with it."""
+    fault(lab, "source", method=method, drop=True)
+    assert lab.json(*PLAN)["applyable"]
+
+
+@pytest.mark.parametrize("skip", [0, 1, 2])
+def test_a_session_ended_half_way_is_opened_again(lab, skip):
+    """At the hosts, at the names or at the VMs: one more login, and the plan is whole."""
+    lab.control("source", "calls_reset")
+    fault(lab, "source", method="RetrievePropertiesEx", fault="vim.fault.NotAuthenticated", skip=skip)
+    assert len(lab.json(*PLAN)["migrations"]) == 2
+    assert called(lab, "source")["Login"] == 2
+
+
+def test_sessions_ended_by_an_administrator_during_a_plan(lab):
+    """Both vCenters forget every session while they are read: the plan is whole all the same."""
+    for site in ("source", "target"):
+        lab.control(site, "calls_reset")
+        fault(lab, site, method="CreateContainerView", delay_s=1.5)
+    running = lab.spawn(*PLAN, "--output", "json")
+    deadline = time.monotonic() + 30
+    while "CreateContainerView" not in called(lab, "source"):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    for site in ("source", "target"):
+        lab.control(site, "sessions_expire")
+    out, err = running.communicate(timeout=60)
+    assert running.returncode == 0, err
+    assert len(json.loads(out.splitlines()[-1])["migrations"]) == 2
+
+
+def test_a_session_that_never_holds_is_told(lab):
+    """Exit 4 after one more login, not a login a call for ever."""
+    lab.control("source", "calls_reset")
+    fault(lab, "source", method="CreateContainerView", fault="vim.fault.NotAuthenticated", count=100)
+    refused(lab.run(*PLAN), 4, "the vCenter has ended our session")
+    assert called(lab, "source")["Login"] == 2
+
+
+def test_a_slow_vcenter_is_waited_for(lab):
+    """Slow, and whole."""
+    fault(lab, "source", method="RetrievePropertiesEx", delay_s=1, count=2)
+    fault(lab, "target", method="RetrievePropertiesEx", delay_s=1)
+    assert lab.json(*PLAN)["applyable"]
+
+
+def test_a_vcenter_that_never_answers_is_given_up(lab):
+    """Every wait for an answer has an end, at the names as anywhere else."""
+    about = json.loads((lab.directory / "source" / "vcenter.json").read_text())
+    there = lab.spec.site("source")
+    session = Session.open(
+        "source", about["host"], about["port"], there.username, lambda: there.password,
+        pem=None, sha256=about["sha256"], answer_s=0.5,
+    )  # fmt: skip
+    try:
+        for skip in (0, 1):
+            fault(lab, "source", method="RetrievePropertiesEx", delay_s=1.5, skip=skip)
+            begun = time.monotonic()
+            with pytest.raises(UnreachableError, match="nothing came for too long"):
+                collect_names(session)
+            assert time.monotonic() - begun < 1.4
+            time.sleep(1.2)  # the vCenter is still busy with the call that was given up
+    finally:
+        session.close()
+
+
+def test_a_vcenter_that_does_not_reach_its_host_says_so(lab):
+    """HostCommunication is nobody's mistake: exit 5, and the host is named."""
+    fault(lab, "source", method="QueryOptions", fault="vmodl.fault.HostCommunication")
+    refused(lab.run(*PLAN), 5, "source/esx-a", "does not reach the host")
+
+
+def test_an_error_of_the_vcenter_itself_is_told_in_its_words(lab):
+    """SystemError in the middle: exit 3 with what the vCenter said."""
+    fault(lab, "target", method="RetrievePropertiesEx", fault="vmodl.fault.SystemError", message="vpxd is unwell")
+    done = lab.run(*PLAN)
+    assert (done.returncode, "Traceback" in done.stderr) == (3, False), done.stderr
+    assert "target: inventory: SystemError: vpxd is unwell" in done.stderr
