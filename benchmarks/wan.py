@@ -36,13 +36,22 @@ def say(text: str) -> None:
 
 
 def measure_cell(
-    made: Circuit, peers: Peers, cell: cells.Cell, contenders: list[str], repeats: int, window: Window
+    made: Circuit,
+    peers: Peers,
+    cell: cells.Cell,
+    contenders: list[str],
+    repeats: int,
+    window: Window,
+    ending: threading.Event,
 ) -> dict[str, Any]:
     """Run every contender in turn, *repeats* times; what the wire spoilt is thrown away, counted and run again."""
     measured = cells.Measured(cell=cell, line_mbps=LINE_BPS / 1e6)
     for repeat in range(repeats):
         for name in contenders:
             for _ in range(ATTEMPTS):
+                if ending.is_set():
+                    message = f"{cell.name}: given up"
+                    raise BenchError(message)
                 made.set(**cell.wan, seed=1 + repeat, burst=10.0, rate_bps=LINE_BPS)
                 run = run_contender(made, peers, name, window)
                 fit = run.fit(cells.CONTENDERS[name][0])
@@ -104,10 +113,18 @@ def bench(given: argparse.Namespace) -> int:
         folder = Path(scratch)
         peers = Peers(folder)
         document = begin(given, facts(peers, given, window))
-        done = {cells.key(entry) for entry in document["cells"]}
         if "cells" in given.sections:
-            wanted = [cell for cell in given.cells if cell not in done]
-            measure_cells(wanted, given, window, folder, lambda entry: _keep(document, entry, given.json))
+            done = {cells.key(entry): entry["mbps"] for entry in document["cells"]}
+            wanted = [
+                (cell, [name for name in given.contenders if name not in done.get(cell, {})]) for cell in given.cells
+            ]
+            measure_cells(
+                [(cell, names) for cell, names in wanted if names],
+                given,
+                window,
+                folder,
+                lambda entry: _keep(document, entry, given.json),
+            )
         with circuit(folder) as made:
             for name in given.sections:
                 if name == "cells" or name in document:
@@ -137,21 +154,26 @@ _KEEPING = threading.Lock()
 
 
 def _keep(document: dict[str, Any], entry: dict[str, Any], path: Path | None) -> None:
+    """Put the cell *entry* into the document, or what it has of new contenders into the cell that is there."""
     with _KEEPING:
-        document["cells"].append(entry)
+        there = [one for one in document["cells"] if cells.key(one) == cells.key(entry)]
+        for one in there:
+            document["cells"].remove(one)
+        document["cells"].append(cells.merged(there[0], entry) if there else entry)
         document["cells"].sort(key=lambda one: (one["profile"] != "field", one["loss"], one["profile"], one["rtt_ms"]))
         save(document, path)
 
 
 def measure_cells(
-    wanted: Sequence[cells.Cell],
+    wanted: Sequence[tuple[cells.Cell, list[str]]],
     given: argparse.Namespace,
     window: Window,
     folder: Path,
     keep: Callable[[dict[str, Any]], None],
 ) -> None:
-    """Measure every cell on whichever of the circuits is free."""
+    """Measure every cell, each with its contenders, on whichever of the circuits is free."""
     left = list(wanted)
+    ending = threading.Event()
 
     def work(number: int) -> None:
         own = folder / f"circuit{number}"
@@ -159,9 +181,9 @@ def measure_cells(
         peers = Peers(own)
         with circuit(own, number) as made:
             while left:
-                cell = left.pop(0)
+                cell, contenders = left.pop(0)
                 repeats = given.repeats or (5 if cell.profile == "field" and not given.quick else 3)
-                keep(measure_cell(made, peers, cell, given.contenders, repeats, window))
+                keep(measure_cell(made, peers, cell, contenders, repeats, window, ending))
 
     if given.circuits == 1:
         work(0)
@@ -171,8 +193,8 @@ def measure_cells(
         try:
             for one in as_completed(working):
                 one.result()
-        finally:  # also when interrupted: the others end with the cell that they are in
-            left.clear()
+        finally:  # also when interrupted: the others end with the run that they are in
+            ending.set()
 
 
 def plot(document: dict[str, Any], folder: Path) -> None:

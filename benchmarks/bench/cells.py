@@ -140,6 +140,14 @@ class Measured:
         }
 
 
+def merged(entry: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the cell *entry* with the contenders of *more*, which were measured later; its own figures stay."""
+    joined: dict[str, Any] = {}
+    for name, value in entry.items():
+        joined[name] = {**more[name], **value} if isinstance(value, dict) else value
+    return {**joined, "late": max(entry["late"], more["late"])}
+
+
 def key(entry: Mapping[str, Any]) -> Cell:
     """Return which cell an entry of the JSON document is."""
     loss = 0.0 if entry["profile"] == "field" else entry["loss"]
