@@ -1,16 +1,14 @@
-"""The client against a vCenter that nobody here wrote: govmomi's simulator, where its binary is there.
-
-Build it from tests/wire/vcsim.go (Debian: golang-go, golang-github-vmware-govmomi-dev) with
-`GO111MODULE=off GOPATH=/usr/share/gocode go build -o vcsim vcsim.go` and name it with LRVMOTION_VCSIM.
-"""
+"""The product against a vCenter that nobody here wrote: govmomi's simulator, built where its sources are."""
 
 from __future__ import annotations
 
+import json
 import os
-import shutil
 import subprocess
+import sys
 
 import pytest
+from pyVim.task import WaitForTask
 
 from lrvmotion.errors import RefusedError, TrustError
 from lrvmotion.plan import ABSENT, Value, document
@@ -18,23 +16,26 @@ from lrvmotion.vsphere.collect import collect_names, collect_vms
 from lrvmotion.vsphere.host import HostTarget
 from lrvmotion.vsphere.relocate import find
 from lrvmotion.vsphere.session import Session, fetch_certificate
-from wire.tls_server import make_certificate
+from lrvmotion.vsphere.stub import managed_object
+from wire.vcsim_server import NoVcsimError, binary, vcsim
 
-BINARY = os.environ.get("LRVMOTION_VCSIM") or shutil.which("vcsim-lrvmotion")
-pytestmark = pytest.mark.skipif(not BINARY, reason="LRVMOTION_VCSIM names no vcsim binary")
+VM = "DC0_H0_VM0"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """Return host and port of a running simulator."""
-    folder = tmp_path_factory.mktemp("vcsim")  # it leaves files in its temporary folder
-    environment = {**os.environ, "TMPDIR": str(folder)}
-    certificate = make_certificate(folder, "vcsim")  # its own has a 1024-bit key, which OpenSSL refuses
-    with subprocess.Popen([str(BINARY), certificate], stdout=subprocess.PIPE, text=True, env=environment) as process:
-        assert process.stdout is not None
-        host, _, port = process.stdout.readline().strip().partition(":")
-        yield host, int(port)
-        process.kill()
+def program():
+    """Return the simulator's binary; the test says why it skips where there is none."""
+    try:
+        return binary()
+    except NoVcsimError as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="module")
+def server(program, tmp_path_factory):
+    """Return host and port of a running simulator with forty VMs."""
+    with vcsim(program, tmp_path_factory.mktemp("vcsim"), 20) as address:
+        yield address
 
 
 def login(server, password: str) -> Session:
@@ -97,3 +98,71 @@ def test_options_and_port_groups_of_a_host(session):
     with pytest.raises(RefusedError):
         target.read("vmotion-service/10.0.0.1")
     assert target.busy() == []
+
+
+def test_maintenance_mode_is_seen(session):
+    """A host in maintenance mode is known as one, and as fit again when it has left it."""
+    host = collect_names(session).hosts[-1]
+    there = managed_object(session.stub, host.ref)
+    WaitForTask(there.EnterMaintenanceMode_Task(timeout=0))
+    assert collect_names(session).host(host.name).in_maintenance
+    WaitForTask(there.ExitMaintenanceMode_Task(timeout=0))
+    assert not collect_names(session).host(host.name).in_maintenance
+
+
+@pytest.fixture(scope="module")
+def configured(server, program, tmp_path_factory):
+    """Return a folder with a configuration: the simulator with VMs as source, one without any as target."""
+    folder = tmp_path_factory.mktemp("two")
+    password = folder / "password"
+    password.touch(mode=0o600)
+    password.write_text("pass\n")
+    with vcsim(program, folder / "target", 0) as other:
+        parts = []
+        for site, net, (host, port) in (("source", "10.8.0", server), ("target", "10.9.0", other)):
+            parts += [
+                f"[{site}]", f'vcenter = "{host}"', f"port = {port}", 'username = "user"',
+                f'password_file = "{password}"', f'sha256 = "{fetch_certificate(host, port).sha256}"',
+                f"[{site}.vmotion]", f'addresses = ["{net}.1-{net}.9"]',
+            ]  # fmt: skip
+        (folder / "lrvmotion.toml").write_text("\n".join(parts) + "\n")
+        yield folder
+
+
+def run(folder, *words: str) -> tuple[subprocess.CompletedProcess, dict]:
+    """Return how the command ended, without a traceback, and its document."""
+    done = subprocess.run(
+        [sys.executable, "-m", "lrvmotion", "--state-dir", str(folder / "state"), *words, "--output", "json"],
+        cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120, check=False,
+        env={**os.environ, "COLUMNS": "200"},
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr, done.stderr
+    assert done.returncode in {0, 3}, (done.returncode, done.stderr)
+    return done, json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("mode", ["stock", "native"])
+def test_plan_tells_what_it_lacks_as_findings(configured, mode):
+    """No vmkernel NICs, no options, no esxcli, no prechecks: each is a finding, and the plan is refused in words."""
+    done, made = run(configured, "plan", "--mode", mode, VM)
+    assert done.returncode == 3, done.stderr
+    codes = {finding["code"] for finding in made["findings"] if finding["severity"] == "error"}
+    assert codes, made
+    assert made["error"]["status"] == 3
+
+
+def test_plan_without_vms_looks_at_every_host(configured):
+    """Both sites' hosts, and still no more than findings."""
+    done, made = run(configured, "plan", "--mode", "native")
+    assert done.returncode == 3, done.stderr
+    assert len({finding["subject"] for finding in made["findings"]}) >= 4
+
+
+def test_an_unknown_vm_names_near_misses(configured):
+    """Exit 2, as with any vCenter."""
+    done = subprocess.run(
+        [sys.executable, "-m", "lrvmotion", "plan", "DC0_H0_VM99"],
+        cwd=configured, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120, check=False,
+    )  # fmt: skip
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False), done.stderr
+    assert "did you mean DC0_H0_VM9" in done.stderr.replace("\n", " ")

@@ -1,5 +1,6 @@
 // A vCenter simulator on govmomi's library: serves with the certificate and key
-// of the PEM file in its argument, prints its address, runs until SIGINT.
+// of the PEM file in its first argument, with as many VMs in each pool as the
+// second says, prints its address, runs until SIGINT.
 
 package main
 
@@ -9,14 +10,21 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"strconv"
 
+	"github.com/google/uuid"
 	"github.com/vmware/govmomi/simulator"
 )
 
 func main() {
+	machines, err := strconv.Atoi(os.Args[2])
+	if err != nil {
+		panic(err)
+	}
 	m := simulator.VPX()
-	m.Machine = 20
+	m.Machine = machines
 	m.ServiceContent.About.ApiVersion = "7.0.3.0"
+	m.ServiceContent.About.InstanceUuid = uuid.New().String() // the library's is the same in all
 	if err := m.Create(); err != nil {
 		panic(err)
 	}
