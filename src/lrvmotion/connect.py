@@ -12,15 +12,13 @@ from lrvmotion.credentials import Credentials
 from lrvmotion.errors import UsageError
 from lrvmotion.events import Connected, Observer
 from lrvmotion.inventory import Inventory, SiteName
-from lrvmotion.probe import Pings
+from lrvmotion.probe import PING_SIZE, Pings
 
 if TYPE_CHECKING:
     from lrvmotion.relay.box import RelayBox
     from lrvmotion.ssh import SshShell
     from lrvmotion.vsphere.host import HostTarget
     from lrvmotion.vsphere.session import Session
-
-PING_SIZE = 56
 
 
 def records(config: Config) -> dict[str, dict[str, Any]]:
@@ -170,7 +168,18 @@ class Connections:
         """Return the target *name*, a host's or a box's."""
         return self.box(name) if name.startswith("box/") else self.host(name)
 
-    def ping(self, target: str, netstack: str, source: str, address: str, *, count: int, interval_s: float) -> Pings:
+    def ping(
+        self,
+        target: str,
+        netstack: str,
+        source: str,
+        address: str,
+        *,
+        count: int,
+        interval_s: float,
+        size: int = PING_SIZE,
+        df: bool = False,
+    ) -> Pings:
         """Ping *address* from the vmknic of *target* that has the address *source* (probe.Pinger)."""
         from lrvmotion.vsphere.esxcli import ping
 
@@ -178,7 +187,7 @@ class Connections:
         device = host.device(source, netstack)
         return ping(
             self.session(_site_of(target)), host.ref, netstack=netstack, device=device, address=address, count=count,
-            size=PING_SIZE, df=False, interval_s=interval_s,
+            size=size, df=df, interval_s=interval_s,
         )  # fmt: skip
 
     def _password(self, name: str, known: Mapping[str, Any]) -> str:

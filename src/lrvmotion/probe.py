@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
 from lrvmotion.errors import LrvmotionError
 from lrvmotion.events import Observer, PathMeasured
-from lrvmotion.path import PathQuality, jitter
+from lrvmotion.path import FULL, JUMBO, Arrival, Frames, PathQuality, jitter
 from lrvmotion.plan import Path
 
+PING_SIZE = 56  # bytes of payload, as ping's own default
 CALL_PROBES = 50  # one esxcli ping is synchronous: keep each call short (reference 7.3)
 
 
@@ -30,20 +31,44 @@ class PingRefused(LrvmotionError):  # noqa: N818 - says what happened: the host 
     """The host does not run the ping at all: nothing is measured, which is not a failure of the path."""
 
 
+class MessageTooLong(LrvmotionError):  # noqa: N818 - it is an answer: the path's MTU is smaller
+    """A ping that may not be fragmented does not fit the interface, or what the stack knows of the path."""
+
+
 class Pinger(Protocol):
     """Whoever can ping from a vmknic of a host of the source or target site."""
 
-    def ping(self, target: str, netstack: str, source: str, address: str, *, count: int, interval_s: float) -> Pings:
-        """Ping *address* from the vmknic with address *source* of *target* ("source/HOST").
+    def ping(
+        self,
+        target: str,
+        netstack: str,
+        source: str,
+        address: str,
+        *,
+        count: int,
+        interval_s: float,
+        size: int = PING_SIZE,
+        df: bool = False,
+    ) -> Pings:
+        """Ping *address* from the vmknic with address *source* of *target* ("source/HOST"); *size* bytes of payload.
 
-        Raises PingRefused where the host does not run it.
+        Raises PingRefused where the host does not run it, MessageTooLong where *df* (don't fragment) forbids to send.
         """
 
 
 def measure(
-    paths: Sequence[Path], pinger: Pinger, observer: Observer, *, probes: int, interval_s: float = 0.1
+    paths: Sequence[Path],
+    pinger: Pinger,
+    observer: Observer,
+    *,
+    probes: int,
+    interval_s: float = 0.1,
+    sent: Callable[[int], None] | None = None,
 ) -> list[PathQuality]:
-    """Ping over every path, source hosts in parallel, and return what was found in the order of *paths*."""
+    """Ping over every path, source hosts in parallel, and return what was found in the order of *paths*.
+
+    *sent* is told of every call how many pings it was, from several threads.
+    """
     by_host: dict[str, list[tuple[int, Path]]] = {}
     for number, path in enumerate(paths):
         by_host.setdefault(path.source_host, []).append((number, path))
@@ -51,7 +76,7 @@ def measure(
     def walk(own: Iterable[tuple[int, Path]]) -> list[tuple[int, PathQuality]]:
         done = []
         for number, path in own:
-            quality = _one(path, pinger, probes, interval_s)
+            quality = _one(path, pinger, probes, interval_s, sent or _nobody)
             observer(
                 PathMeasured(
                     source=quality.source, target=quality.target, sent=quality.sent, received=quality.received,
@@ -68,7 +93,63 @@ def measure(
     return [quality for _, quality in sorted(found, key=lambda item: item[0])]
 
 
-def _one(path: Path, pinger: Pinger, probes: int, interval_s: float) -> PathQuality:
+def frames(
+    pairs: Sequence[tuple[Path, int, int]], pinger: Pinger, sent: Callable[[int], None] | None = None
+) -> list[Frames]:
+    """Try frames of both sizes over each of *pairs* (path, MTU of its source, of its target), hosts in parallel."""
+    by_host: dict[str, list[tuple[int, tuple[Path, int, int]]]] = {}
+    for number, pair in enumerate(pairs):
+        by_host.setdefault(pair[0].source_host, []).append((number, pair))
+
+    def walk(own: Iterable[tuple[int, tuple[Path, int, int]]]) -> list[tuple[int, Frames]]:
+        done = []
+        for number, pair in own:
+            done.append((number, _frames(*pair, pinger)))
+            (sent or _nobody)(1)
+        return done
+
+    if not by_host:
+        return []
+    with ThreadPoolExecutor(max_workers=min(8, len(by_host))) as pool:
+        found = [item for group in pool.map(walk, by_host.values()) for item in group]
+    return [item for _, item in sorted(found, key=lambda item: item[0])]
+
+
+def _frames(path: Path, source_mtu: int, target_mtu: int, pinger: Pinger) -> Frames:
+    name = f"source/{path.source_host}"
+
+    def arrives(size: int, *, df: bool) -> Arrival:
+        for count in (2, 4):  # a lossy circuit loses a few: six must be lost before it is the size
+            try:
+                pings = pinger.ping(
+                    name, path.netstack, path.source_address, path.target_address,
+                    count=count, interval_s=0.2, size=size, df=df,
+                )  # fmt: skip
+            except MessageTooLong:
+                return "too-long"
+            if pings.received:
+                return "passed"
+        return "lost"
+
+    ends = (f"{name} {path.source_address}", f"target/{path.target_host} {path.target_address}")
+    try:
+        full = arrives(FULL, df=True)
+        plain = "passed" if full == "passed" else arrives(PING_SIZE, df=False)
+        jumbo = arrives(JUMBO, df=True) if plain == "passed" else None
+    except PingRefused as refused:
+        reason = refused.message.removeprefix(f"{name}: ")
+        return Frames(source=ends[0], target=ends[1], source_mtu=source_mtu, target_mtu=target_mtu, reason=reason)
+    return Frames(
+        source=ends[0], target=ends[1], source_mtu=source_mtu, target_mtu=target_mtu,
+        plain=plain, full=full, jumbo=jumbo,
+    )  # fmt: skip
+
+
+def _nobody(count: int) -> None:
+    del count
+
+
+def _one(path: Path, pinger: Pinger, probes: int, interval_s: float, tell: Callable[[int], None]) -> PathQuality:
     source = f"source/{path.source_host} {path.source_address}"
     target = f"target/{path.target_host} {path.target_address}"
     sent = received = 0
@@ -84,6 +165,7 @@ def _one(path: Path, pinger: Pinger, probes: int, interval_s: float) -> PathQual
             )  # fmt: skip
             sent += pings.sent
             received += pings.received
+            tell(pings.sent)
             rtts += pings.rtts_ms
             if pings.received and pings.rtt_avg_ms is not None:
                 averages.append((pings.rtt_avg_ms, pings.received))

@@ -15,7 +15,7 @@ from pyVmomi import VmomiSupport
 
 from lrvmotion.errors import LrvmotionError, RefusedError
 from lrvmotion.inventory import MoRef
-from lrvmotion.probe import PingRefused, Pings
+from lrvmotion.probe import MessageTooLong, PingRefused, Pings
 from lrvmotion.vsphere.session import Session
 from lrvmotion.vsphere.stub import managed_object
 
@@ -64,10 +64,6 @@ class ParseError(LrvmotionError):
 
 class EsxcliError(RefusedError):
     """The command ran on the host and failed; the message is esxcli's own."""
-
-
-class MessageTooLong(LrvmotionError):  # noqa: N818 - it is an answer: the path's MTU is smaller
-    """A ping that may not be fragmented does not fit the interface."""
 
 
 def execute(session: Session, ref: MoRef, command: str, arguments: Mapping[str, str]) -> str:

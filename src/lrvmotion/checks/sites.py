@@ -1,0 +1,137 @@
+"""What stands against a vCenter: privileges, licence, clock, the way to the other one, DRS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from lrvmotion.findings import Finding, Severity
+
+# vCenter Single Sign-On takes a token from a clock that is up to ten minutes off (its "clock tolerance", 600,000 ms by
+# default); with NTP a clock is within a second, so that five seconds are a broken NTP, and nothing that fails yet.
+SSO_TOLERANCE_S = 600.0
+CLOCK_S = 5.0
+# Cross-vCenter vMotion is a part of Enterprise Plus (VMware docs 6.0-8.0) and of the suites that include it.
+_ENOUGH = ("enterprise plus", "enterpriseplus", "foundation", "cloud suite", "evaluation", "vcf", "vvf")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clock:
+    """A vCenter's clock: *ahead_s* of ours (negative: behind), known to within *within_s* seconds."""
+
+    ahead_s: float
+    within_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lacking:
+    """The privileges that the account lacks on one entity; *subject* names it ("target/esx-b1")."""
+
+    subject: str
+    privileges: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Licence:
+    """The licence of one entity, by its display name and edition; never its key."""
+
+    subject: str
+    name: str
+    edition: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drs:
+    """A cluster's DRS: *level* is manual, partiallyAutomated or fullyAutomated."""
+
+    cluster: str
+    enabled: bool
+    level: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """Whether a vCenter reaches the other one: *seen* None means not measured, *detail* says why, or what happened."""
+
+    seen: bool | None
+    detail: str = ""
+    hint: str | None = None
+
+
+def clocks(source: Clock, target: Clock) -> Iterator[Finding]:
+    """Both vCenters must agree on the time, for a token of one is looked at by the other (KB 2106952)."""
+    apart = source.ahead_s - target.ahead_s
+    least = abs(apart) - source.within_s - target.within_s
+    if least > CLOCK_S:
+        which = "source" if apart > 0 else "target"
+        summary = f"the vCenters' clocks differ by {abs(apart):.0f} s; {which} is ahead"
+        severity = Severity.ERROR if least > SSO_TOLERANCE_S else Severity.WARNING
+        hint = "give both the same NTP servers: a token of one must be valid at the other"
+        yield _finding(severity, "clock-skew", "vcenters", summary, hint)
+    for site, clock in (("source", source), ("target", target)):
+        if abs(clock.ahead_s) - clock.within_s > CLOCK_S:
+            word = "ahead of" if clock.ahead_s > 0 else "behind"
+            summary = f"its clock is {abs(clock.ahead_s):.0f} s {word} this machine's"
+            hint = "times in the journal and of reboots are compared: give this machine and the vCenter the same NTP"
+            yield _finding(Severity.WARNING, "clock-here", site, summary, hint)
+
+
+def privileges(site: str, username: str, lacking: Iterable[Lacking] | None, reason: str = "") -> Iterator[Finding]:
+    """Name each privilege that is missing, and where; *lacking* None: they could not be asked for."""
+    if lacking is None:
+        summary = f"privileges not measured: {reason}"
+        yield _finding(Severity.WARNING, "privilege-unknown", site, summary)
+        return
+    for item in lacking:
+        noun = "privilege" if len(item.privileges) == 1 else "privileges"
+        summary = f"{username} lacks the {noun} {', '.join(item.privileges)}"
+        hint = "add what is missing to the account's role there"
+        yield _finding(Severity.ERROR, "privilege-missing", item.subject, summary, hint)
+
+
+def licences(site: str, found: Sequence[Licence] | None, reason: str = "") -> Iterator[Finding]:
+    """Cross-vCenter vMotion needs Enterprise Plus on both sides; *found* None: they may not be read."""
+    if found is None:
+        summary = f"licence not readable: {reason}"
+        hint = "cross-vCenter vMotion needs Enterprise Plus on both sides: look at the hosts' licences yourself"
+        yield _finding(Severity.INFO, "licence-unreadable", site, summary, hint)
+        return
+    for item in found:
+        words = f"{item.name} {item.edition}".lower()
+        if not any(word in words for word in _ENOUGH):
+            summary = f"its licence is {item.name or item.edition}"
+            hint = "cross-vCenter vMotion needs Enterprise Plus on both sides"
+            yield _finding(Severity.WARNING, "licence-edition", item.subject, summary, hint)
+
+
+def sight(site: Literal["source", "target"], seen: Sight) -> Iterator[Finding]:
+    """The source vCenter logs in at the target's 443 for every move; the other way is only told."""
+    other = "target" if site == "source" else "source"
+    if seen.seen is None:
+        summary = f"whether it reaches the {other} vCenter's port 443 is not measured: {seen.detail}"
+        yield _finding(Severity.INFO, "vcenter-sight-unknown", site, summary, seen.hint)
+    elif not seen.seen:
+        severity = Severity.ERROR if site == "source" else Severity.WARNING
+        summary = f"it cannot work with the {other} vCenter: {seen.detail}"
+        yield _finding(severity, "vcenter-sight", site, summary, seen.hint)
+
+
+def drs(site: str, clusters: Iterable[Drs]) -> Iterator[Finding]:
+    """Fully automated DRS moves VMs over the vmknics, gateways and routes that a run sets (reference 2.6)."""
+    for cluster in clusters:
+        if cluster.enabled and cluster.level == "fullyAutomated":
+            summary = "DRS is fully automated: its own vMotions also use what a run sets on the hosts, and delay it"
+            hint = "set it to partially automated while VMs are moved"
+            yield _finding(Severity.WARNING, "cluster-drs", f"{site}/{cluster.cluster}", summary, hint)
+
+
+def same_vcenter(source_uuid: str, target_uuid: str) -> Iterator[Finding]:
+    """One vCenter cannot be both sides."""
+    if source_uuid == target_uuid:
+        summary = f"source and target are one vCenter (instance UUID {source_uuid})"
+        yield _finding(Severity.ERROR, "vcenter-same", "vcenters", summary, "name two vCenters in the configuration")
+
+
+def _finding(severity: Severity, code: str, subject: str, summary: str, hint: str | None = None) -> Finding:
+    return Finding(severity=severity, code=code, subject=subject, summary=summary, hint=hint)
