@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
-from lrvmotion.inventory import Inventory, MoRef, Network
+from lrvmotion.inventory import Inventory, Network
 
 Match = Literal["same", "alike", "near", "none"]
 
@@ -148,16 +148,19 @@ def _closest(name: str, candidates: dict[str, list[str]]) -> str | None:
 
 
 def _networks(inventory: Inventory) -> list[str]:
-    """Return the networks that a VM's card can be on: those of the hosts, without vmkernel and uplink port groups."""
-    kernel = {nic.portgroup for host in inventory.hosts for nic in host.vmknics if nic.switch_uuid is None}
-    seen: set[MoRef] = {ref for host in inventory.hosts for ref in host.networks}
-    return [net.name for net in inventory.networks if net.ref in seen and _for_vms(net, kernel)]
+    """Return the networks that VMs are on: those of the hosts, without vmkernel, uplink and our own port groups."""
+    nics = [nic for host in inventory.hosts for nic in host.vmknics]
+    kernel = {nic.portgroup for nic in nics if nic.portgroup_key is None}
+    keys = {nic.portgroup_key for nic in nics if nic.portgroup_key is not None}
+    seen = {ref for host in inventory.hosts for ref in host.networks}
+    return [net.name for net in inventory.networks if net.ref in seen and _for_vms(net, kernel, keys)]
 
 
-def _for_vms(network: Network, kernel: Collection[str]) -> bool:
+def _for_vms(network: Network, kernel: Collection[str], keys: Collection[str]) -> bool:
     if network.kind == "standard":
         return network.name not in kernel and not network.name.startswith(OWN)
-    return "-DVUplinks-" not in network.name  # vCenter's own name for the uplinks of a distributed switch
+    # "-DVUplinks-" is in vCenter's own name for the uplinks of a distributed switch.
+    return network.portgroup_key not in keys and "-DVUplinks-" not in network.name
 
 
 def _datastores(inventory: Inventory) -> list[str]:

@@ -59,9 +59,12 @@ def test_a_path_is_near_to_itself_further_down():
 
 def test_only_what_vms_can_be_on_is_proposed():
     """No vmkernel, uplink or leftover port groups, no datastore that no host sees, no vCLS folder."""
-    names = ["VM Network", "vMotion", "lrvmotion-abc-1", "Prod", "dvs-DVUplinks-31", "Orphan"]
-    kinds = ["standard", "standard", "standard", "distributed", "distributed", "standard"]
-    networks = [Network(ref=MoRef("Network", n), name=n, kind=kind) for n, kind in zip(names, kinds, strict=True)]
+    names = ["VM Network", "vMotion", "lrvmotion-abc-1", "Prod", "dvs-DVUplinks-31", "dv-vMotion", "Orphan"]
+    kinds = ["standard", "standard", "standard", "distributed", "distributed", "distributed", "standard"]
+    networks = [
+        Network(ref=MoRef("Network", n), name=n, kind=kind, portgroup_key=n if kind == "distributed" else None)
+        for n, kind in zip(names, kinds, strict=True)
+    ]
     stores = [
         Datastore(ref=MoRef("Datastore", n), name=n, capacity_bytes=1, free_bytes=1, accessible=n != "dead")
         for n in ("vsan", "dead", "elsewhere")
@@ -73,7 +76,7 @@ def test_only_what_vms_can_be_on_is_proposed():
     ]
     one = inventory(
         host(
-            "esx1", nic("10.0.0.9"),
+            "esx1", nic("10.0.0.9"), nic("10.0.0.10", portgroup="", portgroup_key="dv-vMotion", switch_uuid="dvs"),
             networks=frozenset(net.ref for net in networks[:-1]),
             datastores=frozenset(store.ref for store in stores[:2]),
         ),
