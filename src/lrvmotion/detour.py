@@ -38,12 +38,10 @@ class Detour:
         self._run = run
         self._tried: set[tuple[str, str]] = set()
 
-    @property
-    def lost(self) -> str | None:
-        """Why nothing may start any more: a box is lost and hosts were led around it."""
-        if not self._tried:
+    def lost(self, relay: str) -> str | None:
+        """Why nothing may start through *relay* any more: its box is lost and hosts were led around it."""
+        if all(lost != relay for lost, _ in self._tried):
             return None
-        relay = min(self._tried)[0]
         return f"box/{relay} did not answer for {LOST_S:.0f} s; the routes through it were put back"
 
     def go_round(self, moving: Collection[str] = ()) -> None:

@@ -136,6 +136,7 @@ class Plan:
     *mark* is the id that what we create carries: the run's own, or that of the run whose settings are outstanding.
     *paths* are measured before anything is changed, *proofs* walked before the first move; *fresh* are the new vmknic
     addresses with their target ("source/HOST", address); *relays* are the near relays, *far* the far one, by name;
+    *through* is which near relay carries which source host (host, relay);
     *streams* and *vmknics* are a migration's at the source.
     """
 
@@ -151,6 +152,7 @@ class Plan:
     fresh: tuple[tuple[str, str], ...] = ()
     relays: tuple[str, ...] = ()
     far: str | None = None
+    through: tuple[tuple[str, str], ...] = ()
     streams: int = 1
     vmknics: int = 1
 

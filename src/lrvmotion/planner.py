@@ -69,7 +69,7 @@ def make(inputs: Inputs, mode: Mode, run: str, vms: Sequence[VirtualMachine], *,
             draft.findings += host_checks.congestion(site, host)
             draft.vmotion[f"{site}/{host.name}"] = [(nic.address, nic.netstack, False) for nic in host.vmotion_vmknics]
     pairs = _pairs(migrations, sources, targets)
-    relays: tuple[str, ...] = ()
+    through: tuple[tuple[str, str], ...] = ()
     if mode != "stock":
         roles: tuple[tuple[SiteName, list[Host]], ...] = (("target", targets), ("source", sources))
         for role, hosts in roles:
@@ -78,7 +78,7 @@ def make(inputs: Inputs, mode: Mode, run: str, vms: Sequence[VirtualMachine], *,
                     _vmknics(inputs, mode, role, host, mark, draft)
                     _options(inputs, mode, role, host, draft)
     if mode == "proxy":
-        relays = _relays(inputs, sources, pairs, draft)
+        through = _relays(inputs, sources, pairs, draft)
     streams = _streams(inputs, sources, draft)
     return Plan(
         run=run,
@@ -91,8 +91,9 @@ def make(inputs: Inputs, mode: Mode, run: str, vms: Sequence[VirtualMachine], *,
         paths=tuple(_paths(draft, pairs, new=False)),
         proofs=tuple(_paths(draft, pairs, new=True)) if mode != "stock" else (),
         fresh=tuple(draft.fresh),
-        relays=relays,
-        far=inputs.config.relay.far.name if relays and inputs.config.relay.far else None,
+        relays=tuple(dict.fromkeys(relay for _, relay in through)),
+        far=inputs.config.relay.far.name if through and inputs.config.relay.far else None,
+        through=through,
         streams=streams,
         vmknics=max((len(draft.vmotion[f"source/{host.name}"]) for host in sources), default=0),
     )
@@ -242,8 +243,13 @@ def _pairs(migrations: list[Migration], sources: list[Host], targets: list[Host]
     return [(source, target) for source in sources for target in targets if (source.name, target.name) in wanted]
 
 
-def _relays(inputs: Inputs, sources: list[Host], pairs: list[tuple[Host, Host]], draft: _Draft) -> tuple[str, ...]:
-    """Plan the relay boxes, the far one first, and what steers the source hosts' vMotion into them: that comes last."""
+def _relays(
+    inputs: Inputs, sources: list[Host], pairs: list[tuple[Host, Host]], draft: _Draft
+) -> tuple[tuple[str, str], ...]:
+    """Plan the relay boxes, the far one first, and what steers the source hosts' vMotion into them: that comes last.
+
+    Return which host goes through which relay.
+    """
     config = inputs.config
     if not config.relay.source:
         hint = "add [[relay.source]] to the configuration, or use --mode native"
@@ -279,7 +285,7 @@ def _relays(inputs: Inputs, sources: list[Host], pairs: list[tuple[Host, Host]],
                 draft.astray.add(host.name)
                 summary = f"it still sends through {', '.join(lost)}: its path is not measured before that is changed"
                 _tell(draft, "path-astray", target, summary)
-    return tuple(relay.name for relay in relays)
+    return tuple((host.name, relay.name) for relay in relays for host in served[relay.name])
 
 
 def _box(inputs: Inputs, relay: Relay, senders: Sequence[str], targets: Sequence[str], draft: _Draft) -> None:

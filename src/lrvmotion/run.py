@@ -176,8 +176,6 @@ class Migrating:
         if now - self.steered >= SAMPLE_S:
             self.steered = now
             detour.go_round({f"source/{m.source_host}" for m in self.plan.migrations if m.vm in running})
-        if detour.lost is not None:
-            return detour.lost
         late = self.started is not None and now - self.started > IN_PATH_S
         if running and late and not self.seen_streams:
             return "not in the path: the relay has seen no stream of the running move"
@@ -189,10 +187,13 @@ class Migrating:
 
     def _hold(self, migration: Migration) -> list[str]:
         """Return why *migration* may not start now: a relay that is not healthy, or a setting not as applied."""
-        if reasons := [reason for relay in self._watched() if (reason := self._unhealthy(relay)) is not None]:
+        relays = [relay for host, relay in self.plan.through if host == migration.source_host]
+        if self.plan.far is not None:
+            relays.append(self.plan.far)
+        if reasons := [reason for relay in relays if (reason := self._unhealthy(relay)) is not None]:
             return reasons
         mine = {f"source/{migration.source_host}", f"target/{migration.placement.host.name}"}
-        mine |= set(self._boxes())
+        mine |= {f"box/{relay}" for relay in relays}
         for item in self.journal.outstanding():
             if item.target in mine:
                 now = self.world.target(item.target).read(item.key)
@@ -204,6 +205,8 @@ class Migrating:
         """Return why nothing may start through *relay*; one that starts again is waited for, but once."""
         if self.watch is None or relay in self.given_up:
             return self.given_up.get(relay)
+        if self.detour is not None and (lost := self.detour.lost(relay)) is not None:
+            return lost
         before = self.interrupts()
         until = time.monotonic() + LOST_S
         while (reason := self.watch.trouble(relay, SAMPLE_S)) is not None:

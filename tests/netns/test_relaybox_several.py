@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -69,5 +70,32 @@ def test_hosts_are_spread_over_the_relays_and_move_to_another_when_one_is_down(t
             assert routes(lab) == {"source/esx-a1": {"10.88.0.1"}, "source/esx-a2": {"10.88.0.1"}}
         finally:
             machine.power_on(record.read(record.record_path(lab.directory, "relay-c")))
+        assert lab.json("restore-defaults")["left"] == []
+        assert witness.differences(before, lab.state()) == []
+
+
+def test_a_box_that_dies_costs_only_what_is_routed_to_it(tmp_path):
+    """Power off one of two boxes under a move: its VM stays and the next one through it is held; all others move."""
+    with TwoRelays(tmp_path, name=f"one{os.getpid()}") as lab:
+        before = lab.state()
+        child = lab.spawn("migrate", "--mode", "proxy", "--yes", "--output", "ndjson", *(f"vm{n}" for n in range(1, 5)))
+        with child.stdout, child.stderr:
+            for line in child.stdout:
+                event = json.loads(line)
+                if (event["type"], event.get("vm"), event.get("state")) == ("move", "vm2", "running"):
+                    break
+            machine.power_off(record.read(record.record_path(lab.directory, "relay-c")))
+            try:
+                out, err = child.communicate(timeout=180)
+                states = {
+                    event["vm"]: event["state"]
+                    for event in map(json.loads, out.splitlines())
+                    if event["type"] == "move"
+                }
+            finally:
+                machine.power_on(record.read(record.record_path(lab.directory, "relay-c")))
+        assert "Traceback" not in err
+        assert child.returncode == 6
+        assert states == {"vm1": "success", "vm2": "error", "vm3": "success", "vm4": "held"}
         assert lab.json("restore-defaults")["left"] == []
         assert witness.differences(before, lab.state()) == []
