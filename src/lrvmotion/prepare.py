@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -68,7 +69,8 @@ def prepare(
     mark = mark or run
     for site in _SITES:
         world.session(site)
-    source, target = world.inventory("source"), world.inventory("target")
+    with ThreadPoolExecutor(len(_SITES)) as pool:  # each vCenter takes its time to look through what it has
+        source, target = pool.map(world.inventory, _SITES)
     configured.verify(config, source, target)
     refs = select.by_name(source, names)
     if refs:
