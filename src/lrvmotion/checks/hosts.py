@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from datetime import datetime
 
 from lrvmotion.findings import Finding, Severity
-from lrvmotion.inventory import Host
+from lrvmotion.inventory import VMOTION_STACK, Host
+from lrvmotion.settings import Bounds, Desired
 
 PORTGROUP = re.compile(r"lrvmotion-([a-z0-9]+)-\d+")
 FORBIDDEN = frozenset({"management", "vsan", "vsanWitness", "vSphereReplication", "vSphereReplicationNFC"})
@@ -75,3 +77,59 @@ def congestion(site: str, host: Host) -> Iterator[Finding]:
 
 def _error(code: str, subject: str, summary: str, hint: str | None = None) -> Finding:
     return Finding(severity=Severity.ERROR, code=code, subject=subject, summary=summary, hint=hint)
+
+
+def options(site: str, host: Host, wanted: Iterable[Desired], bounds: Mapping[str, Bounds]) -> Iterator[Finding]:
+    """What a mode wants and this build does not take is known before anything is planned."""
+    subject = f"{site}/{host.name}"
+    told: set[str] = set()
+    for item in wanted:
+        limits = bounds.get(item.key)
+        if limits is None:
+            summary = f"this build has no {item.key}"
+        elif not limits.minimum <= item.value <= limits.maximum:
+            summary = f"{item.key} takes {limits.minimum}..{limits.maximum} on this build; {item.value} is wanted"
+        else:
+            continue
+        if summary not in told:
+            told.add(summary)
+            code = "option-missing" if limits is None else "option-bounds"
+            yield Finding(severity=Severity.WARNING, code=code, subject=subject, summary=summary)
+
+
+def reboot(site: str, host: Host, changed: Iterable[tuple[str, str]]) -> Iterator[Finding]:
+    """A setting that needs a reboot is not active before: as vCenter says, or our journal against the boot time.
+
+    *changed* are (setting, when: ISO 8601) of what we changed on this host and have not put back.
+    """
+    hint = "reboot the host when its VMs have left it; it works as before until then"
+    boot = datetime.fromisoformat(host.boot_time) if host.boot_time else None
+    for key, at in changed:
+        if boot is None or boot < datetime.fromisoformat(at):
+            summary = f"{key} was set at {at[:19].replace('T', ' ')} UTC and waits for a reboot"
+            yield Finding(
+                severity=Severity.WARNING, code="host-reboot", subject=f"{site}/{host.name}", summary=summary, hint=hint
+            )
+            return
+    if host.reboot_required:
+        summary = "vCenter says that it needs a reboot: some of its settings are not active"
+        yield Finding(
+            severity=Severity.WARNING, code="host-reboot", subject=f"{site}/{host.name}", summary=summary, hint=hint
+        )
+
+
+def vmknics(site: str, host: Host) -> Iterator[Finding]:
+    """A vMotion vmknic with another service is not ours to change; two stacks cancel each other out (reference 2.2)."""
+    subject = f"{site}/{host.name}"
+    for nic in host.vmotion_vmknics:
+        if others := sorted(nic.services - {"vmotion"}):
+            summary = f"{nic.device} carries vMotion and also {', '.join(others)}: its gateway is never changed"
+            hint = "give vMotion a vmknic of its own"
+            yield Finding(severity=Severity.WARNING, code="vmknic-shared", subject=subject, summary=summary, hint=hint)
+    if len({nic.netstack for nic in host.vmotion_vmknics}) > 1:
+        idle = ", ".join(nic.device for nic in host.vmotion_vmknics if nic.netstack != VMOTION_STACK)
+        summary = f"it has a vmknic on the vMotion stack, which switches off vMotion on {idle}"
+        yield Finding(
+            severity=Severity.WARNING, code="vmknic-stacks", subject=subject, summary=summary,
+            hint="keep all vMotion vmknics of a host on one stack",
+        )  # fmt: skip

@@ -38,28 +38,37 @@ def relocate_spec(
     *devices* are the VM's, freshly read; raises RefusedError where a NIC has no place at the target.
     """
     place = migration.placement
+    with service_locator(source, target) as service:
+        spec = vim.vm.RelocateSpec(
+            service=service,
+            host=reference(place.host.ref),
+            pool=reference(place.pool.ref),
+            folder=reference(place.folder.ref),
+            datastore=reference(place.datastore.ref),
+            deviceChange=_cards(migration.vm, devices, backings),
+        )
+        try:
+            yield spec
+        finally:
+            spec.service = None
+
+
+@contextmanager
+def service_locator(source: Session, target: Session) -> Iterator[Any]:
+    """Give the way from *source*'s vCenter to *target*'s for one call, and wipe the password from it afterwards."""
     credential = target.credential()
     service = vim.ServiceLocator(instanceUuid=str(target.about.instanceUuid), url=target.url, credential=credential)
     if source.wire_version >= PEM_SINCE:
         service.sslCertificate = target.pem
     else:
         service.sslThumbprint = target.thumbprint
-    spec = vim.vm.RelocateSpec(
-        service=service,
-        host=_reference(place.host.ref),
-        pool=_reference(place.pool.ref),
-        folder=_reference(place.folder.ref),
-        datastore=_reference(place.datastore.ref),
-        deviceChange=_cards(migration.vm, devices, backings),
-    )
     try:
-        yield spec
+        yield service
     finally:
         credential.password = ""
-        spec.service = None
 
 
-def _reference(ref: MoRef) -> Any:  # noqa: ANN401
+def reference(ref: MoRef) -> Any:  # noqa: ANN401
     """Return an object of the target for a call at the source: only its type and id are written, so no stub."""
     return managed_object(None, ref)
 

@@ -1,0 +1,91 @@
+"""Whether one vCenter reaches the other: CheckRelocate_Task of one VM with the ServiceLocator, which moves nothing."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from pyVmomi import vim, vmodl
+
+from lrvmotion.checks.sites import Sight
+from lrvmotion.errors import LrvmotionError
+from lrvmotion.inventory import MoRef
+from lrvmotion.vsphere import faults
+from lrvmotion.vsphere.session import Session
+from lrvmotion.vsphere.spec import reference, service_locator
+from lrvmotion.vsphere.stub import WIRE_ERRORS, managed_object, mapped, properties_of
+
+WAIT_S = 60.0
+POLL_S = 0.25
+_INFO = ("info.state", "info.error", "info.result")
+
+
+def sight(
+    session: Session, other: Session, vm: MoRef, *, host: MoRef, pool: MoRef, folder: MoRef, datastore: MoRef
+) -> Sight:
+    """Ask the vCenter of *session* to check a relocate of its *vm* to *host* … of *other*; only the way counts.
+
+    Whatever else stands against moving that VM there is not looked at: the check got as far as the other vCenter.
+    """
+    subject = f"{session.site}: CheckRelocate"
+    try:
+        with service_locator(session, other) as service:
+            spec = vim.vm.RelocateSpec(
+                service=service,
+                host=reference(host),
+                pool=reference(pool),
+                folder=reference(folder),
+                datastore=reference(datastore),
+            )
+            try:
+                checker = session.content.vmProvisioningChecker
+                if checker is None:
+                    return Sight(seen=None, detail="the vCenter has no CheckRelocate")
+                task = checker.CheckRelocate(managed_object(session.stub, vm), spec, None)
+            finally:
+                spec.service = None
+        with mapped(subject):
+            return _verdict(other, *_outcome(session, task))
+    except vmodl.MethodFault as fault:
+        return _verdict(other, [fault], False)
+    except LrvmotionError as error:
+        return Sight(seen=None, detail=error.message.removeprefix(f"{subject}: "))
+    except WIRE_ERRORS as error:
+        return Sight(seen=None, detail=str(error) or type(error).__name__)
+
+
+def _outcome(session: Session, task: Any) -> tuple[list[Any], bool]:  # noqa: ANN401
+    """Wait for *task*; return the faults that it found or ended with, and whether it got to the end of its checks."""
+    until = time.monotonic() + WAIT_S
+    while time.monotonic() < until:
+        row = properties_of(session.content, task, _INFO)
+        state = str(row.get("info.state"))
+        if state == "error":
+            return [row["info.error"]], False
+        if state == "success":
+            return [fault for result in row.get("info.result") or () for fault in result.error or ()], True
+        time.sleep(POLL_S)
+    return [vim.fault.Timedout(msg=f"it did not end within {WAIT_S:.0f} s")], False
+
+
+def _verdict(other: Session, found: list[Any], ended: bool) -> Sight:
+    """Return what *found* says of the way to *other*; the first that says anything of it counts."""
+    for fault in found:
+        if isinstance(fault, vim.fault.InvalidLogin):
+            return Sight(
+                seen=False, detail=f"it refused the login of {other.username}",
+                hint="the account must be able to log in there from a vCenter, not only from here",
+            )  # fmt: skip
+        if isinstance(fault, vim.fault.SSLVerifyFault):
+            return Sight(
+                seen=False, detail=f"at {other.url} it is shown another certificate than we are",
+                hint="look for a proxy or another address behind that name",
+            )  # fmt: skip
+        if isinstance(fault, vim.fault.HostConnectFault):
+            return Sight(
+                seen=False, detail=f"{other.url}: {faults.text(fault)}",
+                hint=f"let TCP {other.port} through between the two vCenters, and let each resolve the other's name",
+            )  # fmt: skip
+        if not ended:  # it may not have got that far
+            return Sight(seen=None, detail=faults.text(fault))
+    return Sight(seen=True)
