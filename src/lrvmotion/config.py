@@ -223,9 +223,7 @@ def load(path: Path) -> Config:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         message = f"{path}: there is no such file"
-        raise UsageError(
-            message, hint="copy examples/minimal.toml and adapt it, or name another with --config"
-        ) from None
+        raise UsageError(message, hint="'lrvmotion init' writes one; --config names another") from None
     except (OSError, UnicodeDecodeError) as error:
         message = f"{path}: cannot be read: {error}"
         raise UsageError(message) from None

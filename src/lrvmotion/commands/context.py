@@ -60,7 +60,7 @@ class Context:
         path = self.find_config()
         if path is None:
             message = "there is no configuration: neither ./lrvmotion.toml nor one in the user's configuration folder"
-            raise UsageError(message, hint="name one with --config, or copy examples/minimal.toml and adapt it")
+            raise UsageError(message, hint="'lrvmotion init' writes one; --config names another")
         return load(path)
 
     def state(self, config: Config | None) -> Path:
