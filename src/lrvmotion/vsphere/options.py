@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+import xml.etree.ElementTree as ET
+from collections.abc import Collection, Mapping
+from functools import cached_property
 from typing import Any, Literal
 
-from pyVmomi import VmomiSupport, vim
+from pyVmomi import VmomiSupport, vim, vmodl
 
 from lrvmotion.errors import RefusedError
 from lrvmotion.plan import ABSENT, Value
 from lrvmotion.settings import Bounds
+from lrvmotion.vsphere import lean
+from lrvmotion.vsphere.lean import NS, XSI_TYPE
 from lrvmotion.vsphere.session import Session
-from lrvmotion.vsphere.stub import properties_of
+from lrvmotion.vsphere.stub import filter_spec
 
 _LONG = VmomiSupport.vmodlTypes["long"]
+_NUMBERS: Mapping[str, Literal["int", "long"]] = {"IntOption": "int", "LongOption": "long"}
 _REBOOT = re.compile(r"\breboot", re.IGNORECASE)  # OptionDef has no flag for it (reference 1.4)
 
 
@@ -25,7 +30,6 @@ class HostOptions:
         self._session = session
         self._subject = subject
         self._manager = manager
-        self._definitions: dict[str, Any] | None = None
 
     def read(self, name: str) -> Value:
         """Return the option with its wire type, ABSENT where this build does not have it."""
@@ -57,31 +61,37 @@ class HostOptions:
 
     def bounds(self, names: Collection[str]) -> dict[str, Bounds]:
         """Return the bounds of those of *names* that this build has as numbers."""
-        found = {}
-        for name, definition in self._supported().items():
-            option = definition.optionType
-            if name not in names or not isinstance(option, vim.option.LongOption | vim.option.IntOption):
-                continue
-            kind: Literal["int", "long"] = "long" if isinstance(option, vim.option.LongOption) else "int"
-            found[name] = Bounds(
-                type=kind,
-                minimum=int(option.min),
-                maximum=int(option.max),
-                default=int(option.defaultValue),
-                reboot=bool(_REBOOT.search(f"{definition.label} {definition.summary}")),
-            )
-        return found
+        return {name: limits for name, limits in self._all_bounds.items() if name in names}
 
-    def _supported(self) -> dict[str, Any]:
-        """Return the OptionDefs by key: about 1,200 that never change while a host runs, so read once."""
-        if self._definitions is None:
-            content = self._session.content
-            read = self._session.call(
-                f"{self._subject}: option definitions",
-                lambda: properties_of(content, self._manager, ["supportedOption"]),
-            )
-            self._definitions = {str(item.key): item for item in read.get("supportedOption") or ()}
-        return self._definitions
+    @cached_property
+    def _all_bounds(self) -> dict[str, Bounds]:
+        """The OptionDefs by key: about 1,200 that never change while a host runs, so read once."""
+        stub, content = self._session.stub, self._session.content
+
+        def query() -> dict[str, Bounds]:
+            found: dict[str, Bounds] = {}
+            roots = [vmodl.query.PropertyCollector.ObjectSpec(obj=self._manager, skip=False)]
+            spec = filter_spec(roots, {vim.option.OptionManager: ("supportedOption",)})
+            lean.retrieve(stub, content, spec, "OptionDef", lambda element: found.update(defined(element)))
+            return found
+
+        return self._session.call(f"{self._subject}: option definitions", query)
+
+
+def defined(element: ET.Element) -> dict[str, Bounds]:
+    """Return the bounds in an OptionDef by its key, nothing where it is not of a number."""
+    option = element.find(f"{NS}optionType")
+    kind = _NUMBERS.get(option.get(XSI_TYPE, "").rpartition(":")[2]) if option is not None else None
+    if option is None or kind is None:
+        return {}
+    minimum, maximum, default = (option.findtext(NS + name) for name in ("min", "max", "defaultValue"))
+    if minimum is None or maximum is None or default is None:
+        return {}
+    about = f"{element.findtext(f'{NS}label')} {element.findtext(f'{NS}summary')}"
+    limits = Bounds(
+        type=kind, minimum=int(minimum), maximum=int(maximum), default=int(default), reboot=bool(_REBOOT.search(about))
+    )
+    return {element.findtext(f"{NS}key", ""): limits}
 
 
 def _typed(value: Any) -> Value:  # noqa: ANN401
