@@ -214,13 +214,13 @@ def in_use(inventory: Inventory) -> set[str]:
 
 
 def _run(subnet: ipaddress.IPv4Network | ipaddress.IPv6Network, count: int, used: Iterable[str]) -> str | None:
-    """Return *count* addresses in a row that are not *used*, above the used ones where there is room, or None."""
+    """Return *count* addresses in a row that are not *used*, from where most of them are free, or None."""
     address = type(subnet.network_address)
     first, last = int(subnet.network_address), int(subnet.broadcast_address)
     inside = (ipaddress.ip_address(one) for one in used)
     taken = sorted({first, last, *(int(one) for one in inside if one in subnet)})
     gaps = [(low + 1, high - low - 1) for low, high in pairwise(taken)]
-    for start, room in [*gaps[-1:], *gaps[:-1]]:
-        if room >= count:
-            return f"{address(start)}-{address(start + count - 1)}" if count > 1 else str(address(start))
-    return None
+    start, room = max(gaps, key=lambda gap: gap[1], default=(0, 0))
+    if room < count:
+        return None
+    return f"{address(start)}-{address(start + count - 1)}" if count > 1 else str(address(start))

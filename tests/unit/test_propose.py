@@ -89,9 +89,9 @@ def test_only_what_vms_can_be_on_is_proposed():
     assert found.pools == (("Cluster", ("Cluster/Resources", "Cluster/Resources/A")),)
 
 
-def test_an_example_of_addresses_is_above_what_is_in_use():
+def test_an_example_of_addresses_is_where_most_are_free():
     """As many in a row as all hosts of the subnet need; a gateway and the last address are not among them."""
-    one = inventory(host("a", nic("10.0.0.9", gateway="10.0.0.20")), host("b", nic("10.0.0.10")))
+    one = inventory(host("a", nic("10.0.0.9", gateway="10.0.0.254")), host("b", nic("10.0.0.10")))
     assert needs(one, 5, ["10.0.0.30"]) == (
         Need(subnet="10.0.0.0/24", hosts=2, count=8, example="10.0.0.31-10.0.0.38"),
     )
@@ -101,7 +101,7 @@ def test_an_example_of_addresses_is_above_what_is_in_use():
     ("address", "prefix", "example"),
     [("10.0.0.254", 24, "10.0.0.1-10.0.0.4"), ("10.0.0.1", 29, "10.0.0.2-10.0.0.5"), ("10.0.0.1", 30, None)],
 )
-def test_where_there_is_no_room_above_it_is_below_or_not_at_all(address, prefix, example):
+def test_where_there_is_no_room_there_is_no_example(address, prefix, example):
     """Never the network's or the broadcast address."""
     (need,) = needs(inventory(host("a", nic(address, prefix=prefix))), 5, [])
     assert (need.count, need.example) == (4, example)

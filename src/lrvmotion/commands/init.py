@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 
@@ -89,11 +90,11 @@ def init(
     _free(path, force=force)
     given = {
         "source": _given(
-            vcenter=source_vcenter, port=source_port, username=source_username,
+            vcenter=_host(source_vcenter), port=source_port, username=source_username,
             password_file=source_password_file, sha256=source_sha256,
         ),
         "target": _given(
-            vcenter=target_vcenter, port=target_port, username=target_username,
+            vcenter=_host(target_vcenter), port=target_port, username=target_username,
             password_file=target_password_file, sha256=target_sha256,
         ),
         "relay": _given(
@@ -146,6 +147,11 @@ def _given(**values: object) -> dict[str, Any]:
     }
 
 
+def _host(text: str | None) -> str | None:
+    """Return the host in *text*: people paste what their browser shows, https://vcsa-a.example.com/ui/."""
+    return urlsplit(text).hostname or text if text is not None and "://" in text else text
+
+
 def _complete(given: dict[str, dict[str, Any]], *, asks: bool) -> None:
     """Ask for what is missing; off a terminal one UsageError names it all."""
     missing = []
@@ -157,7 +163,7 @@ def _complete(given: dict[str, dict[str, Any]], *, asks: bool) -> None:
             if key in given[name]:
                 continue
             if asks:
-                given[name][key] = _ask(question, default)
+                given[name][key] = _host(_ask(question, default)) if key == "vcenter" else _ask(question, default)
             else:
                 missing.append(f"--{name}-{key}")
     relay, far = given["relay"], given["far"]
@@ -169,7 +175,7 @@ def _complete(given: dict[str, dict[str, Any]], *, asks: bool) -> None:
             key = _ask("Private key for it (empty: the agent's keys, then a password)", "")
             relay |= {"key_file": str(Path(key).expanduser().absolute())} if key else {}
     for name, box in (("relay", relay), ("far", far)):
-        if not box.get("host") and box.keys() - {"name", "host", "user"}:
+        if not box.get("host") and box.keys() - {"name", "host"}:
             missing.append(f"--{name}-host")
     if far.get("host") and not relay.get("host"):
         missing.append("--relay-host")
@@ -196,8 +202,9 @@ def _ask(question: str, default: str | None) -> str:
 def _accept(shown: Shown) -> bool:
     """Show a certificate or host key and ask whether it is the right one."""
     typer.echo(f"\n{shown.what} of {shown.where}:", err=True)
+    width = max(len(name) for name, _ in shown.prints)
     for name, text in shown.prints:
-        typer.echo(f"  {name}  {text}", err=True)
+        typer.echo(f"  {name:{width}}  {text}", err=True)
     return bool(typer.confirm("Is this what its own console shows?", default=False, err=True))
 
 

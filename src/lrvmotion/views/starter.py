@@ -85,6 +85,8 @@ def summary(found: Introduction, path: Path) -> None:
     to = console.out()
     to.print(f"{path} is written.", markup=False)
     for kind, names in _kinds(found.proposal):
+        if not names.guesses:
+            continue
         matched = sum(guess.usable for guess in names.guesses)
         open_ones = len(names.guesses) - matched
         more = f", {open_ones} unmatched" if open_ones else ""
