@@ -153,8 +153,9 @@ def _vmknics(
     model = present[0]
     site = inputs.config.source if role == "source" else inputs.config.target
     own = site.vmotion.hosts.get(host.name)
-    inventory = inputs.source if role == "source" else inputs.target
-    used = {nic.address for other in inventory.hosts for nic in other.vmknics} | {at for _, at in draft.fresh}
+    # Both sites': their vMotion networks reach each other, so that an address of one is no good in the other.
+    nics = [nic for there in (inputs.source, inputs.target) for other in there.hosts for nic in other.vmknics]
+    used = {at for nic in nics for at in (nic.address, nic.gateway) if at} | {at for _, at in draft.fresh}
     subnet = f"{model.address}/{model.prefix_length}"
     try:
         pool = own.addresses if own and own.addresses else site.vmotion.addresses

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from fakes import host, inventory, vm
@@ -124,6 +126,18 @@ def test_a_pool_that_is_too_small_is_refused_by_name():
         "source/a1: 4 new vMotion addresses in 10.88.0.0/24 are needed, the pool has 2 free"
     ]
     assert not plan.applyable
+
+
+def test_no_new_vmknic_gets_an_address_of_the_other_site_or_of_a_gateway():
+    """Where both sites are on one subnet a pool may name what the other has."""
+    gateway = replace(host("a1", "10.88.0.9").vmknics[1], gateway="10.88.0.21")
+    source = inventory("source", (host("a1", "10.88.0.9", vmknics=(gateway,)),), (vm("vm1", "a1"),))
+    target = inventory("target", (host("b1", "10.88.0.20"),))
+    config = {**CONFIG, "source": {**CONFIG["source"], "vmotion": {"addresses": ["10.88.0.20-10.88.0.25"]}}}
+    plan = make("native", config=config, source=source, target=target)
+    assert [at for host_name, at in plan.fresh if host_name == "source/a1"] == [
+        f"10.88.0.{last}" for last in range(22, 26)
+    ]
 
 
 def test_another_runs_port_group_locks_the_host():
