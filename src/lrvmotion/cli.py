@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from lrvmotion.commands import init, lab, migrate, plan, restore, status, throttle
+from lrvmotion.commands import check, init, lab, migrate, plan, restore, status, throttle
 from lrvmotion.commands.context import Context, Output
 from lrvmotion.errors import ExitStatus, LrvmotionError
 from lrvmotion.views import ndjson, trouble
@@ -25,6 +25,7 @@ app = typer.Typer(
 )
 # short_help: what `--help` lists, short enough for 80 columns.
 app.command(name="init", short_help="Write a configuration from what is there.")(init.init)
+app.command(name="check", short_help="Look at everything; exit 3 where something stands against it.")(check.check)
 app.command(name="plan", short_help="Show what would change and move; writes nothing.")(plan.plan)
 app.command(name="migrate", short_help="Change the hosts for a mode and move VMs.")(migrate.migrate)
 app.command(name="restore-defaults", short_help="Put back everything that was changed.")(restore.restore_defaults)

@@ -33,7 +33,9 @@ def on_hosts(site: SiteName, modes: Collection[str], hosts: Iterable[Host], netw
     switched = "native" in modes or ("proxy" in modes and site == "source")
     if not switched and "proxy" not in modes:
         return wanted
-    groups = {(net.switch_uuid, net.portgroup_key): net for net in networks if net.portgroup_key}
+    groups: dict[tuple[str | None, str | None], Network] = {
+        (net.switch_uuid, net.portgroup_key): net for net in networks if net.portgroup_key
+    }
     for host in hosts:
         wanted[f"{site}/{host.name}", host.ref] = (OPTIONS, NETWORK) if switched else (OPTIONS,)
         for nic in host.vmotion_vmknics if "native" in modes else ():

@@ -152,5 +152,19 @@ def capacity(name: str, seen: BoxFacts, address: str) -> Iterator[Finding]:
         yield _finding(Severity.INFO, "box-link", subject, summary)
 
 
+def document(name: str, seen: BoxFacts, address: str, view: View) -> dict[str, Any]:
+    """Return a box and what it sees as a JSON object."""
+    device = seen.interface_of(address)
+    mtu, speed = next(((mtu, speed) for link, mtu, speed in seen.links if link == device), (None, None))
+    return {
+        "box": name, "reachable": True, "kernel": seen.kernel, "python": ".".join(map(str, seen.python_version)),
+        "bbr": seen.bbr, "splice": seen.splice, "filter": "nft" if seen.nft else "iptables" if seen.iptables else None,
+        "systemd": seen.systemd, "cores": seen.cores, "governors": sorted({one for _, one in seen.governors}),
+        "interface": device, "mtu": mtu, "speed_mbps": speed, "memory_free_mib": seen.memory_free_kib // 1024,
+        "arp": dict(view.arp), "ports": dict(view.ports),
+        "connect_ms": {where: round(took, 1) for where, took in view.connect_ms.items()},
+    }  # fmt: skip
+
+
 def _finding(severity: Severity, code: str, subject: str, summary: str, hint: str | None = None) -> Finding:
     return Finding(severity=severity, code=code, subject=subject, summary=summary, hint=hint)

@@ -1,0 +1,121 @@
+"""Look at the relay boxes: what they are, whom they see, what stands against a relay on them. Nothing is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lrvmotion import steering
+from lrvmotion.checks import hosts as host_checks
+from lrvmotion.config import Config, FarRelay, Relay
+from lrvmotion.connect import Connections
+from lrvmotion.errors import LrvmotionError
+from lrvmotion.findings import Finding, Severity, errors
+from lrvmotion.inventory import Host, SiteName
+
+_MEASURING = frozenset({"box-python", "box-address"})  # what a far box needs that only measures
+
+
+@dataclass(slots=True, kw_only=True)
+class Boxes:
+    """What was found; *boxes* are JSON objects, one for each box."""
+
+    findings: list[Finding] = field(default_factory=list)
+    boxes: list[dict[str, Any]] = field(default_factory=list)
+
+
+def look(
+    config: Config, world: Connections, hosts: Mapping[SiteName, Sequence[Host]], runs: Collection[str], *, proxy: bool
+) -> Boxes:
+    """Look at every configured box from the box itself; without *proxy* no host is led through one.
+
+    A box that does not answer, or is not trusted, is a finding.
+    """
+    done = Boxes()
+    reasons: dict[str, str] = {}
+    for relay in config.relay.source:
+        reason = _one(config, world, relay, hosts, runs, done)
+        if reason is not None:
+            reasons[relay.name] = reason
+    if config.relay.target is not None:
+        _one(config, world, config.relay.target, hosts, runs, done)
+    if proxy and config.relay.source:
+        _steering(config, hosts, reasons, done)
+    return done
+
+
+def _one(
+    config: Config,
+    world: Connections,
+    relay: Relay,
+    hosts: Mapping[SiteName, Sequence[Host]],
+    runs: Collection[str],
+    done: Boxes,
+) -> str | None:
+    """Look at one box; return why it cannot be used, None where it can."""
+    from lrvmotion.relay import facts, reach
+    from lrvmotion.relay import look as looking
+    from lrvmotion.relay.spec import RelaySpec
+
+    name = f"box/{relay.name}"
+    try:
+        shell = world.shell(name)
+        seen = facts.facts(shell)
+    except LrvmotionError as error:
+        summary = error.message.removeprefix(f"{name}: ")
+        done.findings.append(
+            Finding(severity=Severity.ERROR, code="box-away", subject=name, summary=summary, hint=error.hint)
+        )
+        done.boxes.append({"box": name, "reachable": False})
+        return summary
+    far = isinstance(relay, FarRelay)
+    near_by = hosts["target" if far else "source"]
+    neighbours = [nic for host in near_by if steering.is_beside(host, relay.address) for nic in host.vmotion_vmknics]
+    targets = steering.addresses(hosts["target"])
+    forward = None if far or config.relay.far is None else (config.relay.far.address, config.relay.far.listen_port)
+    spec = RelaySpec(
+        name=relay.name, run="", address=relay.address, listen_port=relay.listen_port,
+        sources=tuple(steering.addresses(hosts["source"])), targets=tuple(targets), forward=forward,
+        accept_proxy_from=tuple(near.address for near in config.relay.source) if far else (),
+    )  # fmt: skip
+    standing = facts.findings(seen, spec, runs)
+    if isinstance(relay, FarRelay) and not relay.forward:
+        standing = [finding for finding in standing if finding.code in _MEASURING]
+    done.findings += standing
+    view = looking.look(shell, seen.python, [nic.address for nic in neighbours], targets)
+    done.findings += looking.view_findings(relay.name, view, {nic.address: nic.mac for nic in neighbours})
+    done.findings += looking.capacity(relay.name, seen, relay.address)
+    if forward is not None and not _running(config, world, runs):
+        done.findings += reach.far_findings(shell, seen, spec)
+    done.boxes.append(looking.document(name, seen, relay.address, view))
+    bad = errors(standing)
+    return bad[0].summary if bad else None
+
+
+def _running(config: Config, world: Connections, runs: Collection[str]) -> bool:
+    """Whether a relay of this journal is on the far box already: its port is fenced then, and says nothing."""
+    from lrvmotion.relay import facts
+
+    if config.relay.far is None:
+        return False
+    try:
+        seen = facts.facts(world.shell(f"box/{config.relay.far.name}"))
+    except LrvmotionError:
+        return False  # its own finding tells
+    return bool(set(runs) & seen.runs)
+
+
+def _steering(
+    config: Config, hosts: Mapping[SiteName, Sequence[Host]], reasons: Mapping[str, str], done: Boxes
+) -> None:
+    """Say which hosts no relay stands beside, and what stands against the way into them."""
+    served, found = steering.assign(config.relay.source, hosts["source"], lambda relay: reasons.get(relay.name))
+    done.findings += found
+    for relay in config.relay.source:
+        for host in served.get(relay.name, ()):
+            done.findings += host_checks.relay_beside(host, relay.name, relay.address)
+            done.findings += steering.shared(host) if config.steer == "gateway" else ()
+    if config.relay.far is not None:
+        near = [relay for relay in config.relay.source if relay.name in served]
+        done.findings += steering.beyond(config.relay.far, near, hosts["source"], hosts["target"])
