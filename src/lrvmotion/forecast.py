@@ -1,0 +1,278 @@
+"""The forecast: Mbit/s of stock, native and proxy mode, each with what limits it and where the equation is from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import stdev
+from typing import Literal
+
+from lrvmotion import throughput
+from lrvmotion.load import LoadReport, LoadRun
+from lrvmotion.path import wilson
+
+Mode = Literal["stock", "native", "proxy"]
+MODES: tuple[Mode, ...] = ("stock", "native", "proxy")  # what changes least comes first
+SPREAD = 0.10  # the least half-width of a range, as a share: a few seconds of one run say no more
+INTERPOLATED = 0.15  # what is added where so many streams were not measured
+PAST_SPREAD = 0.20  # how far one move is from the next on the same path, one standard deviation of its logarithm
+CLOSE = 0.05  # modes this near each other count as equal: the one that changes less is better
+FULL = 0.85  # so near to the most that was ever measured, it is the line that limits
+POLICED = 0.8  # so near to proportional to the streams, each stream has a limit of its own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sending:
+    """What a mode sends with over the circuit: *window_bytes* is one stream's, None where it is not known."""
+
+    streams: int
+    law: throughput.Law
+    window_bytes: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What probes measured of the path: idle pings, and the load probe where one ran (*age_s* seconds ago).
+
+    *relay_mbps* is the cap that the relays are given together, None without one.
+    """
+
+    rtt_ms: float | None
+    sent: int = 0
+    lost: int = 0
+    mss: int = 1448
+    load: LoadReport | None = None
+    age_s: float | None = None
+    relay_mbps: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """One mode's rate, Mbit/s of payload for one move alone, between *low* and *high*; None: not known.
+
+    *limiter* is a sentence, *source* where its equation is from. *past* recorded moves have changed it by the factor
+    *corrected*.
+    """
+
+    mode: Mode
+    mbps: float | None
+    low: float
+    high: float | None
+    limiter: str
+    source: str
+    past: int = 0
+    corrected: float = 1.0
+
+
+def estimates(measured: Measured, senders: Mapping[Mode, Sending]) -> tuple[Estimate, ...]:
+    """Return an estimate for each of *senders*, from the load probe if there is one, else a range from the pings."""
+    found = []
+    for mode in MODES:
+        if mode not in senders:
+            continue
+        sending = senders[mode]
+        estimate = None if measured.load is None else _from_load(mode, sending, measured.load)
+        estimate = estimate or _from_pings(mode, sending, measured)
+        found.append(_capped(estimate, sending, measured))
+    return tuple(found)
+
+
+def corrected(found: Sequence[Estimate], past: Sequence[tuple[Mode, float]]) -> tuple[Estimate, ...]:
+    """Return *found* corrected by the *past* moves on the same path, each (mode, Mbit/s above 0).
+
+    Estimate and moves are joined by their precision (inverse variance, of logarithms): a wide range gives way to one
+    move, a narrow one to many. Stock and native share the loss, so that a move of one corrects the other half as much.
+    """
+    result = []
+    for estimate in found:
+        own = [math.log(rate) for mode, rate in past if mode == estimate.mode]
+        if own:
+            result.append(_joined(estimate, sum(own) / len(own), PAST_SPREAD / math.sqrt(len(own)), len(own)))
+            continue
+        sibling = {"stock": "native", "native": "stock"}.get(estimate.mode)
+        other = next((e for e in found if e.mode == sibling), None)
+        moves = [math.log(rate) for mode, rate in past if mode == sibling]
+        if not moves or other is None or other.mbps is None or estimate.mbps is None:
+            result.append(estimate)
+            continue
+        shifted = math.log(estimate.mbps) + sum(moves) / len(moves) - math.log(other.mbps)
+        result.append(_joined(estimate, shifted, 2 * PAST_SPREAD, len(moves)))
+    return tuple(result)
+
+
+def best(found: Sequence[Estimate], available: Collection[Mode]) -> Mode | None:
+    """Return the fastest of the *available* modes; of those within 5 % of it, the one that changes least.
+
+    None where no available mode has a rate.
+    """
+    rates = {e.mode: e.mbps for e in found if e.mode in available and e.mbps is not None}
+    most = max(rates.values(), default=0.0)
+    return next((mode for mode in MODES if mode in rates and rates[mode] >= most * (1 - CLOSE)), None)
+
+
+def line_mbps(load: LoadReport | None) -> float | None:
+    """Return the most that any run of the load probe carried: what the circuit is known to carry, Mbit/s."""
+    return None if load is None else max((run.mbps for run in load.runs), default=None)
+
+
+def _from_load(mode: Mode, sending: Sending, load: LoadReport) -> Estimate | None:
+    """Return the estimate from the runs of the load probe, None where none of them says anything of *mode*."""
+    if sending.law == "bbr":
+        return _bbr(mode, sending.streams, [run for run in load.runs if run.algorithm == "bbr" and run.mbps > 0])
+    runs = [run for run in load.runs if run.algorithm != "bbr" and run.mbps > 0]
+    if not runs:
+        return None
+    line = line_mbps(load) or math.inf
+    exact = load.run(sending.law, sending.streams)
+    if exact is not None and exact.mbps > 0:
+        rate, spread, like = exact.mbps, _sampling(exact, load.mss), exact
+    else:
+        loss, like = _felt_loss(runs, load.mss, sending.streams)
+        rate = sending.streams * throughput.loss_limited(sending.law, load.mss, like.rtt_ms, loss)
+        rate, spread = min(rate, line), _sampling(like, load.mss) + INTERPOLATED
+    each = rate / sending.streams
+    name = "newreno" if sending.law == "reno" else "cubic"
+    if rate >= FULL * line:
+        limiter = f"the circuit itself: {line:.0f} Mbit/s is the most that any probe brought across"
+        return _ranged(mode, rate, spread, None, limiter, throughput.LINE)
+    felt = throughput.effective_loss(sending.law, load.mss, like.rtt_ms, each)
+    limiter = (
+        f"loss: {name} feels {felt:.2%} at {like.rtt_ms:.0f} ms and reaches {each:.3g} Mbit/s with each of "
+        f"{sending.streams} streams"
+    )
+    return _ranged(mode, rate, spread, line, limiter, _law_source(sending.law, load.mss, like.rtt_ms, felt))
+
+
+def _felt_loss(runs: Sequence[LoadRun], mss: int, streams: int) -> tuple[float, LoadRun]:
+    """Return the loss that so many streams would feel, and the run that is most like them.
+
+    Of each run the loss is found by the inverted equation; between two it is interpolated, logarithms over logarithms:
+    where loss rises with the load as a power of it (as a busy circuit's does), that is exact.
+    """
+    points: dict[int, tuple[float, LoadRun]] = {}
+    for run in runs:
+        law: Literal["reno", "cubic"] = "reno" if run.algorithm == "reno" else "cubic"
+        points[run.streams] = (throughput.effective_loss(law, mss, run.rtt_ms, run.mbps / run.streams), run)
+    below = max((n for n in points if n <= streams), default=None)
+    above = min((n for n in points if n >= streams), default=None)
+    if below is None or above is None or below == above:
+        return points[min(points, key=lambda n: abs(math.log(n / streams)))]
+    share = math.log(streams / below) / math.log(above / below)
+    loss = math.exp(math.log(points[below][0]) * (1 - share) + math.log(points[above][0]) * share)
+    return loss, points[above if share > 0.5 else below][1]
+
+
+def _bbr(mode: Mode, streams: int, runs: Sequence[LoadRun]) -> Estimate | None:
+    """Return the estimate of BBR streams: as measured, between two counts interpolated over the logarithm."""
+    by_streams = {run.streams: run for run in runs}
+    if not by_streams:
+        return None
+    few, many = by_streams[min(by_streams)], by_streams[max(by_streams)]
+    each = few.mbps / few.streams
+    policed = many.streams > few.streams and many.mbps >= POLICED * each * many.streams
+    exact = by_streams.get(streams)
+    if exact is not None:
+        rate = exact.mbps
+    elif policed:
+        rate = many.mbps / many.streams * streams
+    elif few.streams < streams < many.streams:
+        share = math.log(streams / few.streams) / math.log(many.streams / few.streams)
+        rate = few.mbps + (many.mbps - few.mbps) * share
+    else:
+        rate = many.mbps if streams > many.streams else few.mbps * min(streams / few.streams, 1.0)
+    spread = SPREAD + (0.0 if exact is not None else INTERPOLATED)
+    if policed:
+        limiter = f"a limit of each stream: {streams} of them get {rate / streams:.0f} Mbit/s each, as a single one did"
+        return _ranged(mode, rate, spread, None, limiter, "measured: the rate is in proportion to the streams")
+    loss = many.retransmit_ratio
+    limiter = (
+        f"the circuit: {many.mbps:.0f} Mbit/s with {many.streams} BBR streams, of which {loss:.1%} were sent again"
+    )
+    return _ranged(mode, rate, spread, None, limiter, throughput.BBR)
+
+
+def _from_pings(mode: Mode, sending: Sending, measured: Measured) -> Estimate:
+    """Return a range from RTT and the 95 % interval of the idle loss; its middle takes the loss (lost+½)/(sent+1).
+
+    Idle pings say nothing of the line's rate nor of loss under load: what depends on these stays open.
+    """
+    if measured.rtt_ms is None or measured.sent == 0:
+        return Estimate(mode=mode, mbps=None, low=0.0, high=None, limiter="the path was not measured", source="none")
+    if sending.law == "bbr":
+        limiter = "the circuit's rate, which nothing has measured: BBR reaches it up to some 15 % of loss"
+        return Estimate(mode=mode, mbps=None, low=0.0, high=None, limiter=limiter, source=throughput.BBR)
+    least, most = wilson(measured.lost, measured.sent)
+    middle = (measured.lost + 0.5) / (measured.sent + 1)
+    low, rate, high = (
+        sending.streams * throughput.loss_limited(sending.law, measured.mss, measured.rtt_ms, loss)
+        for loss in (most, middle, least)
+    )
+    limiter = (
+        f"loss, of which {measured.sent} idle pings say only that it is between {least:.2%} and {most:.2%}: under load "
+        "it may be more"
+    )
+    source = _law_source(sending.law, measured.mss, measured.rtt_ms, middle)
+    return Estimate(
+        mode=mode, mbps=rate, low=low, high=None if math.isinf(high) else high, limiter=limiter, source=source
+    )
+
+
+def _capped(estimate: Estimate, sending: Sending, measured: Measured) -> Estimate:
+    """Return *estimate* held to the windows' rate, and in proxy mode to the relays' cap."""
+    rtt = measured.load.runs[0].min_rtt_ms if measured.load and measured.load.runs else measured.rtt_ms
+    if sending.window_bytes is not None and rtt:
+        most = sending.streams * throughput.window(sending.window_bytes, rtt)
+        limiter = f"the receive window: {sending.window_bytes / 2**20:.1f} MiB a stream at {rtt:.0f} ms"
+        estimate = _held(estimate, most, limiter, throughput.WINDOW)
+    if estimate.mode == "proxy" and measured.relay_mbps is not None:
+        limiter = f"the relay's cap of {measured.relay_mbps:.0f} Mbit/s"
+        estimate = _held(estimate, measured.relay_mbps, limiter, "the configuration")
+    return estimate
+
+
+def _held(estimate: Estimate, most: float, limiter: str, source: str) -> Estimate:
+    high = most if estimate.high is None else min(estimate.high, most)
+    low = min(estimate.low, most)
+    if estimate.mbps is None or estimate.mbps <= most:
+        return replace(estimate, low=low, high=high)
+    return replace(estimate, mbps=most, low=low, high=high, limiter=limiter, source=source)
+
+
+def _ranged(mode: Mode, rate: float, spread: float, line: float | None, limiter: str, source: str) -> Estimate:
+    high = rate * (1 + spread) if line is None else max(min(rate * (1 + spread), line), rate)
+    return Estimate(mode=mode, mbps=rate, low=rate / (1 + spread), high=high, limiter=limiter, source=source)
+
+
+def _sampling(run: LoadRun, mss: int) -> float:
+    """Return how uncertain a run's rate is, as a share: 95 % by how far its streams differ, of few by its losses."""
+    if len(run.stream_mbps) >= 5:
+        mean = sum(run.stream_mbps) / len(run.stream_mbps)
+        error = stdev(run.stream_mbps) / mean / math.sqrt(len(run.stream_mbps)) if mean else 1.0
+    else:
+        lost = run.retransmit_ratio * run.mbps * 1e6 / 8 * run.seconds / mss
+        error = 0.5 / math.sqrt(max(lost, 1.0))  # the rate goes with 1/sqrt(p), and p with the count of losses
+    return min(max(1.96 * error, SPREAD), 1.0)
+
+
+def _joined(estimate: Estimate, past: float, spread: float, count: int) -> Estimate:
+    """Return *estimate* joined with the mean logarithm *past* of recorded rates, whose deviation is *spread*."""
+    if estimate.mbps is None:
+        mean, deviation, factor = past, spread, 1.0
+    else:
+        low, high = max(estimate.low, 1e-3), estimate.high
+        own = math.log((high or estimate.mbps * (estimate.mbps / low)) / low) / (2 * 1.96)
+        weights = (1 / max(own, 1e-3) ** 2, 1 / spread**2)
+        mean = (math.log(estimate.mbps) * weights[0] + past * weights[1]) / sum(weights)
+        deviation, factor = 1 / math.sqrt(sum(weights)), math.exp(mean) / estimate.mbps
+    rate, width = math.exp(mean), math.exp(1.96 * deviation)
+    return replace(
+        estimate, mbps=rate, low=rate / width, high=rate * width, past=estimate.past + count, corrected=factor
+    )
+
+
+def _law_source(law: throughput.Law, mss: int, rtt_ms: float, loss: float) -> str:
+    """Return which equation says what *law* does at *loss*: CUBIC's own only where it is above Reno's."""
+    if law == "cubic" and throughput.cubic(mss, rtt_ms, loss) > throughput.mathis(mss, rtt_ms, loss):
+        return throughput.CUBIC
+    return throughput.MATHIS
