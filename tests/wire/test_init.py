@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -41,8 +42,8 @@ def pins(lab):
     return [word for site, one in found.items() for word in (f"--{site}-sha256", one.sha256)]
 
 
-def run(folder, *words: str, passwords=PASSWORDS, **more) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "LRVMOTION_STATE_DIR": str(folder / "state")}
+def run(folder, *words: str, passwords=PASSWORDS, env=None, **more) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "LRVMOTION_STATE_DIR": str(folder / "state"), **(env or {})}
     environment |= dict(zip(("LRVMOTION_SOURCE_PASSWORD", "LRVMOTION_TARGET_PASSWORD"), passwords, strict=True))
     return subprocess.run(
         [sys.executable, "-m", "lrvmotion", *words],
@@ -172,3 +173,24 @@ def test_what_is_not_accepted_is_not_trusted(there, tmp_path):
 def test_an_end_of_the_answers_writes_nothing(there, tmp_path):
     """Exit 130, as Ctrl-C."""
     refused(typed(tmp_path, "init", *there, answers=["", "y", "\x04"]), tmp_path, 130, "interrupted")
+
+
+def test_the_system_s_keyring_holds_the_passwords(lab, there, pins, tmp_path):
+    """Service lrvmotion, entry USER@HOST:PORT where the port is not the usual one; for plan as for init."""
+    kept = tmp_path / "kept.json"
+    entries = {}
+    for site, password in zip(("source", "target"), PASSWORDS, strict=True):
+        host, port = address(lab.directory, site)
+        entries[f"lrvmotion {USERNAME}@{host}:{port}"] = password
+    kept.write_text(json.dumps(entries))
+    env = {
+        "PYTHON_KEYRING_BACKEND": "kept_keyring.Kept", "PYTHONPATH": str(Path(__file__).parent),
+        "LRVMOTION_TEST_KEYRING": str(kept),
+    }  # fmt: skip
+    done = run(tmp_path, "init", *there, *pins, passwords=("", ""), env=env)
+    assert done.returncode == 0, done.stderr
+    assert run(tmp_path, "plan", "--mode", "stock", "vm1", passwords=("", ""), env=env).returncode == 0
+    kept.write_text("{}")
+    (tmp_path / "lrvmotion.toml").unlink()
+    done = run(tmp_path, "init", *there, *pins, passwords=("", ""), env=env)
+    assert (done.returncode, "keyring set lrvmotion" in done.stderr) == (4, True)

@@ -110,7 +110,7 @@ def init(
     _complete(given, asks=asks)
 
     from lrvmotion.introduce import introduce
-    from lrvmotion.views import lines, starter
+    from lrvmotion.views import introduction, lines, starter
 
     found = introduce(
         _document(given),
@@ -121,9 +121,9 @@ def init(
     )
     starter.save(starter.starter(found), path)
     if output is Output.TEXT:
-        starter.summary(found, path)
+        introduction.show(found, path)
     else:
-        starter.summary_json(found, path)
+        introduction.show_json(found, path)
     return int(ExitStatus.OK)
 
 

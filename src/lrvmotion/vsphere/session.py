@@ -216,9 +216,10 @@ class Session:
 
     def _login(self) -> None:
         where = f"{self.site} vCenter {self.host}"
+        password = self._password()  # where there is none, nothing was refused
         try:
             with mapped(where):
-                self.content.sessionManager.Login(self.username, self._password(), None)
+                self.content.sessionManager.Login(self.username, password, None)
         except TrustError as error:
             message = f"{where} refused the login of {self.username}: {error.message.removeprefix(where + ': ')}"
             hint = "check user name and password; it is not tried again, so that the account is not locked"
