@@ -128,14 +128,19 @@ def outstanding(records: list[Record]) -> list[Outstanding]:
 
 
 def runs(records: list[Record]) -> set[str]:
-    """Return the ids of all runs that this journal knows."""
-    return {record.run for record in records}
+    """Return the ids of all runs that this journal knows, and the marks of what they made."""
+    return {record.run for record in records} | set(_marks(records).values())
+
+
+def _marks(records: list[Record]) -> dict[str, str]:
+    """Return the mark of every run that recorded one: that of a saved plan is not the run's own id."""
+    return {record.run: record.body["mark"] for record in records if record.kind == "run" and "mark" in record.body}
 
 
 def mark(records: list[Record]) -> str | None:
     """Return the id that what we created carries, as long as any of it is outstanding; None where nothing is.
 
-    It is the run that found nothing outstanding and began to change: later runs go on under its id.
+    It is the mark of the run that found nothing outstanding and began to change: later runs go on under it.
     """
     open_: dict[tuple[str, str], None] = {}
     first = None
@@ -146,7 +151,7 @@ def mark(records: list[Record]) -> str | None:
             open_[where] = None
         elif record.kind in {"reverted", "released"}:
             open_.pop(where, None)
-    return first if open_ else None
+    return _marks(records).get(first, first) if open_ and first is not None else None
 
 
 def connections(records: list[Record]) -> dict[str, dict[str, Any]]:

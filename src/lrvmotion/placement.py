@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lrvmotion.config import Config
 from lrvmotion.findings import Finding, Severity
 from lrvmotion.inventory import Datastore, Folder, Host, Inventory, Network, Pool, VirtualMachine, near
+from lrvmotion.wishes import Wish
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +36,12 @@ class Placement:
 class Placer:
     """Places one VM after the other, spreading them over the target's hosts by the bytes already placed there."""
 
-    def __init__(self, config: Config, source: Inventory, target: Inventory) -> None:
+    def __init__(
+        self, config: Config, source: Inventory, target: Inventory, wishes: Mapping[str, Wish] | None = None
+    ) -> None:
+        """*wishes* are of single VMs, by name: they win over the mappings."""
         self._config = config
+        self._wishes = wishes or {}
         self._source = source
         self._target = target
         self._load: Counter[str] = Counter()
@@ -44,26 +50,28 @@ class Placer:
     def place(self, vm: VirtualMachine) -> tuple[Placement | None, list[Finding]]:
         """Return where *vm* goes, or None with the findings that forbid it."""
         found: list[Finding] = []
-        datastore = self._datastore(vm, found)
-        nics = self._nics(vm, found)
-        folder = self._folder(vm, found)
-        host = self._host(vm, datastore, nics, found)
+        wish = self._wishes.get(vm.name) or Wish(vm=vm.name)
+        datastore = self._datastore(vm, wish, found)
+        nics = self._nics(vm, wish, found)
+        folder = self._folder(vm, wish, found)
+        host = self._host(vm, wish, datastore, nics, found)
         if host is None or datastore is None or folder is None or found:
             return None, found
-        pool = self._pool(host)
+        pool = self._pool(host, wish)
         if pool is None:
-            found.append(_error("pool-missing", f"target/{host.name}", "its cluster has no resource pool we can see"))
+            summary = f"cluster {host.cluster} has no resource pool {wish.pool or ''}".rstrip() + " that we can see"
+            found.append(_error("pool-missing", f"target/{host.name}", summary))
             return None, found
         self._load[host.name] += vm.storage_bytes + vm.memory_bytes
         self._taken[datastore.name] += vm.storage_bytes
         return Placement(host=host, pool=pool, folder=folder, datastore=datastore, nics=tuple(nics)), found
 
-    def _datastore(self, vm: VirtualMachine, found: list[Finding]) -> Datastore | None:
+    def _datastore(self, vm: VirtualMachine, wish: Wish, found: list[Finding]) -> Datastore | None:
         names = {store.ref: store.name for store in self._source.datastores}
         first = min(vm.disks, key=lambda disk: disk.key, default=None)
         ref = first.datastore if first else None
         source = names.get(ref, "") if ref else ""
-        wanted = self._config.mappings.datastores.get(source, source)
+        wanted = wish.datastore or self._config.mappings.datastores.get(source, source)
         for store in self._target.datastores:
             if store.name == wanted:
                 free = store.free_bytes - self._taken[store.name]
@@ -80,11 +88,11 @@ class Placer:
         found.append(_error("datastore-missing", f"vm/{vm.name}", f"the target has no datastore {wanted!r}", hint))
         return None
 
-    def _nics(self, vm: VirtualMachine, found: list[Finding]) -> list[NicMapping]:
+    def _nics(self, vm: VirtualMachine, wish: Wish, found: list[Finding]) -> list[NicMapping]:
         mapped = []
         for nic in vm.nics:
             source = nic.network or ""
-            wanted = self._config.mappings.networks.get(source, source)
+            wanted = wish.network(nic.label) or self._config.mappings.networks.get(source, source)
             networks = [network for network in self._target.networks if network.name == wanted]
             if len(networks) == 1:
                 mapped.append(NicMapping(key=nic.key, label=nic.label, source=source, network=networks[0]))
@@ -101,23 +109,30 @@ class Placer:
                 found.append(_error("network-missing", f"vm/{vm.name}", summary, hint))
         return mapped
 
-    def _folder(self, vm: VirtualMachine, found: list[Finding]) -> Folder | None:
-        wanted = self._config.mappings.folders.get(vm.folder, vm.folder)
+    def _folder(self, vm: VirtualMachine, wish: Wish, found: list[Finding]) -> Folder | None:
+        wanted = self._config.mappings.folders.get(vm.folder, vm.folder) if wish.folder is None else wish.folder
         by_path = {folder.path: folder for folder in self._target.folders}
         if wanted in by_path:
             return by_path[wanted]
-        if vm.folder not in self._config.mappings.folders and "" in by_path:
+        if wish.folder is None and vm.folder not in self._config.mappings.folders and "" in by_path:
             return by_path[""]  # nobody asked for a folder: the datacenter's own
         hint = near(wanted, by_path)
         found.append(_error("folder-missing", f"vm/{vm.name}", f"the target has no VM folder {wanted!r}", hint))
         return None
 
     def _host(
-        self, vm: VirtualMachine, datastore: Datastore | None, nics: list[NicMapping], found: list[Finding]
+        self,
+        vm: VirtualMachine,
+        wish: Wish,
+        datastore: Datastore | None,
+        nics: list[NicMapping],
+        found: list[Finding],
     ) -> Host | None:
         names = self._config.target.hosts or [host.name for host in self._target.hosts]
         source = next((host.name for host in self._source.hosts if host.ref == vm.host), "")
-        if source in self._config.mappings.hosts:
+        if wish.target_host is not None:
+            names = [wish.target_host]
+        elif source in self._config.mappings.hosts:
             names = [self._config.mappings.hosts[source]]
         hosts = [self._target.host(name) for name in names]
         reasons: dict[str, str] = {}
@@ -135,7 +150,10 @@ class Placer:
             return None
         return min(fit, key=lambda host: (self._load[host.name], host.name))
 
-    def _pool(self, host: Host) -> Pool | None:
+    def _pool(self, host: Host, wish: Wish) -> Pool | None:
+        if wish.pool is not None:
+            inside = [pool for pool in self._target.pools if pool.path == wish.pool and pool.cluster == host.cluster]
+            return inside[0] if inside else None
         roots = [pool for pool in self._target.pools if pool.ref == host.pool]
         wanted = self._config.mappings.pools.get(host.cluster)
         named = [pool for pool in self._target.pools if pool.path == wanted] if wanted else roots

@@ -17,6 +17,7 @@ from lrvmotion.inventory import DEFAULT_STACK, Host, Inventory, SiteName, Virtua
 from lrvmotion.placement import Placer
 from lrvmotion.plan import ABSENT, Change, Migration, Mode, Path, Plan, Skipped, Value, diff, document, string
 from lrvmotion.steering import Wanted
+from lrvmotion.wishes import Wish
 
 Read = Callable[[str, str], Value]
 Bounds = Callable[[str], Mapping[str, settings.Bounds]]
@@ -29,7 +30,8 @@ class Inputs:
 
     *read* gives a setting's value now by (target, key); *bounds* a host's OptionDefs by target; *box* what a relay box
     wants for (relay, sources, targets; for the far relay the sources are the near ones), *unusable* why a relay cannot
-    be used at all; *runs* are the runs of this journal; *reboot* allows reboots.
+    be used at all; *runs* are the runs of this journal; *reboot* allows reboots; *wishes* are of single VMs, by
+    name.
     """
 
     config: Config
@@ -41,6 +43,7 @@ class Inputs:
     unusable: Callable[[Relay], str | None]
     runs: Collection[str] = ()
     reboot: bool = False
+    wishes: Mapping[str, Wish] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -100,7 +103,7 @@ def make(inputs: Inputs, mode: Mode, run: str, vms: Sequence[VirtualMachine], *,
 
 
 def _migrations(inputs: Inputs, vms: Sequence[VirtualMachine], draft: _Draft) -> list[Migration]:
-    placer = Placer(inputs.config, inputs.source, inputs.target)
+    placer = Placer(inputs.config, inputs.source, inputs.target, inputs.wishes)
     taken = {name for name, _ in inputs.target.vm_names}
     migrations = []
     for vm in vms:

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lrvmotion import configured, planner, probe, select
+from lrvmotion import basis, configured, planner, probe, select, wishes
+from lrvmotion.basis import Subjects
 from lrvmotion.config import Config, Relay
 from lrvmotion.connect import Connections
-from lrvmotion.errors import RefusedError, UnreachableError
+from lrvmotion.errors import RefusedError, StaleError, UnreachableError
 from lrvmotion.events import Found, Observer
 from lrvmotion.findings import Finding, Severity, errors
-from lrvmotion.inventory import SiteName
+from lrvmotion.inventory import Inventory, MoRef, SiteName
 from lrvmotion.path import judge
 from lrvmotion.plan import ABSENT, Mode, Plan, Value
+from lrvmotion.planfile import Saved
+from lrvmotion.select import Choice
 from lrvmotion.settings import KEYS
+from lrvmotion.wishes import Wish
 
 LOCKED = frozenset({"host-locked", "box-locked"})
+MOST_NAMED = 8  # differences of a stale plan: the rest is a number
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 _SITES: tuple[SiteName, SiteName] = ("source", "target")
 
@@ -49,44 +54,133 @@ class Options:
     restore_command: str = "lrvmotion restore-defaults"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A plan, and the facts that it rests on (basis.facts)."""
+
+    plan: Plan
+    facts: dict[str, str]
+
+
 def prepare(
     config: Config,
     world: Connections,
     observer: Observer,
-    names: Sequence[str],
+    choice: Choice,
+    options: Options,
+    *,
+    runs: Collection[str] = (),
+    mark: str | None = None,
+) -> Prepared:
+    """Return the plan of moving the chosen VMs, with everything measured and found; nothing is written anywhere.
+
+    *runs* are the runs of the journal, *mark* the id that what is outstanding carries, None where nothing is.
+    """
+    source, target = _inventories(world)
+    configured.verify(config, source, target)
+    if choice.test is not None:
+        from lrvmotion.vsphere.traits import traits
+
+        refs = select.by_traits(choice, traits(world.session("source"), source))
+    else:
+        refs = select.by_name(source, choice.names or [wish.vm for wish in choice.wishes])
+    wishes.check(choice.wishes, target, choice.file)
+    source = _with_vms(world, source, refs)
+    wanted = {wish.vm: wish for wish in choice.wishes}
+    run = new_run()
+    plan = _made(config, world, observer, source, refs, wanted, options, runs=runs, run=run, mark=mark or run)
+    return Prepared(plan=plan, facts=_facts(Subjects.of(plan), plan.mode, config, source, target, mark))
+
+
+def again(
+    config: Config,
+    world: Connections,
+    observer: Observer,
+    saved: Saved,
     options: Options,
     *,
     runs: Collection[str] = (),
     mark: str | None = None,
 ) -> Plan:
-    """Return the plan of moving the VMs *names*, with everything measured and found; nothing is written anywhere.
+    """Return the *saved* plan under a new run's id, with what is found now; nothing is written anywhere.
 
-    *runs* are the runs of the journal, *mark* the id that what is outstanding carries, None where nothing is.
+    Everything that it rests on is read again, and it is planned again with the same places and the same mark. Raise
+    StaleError naming what is not as it was.
     """
-    from lrvmotion.vsphere.collect import collect_vms
+    source, target = _inventories(world)
+    there = {ref for _, ref in source.vm_names}
+    refs = [ref for ref in saved.refs if ref in there]
+    source = _with_vms(world, source, refs)
+    facts = _facts(saved.subjects(), saved.plan.mode, config, source, target, mark)
+    _refuse_stale(basis.differences(saved.fingerprint, facts))
+    own = saved.plan.mark  # what was planned to be made is named after it
+    wanted = saved.wishes()
+    made = _made(config, world, observer, source, refs, wanted, options, runs=runs, run=new_run(), mark=own)
+    plan = saved.complete(target)
+    if made.applyable:
+        _refuse_stale(basis.settings_differ(plan, made, lambda name, key: world.target(name).read(key)))
+    return replace(plan, run=made.run, findings=made.findings)
 
-    run = new_run()
-    mark = mark or run
+
+def _inventories(world: Connections) -> tuple[Inventory, Inventory]:
     for site in _SITES:
         world.session(site)
     with ThreadPoolExecutor(len(_SITES)) as pool:  # each vCenter takes its time to look through what it has
         source, target = pool.map(world.inventory, _SITES)
-    configured.verify(config, source, target)
-    refs = select.by_name(source, names)
-    if refs:
-        source = collect_vms(world.session("source"), source, refs)
+    return source, target
+
+
+def _refuse_stale(differences: Sequence[str]) -> None:
+    if not differences:
+        return
+    listed = differences[:MOST_NAMED]
+    if more := len(differences) - len(listed):
+        listed = [*listed, f"and {more} more"]
+    lines = f" {listed[0]}" if len(listed) == 1 else "\n" + "\n".join(f"  {line}" for line in listed)
+    message = f"the plan is stale, nothing was changed:{lines}"
+    raise StaleError(message, hint="plan again")
+
+
+def _facts(
+    subjects: Subjects, mode: Mode, config: Config, source: Inventory, target: Inventory, mark: str | None
+) -> dict[str, str]:
+    """Return the facts; stock mode changes nothing, so that it rests on nothing that is outstanding."""
+    return basis.facts(subjects, config, source, target, None if mode == "stock" else mark)
+
+
+def _with_vms(world: Connections, source: Inventory, refs: Sequence[MoRef]) -> Inventory:
+    from lrvmotion.vsphere.collect import collect_vms
+
+    return collect_vms(world.session("source"), source, refs) if refs else source
+
+
+def _made(
+    config: Config,
+    world: Connections,
+    observer: Observer,
+    source: Inventory,
+    refs: Sequence[MoRef],
+    wanted: Mapping[str, Wish],
+    options: Options,
+    *,
+    runs: Collection[str],
+    run: str,
+    mark: str,
+) -> Plan:
+    """Make the plan, measure its paths and try its addresses."""
     chosen = {vm.ref: vm for vm in source.vms}
     found: list[Finding] = []
     inputs = planner.Inputs(
         config=config,
         source=source,
-        target=target,
+        target=world.inventory("target"),
         read=lambda name, key: world.target(name).read(key),
         bounds=lambda name: world.host(name).bounds(KEYS),
         box=lambda relay, senders, targets: _box_desired(config, world, relay, senders, targets, mark, runs, found),
         unusable=lambda relay: _unusable(world, relay, mark, runs),
         runs={*runs, mark},
         reboot=options.reboot_hosts,
+        wishes=wanted,
     )
     plan = planner.make(inputs, options.mode, run, [chosen[ref] for ref in refs], mark=mark)
     qualities = probe.measure(plan.paths, world, observer, probes=config.limits.probes)

@@ -53,10 +53,10 @@ class Migrating:
         move changes nothing more. However it ends, RunEnded says what is outstanding.
         """
         plan = self.plan
-        self.journal.append("run", plan.run, {"schema": 1, "mode": plan.mode, "vms": [m.vm for m in plan.migrations]})
+        vms = tuple(migration.vm for migration in plan.migrations)
+        self.journal.append("run", plan.run, {"schema": 1, "mode": plan.mode, "mark": plan.mark, "vms": list(vms)})
         for name in ("source", "target", *self._boxes()):
             self.journal.append("connection", plan.run, self.world.pinned(name))
-        vms = tuple(migration.vm for migration in plan.migrations)
         self._quiet()
         self.observer(RunStarted(run=plan.run, mode=plan.mode, journal=str(self.journal.path), vms=vms))
         try:

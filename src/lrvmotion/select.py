@@ -1,12 +1,45 @@
-"""Which VMs: names given by the user against the names that the source holds."""
+"""Which VMs: names given by the user, an expression or a CSV file, against what the source holds."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from lrvmotion.errors import UsageError
+from lrvmotion.expression import Test, Traits
 from lrvmotion.inventory import Inventory, MoRef, near
+from lrvmotion.wishes import Wish
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """Which VMs the user chose, in one of three ways; none of them means no VM.
+
+    *expression* is the text behind *test*; *file* is where *wishes* were read.
+    """
+
+    names: tuple[str, ...] = ()
+    expression: str = ""
+    test: Test | None = None
+    wishes: tuple[Wish, ...] = ()
+    file: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.names or self.test or self.wishes)
+
+
+def by_traits(choice: Choice, found: Iterable[tuple[MoRef, Traits]]) -> list[MoRef]:
+    """Return the VMs that *choice*'s test holds of, by name; UsageError for none, and for one name of several."""
+    chosen = sorted((traits.name, ref) for ref, traits in found if choice.test is not None and choice.test(traits))
+    if not chosen:
+        message = f"source: no VM matches {choice.expression!r}"
+        raise UsageError(message, hint="patterns are case-sensitive, and a folder is its path: folder=Prod/Web*")
+    twice = [name for name, times in Counter(name for name, _ in chosen).items() if times > 1]
+    if twice:
+        message = f"source: several VMs that match are called {', '.join(map(repr, twice))}"
+        raise UsageError(message, hint="rename all but one, so that the name means one thing; or select fewer")
+    return [ref for _, ref in chosen]
 
 
 def by_name(inventory: Inventory, names: Sequence[str]) -> list[MoRef]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
 
+from lrvmotion.commands import choose
 from lrvmotion.commands.context import Context, Output, fan, wall_clock
 from lrvmotion.commands.plan import known_mode
 from lrvmotion.errors import RefusedError, UsageError
@@ -16,11 +18,23 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from lrvmotion.plan import Plan
+    from lrvmotion.planfile import Saved
 
 
 def migrate(
     context: typer.Context,
-    vms: Annotated[list[str], typer.Argument(metavar="VM...", help="Names of VMs at the source.")],
+    vms: Annotated[list[str] | None, typer.Argument(metavar="[VM]...", help="Names of VMs at the source.")] = None,
+    select: choose.Select = None,
+    csv: choose.Csv = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option(
+            "--plan",
+            metavar="FILE",
+            envvar="LRVMOTION_PLAN",
+            help="Do exactly what 'plan -o FILE' planned; a stale plan is refused.",
+        ),
+    ] = None,
     mode: Annotated[
         str | None,
         typer.Option(
@@ -67,17 +81,23 @@ def migrate(
     from lrvmotion import prepare, run
     from lrvmotion.connect import Connections, records
     from lrvmotion.report import Report
+    from lrvmotion.select import Choice
     from lrvmotion.views import lines, live, ndjson, plans, tables
 
     own: Context = context.obj
     config = own.config()
-    if known_mode(mode) is None and config.mode is None:
+    saved = _saved(context, plan)
+    choice = choose.choice(vms or [], select, csv) if saved is None else Choice()
+    if saved is None and not choice:
+        message = "no VM is named"
+        raise UsageError(message, hint="name VMs, or give --select EXPR, --csv FILE or --plan FILE")
+    if saved is None and known_mode(mode) is None and config.mode is None:
         message = "--mode is required: native, proxy, stock or auto"
         raise UsageError(message, hint='name it, or set mode = "proxy" in the configuration; `plan` compares them')
     options = prepare.Options(
-        mode=prepare.resolve(config, mode),
+        mode=prepare.resolve(config, mode) if saved is None else saved.plan.mode,
         unproven=unproven,
-        reboot_hosts=reboot_hosts,
+        reboot_hosts=reboot_hosts if saved is None else saved.reboot_hosts,
         max_failures=max_failures,
         restore_command=own.command("restore-defaults"),
     )
@@ -91,7 +111,10 @@ def migrate(
         Connections(records(config), own.credentials(), before) as world,
     ):
         runs, mark = journals.runs(journal.records), journals.mark(journal.records)
-        made = prepare.prepare(config, world, before, vms, options, runs=runs, mark=mark)
+        if saved is None:
+            made = prepare.prepare(config, world, before, choice, options, runs=runs, mark=mark).plan
+        else:
+            made = prepare.again(config, world, before, saved, options, runs=runs, mark=mark)
         prepare.refuse(made)
         if not unproven:
             prepare.refuse_unproven(made)
@@ -111,6 +134,18 @@ def migrate(
     elif output is Output.JSON:
         tables.document(tables.report_json(report, state))
     return int(report.status)
+
+
+def _saved(context: typer.Context, file: Path | None) -> Saved | None:
+    """Return the plan in *file*, None for no file; it leaves no room for what would make another plan."""
+    if file is None:
+        return None
+    if others := choose.given(context, "vms", "mode", "select", "csv", "reboot_hosts"):
+        message = f"--plan excludes {', '.join(others)}: the plan says it"
+        raise UsageError(message, hint="plan again with them, or leave them out")
+    from lrvmotion import planfile
+
+    return planfile.load(file)
 
 
 def confirm(plan: Plan, *, yes: bool) -> None:

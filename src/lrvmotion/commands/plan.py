@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lrvmotion.commands.context import Context, Output
+from lrvmotion.commands import choose
+from lrvmotion.commands.context import Context, Output, wall_clock
 from lrvmotion.errors import ExitStatus, LrvmotionError
+
+if TYPE_CHECKING:
+    from lrvmotion.prepare import Prepared
 
 
 def plan(
     context: typer.Context,
     vms: Annotated[list[str] | None, typer.Argument(metavar="[VM]...", help="Names of VMs at the source.")] = None,
+    select: choose.Select = None,
+    csv: choose.Csv = None,
     mode: Annotated[
         str | None,
         typer.Option(
             envvar="LRVMOTION_MODE", help="native, proxy, stock or auto; default from the configuration, else auto."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", metavar="FILE", envvar="LRVMOTION_OUT", help="Write the plan there, for migrate --plan."
         ),
     ] = None,
     output: Annotated[
@@ -36,11 +49,14 @@ def plan(
     ] = False,
 ) -> int:
     """Show what would change, what would move and what stands against it; nothing is written anywhere."""
-    from lrvmotion import journal, prepare
+    from lrvmotion import journal, planfile, prepare
     from lrvmotion.connect import Connections, records
     from lrvmotion.views import lines, plans, tables, trouble
 
     own: Context = context.obj
+    choice = choose.choice(vms or [], select, csv)
+    if out is not None:
+        planfile.writable(out)
     config = own.config()
     options = prepare.Options(mode=prepare.resolve(config, known_mode(mode)), reboot_hosts=reboot_hosts)
     state = own.state(config)
@@ -48,10 +64,14 @@ def plan(
     runs, mark = journal.runs(records_now), journal.mark(records_now)
     observer = lines.Lines(quiet=output is not Output.TEXT)
     with Connections(records(config), own.credentials(), observer) as world:
-        made = prepare.prepare(config, world, observer, vms or [], options, runs=runs, mark=mark)
+        prepared = prepare.prepare(config, world, observer, choice, options, runs=runs, mark=mark)
+    made = prepared.plan
     if output is Output.TEXT:
         plans.plan(made, state)
         prepare.refuse(made)
+        if out is not None:
+            _save(prepared, out, reboot_hosts=reboot_hosts)
+            plans.saved(out, own.command("migrate"))
     else:
         document = plans.plan_json(made, state)
         try:
@@ -61,10 +81,22 @@ def plan(
             tables.document({**document, "error": refused})
             trouble.show(error.message, error.hint)
             return int(error.status)
-        tables.document(document)
+        if out is not None:
+            _save(prepared, out, reboot_hosts=reboot_hosts)
+        tables.document({**document, "file": None if out is None else str(out)})
     if detailed_exitcode and (made.changes or made.migrations):
         return int(ExitStatus.PENDING)
     return int(ExitStatus.OK)
+
+
+def _save(prepared: Prepared, out: Path, *, reboot_hosts: bool) -> None:
+    from importlib.metadata import version
+
+    from lrvmotion import planfile
+
+    written, ours = wall_clock(), version("lrvmotion")
+    content = planfile.text(prepared.plan, prepared.facts, reboot_hosts=reboot_hosts, written=written, version=ours)
+    planfile.save(out, content)
 
 
 def known_mode(mode: str | None) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,13 @@ def plan(made: Plan, state: Path, *, stderr: bool = False) -> None:
     _findings(to, made.findings)
     to.print()
     to.print(Text(f"journal: {state / 'journal.jsonl'}", style="dim"), soft_wrap=True)
+
+
+def saved(file: Path, migrate: str) -> None:
+    """Print where the plan was written; *migrate* is the command that does it."""
+    to = console.out()
+    to.print("written; exactly this is done by:")
+    to.print(f"  {migrate} --plan {shlex.quote(str(file))}", soft_wrap=True, markup=False, style="bold")
 
 
 def _target(to: Console, changes: Sequence[Change], told: set[str]) -> None:

@@ -1,0 +1,283 @@
+"""A plan file holds all that migrate needs, and nothing that was edited, truncated or newer is taken for a plan."""
+
+from __future__ import annotations
+
+import json
+import stat
+from dataclasses import fields, replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fakes import host, inventory, vm
+from lrvmotion import basis, planfile
+from lrvmotion import config as configs
+from lrvmotion.errors import UsageError
+from lrvmotion.findings import Finding, Severity
+from lrvmotion.inventory import Disk, MoRef, Nic
+from lrvmotion.placement import Placer
+from lrvmotion.plan import ABSENT, Change, Migration, Path, Plan, Skipped, Value, document
+
+CONFIG = {
+    "source": {"vcenter": "a", "username": "u", "vmotion": {"addresses": ["10.88.0.20-10.88.0.59"]}},
+    "target": {"vcenter": "b", "username": "u", "password_file": "/secret/place"},
+    "relay": {"source": [{"name": "r1", "host": "h", "address": "10.88.0.1"}]},
+}
+A1 = host("a1", "10.88.0.9")
+A2 = host("a2", "10.88.0.10")
+B1 = host("b1", "10.99.0.9")
+TARGET = inventory("target", (B1,))
+
+
+def source(*machines):
+    return inventory("source", (A1, A2), machines)
+
+
+def migration(machine, target=TARGET) -> Migration:
+    placement, found = Placer(configs.parse(CONFIG), source(machine), target).place(machine)
+    assert placement is not None, found
+    return Migration(
+        vm=machine.name, ref=machine.ref, instance_uuid=machine.instance_uuid, source_host="a1", placement=placement,
+        hot_bytes=1, cold_bytes=0, power_state=machine.power_state, snapshots=machine.snapshots,
+    )  # fmt: skip
+
+
+def plan(*machines, **changes) -> Plan:
+    content = {
+        "changes": (
+            Change(target="source/a1", key="option/x", prior=Value("long", 0), planned=Value("long", 1), reason="why"),
+            Change(target="source/a1", key="vmknic/10.88.0.20", prior=ABSENT, planned=document(mtu=1500), reason="why"),
+        ),
+        "migrations": tuple(migration(machine) for machine in machines),
+        "fresh": (("source/a1", "10.88.0.20"),),
+    }
+    return Plan(run="abcdef", mark="abcdef", mode="native", **{**content, **changes})
+
+
+def facts(made, inventory_, *, target=TARGET, config=None, mark=None):
+    return basis.facts(basis.Subjects.of(made), configs.parse(config or CONFIG), inventory_, target, mark)
+
+
+def written(made, found=None) -> str:
+    return planfile.text(made, found or {}, reboot_hosts=False, written="2026-01-01T00:00:00Z", version="0.1.0")
+
+
+texts = st.text(st.characters(codec="utf-8"), max_size=12)
+values = st.one_of(
+    st.just(ABSENT),
+    st.booleans().map(lambda given: Value("bool", given)),
+    st.integers(-(2**40), 2**40).map(lambda given: Value("long", given)),
+    texts.map(lambda given: Value("string", given)),
+    texts.map(lambda given: document(content=given)),
+)
+changes = st.builds(Change, target=texts, key=texts, prior=values, planned=values, reason=texts, reboot=st.booleans())
+plans = st.builds(
+    Plan,
+    run=texts,
+    mark=texts,
+    mode=st.sampled_from(["stock", "native", "proxy"]),
+    changes=st.lists(changes, max_size=3).map(tuple),
+    skipped=st.lists(st.builds(Skipped, target=texts, key=texts, reason=texts), max_size=2).map(tuple),
+    findings=st.lists(
+        st.builds(
+            Finding, severity=st.sampled_from(Severity), code=texts, subject=texts, summary=texts,
+            hint=st.none() | texts,
+        ),
+        max_size=2,
+    ).map(tuple),
+    paths=st.lists(
+        st.builds(
+            Path, source_host=texts, source_address=texts, netstack=texts, target_host=texts, target_address=texts,
+            new=st.booleans(),
+        ),
+        max_size=2,
+    ).map(tuple),
+    fresh=st.lists(st.tuples(texts, texts), max_size=2).map(tuple),
+    relays=st.lists(texts, max_size=2).map(tuple),
+    far=st.none() | texts,
+)  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(plans)
+def test_a_plan_is_read_back_as_it_was_written(made):
+    """Typed values included: True is not 1."""
+    back = planfile.parse(written(made), "plan.json").complete(TARGET)
+    assert back == made
+    assert [type(change.prior.data) for change in back.changes] == [type(change.prior.data) for change in made.changes]
+
+
+def test_migrations_are_read_back_with_their_places():
+    """By reference and name, looked up where they are."""
+    made = plan(vm("vm1", "a1"), vm("vm2", "a1", power_state="poweredOff"))
+    saved = planfile.parse(written(made), "plan.json")
+    assert saved.complete(TARGET) == made
+    assert saved.subjects() == basis.Subjects.of(made)
+
+
+def test_planning_again_with_the_saved_places_comes_to_the_same_places():
+    """The wishes that a saved plan makes win over the mappings."""
+    machine = vm("vm1", "a1")
+    made = plan(machine)
+    wishes = planfile.parse(written(made), "plan.json").wishes()
+    other = inventory("target", (host("b0", "10.99.0.8"), B1))
+    placement, _ = Placer(configs.parse(CONFIG), source(machine), other, wishes).place(machine)
+    assert placement.host.name == "b1"
+
+
+def test_every_field_of_a_migration_is_in_the_file():
+    """The schema follows the data, and docs/plan-file.md follows the schema."""
+    record = json.loads(written(plan(vm("vm1", "a1"))))
+    assert set(record["migrations"][0]) == {item.name for item in fields(Migration)}
+    text = (planfile_docs()).read_text()
+    missing = [name for name in (*record, *record["plan"], *record["migrations"][0]) if f"`{name}`" not in text]
+    assert missing == []
+
+
+def planfile_docs():
+    from pathlib import Path as File
+
+    return File(__file__).parents[2] / "docs" / "plan-file.md"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda text: text.replace('"data": 1', '"data": 2'), "changed after it was written"),
+        (lambda text: text.replace('"abcdef"', '"abcdeg"', 1), "changed after it was written"),
+        (lambda text: text[: len(text) // 2], "not a whole plan file"),
+        (lambda text: "", "not a whole plan file"),
+        (lambda text: "[]", "not a plan file"),
+        (lambda text: "{}", "not a plan file"),
+        (lambda text: text.replace('"schema": 1', '"schema": 2'), "written by a newer lrvmotion (schema 2"),
+        (lambda text: text.replace('"schema": 1', '"schema": "1"'), "not a plan file"),
+    ],
+    ids=["value", "run", "half", "empty", "list", "object", "newer", "odd"],
+)
+def test_what_is_no_plan_is_refused_in_a_sentence(spoil, said):
+    """Edited, truncated, something else, from a newer version."""
+    text = written(plan(vm("vm1", "a1")))
+    assert spoil(text) != text
+    with pytest.raises(UsageError) as caught:
+        planfile.parse(spoil(text), "plan.json")
+    assert said in caught.value.message
+    assert caught.value.hint
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_no_spoiled_byte_gets_through(data):
+    """Wherever it is; white space alone says nothing."""
+    text = written(plan(vm("vm1", "a1")))
+    at = data.draw(st.integers(0, len(text) - 1))
+    other = data.draw(st.characters(codec="ascii").filter(lambda one: one != text[at]))
+    spoiled = text[:at] + other + text[at + 1 :]
+    try:
+        assert planfile.parse(spoiled, "plan.json") == planfile.parse(text, "plan.json")
+    except UsageError:
+        return
+
+
+def test_a_plan_file_holds_no_path_of_a_secret():
+    """How we log in is no part of a plan."""
+    made = plan(vm("vm1", "a1"))
+    assert "/secret/place" not in written(made, facts(made, source(vm("vm1", "a1"))))
+
+
+def test_a_plan_is_written_whole_and_for_its_owner_alone(tmp_path):
+    """And what was there is replaced."""
+    file = tmp_path / "plan.json"
+    file.write_text("old")
+    file.chmod(0o644)
+    planfile.save(file, "new")
+    assert (file.read_text(), stat.S_IMODE(file.stat().st_mode), len(list(tmp_path.iterdir()))) == ("new", 0o600, 1)
+
+
+def test_where_no_plan_can_be_written_is_said_first(tmp_path):
+    """A folder, a device, a folder that is not there."""
+    for path in (tmp_path, tmp_path / "none" / "plan.json"):
+        with pytest.raises(UsageError, match="cannot be written there"):
+            planfile.writable(path)
+    planfile.writable(tmp_path / "plan.json")
+
+
+NIC = Nic(key=4000, label="Network adapter 1", mac="", network="VM Network")
+DISK = Disk(key=2000, label="Hard disk 1", capacity_bytes=2**32, datastore=MoRef("Datastore", "datastore-1"))
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        ({"host": A2.ref}, "vm/vm1: host is a2, the plan has a1"),
+        ({"power_state": "poweredOff"}, "vm/vm1: power state is poweredOff, the plan has poweredOn"),
+        ({"snapshots": 1}, "vm/vm1: number of snapshots is 1, the plan has 0"),
+        ({"name": "vm9"}, "vm/vm1: name is vm9, the plan has vm1"),
+        ({"disks": (DISK,)}, "vm/vm1: disk 2000 is Hard disk 1, 4096 MiB on datastore1, the plan has"),
+        ({"nics": (NIC, replace(NIC, key=4001))}, "vm/vm1: NIC 4001 is Network adapter 1 on VM Network, the plan has"),
+        ({"connected_devices": ("CD",)}, "vm/vm1: connected devices is CD, the plan has none"),
+    ],
+)
+def test_a_vm_that_changed_is_named_with_what_changed(now, said):
+    """And only that."""
+    made = plan(vm("vm1", "a1"))
+    before = facts(made, source(vm("vm1", "a1")))
+    (line,) = basis.differences(before, facts(made, source(replace(vm("vm1", "a1"), **now))))
+    assert line.startswith(said)
+
+
+def test_a_vm_that_is_gone_is_said_once():
+    """Not once for each of its facts."""
+    made = plan(vm("vm1", "a1"))
+    lines = basis.differences(facts(made, source(vm("vm1", "a1"))), facts(made, source()))
+    assert lines == ["vm/vm1: at the source is gone, the plan has there"]
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        ({"in_maintenance": True}, "target/b1: maintenance mode is on, the plan has off"),
+        ({"connection_state": "disconnected"}, "target/b1: connection is disconnected, the plan has connected"),
+        ({"vmknics": B1.vmknics[:1]}, "target/b1: vMotion vmk1 is none, the plan has 10.99.0.9/24, MTU 1500"),
+    ],
+)
+def test_a_host_that_changed_is_named(now, said):
+    """Target and source alike."""
+    made = plan(vm("vm1", "a1"))
+    here = source(vm("vm1", "a1"))
+    lines = basis.differences(facts(made, here), facts(made, here, target=inventory("target", (replace(B1, **now),))))
+    assert [line.startswith(said) for line in lines] == [True]
+
+
+def test_places_addresses_settings_and_mappings_that_changed_are_named():
+    """A datastore that is gone, an address that is taken, a mapping, somebody's run."""
+    made = plan(vm("vm1", "a1"))
+    here = source(vm("vm1", "a1"))
+    before = facts(made, here)
+    assert basis.differences(before, facts(made, here, target=inventory("target", (B1,), datastores=()))) == [
+        "target: datastore datastore1 is gone, the plan has there"
+    ]
+    taken = inventory("source", (A1, host("a2", "10.88.0.20")), here.vms)
+    assert basis.differences(before, facts(made, taken)) == ["source: address 10.88.0.20 is on a2, the plan has free"]
+    mapped = {**CONFIG, "mappings": {"networks": {"VM Network": "DMZ"}}}
+    assert basis.differences(before, facts(made, here, config=mapped)) == [
+        "configuration: mappings.networks.VM Network is DMZ, the plan has none"
+    ]
+    assert basis.differences(before, facts(made, here, mark="zzzzzz")) == [
+        "journal: settings still changed is those of run zzzzzz, the plan has none"
+    ]
+
+
+def test_a_setting_that_changed_is_named():
+    """From the changes of the plan that is made again."""
+    made = plan(vm("vm1", "a1"))
+    first, second = made.changes
+    again = replace(made, changes=(replace(first, prior=Value("long", 7)), second))
+    read = {"option/x": Value("long", 1)}
+    assert basis.settings_differ(made, again, lambda target, key: read[key]) == [
+        "source/a1: option/x is 7, the plan has 0"
+    ]
+    assert basis.settings_differ(made, replace(made, changes=(second,)), lambda target, key: read[key]) == [
+        "source/a1: option/x is 1, the plan has 0"
+    ]
+    assert basis.settings_differ(made, made, lambda target, key: read[key]) == []
