@@ -14,7 +14,9 @@ from typing import Any
 from pyVmomi import vmodl
 
 from lrvmotion.lab.vcenter import arrival
+from lrvmotion.lab.vcenter.entity import ClusterComputeResource
 from lrvmotion.lab.vcenter.fault_rule import FaultRule
+from lrvmotion.lab.vcenter.license_manager import EDITIONS
 from lrvmotion.lab.vcenter.server import Vcenter
 
 log = logging.getLogger(__name__)
@@ -60,6 +62,10 @@ class Control:
             "vm_device": self.vm_device,
             "host_connection": self.host_connection,
             "host_stack": self.host_stack,
+            "host_maintenance": self.host_maintenance,
+            "cluster_drs": self.cluster_drs,
+            "clock": self.clock,
+            "licence": self.licence,
             "privileges_deny": self.privileges_deny,
             "relocate_faults": self.relocate_faults,
         }
@@ -188,6 +194,31 @@ class Control:
             host = self._host(request)
             host.network.netstacks[request["netstack"]].congestion_control = request["congestion_control"]
             host.touch()
+
+    def host_maintenance(self, request: Request) -> None:
+        """Switch a host's maintenance mode *on* or off, its running VMs notwithstanding."""
+        with self.vcenter.lock:
+            host = self._host(request)
+            host.maintenance = bool(request["on"])
+            host.touch()
+
+    def cluster_drs(self, request: Request) -> None:
+        """Set the clusters' DRS *level*: fullyAutomated, partiallyAutomated, manual; null is off."""
+        with self.vcenter.lock:
+            for cluster in self.vcenter.registry.of_type(ClusterComputeResource):
+                cluster.drs = request["level"]
+                cluster.touch()
+
+    def clock(self, request: Request) -> None:
+        """Set the vCenter's clock *ahead_s* seconds ahead of the real one."""
+        self.vcenter.ahead_s = float(request["ahead_s"])
+
+    def licence(self, request: Request) -> None:
+        """Give every host the licence *name*."""
+        if request["name"] not in EDITIONS:
+            message = f"no licence {request['name']}; there are {', '.join(EDITIONS)}"
+            raise ValueError(message)
+        self.vcenter.content.managers["licenseManager"].assignments.name = request["name"]
 
     def privileges_deny(self, request: Request) -> None:
         """Set the privileges that the account is reported not to have."""

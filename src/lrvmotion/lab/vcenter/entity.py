@@ -121,7 +121,7 @@ class Datacenter(Entity):
 
 
 class ClusterComputeResource(Entity):
-    """A cluster; DRS is on, partially automated moves are nobody's: the lab has no DRS of its own."""
+    """A cluster; its DRS is what *drs* says, None is off, and moves nothing: the lab has none of its own."""
 
     wsdl = "ClusterComputeResource"
     prefix = "domain-c"
@@ -134,9 +134,10 @@ class ClusterComputeResource(Entity):
         "summary": lambda self: self.summary(),
         "configurationEx": lambda self: self.configuration(),
     }
-    __slots__ = ("datacenter", "hosts", "pool")
+    __slots__ = ("datacenter", "drs", "hosts", "pool")
 
     def __init__(self, vcenter: Vcenter, name: str, datacenter: Datacenter) -> None:
+        self.drs: str | None = None
         super().__init__(vcenter, name, datacenter.folders["host"])
         self.datacenter = datacenter
         self.hosts: list[Any] = []
@@ -154,9 +155,9 @@ class ClusterComputeResource(Entity):
         )
 
     def configuration(self) -> Any:
-        """Return the cluster's DRS switch: off, the lab moves no VM by itself."""
+        """Return the cluster's DRS switch and level."""
         return vim.cluster.ConfigInfoEx(
-            drsConfig=vim.cluster.DrsConfigInfo(enabled=False, defaultVmBehavior="manual"),
+            drsConfig=vim.cluster.DrsConfigInfo(enabled=self.drs is not None, defaultVmBehavior=self.drs or "manual"),
             dasConfig=vim.cluster.DasConfigInfo(enabled=False),
         )
 

@@ -18,7 +18,7 @@ READS = frozenset({
     "QueryOptions", "QueryNetConfig", "QueryPerf", "QueryPerfCounter", "QueryPerfProviderSummary",
     "QueryAvailablePerfMetric", "FindByUuid", "FindAllByUuid", "FindByInventoryPath", "FindChild", "FindByIp",
     "FindByDnsName", "FindAllByIp", "FindAllByDnsName", "CheckRelocate_Task", "HasPrivilegeOnEntity",
-    "HasPrivilegeOnEntities", "RetrieveManagedMethodExecuter",
+    "HasPrivilegeOnEntities", "RetrieveManagedMethodExecuter", "QueryAssignedLicenses",
 })  # fmt: skip
 
 

@@ -3,12 +3,14 @@
 # ruff: noqa: ANN401 - pyVmomi makes its types at run time; parameters carry the API's names
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pyVmomi import vim
 
 from lrvmotion.lab.vcenter.authorization_manager import AuthorizationManager
 from lrvmotion.lab.vcenter.clock import now
+from lrvmotion.lab.vcenter.license_manager import LicenseManager
 from lrvmotion.lab.vcenter.managed_object import ManagedObject, Values
 from lrvmotion.lab.vcenter.option_manager import VpxSettings
 from lrvmotion.lab.vcenter.performance_manager import PerformanceManager
@@ -29,7 +31,7 @@ class ServiceInstance(ManagedObject):
     wsdl = "ServiceInstance"
     values: ClassVar[Values] = {
         "content": lambda self: self.content(),
-        "serverClock": lambda _: now(),
+        "serverClock": lambda self: self.time(),
     }
     __slots__ = ("managers",)
 
@@ -43,6 +45,7 @@ class ServiceInstance(ManagedObject):
             "authorizationManager": AuthorizationManager(vcenter, "AuthorizationManager"),
             "perfManager": PerformanceManager(vcenter, "PerfMgr"),
             "taskManager": TaskManager(vcenter, "TaskManager"),
+            "licenseManager": LicenseManager(vcenter, "LicenseManager"),
             "searchIndex": SearchIndex(vcenter, "SearchIndex"),
             "vmProvisioningChecker": VirtualMachineProvisioningChecker(vcenter, "ProvChecker"),
         }
@@ -89,4 +92,8 @@ class ServiceInstance(ManagedObject):
     def CurrentTime(self, call: Call) -> Any:
         """Return the server's time."""
         del call
-        return now()
+        return self.time()
+
+    def time(self) -> datetime:
+        """Return the time of this vCenter's clock, which the lab may have set wrong."""
+        return now() + timedelta(seconds=self.vcenter.ahead_s)
