@@ -13,6 +13,9 @@ SiteName = Literal["source", "target"]
 PowerState = Literal["poweredOn", "poweredOff", "suspended"]
 ConnectionState = Literal["connected", "disconnected", "notResponding"]
 NetworkKind = Literal["standard", "distributed", "opaque"]
+DeviceKind = Literal[
+    "iso", "cdrom", "floppy", "usb", "serial", "parallel", "passthrough", "vgpu", "sriov", "shared-bus", "tpm",
+]  # fmt: skip
 
 DEFAULT_STACK = "defaultTcpipStack"
 VMOTION_STACK = "vmotion"
@@ -67,7 +70,11 @@ class HostPortGroup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """A HostSystem; *portgroups* are its standard ones. *boot_time* is ISO 8601 or None."""
+    """A HostSystem; *portgroups* are its standard ones. *boot_time* is ISO 8601 or None.
+
+    *evc_mode* is the EVC mode key that its cluster holds it to, *max_evc_mode* the highest that its CPUs have ("" where
+    not told); *most_disks* the most virtual disks that it moves live with their storage; *compute* its cluster.
+    """
 
     ref: MoRef
     name: str
@@ -82,6 +89,11 @@ class Host:
     datastores: frozenset[MoRef] = frozenset()
     networks: frozenset[MoRef] = frozenset()
     gateway_on_nic: bool = False
+    evc_mode: str = ""
+    max_evc_mode: str = ""
+    most_disks: int | None = None
+    encrypted_vmotion: bool | None = None
+    compute: MoRef | None = None
     reboot_required: bool = False
     boot_time: str | None = None
     congestion_control: dict[str, str] = field(default_factory=dict, hash=False)
@@ -94,13 +106,29 @@ class Host:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disk:
-    """A virtual disk: *used_bytes* is what its files take, where known."""
+    """A virtual disk: *used_bytes* is what its files take, where known.
+
+    *mode* is VirtualDiskMode ("persistent"), *rdm* the compatibility mode of a raw device mapping, *multi_writer*
+    whether several VMs may write to it at once.
+    """
 
     key: int
     label: str
     capacity_bytes: int
     datastore: MoRef | None
     used_bytes: int | None = None
+    mode: str = "persistent"
+    rdm: Literal["virtual", "physical"] | None = None
+    multi_writer: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """A piece of virtual hardware that may keep a VM where it is, as it is connected now; *backing* names what to."""
+
+    kind: DeviceKind
+    label: str
+    backing: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +143,12 @@ class Nic:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VirtualMachine:
-    """A VirtualMachine with what a move needs; sizes in bytes."""
+    """A VirtualMachine with what a move needs; sizes in bytes, *storage_bytes* without swap files.
+
+    *hardware* is the virtual hardware version ("vmx-19"), *evc_mode* the least EVC mode key that the running VM needs,
+    *key_provider* who holds the key of an encrypted VM ("" where it is not told), None where it is not encrypted;
+    *reserved_bytes* of the memory need no swap file. *permissions* and *attributes* are set on the VM itself.
+    """
 
     ref: MoRef
     name: str
@@ -132,6 +165,21 @@ class VirtualMachine:
     template: bool = False
     change_version: str = ""
     connected_devices: tuple[str, ...] = ()
+    devices: tuple[Device, ...] = ()
+    hardware: str = ""
+    evc_mode: str = ""
+    tools_installer: bool = False
+    fault_tolerance: bool = False
+    key_provider: str | None = None
+    migrate_encryption: str = ""
+    reserved_bytes: int = 0
+    permissions: tuple[str, ...] = ()
+    attributes: tuple[int, ...] = ()
+
+    @property
+    def swap_bytes(self) -> int:
+        """What its swap file takes while it runs: the memory that is not reserved."""
+        return max(0, self.memory_bytes - self.reserved_bytes) if self.power_state == "poweredOn" else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from urllib.parse import unquote
 
 from pyVmomi import vim
@@ -28,6 +28,8 @@ from lrvmotion.vsphere.stub import Row, container_view, managed_object, moref, r
 _HOST = (
     "name", "parent", "datastore", "network", "runtime.connectionState", "runtime.inMaintenanceMode",
     "runtime.bootTime", "summary.rebootRequired", "summary.config.product", "capability.gatewayOnNicSupported",
+    "capability.maxNumDisksSVMotion", "capability.encryptedVMotionSupported", "summary.currentEVCModeKey",
+    "summary.maxEVCModeKey",
     "config.network.vnic", "config.network.portgroup", "config.network.netStackInstance",
     "config.virtualNicManagerInfo.netConfig",
 )  # fmt: skip
@@ -44,6 +46,7 @@ _NAMES: Mapping[Any, Sequence[str]] = {
 }
 
 Rows = dict[MoRef, dict[str, Any]]
+T = TypeVar("T")
 
 
 def collect_names(session: Session) -> Inventory:
@@ -81,6 +84,7 @@ def collect_vms(session: Session, inventory: Inventory, refs: Sequence[MoRef]) -
     wanted = {vim.VirtualMachine: machines.PATHS}
     found = session.call(f"{session.site}: VMs", lambda: retrieve(session.content, wanted, objects))
     rows = {moref(item): row for item, row in found}
+    session.cards.update({ref: machines.cards(row) for ref, row in rows.items()})
     names = {network.ref: network for network in inventory.networks}
     opaque: dict[str, str] = {}
     if any(machines.has_opaque_nic(row) for row in rows.values()):
@@ -138,6 +142,11 @@ def _host(ref: MoRef, row: Mapping[str, Any], computes: Rows) -> Host:
         datastores=frozenset(moref(item) for item in row.get("datastore") or ()),
         networks=frozenset(moref(item) for item in row.get("network") or ()),
         gateway_on_nic=bool(row.get("capability.gatewayOnNicSupported")),
+        evc_mode=str(row.get("summary.currentEVCModeKey") or ""),
+        max_evc_mode=str(row.get("summary.maxEVCModeKey") or ""),
+        most_disks=_optional(row.get("capability.maxNumDisksSVMotion"), int),
+        encrypted_vmotion=_optional(row.get("capability.encryptedVMotionSupported"), bool),
+        compute=parent,
         reboot_required=bool(row.get("summary.rebootRequired")),
         boot_time=boot.isoformat() if boot is not None else None,
         congestion_control={
@@ -146,6 +155,10 @@ def _host(ref: MoRef, row: Mapping[str, Any], computes: Rows) -> Host:
             if stack.key and stack.congestionControlAlgorithm
         },
     )
+
+
+def _optional(value: Any, kind: Callable[[Any], T]) -> T | None:  # noqa: ANN401
+    return None if value is None else kind(value)
 
 
 def _datastore(ref: MoRef, row: Mapping[str, Any]) -> Datastore:

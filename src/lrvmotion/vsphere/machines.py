@@ -8,14 +8,20 @@ from urllib.parse import unquote
 
 from pyVmomi import vim
 
-from lrvmotion.inventory import Disk, MoRef, Nic, PowerState, VirtualMachine
+from lrvmotion.inventory import MoRef, Nic, PowerState, VirtualMachine
+from lrvmotion.vsphere import hardware
 from lrvmotion.vsphere.stub import moref
+
+_NO_FT = "notConfigured"
 
 PATHS = (
     "name", "parent", "runtime.host", "runtime.powerState", "config.instanceUuid", "config.uuid", "config.template",
-    "config.changeVersion", "config.hardware.memoryMB", "config.hardware.device", "snapshot",
+    "config.changeVersion", "config.version", "config.keyId", "config.migrateEncryption", "config.hardware.memoryMB",
+    "config.memoryAllocation.reservation", "runtime.toolsInstallerMounted", "runtime.faultToleranceState",
+    "runtime.minRequiredEVCModeKey", "permission", "customValue", "config.hardware.device", "snapshot",
     "storage.perDatastoreUsage", "summary.storage", "layoutEx.disk", "layoutEx.file",
 )  # fmt: skip
+# runtime.featureRequirement is left out: a hundred entries a VM. CheckRelocate_Task compares them.
 
 
 def virtual_machine(
@@ -31,6 +37,7 @@ def virtual_machine(
     opaque network's name by its id.
     """
     devices = row.get("config.hardware.device") or ()
+    holding = tuple(hardware.devices(devices))
     files = _file_sizes(row)
     parent = row.get("parent")
     host = row.get("runtime.host")
@@ -43,11 +50,11 @@ def virtual_machine(
         host=moref(host) if host is not None else None,
         folder=folders.get(moref(parent), "") if parent is not None else "",
         memory_bytes=int(row.get("config.hardware.memoryMB") or 0) * 2**20,
-        disks=tuple(_disk(item, files) for item in devices if isinstance(item, vim.vm.device.VirtualDisk)),
+        disks=tuple(hardware.disk(item, files) for item in devices if isinstance(item, vim.vm.device.VirtualDisk)),
         nics=tuple(
             Nic(
                 key=int(item.key),
-                label=_label(item),
+                label=hardware.label(item),
                 mac=str(item.macAddress or ""),
                 network=_network(item.backing, portgroups, opaque),
             )
@@ -58,8 +65,30 @@ def virtual_machine(
         storage_bytes=_committed(row),
         template=bool(row.get("config.template")),
         change_version=str(row.get("config.changeVersion") or ""),
-        connected_devices=tuple(_label(item) for item in devices if _holds(item)),
+        connected_devices=tuple(found.label for found in holding if found.kind not in {"shared-bus", "tpm"}),
+        devices=holding,
+        hardware=str(row.get("config.version") or ""),
+        evc_mode=str(row.get("runtime.minRequiredEVCModeKey") or ""),
+        tools_installer=bool(row.get("runtime.toolsInstallerMounted")),
+        fault_tolerance=str(row.get("runtime.faultToleranceState") or _NO_FT) != _NO_FT,
+        key_provider=_key_provider(row.get("config.keyId")),
+        migrate_encryption=str(row.get("config.migrateEncryption") or ""),
+        reserved_bytes=int(row.get("config.memoryAllocation.reservation") or 0) * 2**20,
+        permissions=tuple(sorted(str(item.principal) for item in row.get("permission") or ())),
+        attributes=tuple(int(item.key) for item in row.get("customValue") or () if getattr(item, "value", "")),
     )
+
+
+def cards(row: Mapping[str, Any]) -> list[Any]:
+    """Return the Ethernet cards of the VM that *row* describes, as the API gave them."""
+    kind = vim.vm.device.VirtualEthernetCard
+    return [item for item in row.get("config.hardware.device") or () if isinstance(item, kind)]
+
+
+def _key_provider(key: Any) -> str | None:  # noqa: ANN401 - vim.encryption.CryptoKeyId or None
+    if key is None:
+        return None
+    return str(key.providerId.id) if key.providerId is not None else ""
 
 
 def count_snapshots(info: Any) -> int:  # noqa: ANN401 - vim.vm.SnapshotInfo or None
@@ -78,11 +107,12 @@ def has_opaque_nic(row: Mapping[str, Any]) -> bool:
 
 
 def _committed(row: Mapping[str, Any]) -> int:
+    """Return the bytes of all files but the swap file, which does not travel: the target makes its own."""
+    swap = sum(int(item.size) for item in row.get("layoutEx.file") or () if item.type in {"swap", "uwswap"})
     usage = row.get("storage.perDatastoreUsage")
-    if usage:
-        return sum(int(item.committed) for item in usage)
     summary = row.get("summary.storage")
-    return int(summary.committed) if summary is not None else 0
+    committed = sum(int(item.committed) for item in usage) if usage else int(summary.committed) if summary else 0
+    return max(0, committed - swap)
 
 
 def _file_sizes(row: Mapping[str, Any]) -> dict[int, int]:
@@ -92,17 +122,6 @@ def _file_sizes(row: Mapping[str, Any]) -> dict[int, int]:
         int(disk.key): sum(sizes.get(int(key), 0) for link in disk.chain or () for key in link.fileKey or ())
         for disk in row.get("layoutEx.disk") or ()
     }
-
-
-def _disk(device: Any, files: Mapping[int, int]) -> Disk:  # noqa: ANN401
-    store = getattr(device.backing, "datastore", None)
-    return Disk(
-        key=int(device.key),
-        label=_label(device),
-        capacity_bytes=int(device.capacityInBytes or (device.capacityInKB or 0) * 1024),
-        datastore=moref(store) if store is not None else None,
-        used_bytes=files.get(int(device.key)),
-    )
 
 
 def _network(
@@ -118,20 +137,3 @@ def _network(
     if isinstance(backing, card.NetworkBackingInfo):
         return str(backing.deviceName)
     return None
-
-
-def _label(device: Any) -> str:  # noqa: ANN401
-    info = device.deviceInfo
-    return str(info.label) if info is not None and info.label else f"device {device.key}"
-
-
-def _holds(device: Any) -> bool:  # noqa: ANN401
-    """Whether *device* ties the VM to its host: passed through, or connected to something that stays behind."""
-    kinds = vim.vm.device
-    if isinstance(device, kinds.VirtualPCIPassthrough):
-        return True
-    plugged = (
-        kinds.VirtualCdrom, kinds.VirtualFloppy, kinds.VirtualUSB, kinds.VirtualSerialPort, kinds.VirtualParallelPort,
-    )  # fmt: skip
-    state = device.connectable
-    return isinstance(device, plugged) and state is not None and bool(state.connected)

@@ -125,6 +125,7 @@ class Session:
         )
         self.content: Any = None
         self.names: dict[MoRef, str] = {}  # of hosts, as last collected: for messages only
+        self.cards: dict[MoRef, list[Any]] = {}  # the Ethernet cards of VMs, as last collected: for CheckRelocate only
 
     @classmethod
     def open(
