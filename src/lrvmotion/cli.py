@@ -6,17 +6,30 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from lrvmotion.commands import check, init, lab, migrate, plan, restore, status, throttle
 from lrvmotion.commands.context import Context, Output
 from lrvmotion.errors import ExitStatus, LrvmotionError
 from lrvmotion.views import ndjson, trouble
 
+
+class _Interruptible(TyperGroup):
+    """Ctrl-C ends a command with a sentence and a hint, too: Typer alone would end it without a word."""
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - Typer's own context
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise typer.Abort from None
+
+
 app = typer.Typer(
     name="lrvmotion",
+    cls=_Interruptible,
     help="Move running VMs between two vCenters across a long, lossy circuit, fast, and put everything back.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -85,7 +85,7 @@ def introduce(
 
                 found = [one.address for one in facts(shell).addresses]
                 side = target if option == "far" else source
-                box["address"] = _address(option, box["name"], _on_vmotion(side, found), address)
+                box["address"] = choose_address(option, box["name"], on_vmotion(side, found), address)
     config = parse(given, where="lrvmotion init")
     taken = [box["address"] for box in boxes.values()]
     sha1 = {one.who: text for one in shown for name, text in one.prints if name == "SHA-1"}
@@ -190,14 +190,15 @@ def _with_addresses(given: dict[str, Any], unplaced: dict[str, dict[str, Any]]) 
     return parse(content, where="lrvmotion init")
 
 
-def _on_vmotion(inventory: Inventory, found: Iterable[str]) -> list[str]:
+def on_vmotion(inventory: Inventory, found: Iterable[str]) -> list[str]:
     """Return those addresses that are in the subnet of a vMotion vmknic."""
     nics = [nic for host in inventory.hosts for nic in host.vmotion_vmknics]
     subnets = {ipaddress.ip_network(f"{nic.address}/{nic.prefix_length}", strict=False) for nic in nics}
     return [one for one in found if any(ipaddress.ip_address(one) in subnet for subnet in subnets)]
 
 
-def _address(option: str, name: str, found: Sequence[str], choose: ChooseAddress | None) -> str:
+def choose_address(option: str, name: str, found: Sequence[str], choose: ChooseAddress | None) -> str:
+    """Return the only one of *found*, the addresses of the box *name*, or what a person chooses; UsageError without."""
     if len(found) == 1:
         return found[0]
     if choose is not None:

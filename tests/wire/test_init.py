@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import signal
 import stat
 import subprocess
 import sys
@@ -173,6 +174,27 @@ def test_what_is_not_accepted_is_not_trusted(there, tmp_path):
 def test_an_end_of_the_answers_writes_nothing(there, tmp_path):
     """Exit 130, as Ctrl-C."""
     refused(typed(tmp_path, "init", *there, answers=["", "y", "\x04"]), tmp_path, 130, "interrupted")
+
+
+def test_ctrl_c_writes_nothing(there, pins, tmp_path):
+    """Exit 130, here while a password is asked for."""
+    ours, theirs = pty.openpty()
+    child = subprocess.Popen(
+        [sys.executable, "-m", "lrvmotion", "init", *there, *pins, "--relay-host", ""], cwd=tmp_path, stdin=theirs,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    try:
+        said = b""
+        while b"Password of" not in said:
+            said += os.read(child.stderr.fileno(), 4096) or pytest.fail(said.decode())
+        child.send_signal(signal.SIGINT)
+        _, rest = child.communicate(timeout=30)
+    finally:
+        child.kill()
+        os.close(ours)
+        os.close(theirs)
+    assert (child.returncode, b"interrupted" in rest) == (130, True), (said, rest)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_system_s_keyring_holds_the_passwords(lab, there, pins, tmp_path):
