@@ -63,7 +63,7 @@ class Placer:
             found.append(_error("pool-missing", f"target/{host.name}", summary))
             return None, found
         self._load[host.name] += vm.storage_bytes + vm.memory_bytes
-        self._taken[datastore.name] += vm.storage_bytes
+        self._taken[datastore.name] += vm.storage_bytes + vm.swap_bytes
         return Placement(host=host, pool=pool, folder=folder, datastore=datastore, nics=tuple(nics)), found
 
     def _datastore(self, vm: VirtualMachine, wish: Wish, found: list[Finding]) -> Datastore | None:
@@ -74,11 +74,18 @@ class Placer:
         wanted = wish.datastore or self._config.mappings.datastores.get(source, source)
         for store in self._target.datastores:
             if store.name == wanted:
-                free = store.free_bytes - self._taken[store.name]
-                if free < vm.storage_bytes + vm.memory_bytes:  # the swap file is as large as the memory
+                if not store.accessible:
+                    summary = f"datastore {store.name} of the target is not accessible"
+                    found.append(_error("datastore-inaccessible", f"vm/{vm.name}", summary, "map it to another one"))
+                    return store
+                taken = self._taken[store.name]
+                free = store.free_bytes - taken
+                needed = vm.storage_bytes + vm.swap_bytes
+                if free < needed:
+                    others = f" once {taken / 2**30:.1f} GiB of VMs before it in this plan are there" if taken else ""
                     summary = (
-                        f"needs {(vm.storage_bytes + vm.memory_bytes) / 2**30:.1f} GiB on {store.name}, "
-                        f"{free / 2**30:.1f} GiB are free"
+                        f"needs {needed / 2**30:.1f} GiB on {store.name}, its swap file included; "
+                        f"{max(0, free) / 2**30:.1f} GiB are free{others}"
                     )
                     found.append(_error("datastore-space", f"vm/{vm.name}", summary, "map it to another datastore"))
                 return store

@@ -8,8 +8,8 @@ from typing import Literal
 
 from lrvmotion import settings, steering
 from lrvmotion.addresses import take
+from lrvmotion.checks import catalogue
 from lrvmotion.checks import hosts as host_checks
-from lrvmotion.checks import machines
 from lrvmotion.config import Config, Relay
 from lrvmotion.errors import RefusedError
 from lrvmotion.findings import Finding, Severity
@@ -104,10 +104,9 @@ def make(inputs: Inputs, mode: Mode, run: str, vms: Sequence[VirtualMachine], *,
 
 def _migrations(inputs: Inputs, vms: Sequence[VirtualMachine], draft: _Draft) -> list[Migration]:
     placer = Placer(inputs.config, inputs.source, inputs.target, inputs.wishes)
-    taken = {name for name, _ in inputs.target.vm_names}
     migrations = []
     for vm in vms:
-        found = [*machines.movable(vm), *machines.name_clash(vm, taken), *machines.cold_data(vm), *machines.devices(vm)]
+        found = catalogue.alone(vm)
         placement, more = placer.place(vm)
         draft.findings += [*found, *more]
         if placement is None or vm.host is None:

@@ -158,7 +158,6 @@ def test_another_runs_port_group_locks_the_host():
         ({"power_state": "suspended"}, "vm-suspended"),
         ({"snapshots": 2}, "vm-snapshots"),
         ({"template": True}, "vm-template"),
-        ({"connected_devices": ("CD/DVD drive 1",)}, "vm-devices"),
         ({"storage_bytes": 2**43}, "datastore-space"),
     ],
 )
@@ -173,7 +172,6 @@ def test_what_a_vm_should_be_known_for_is_a_finding(changes, code):
     [
         ({"networks": ()}, "network-missing"),
         ({"datastores": ()}, "datastore-missing"),
-        ({"vm_names": (("vm1", MoRef("VirtualMachine", "vm-9")),)}, "vm-name-clash"),
         (
             {
                 "networks": tuple(

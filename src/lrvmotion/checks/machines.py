@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 
 from lrvmotion.findings import Finding, Severity
 from lrvmotion.inventory import VirtualMachine
@@ -31,20 +31,15 @@ def cold_data(vm: VirtualMachine) -> Iterator[Finding]:
         yield _finding(Severity.WARNING, "vm-snapshots", subject, summary, "delete the snapshots before the move")
 
 
-def devices(vm: VirtualMachine) -> Iterator[Finding]:
-    """A connected device of the host or the client cannot follow."""
-    if vm.connected_devices:
-        names = ", ".join(vm.connected_devices)
-        yield _finding(
-            Severity.WARNING, "vm-devices", f"vm/{vm.name}", f"has connected devices: {names}", "disconnect them"
-        )
-
-
-def name_clash(vm: VirtualMachine, taken: Collection[str]) -> Iterator[Finding]:
-    """A VM of that name at the target makes vCenter refuse with DuplicateName."""
-    if vm.name in taken:
-        summary = "the target already has a VM of this name"
-        yield _finding(Severity.ERROR, "vm-name-clash", f"vm/{vm.name}", summary, "rename one of the two")
+def busy(vm: VirtualMachine) -> Iterator[Finding]:
+    """What vCenter does with the VM just now, or always, that stands against a move."""
+    subject = f"vm/{vm.name}"
+    if vm.fault_tolerance:
+        summary = "is fault tolerant: its two copies cannot be moved to another vCenter"
+        yield _finding(Severity.ERROR, "vm-fault-tolerance", subject, summary, "turn fault tolerance off first")
+    if vm.tools_installer:
+        summary = "has the VMware Tools installer mounted"
+        yield _finding(Severity.ERROR, "vm-tools-installer", subject, summary, "unmount the installer in the VM")
 
 
 def _finding(severity: Severity, code: str, subject: str, summary: str, hint: str | None = None) -> Finding:

@@ -1,0 +1,37 @@
+"""The prechecks of VMs, all of them: of the VM alone, and of the VM with the place that it goes to."""
+
+from __future__ import annotations
+
+from lrvmotion.checks import compatibility, devices, follows, machines, storage
+from lrvmotion.checks.surroundings import Surroundings
+from lrvmotion.findings import Finding
+from lrvmotion.inventory import VirtualMachine
+from lrvmotion.placement import Placement
+
+
+def alone(vm: VirtualMachine) -> list[Finding]:
+    """Return what the VM's own state says."""
+    return [
+        *machines.movable(vm),
+        *machines.cold_data(vm),
+        *machines.busy(vm),
+        *devices.connected(vm),
+        *devices.passed_through(vm),
+        *devices.shared_bus(vm),
+        *storage.raw(vm),
+        *storage.shared(vm),
+        *storage.modes(vm),
+    ]
+
+
+def placed(vm: VirtualMachine, place: Placement, around: Surroundings) -> list[Finding]:
+    """Return what *place* and the *around* say."""
+    return [
+        *storage.count(vm, place.host),
+        *compatibility.cpu(vm, place.host),
+        *compatibility.hardware(vm, place.host, around),
+        *compatibility.encryption(vm, place.host, around),
+        *compatibility.clashes(vm, place, around),
+        *follows.bound(vm, around),
+        *follows.named(vm, around),
+    ]
