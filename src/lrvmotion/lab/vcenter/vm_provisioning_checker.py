@@ -3,6 +3,7 @@
 # ruff: noqa: ANN401, N803 - pyVmomi makes its types at run time; parameters carry the API's names
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from pyVmomi import vim, vmodl
@@ -33,6 +34,12 @@ class VirtualMachineProvisioningChecker(ManagedObject):
 
         def work(task: Any) -> Any:
             del task
+            rule = self.vcenter.trouble.match("CheckRelocate_Task", {item.moid, item.name}, in_task=True)
+            if rule is not None:
+                time.sleep(rule.delay_s)
+                error = rule.error()
+                if error is not None:
+                    raise error
             job.connect()
             found = [p for p in job.problems() if not testType or p["test"] in testType]
             result = vim.vm.check.Result(vm=item.ref, host=host, error=[fault_of(p) for p in found])
