@@ -1,4 +1,4 @@
-"""`plan` against vCenters in trouble: slow, gone in the middle of an answer, their session ended half-way."""
+"""`plan` and `check` against vCenters in trouble: slow, gone before they answer, their session ended half-way."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from lrvmotion.vsphere.collect import collect_names
 from lrvmotion.vsphere.session import Session
 
 PLAN = ("plan", "--mode", "native", "vm1", "vm2")
+CHECK = ("check", "--probes", "1", "vm1")
 
 
 @pytest.fixture(scope="module")
@@ -147,3 +148,36 @@ def test_an_error_of_the_vcenter_itself_is_told_in_its_words(lab):
     done = lab.run(*PLAN)
     assert (done.returncode, "Traceback" in done.stderr) == (3, False), done.stderr
     assert "target: inventory: SystemError: vpxd is unwell" in done.stderr
+
+
+def test_check_says_of_every_lost_answer_what_it_cost(lab):
+    """Exit 5, or a finding that says what was not looked at; never a traceback. (The rest is as in a plan.)"""
+    lab.control("source", "calls_reset")
+    whole = lab.json(*CHECK)
+    for method in called(lab, "source").keys() - {
+        "RetrieveServiceContent",
+        "Login",
+        "CreateContainerView",
+        "DestroyView",
+    }:
+        fault(lab, "source", method=method, drop=True)
+        done = lab.run(*CHECK, "--output", "json")
+        assert done.returncode in {0, 5}, (method, done.returncode, done.stderr)
+        assert "Traceback" not in done.stderr
+        document = json.loads(done.stdout.splitlines()[-1])
+        if done.returncode == 5:
+            assert "no answer from the vCenter" in document["error"]["message"]
+            assert document["error"]["hint"]
+        lab.control("source", "fault_clear")
+    codes = {finding["code"] for finding in lab.json(*CHECK)["findings"]}
+    assert codes == {finding["code"] for finding in whole["findings"]}
+
+
+def test_check_goes_on_in_a_new_session(lab):
+    """The session ends three times on the way: everything is seen all the same."""
+    whole = lab.json(*CHECK)
+    for method in ("CreateContainerView", "HasPrivilegeOnEntities", "QueryOptions"):
+        fault(lab, "source", method=method, fault="vim.fault.NotAuthenticated")
+    lab.control("source", "calls_reset")
+    assert lab.json(*CHECK)["findings"] == whole["findings"]
+    assert called(lab, "source")["Login"] == 4

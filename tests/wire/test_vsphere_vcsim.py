@@ -158,6 +158,15 @@ def test_plan_without_vms_looks_at_every_host(configured):
     assert len({finding["subject"] for finding in made["findings"]}) >= 4
 
 
+def test_check_tells_what_it_lacks_as_findings(configured):
+    """vmknics and options are missed at every host; licence and sight of the other vCenter read "not measured"."""
+    done, seen = run(configured, "check", "--probes", "1")
+    assert done.returncode == 3, done.stderr
+    found = {(finding["severity"], finding["code"]) for finding in seen["findings"]}
+    assert {("info", "licence-unreadable"), ("info", "vcenter-sight-unknown"), ("warning", "option-missing")} <= found
+    assert "error" in {severity for severity, _ in found}
+
+
 def test_an_unknown_vm_names_near_misses(configured):
     """Exit 2, as with any vCenter."""
     done = subprocess.run(
