@@ -130,6 +130,22 @@ class Path:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """Which vmknics ("vmk1 10.88.0.9", "new 10.88.0.20") carry vMotion and NFC between two hosts.
+
+    *relay* is the near relay that vMotion goes through.
+    """
+
+    source_host: str
+    target_host: str
+    vmotion_from: tuple[str, ...]
+    vmotion_to: tuple[str, ...]
+    nfc_from: tuple[str, ...]
+    nfc_to: tuple[str, ...]
+    relay: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """Everything that a run would do, and what stands against it.
 
@@ -137,7 +153,7 @@ class Plan:
     *paths* are measured before anything is changed, *proofs* walked before the first move; *fresh* are the new vmknic
     addresses with their target ("source/HOST", address); *relays* are the near relays, *far* the far one, by name;
     *through* is which near relay carries which source host (host, relay);
-    *streams* and *vmknics* are a migration's at the source.
+    *streams* and *vmknics* are a migration's at the source; *ways* say which vmknics carry the bytes.
     """
 
     run: str
@@ -155,6 +171,7 @@ class Plan:
     through: tuple[tuple[str, str], ...] = ()
     streams: int = 1
     vmknics: int = 1
+    ways: tuple[Way, ...] = ()
 
     @property
     def applyable(self) -> bool:

@@ -21,6 +21,7 @@ from lrvmotion.plan import ABSENT, Mode, Plan, Value
 from lrvmotion.planfile import Saved
 from lrvmotion.select import Choice
 from lrvmotion.settings import KEYS
+from lrvmotion.ways import ways
 from lrvmotion.wishes import Wish
 
 LOCKED = frozenset({"host-locked", "box-locked"})
@@ -183,6 +184,7 @@ def _made(
         wishes=wanted,
     )
     plan = planner.make(inputs, options.mode, run, [chosen[ref] for ref in refs], mark=mark)
+    plan = replace(plan, ways=ways(plan, source, inputs.target))
     qualities = probe.measure(plan.paths, world, observer, probes=config.limits.probes)
     for quality in qualities:
         found += judge(quality, limit_rtt_ms=config.limits.rtt_ms, limit_loss=config.limits.loss)

@@ -18,41 +18,7 @@ from lrvmotion.findings import Finding, Severity
 from lrvmotion.inventory import Disk, MoRef, Nic
 from lrvmotion.placement import Placer
 from lrvmotion.plan import ABSENT, Change, Migration, Path, Plan, Skipped, Value, document
-
-CONFIG = {
-    "source": {"vcenter": "a", "username": "u", "vmotion": {"addresses": ["10.88.0.20-10.88.0.59"]}},
-    "target": {"vcenter": "b", "username": "u", "password_file": "/secret/place"},
-    "relay": {"source": [{"name": "r1", "host": "h", "address": "10.88.0.1"}]},
-}
-A1 = host("a1", "10.88.0.9")
-A2 = host("a2", "10.88.0.10")
-B1 = host("b1", "10.99.0.9")
-TARGET = inventory("target", (B1,))
-
-
-def source(*machines):
-    return inventory("source", (A1, A2), machines)
-
-
-def migration(machine, target=TARGET) -> Migration:
-    placement, found = Placer(configs.parse(CONFIG), source(machine), target).place(machine)
-    assert placement is not None, found
-    return Migration(
-        vm=machine.name, ref=machine.ref, instance_uuid=machine.instance_uuid, source_host="a1", placement=placement,
-        hot_bytes=1, cold_bytes=0, power_state=machine.power_state, snapshots=machine.snapshots,
-    )  # fmt: skip
-
-
-def plan(*machines, **changes) -> Plan:
-    content = {
-        "changes": (
-            Change(target="source/a1", key="option/x", prior=Value("long", 0), planned=Value("long", 1), reason="why"),
-            Change(target="source/a1", key="vmknic/10.88.0.20", prior=ABSENT, planned=document(mtu=1500), reason="why"),
-        ),
-        "migrations": tuple(migration(machine) for machine in machines),
-        "fresh": (("source/a1", "10.88.0.20"),),
-    }
-    return Plan(run="abcdef", mark="abcdef", mode="native", **{**content, **changes})
+from worlds import A1, A2, B1, CONFIG, TARGET, plan, source
 
 
 def facts(made, inventory_, *, target=TARGET, config=None, mark=None):

@@ -13,7 +13,7 @@ from lab_client import Lab
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    with Lab(tmp_path_factory.mktemp("lab"), "--no-net", name=f"p{os.getpid()}") as up:
+    with Lab(tmp_path_factory.mktemp("lab"), "--no-net", "--vms", "6", name=f"p{os.getpid()}") as up:
         yield up
 
 

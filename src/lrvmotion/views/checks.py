@@ -14,7 +14,8 @@ from rich.text import Text
 from lrvmotion.findings import Finding, Severity
 from lrvmotion.path import Frames, PathQuality
 from lrvmotion.views import console, words
-from lrvmotion.views.plans import MARKS, finding_json, some
+from lrvmotion.views.plans import MARKS, finding_json
+from lrvmotion.views.words import some
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

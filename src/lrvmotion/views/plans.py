@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from lrvmotion.findings import Finding, Severity
-from lrvmotion.plan import ABSENT, Change, Plan
-from lrvmotion.views import console, units, words
+from lrvmotion.plan import Plan
+from lrvmotion.views import console, tree, units, words
 
 MARKS = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "dim"}
-SUBJECTS = 6  # of one finding, or one setting that is skipped: the rest is a number
 
 
 def plan(made: Plan, state: Path, *, stderr: bool = False) -> None:
@@ -26,15 +26,14 @@ def plan(made: Plan, state: Path, *, stderr: bool = False) -> None:
     streams = f"{words.count(made.vmknics, 'vmknic')} at the source, {words.count(made.streams, 'stream')} a move"
     to.print()
     to.print(Text(f"{made.mode} mode: {streams if made.migrations or made.changes else 'no VM named'}", style="bold"))
-    told: set[str] = set()
-    for target in dict.fromkeys(change.target for change in made.changes):
-        _target(to, [change for change in made.changes if change.target == target], told)
+    tree.changes(to, made)
     _skipped(to, made)
     if not made.changes:
         to.print("no setting is changed" + ("" if made.mode == "stock" else ": every one is as wanted"))
     if made.migrations:
         to.print()
         to.print(_migrations(made))
+        tree.paths(to, made)
     _findings(to, made.findings)
     to.print()
     to.print(Text(f"journal: {state / 'journal.jsonl'}", style="dim"), soft_wrap=True)
@@ -47,38 +46,6 @@ def saved(file: Path, migrate: str) -> None:
     to.print(f"  {migrate} --plan {shlex.quote(str(file))}", soft_wrap=True, markup=False, style="bold")
 
 
-def _target(to: Console, changes: Sequence[Change], told: set[str]) -> None:
-    """Print one target's changes; a reason that was *told* already is not told again."""
-    to.print()
-    heading = Text(changes[0].target, style="bold")
-    heading.append(f"  {words.count(len(changes), 'change')}", style="not bold dim")
-    to.print(heading)
-    widest = max(len(words.setting(change.key)) for change in changes)
-    pad = min(widest, 44) if to.width >= 100 or not to.is_terminal else 0
-    for change in changes:
-        console.hang(to, *_change(change, pad))
-        if change.reason not in told:
-            told.add(change.reason)
-            console.hang(to, Text("      "), Text(change.reason, style="dim"))
-
-
-def _change(change: Change, pad: int) -> tuple[Text, Text]:
-    mark, style = (
-        ("+", "green") if change.prior == ABSENT else ("-", "red") if change.planned == ABSENT else ("~", "yellow")
-    )
-    text = Text(words.setting(change.key).ljust(pad))
-    text.append("  ")
-    if change.planned == ABSENT:
-        text.append(words.value(change.prior), style=style)
-    else:
-        if change.prior != ABSENT:
-            text.append(f"{words.value(change.prior)} → ")
-        text.append(words.value(change.planned), style=style)
-    if change.reboot:
-        text.append("  after a reboot", style="bold yellow")
-    return Text(f"  {mark} ", style=style), text
-
-
 def _skipped(to: Console, made: Plan) -> None:
     where: dict[tuple[str, str], list[str]] = {}
     for item in made.skipped:
@@ -86,14 +53,8 @@ def _skipped(to: Console, made: Plan) -> None:
     if where:
         to.print()
     for (key, reason), targets in where.items():
-        text = Text(f"{words.setting(key)}: {reason} ({some(targets)})", style="dim")
+        text = Text(f"{words.setting(key)}: {reason} ({words.some(targets)})", style="dim")
         console.hang(to, Text("  . ", style="dim"), text)
-
-
-def some(names: Sequence[str]) -> str:
-    """Return the first of *names* and how many more there are."""
-    more = len(names) - SUBJECTS
-    return ", ".join(names[:SUBJECTS]) + (f" and {more} more" if more > 0 else "")
 
 
 def _migrations(made: Plan) -> Table:
@@ -119,7 +80,9 @@ def _findings(to: Console, findings: Sequence[Finding]) -> None:
         to.print()
     for (severity, summary, hint), names in subjects.items():
         text = Text(f"{severity}: ", style=MARKS[severity])
-        text.append(f"{names[0]}: {summary}" if len(names) == 1 else f"{summary} ({some(names)})", style="not bold")
+        text.append(
+            f"{names[0]}: {summary}" if len(names) == 1 else f"{summary} ({words.some(names)})", style="not bold"
+        )
         console.hang(to, Text(""), text)
         if hint:
             console.hang(to, Text("  "), Text(f"hint: {hint}", style="dim"))
@@ -153,6 +116,7 @@ def plan_json(made: Plan, state: Path) -> dict[str, Any]:
             }
             for move in made.migrations
         ],
+        "ways": [asdict(way) for way in made.ways],
         "findings": [finding_json(finding) for finding in made.findings],
     }  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 from lrvmotion.plan import ABSENT, Value
@@ -16,6 +17,7 @@ _LABELS = {
     "sources": "from", "targets": "to", "prefix_length": "prefix length",
     "vswitch": "switch",
 }  # fmt: skip
+SUBJECTS = 6  # names in one line: the rest is a number
 _STATES = {"success": "moved", "error": "failed"}
 
 
@@ -62,3 +64,9 @@ def state(name: str) -> str:
 def count(number: int, noun: str) -> str:
     """Return "1 setting", "2 settings"."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def some(names: Sequence[str]) -> str:
+    """Return the first of *names* and how many more there are."""
+    more = len(names) - SUBJECTS
+    return ", ".join(names[:SUBJECTS]) + (f" and {more} more" if more > 0 else "")
