@@ -16,7 +16,15 @@ COMMANDS = {
     "ruff check": ["ruff", "check", "."],
     "mypy": ["mypy"],
     "import-linter": ["lint-imports"],
-    "vermin": ["vermin", "-t=3.9-", "--no-tips", "--exclude", "os.splice", "src/lrvmotion/relay/relayd.py"],
+    "vermin": [
+        "vermin",
+        "-t=3.9-",
+        "--no-tips",
+        "--exclude",
+        "os.splice",
+        "src/lrvmotion/relay/relayd.py",
+        "src/lrvmotion/relay/loadprobe.py",
+    ],
 }
 
 

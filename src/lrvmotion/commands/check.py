@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
 
 from lrvmotion.commands.context import Context, Output, wall_clock
-from lrvmotion.errors import ExitStatus
+from lrvmotion.errors import ExitStatus, RefusedError
 
 PROBES = 100
 DEEP_PROBES = 2000  # resolves half a percent of loss (reference 7.3)
@@ -29,6 +30,15 @@ def check(
         bool,
         typer.Option("--deep", envvar="LRVMOTION_DEEP", help=f"{DEEP_PROBES} pings for each: shows loss of 0.5 %."),
     ] = False,
+    load: Annotated[
+        bool,
+        typer.Option(
+            "--load",
+            envvar="LRVMOTION_LOAD",
+            help="Also fill the circuit for a minute, from a relay box to the far one.",
+        ),
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before the circuit is filled.")] = False,
     output: Annotated[
         Output, typer.Option(envvar="LRVMOTION_OUTPUT", help="text for people, json for programs.")
     ] = Output.TEXT,
@@ -37,27 +47,52 @@ def check(
 
     Exits with 3 where a finding is an error.
     """
-    from lrvmotion import journal
+    from lrvmotion import journal, loaded, measured
     from lrvmotion.connect import Connections, records
     from lrvmotion.findings import errors
     from lrvmotion.survey import Asked, survey
     from lrvmotion.views import checks, lines, tables
+    from lrvmotion.views import load as loads
 
     own: Context = context.obj
     config = own.config()
     state = own.state(config)
+    report = measured.latest(state)
+    if load:
+        loaded.ends(config)
+        confirm_load(yes=yes)
     before = journal.read(state / "journal.jsonl").records
-    asked = Asked(vms=vms or (), probes=probes or (DEEP_PROBES if deep else PROBES))
+    asked = Asked(vms=vms or (), probes=probes or (DEEP_PROBES if deep else PROBES), loaded=load or bool(report))
     quiet = output is not Output.TEXT
     with (
         Connections(records(config), own.credentials(), lines.Lines(quiet=quiet)) as world,
         checks.Steps(quiet=quiet) as steps,
     ):
         done = survey(config, world, lines.Lines(quiet=True), asked, before, clock=wall_clock, step=steps)
+        if load:
+            report = loaded.load(config, world, state, steps, clock=wall_clock)
+    age_s = 0.0
+    if report is not None:
+        done.findings += loaded.findings(report)
+        age_s = measured.age_s(report, wall_clock())
     if quiet:
-        tables.document(
-            checks.document(done.findings, done.path, done.frames, sites=done.sites, hosts=done.hosts, boxes=done.boxes)
-        )
+        seen: dict[str, object] = {"sites": done.sites, "hosts": done.hosts, "boxes": done.boxes}
+        seen["load"] = None if report is None else loads.document(report, age_s)
+        tables.document(checks.document(done.findings, done.path, done.frames, **seen))
     else:
+        if report is not None:
+            loads.show(report, age_s)
         checks.show(done.findings, done.path, done.frames, checks.seen(done.sites, done.hosts, done.boxes))
     return int(ExitStatus.REFUSED if errors(done.findings) else ExitStatus.OK)
+
+
+def confirm_load(*, yes: bool) -> None:
+    """Ask on a terminal before the circuit is filled; elsewhere --yes is needed."""
+    if yes:
+        return
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        message = "nothing was measured: this is not a terminal, so nobody can be asked"
+        raise RefusedError(message, hint="say --yes to fill the circuit without being asked")
+    if not typer.confirm("Fill the circuit with TCP for about a minute?", default=False, err=True):
+        message = "nothing was measured: not confirmed"
+        raise RefusedError(message)

@@ -1,0 +1,46 @@
+"""The latest load probe of the circuit, kept in the state directory until the next one."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import datetime
+from pathlib import Path
+
+from lrvmotion.errors import UsageError
+from lrvmotion.load import LoadReport
+
+NAME = "load.json"
+
+
+def keep(state: Path, report: LoadReport) -> Path:
+    """Write *report* in place of the one before, whole or not at all; return where. OSError where that fails."""
+    state.mkdir(parents=True, exist_ok=True)
+    path, fresh = state / NAME, state / f"{NAME}.new"
+    with fresh.open("w", encoding="utf-8") as file:
+        file.write(json.dumps(report.to_json(), indent=1) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+    return path
+
+
+def latest(state: Path) -> LoadReport | None:
+    """Return the report that was kept, None where there is none; UsageError where it cannot be read."""
+    path = state / NAME
+    try:
+        return LoadReport.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        reason = error.strerror or str(error)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = f"not what a load probe writes here ({error})"
+    message = f"{path}: {reason}"
+    raise UsageError(message, hint="remove the file, or measure again with 'lrvmotion check --load'")
+
+
+def age_s(report: LoadReport, now: str) -> float:
+    """Return how long before *now* (ISO 8601) the report was measured, in seconds; never below 0."""
+    then = datetime.fromisoformat(report.measured_at)
+    return max((datetime.fromisoformat(now) - then).total_seconds(), 0.0)

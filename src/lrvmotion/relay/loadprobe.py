@@ -1,0 +1,215 @@
+"""Load the circuit with TCP streams and measure what it carries: given to a box's Python on standard input.
+
+    python3 - receive JSON     listen, count what arrives in the window, print one JSON line
+    python3 - send JSON        open the streams, fill them, print one JSON line
+
+Standard library only, Python 3.9 or newer, Linux. Nothing is written on the box, and both ends give up by themselves.
+JSON: address, port (of the receiver), token, streams, algorithm (TCP_CONGESTION), settle_s, window_s, peer (the only
+address that the receiver takes connections from). One stream is one connection that begins with the token.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import struct
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Dict, List, Optional, Tuple
+
+MIB = 1024 * 1024
+CHUNK = 4 * MIB
+ALL_BUFFERS = 512 * MIB  # for all streams of an end together; of memory that is used only where it is needed
+SO_SNDBUFFORCE, SO_RCVBUFFORCE, TCP_INFO = 32, 33, 11
+CONNECT_S = 15.0  # until the receiver listens and all streams stand
+SAMPLE_S = 0.1
+# Offset and format in struct tcp_info (include/uapi/linux/tcp.h); an older kernel returns less of it.
+FIELDS = {
+    "mss": (16, "I"), "rtt_us": (68, "I"), "min_rtt_us": (148, "I"),
+    "rwnd_limited_us": (176, "Q"), "bytes_sent": (200, "Q"), "bytes_retrans": (208, "Q"),
+}  # fmt: skip
+
+
+def tcp_info(connection: socket.socket) -> Dict[str, int]:
+    """Return the fields of FIELDS that this kernel has of *connection*; {} where it is gone."""
+    try:
+        raw = connection.getsockopt(socket.IPPROTO_TCP, TCP_INFO, 256)
+    except OSError:
+        return {}
+    return {
+        name: int(struct.unpack_from("=" + form, raw, offset)[0])
+        for name, (offset, form) in FIELDS.items()
+        if len(raw) >= offset + struct.calcsize(form)
+    }
+
+
+def buffers(connection: socket.socket, option: int, forced: int, streams: int) -> None:
+    """Give *connection* a buffer that a long circuit needs, past the box's limits where root may."""
+    size = min(32 * MIB, ALL_BUFFERS // streams)
+    for name in (forced, option):
+        with contextlib.suppress(OSError):
+            connection.setsockopt(socket.SOL_SOCKET, name, size)
+            return
+
+
+def new_socket(address: str) -> socket.socket:
+    """Return a TCP socket of the family of *address*."""
+    return socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+
+
+# --- the far end ------------------------------------------------------------------------------------------------
+
+
+def receive(asked: Dict[str, Any]) -> Dict[str, Any]:
+    """Count each stream's bytes over the window, which begins *settle_s* after the first byte."""
+    streams = asked["streams"]
+    token = asked["token"].encode()
+    counts = [0] * streams
+    first = threading.Event()
+    with new_socket(asked["address"]) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        buffers(listener, socket.SO_RCVBUF, SO_RCVBUFFORCE, streams)
+        listener.bind((asked["address"], asked["port"]))
+        listener.listen(2 * streams + 8)
+        listener.settimeout(1)
+        taken = accept(listener, asked["peer"], token, streams)
+        for index, connection in enumerate(taken):
+            threading.Thread(target=count, args=(connection, counts, index, first), daemon=True).start()
+        if not first.wait(CONNECT_S):
+            message = "no stream sent anything"
+            raise RuntimeError(message)
+        time.sleep(asked["settle_s"])
+        begun, before = time.monotonic(), list(counts)
+        time.sleep(asked["window_s"])
+        seconds, after = time.monotonic() - begun, list(counts)
+    return {"seconds": seconds, "bytes": [now - then for now, then in zip(after, before)]}
+
+
+def accept(listener: socket.socket, peer: str, token: bytes, streams: int) -> List[socket.socket]:
+    """Return *streams* connections from *peer* that began with *token*; whoever else comes is sent away."""
+    taken: List[socket.socket] = []
+    end = time.monotonic() + CONNECT_S + 5
+    while len(taken) < streams:
+        if time.monotonic() > end:
+            message = "{} of {} streams came from {}".format(len(taken), streams, peer)
+            raise RuntimeError(message)
+        try:
+            connection, (came_from, *_) = listener.accept()
+        except (socket.timeout, TimeoutError):
+            continue
+        connection.settimeout(5)
+        if came_from == peer and connection.recv(len(token), socket.MSG_WAITALL) == token:
+            connection.settimeout(None)
+            taken.append(connection)
+        else:
+            connection.close()
+    return taken
+
+
+def count(connection: socket.socket, counts: List[int], index: int, first: threading.Event) -> None:
+    """Count what comes and throw it away in the kernel."""
+    scratch = bytearray(MIB)
+    with contextlib.suppress(OSError):
+        while True:
+            size = connection.recv_into(scratch, len(scratch), socket.MSG_TRUNC)
+            if not size:
+                return
+            counts[index] += size
+            first.set()
+
+
+# --- the near end -----------------------------------------------------------------------------------------------
+
+
+def send(asked: Dict[str, Any]) -> Dict[str, Any]:
+    """Fill the streams for the settling time and the window; return what TCP_INFO said over the window."""
+    with ThreadPoolExecutor(16) as pool:  # one after the other they would take a round trip each
+        connections = list(pool.map(connect, [asked] * asked["streams"]))
+    began = time.monotonic()
+    memory = os.memfd_create("load")
+    os.ftruncate(memory, CHUNK)
+    for connection in connections:
+        threading.Thread(target=fill, args=(connection, memory), daemon=True).start()
+    half_rtt_s = max(info.get("rtt_us", 0) for info in map(tcp_info, connections)) / 2e6
+    opens = began + half_rtt_s + asked["settle_s"]
+    time.sleep(max(opens - time.monotonic(), 0))
+    before = [tcp_info(connection) for connection in connections]
+    rtts: List[float] = []
+    last: List[Dict[str, int]] = before
+    closes = opens + asked["window_s"]
+    while time.monotonic() < closes:
+        time.sleep(min(SAMPLE_S, max(closes - time.monotonic(), 0)))
+        now = [tcp_info(connection) for connection in connections]
+        if not all(now):
+            break  # the receiver has ended
+        last = now
+        rtts += [info["rtt_us"] / 1000 for info in now if info.get("rtt_us")]
+    sent = difference(before, last, "bytes_sent")
+    again = difference(before, last, "bytes_retrans")
+    limited = difference(before, last, "rwnd_limited_us")
+    return {
+        "mss": min(info.get("mss", 0) for info in last),
+        "rtt_ms": sum(rtts) / len(rtts) if rtts else None,
+        "min_rtt_ms": min((info["min_rtt_us"] / 1000 for info in last if info.get("min_rtt_us")), default=None),
+        "retransmit_ratio": None if sent is None or again is None else again / max(sent, 1),
+        "window_limited": None if limited is None else limited / 1e6 / asked["window_s"] / len(connections),
+    }
+
+
+def difference(before: List[Dict[str, int]], after: List[Dict[str, int]], name: str) -> Optional[int]:
+    """Return by how much the field *name* grew over all streams; None where this kernel does not count it."""
+    if not all(name in info for info in before + after):
+        return None
+    return sum(now[name] - then[name] for now, then in zip(after, before))
+
+
+def connect(asked: Dict[str, Any]) -> socket.socket:
+    """Return a connection to the receiver with the congestion control that is asked for; wait until it listens."""
+    goal: Tuple[str, int] = (asked["address"], asked["port"])
+    end = time.monotonic() + CONNECT_S
+    while True:
+        connection = new_socket(goal[0])
+        try:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, asked["algorithm"].encode())
+            buffers(connection, socket.SO_SNDBUF, SO_SNDBUFFORCE, asked["streams"])
+            connection.bind((asked["peer"], 0))
+            connection.settimeout(5)
+            connection.connect(goal)
+            connection.settimeout(None)
+            connection.sendall(asked["token"].encode())
+        except ConnectionRefusedError:
+            connection.close()
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.1)
+        except BaseException:
+            connection.close()
+            raise
+        else:
+            return connection
+
+
+def fill(connection: socket.socket, memory: int) -> None:
+    """Send until the receiver ends."""
+    with contextlib.suppress(OSError):
+        while True:
+            os.sendfile(connection.fileno(), memory, 0, CHUNK)
+
+
+def main(words: List[str]) -> int:
+    """Do what the command line says; print the result, or {"error": why}."""
+    asked: Dict[str, Any] = json.loads(words[1])
+    try:
+        found = {"receive": receive, "send": send}[words[0]](asked)
+    except (OSError, RuntimeError) as error:
+        found = {"error": getattr(error, "strerror", None) or str(error)}
+    print(json.dumps(found), flush=True)
+    os._exit(0)  # threads that still send or receive end with us
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
