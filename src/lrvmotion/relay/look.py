@@ -143,8 +143,9 @@ def capacity(name: str, seen: BoxFacts, address: str) -> Iterator[Finding]:
     slow = sorted({governor for _, governor in seen.governors} - FAST_GOVERNORS)
     if slow:
         summary = f"its CPU governor is {', '.join(slow)}, which keeps the clock low between packets"
-        hint = "migrate sets it to performance and puts it back, where the box has it"
-        yield _finding(Severity.INFO, "box-governor", subject, summary, hint)
+        hint = "while a relay runs on it, it is set to performance, and put back after"
+        able = "performance" in seen.available_governors
+        yield _finding(Severity.INFO, "box-governor", subject, summary, hint if able else None)
     device = seen.interface_of(address)
     speed = next((speed for link, _, speed in seen.links if link == device), None)
     if speed is not None and speed < SLOW_MBPS:
