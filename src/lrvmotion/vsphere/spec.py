@@ -20,9 +20,13 @@ from lrvmotion.vsphere.stub import managed_object, properties_of
 PEM_SINCE = (9, 0)  # ServiceLocator.sslCertificate; before, pyVmomi drops it without a word (reference 3.1)
 
 
-def network_backings(target: Session, migration: Migration) -> dict[int, Any]:
-    """Return the backing at the target of each NIC, by the device's key."""
-    return {nic.key: _backing(target, nic.network) for nic in migration.placement.nics}
+def network_backings(target: Session, migration: Migration, known: dict[MoRef, Any] | None = None) -> dict[int, Any]:
+    """Return the backing at the target of each NIC, by the device's key; *known* keeps them, by network."""
+    kept: dict[MoRef, Any] = {} if known is None else known
+    for nic in migration.placement.nics:
+        if nic.network.ref not in kept:
+            kept[nic.network.ref] = _backing(target, nic.network)
+    return {nic.key: kept[nic.network.ref] for nic in migration.placement.nics}
 
 
 @contextmanager
