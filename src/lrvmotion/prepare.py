@@ -12,20 +12,18 @@ from lrvmotion import basis, configured, planner, probe, select, wishes
 from lrvmotion.basis import Subjects
 from lrvmotion.config import Config, Relay
 from lrvmotion.connect import Connections
-from lrvmotion.errors import RefusedError, StaleError, UnreachableError
+from lrvmotion.errors import RefusedError, UnreachableError
 from lrvmotion.events import Found, Observer
 from lrvmotion.findings import Finding, Severity, errors
 from lrvmotion.inventory import Inventory, MoRef, SiteName
 from lrvmotion.path import judge
 from lrvmotion.plan import ABSENT, Mode, Plan, Value
-from lrvmotion.planfile import Saved
 from lrvmotion.select import Choice
 from lrvmotion.settings import KEYS
 from lrvmotion.ways import ways
 from lrvmotion.wishes import Wish
 
 LOCKED = frozenset({"host-locked", "box-locked"})
-MOST_NAMED = 8  # differences of a stale plan: the rest is a number
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 _SITES: tuple[SiteName, SiteName] = ("source", "target")
 
@@ -77,7 +75,7 @@ def prepare(
 
     *runs* are the runs of the journal, *mark* the id that what is outstanding carries, None where nothing is.
     """
-    source, target = _inventories(world)
+    source, target = inventories(world)
     configured.verify(config, source, target)
     if choice.test is not None:
         from lrvmotion.vsphere.traits import traits
@@ -86,44 +84,15 @@ def prepare(
     else:
         refs = select.by_name(source, choice.names or [wish.vm for wish in choice.wishes])
     wishes.check(choice.wishes, target, choice.file)
-    source = _with_vms(world, source, refs)
+    source = with_vms(world, source, refs)
     wanted = {wish.vm: wish for wish in choice.wishes}
     run = new_run()
-    plan = _made(config, world, observer, source, refs, wanted, options, runs=runs, run=run, mark=mark or run)
-    return Prepared(plan=plan, facts=_facts(Subjects.of(plan), plan.mode, config, source, target, mark))
+    plan = planned(config, world, observer, source, refs, wanted, options, runs=runs, run=run, mark=mark or run)
+    return Prepared(plan=plan, facts=rests_on(Subjects.of(plan), plan.mode, config, source, target, mark))
 
 
-def again(
-    config: Config,
-    world: Connections,
-    observer: Observer,
-    saved: Saved,
-    options: Options,
-    *,
-    runs: Collection[str] = (),
-    mark: str | None = None,
-) -> Plan:
-    """Return the *saved* plan under a new run's id, with what is found now; nothing is written anywhere.
-
-    Everything that it rests on is read again, and it is planned again with the same places and the same mark. Raise
-    StaleError naming what is not as it was.
-    """
-    source, target = _inventories(world)
-    there = {ref for _, ref in source.vm_names}
-    refs = [ref for ref in saved.refs if ref in there]
-    source = _with_vms(world, source, refs)
-    facts = _facts(saved.subjects(), saved.plan.mode, config, source, target, mark)
-    _refuse_stale(basis.differences(saved.fingerprint, facts))
-    own = saved.plan.mark  # what was planned to be made is named after it
-    wanted = saved.wishes()
-    made = _made(config, world, observer, source, refs, wanted, options, runs=runs, run=new_run(), mark=own)
-    plan = saved.complete(target)
-    if made.applyable:
-        _refuse_stale(basis.settings_differ(plan, made, lambda name, key: world.target(name).read(key)))
-    return replace(plan, run=made.run, findings=made.findings)
-
-
-def _inventories(world: Connections) -> tuple[Inventory, Inventory]:
+def inventories(world: Connections) -> tuple[Inventory, Inventory]:
+    """Return the source's and the target's inventory."""
     for site in _SITES:
         world.session(site)
     with ThreadPoolExecutor(len(_SITES)) as pool:  # each vCenter takes its time to look through what it has
@@ -131,31 +100,21 @@ def _inventories(world: Connections) -> tuple[Inventory, Inventory]:
     return source, target
 
 
-def _refuse_stale(differences: Sequence[str]) -> None:
-    if not differences:
-        return
-    listed = differences[:MOST_NAMED]
-    if more := len(differences) - len(listed):
-        listed = [*listed, f"and {more} more"]
-    lines = f" {listed[0]}" if len(listed) == 1 else "\n" + "\n".join(f"  {line}" for line in listed)
-    message = f"the plan is stale, nothing was changed:{lines}"
-    raise StaleError(message, hint="plan again")
-
-
-def _facts(
+def rests_on(
     subjects: Subjects, mode: Mode, config: Config, source: Inventory, target: Inventory, mark: str | None
 ) -> dict[str, str]:
     """Return the facts; stock mode changes nothing, so that it rests on nothing that is outstanding."""
     return basis.facts(subjects, config, source, target, None if mode == "stock" else mark)
 
 
-def _with_vms(world: Connections, source: Inventory, refs: Sequence[MoRef]) -> Inventory:
+def with_vms(world: Connections, source: Inventory, refs: Sequence[MoRef]) -> Inventory:
+    """Return *source* with the full properties of the VMs *refs*."""
     from lrvmotion.vsphere.collect import collect_vms
 
     return collect_vms(world.session("source"), source, refs) if refs else source
 
 
-def _made(
+def planned(
     config: Config,
     world: Connections,
     observer: Observer,
@@ -168,7 +127,9 @@ def _made(
     run: str,
     mark: str,
 ) -> Plan:
-    """Make the plan, measure its paths and try its addresses."""
+    """Make the plan, check its moves, measure its paths and try its addresses."""
+    from lrvmotion.vsphere.precheck import prechecks
+
     chosen = {vm.ref: vm for vm in source.vms}
     found: list[Finding] = []
     inputs = planner.Inputs(
@@ -188,6 +149,7 @@ def _made(
     qualities = probe.measure(plan.paths, world, observer, probes=config.limits.probes)
     for quality in qualities:
         found += judge(quality, limit_rtt_ms=config.limits.rtt_ms, limit_loss=config.limits.loss)
+    found += prechecks(world.session("source"), world.session("target"), source, inputs.target, plan.migrations)
     found += _answering(plan, world)
     found += _reaching(plan, world, config)
     plan = replace(plan, findings=(*plan.findings, *found))

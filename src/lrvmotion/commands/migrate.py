@@ -77,8 +77,8 @@ def migrate(
     ] = Output.TEXT,
 ) -> int:
     """Change the hosts and boxes for the mode, move the VMs, and say what is outstanding."""
+    from lrvmotion import again, prepare, run
     from lrvmotion import journal as journals
-    from lrvmotion import prepare, run
     from lrvmotion.connect import Connections, records
     from lrvmotion.report import Report
     from lrvmotion.select import Choice
@@ -114,7 +114,7 @@ def migrate(
         if saved is None:
             made = prepare.prepare(config, world, before, choice, options, runs=runs, mark=mark).plan
         else:
-            made = prepare.again(config, world, before, saved, options, runs=runs, mark=mark)
+            made = again.again(config, world, before, saved, options, runs=runs, mark=mark)
         prepare.refuse(made)
         if not unproven:
             prepare.refuse_unproven(made)
