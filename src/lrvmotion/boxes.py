@@ -25,21 +25,46 @@ class Boxes:
     boxes: list[dict[str, Any]] = field(default_factory=list)
 
 
+def log_in(config: Config, world: Connections) -> dict[str, LrvmotionError]:
+    """Log in to every configured box, once; return what stands against it by the box's name, where something does."""
+    away: dict[str, LrvmotionError] = {}
+    for relay in _all(config):
+        try:
+            world.shell(f"box/{relay.name}")
+        except LrvmotionError as error:
+            away[relay.name] = error
+    return away
+
+
 def look(
-    config: Config, world: Connections, hosts: Mapping[SiteName, Sequence[Host]], runs: Collection[str], *, proxy: bool
+    config: Config,
+    world: Connections,
+    hosts: Mapping[SiteName, Sequence[Host]],
+    runs: Collection[str],
+    away: Mapping[str, LrvmotionError],
+    *,
+    proxy: bool,
 ) -> Boxes:
     """Look at every configured box from the box itself; without *proxy* no host is led through one.
 
-    A box that does not answer, or is not trusted, is a finding.
+    A box that does not answer, or is not trusted, is a finding: *away* is what *log_in* returned.
     """
     done = Boxes()
     reasons: dict[str, str] = {}
-    for relay in config.relay.source:
-        reason = _one(config, world, relay, hosts, runs, done)
+    for relay in _all(config):
+        try:
+            if relay.name in away:
+                raise away[relay.name]
+            reason = _one(config, world, relay, hosts, runs, away, done)
+        except LrvmotionError as error:
+            reason = error.message.removeprefix(f"box/{relay.name}: ")
+            finding = Finding(
+                severity=Severity.ERROR, code="box-away", subject=f"box/{relay.name}", summary=reason, hint=error.hint
+            )
+            done.findings.append(finding)
+            done.boxes.append({"box": f"box/{relay.name}", "reachable": False})
         if reason is not None:
             reasons[relay.name] = reason
-    if config.relay.target is not None:
-        _one(config, world, config.relay.target, hosts, runs, done)
     if proxy and config.relay.source:
         _steering(config, hosts, reasons, done)
     return done
@@ -51,6 +76,7 @@ def _one(
     relay: Relay,
     hosts: Mapping[SiteName, Sequence[Host]],
     runs: Collection[str],
+    away: Mapping[str, LrvmotionError],
     done: Boxes,
 ) -> str | None:
     """Look at one box; return why it cannot be used, None where it can."""
@@ -59,16 +85,8 @@ def _one(
     from lrvmotion.relay.spec import RelaySpec
 
     name = f"box/{relay.name}"
-    try:
-        shell = world.shell(name)
-        seen = facts.facts(shell)
-    except LrvmotionError as error:
-        summary = error.message.removeprefix(f"{name}: ")
-        done.findings.append(
-            Finding(severity=Severity.ERROR, code="box-away", subject=name, summary=summary, hint=error.hint)
-        )
-        done.boxes.append({"box": name, "reachable": False})
-        return summary
+    shell = world.shell(name)
+    seen = facts.facts(shell)
     far = isinstance(relay, FarRelay)
     near_by = hosts["target" if far else "source"]
     neighbours = [nic for host in near_by if steering.is_beside(host, relay.address) for nic in host.vmotion_vmknics]
@@ -86,18 +104,22 @@ def _one(
     view = looking.look(shell, seen.python, [nic.address for nic in neighbours], targets)
     done.findings += looking.view_findings(relay.name, view, {nic.address: nic.mac for nic in neighbours})
     done.findings += looking.capacity(relay.name, seen, relay.address)
-    if forward is not None and not _running(config, world, runs):
+    if forward is not None and not _running(config, world, runs, away):
         done.findings += reach.far_findings(shell, seen, spec)
     done.boxes.append(looking.document(name, seen, relay.address, view))
     bad = errors(standing)
     return bad[0].summary if bad else None
 
 
-def _running(config: Config, world: Connections, runs: Collection[str]) -> bool:
+def _all(config: Config) -> list[Relay]:
+    return [*config.relay.source, *([config.relay.target] if config.relay.target is not None else [])]
+
+
+def _running(config: Config, world: Connections, runs: Collection[str], away: Mapping[str, LrvmotionError]) -> bool:
     """Whether a relay of this journal is on the far box already: its port is fenced then, and says nothing."""
     from lrvmotion.relay import facts
 
-    if config.relay.far is None:
+    if config.relay.far is None or config.relay.far.name in away:
         return False
     try:
         seen = facts.facts(world.shell(f"box/{config.relay.far.name}"))

@@ -77,6 +77,7 @@ def survey(
     with ThreadPoolExecutor(len(_SITES)) as pool:
         source, target = pool.map(world.inventory, _SITES)
     configured.verify(config, source, target)
+    away = boxes.log_in(config, world)  # before anything is drawn: it may ask for a password
     chosen = choose(config, world, source, target, asked.vms)
     found = Survey()
     step("vCenters", 0, 1)
@@ -84,7 +85,7 @@ def survey(
     step("hosts", 0, 1)
     _hosts(chosen, world, records, found)
     step("relay boxes", 0, 1)
-    seen = boxes.look(config, world, chosen.hosts, journal.runs(list(records)), proxy="proxy" in chosen.modes)
+    seen = boxes.look(config, world, chosen.hosts, journal.runs(list(records)), away, proxy="proxy" in chosen.modes)
     found.findings += seen.findings
     found.boxes += seen.boxes
     _path(chosen, world, observer, asked, step, found)

@@ -65,8 +65,8 @@ def check(
     asked = Asked(vms=vms or (), probes=probes or (DEEP_PROBES if deep else PROBES), loaded=load or bool(report))
     quiet = output is not Output.TEXT
     with (
-        Connections(records(config), own.credentials(), lines.Lines(quiet=quiet)) as world,
         checks.Steps(quiet=quiet) as steps,
+        Connections(records(config), own.credentials(), lines.Lines(quiet=quiet)) as world,
     ):
         done = survey(config, world, lines.Lines(quiet=True), asked, before, clock=wall_clock, step=steps)
         if load:

@@ -13,7 +13,7 @@ from lrvmotion.inventory import MoRef
 from lrvmotion.vsphere import faults
 from lrvmotion.vsphere.session import Session
 from lrvmotion.vsphere.spec import reference, service_locator
-from lrvmotion.vsphere.stub import WIRE_ERRORS, managed_object, mapped, properties_of
+from lrvmotion.vsphere.stub import managed_object, mapped, properties_of
 
 WAIT_S = 60.0
 POLL_S = 0.25
@@ -28,7 +28,10 @@ def sight(
     Whatever else stands against moving that VM there is not looked at: the check got as far as the other vCenter.
     """
     subject = f"{session.site}: CheckRelocate"
-    try:
+
+    def ask() -> Any:  # noqa: ANN401
+        """Return the task, or the fault with which the call was refused."""
+        checker = session.content.vmProvisioningChecker
         with service_locator(session, other) as service:
             spec = vim.vm.RelocateSpec(
                 service=service,
@@ -38,20 +41,24 @@ def sight(
                 datastore=reference(datastore),
             )
             try:
-                checker = session.content.vmProvisioningChecker
-                if checker is None:
-                    return Sight(seen=None, detail="the vCenter has no CheckRelocate")
-                task = checker.CheckRelocate(managed_object(session.stub, vm), spec, None)
+                return checker.CheckRelocate(managed_object(session.stub, vm), spec, None)
+            except vim.fault.NotAuthenticated:
+                raise
+            except vmodl.MethodFault as fault:
+                return fault
             finally:
                 spec.service = None
+
+    if session.content.vmProvisioningChecker is None:
+        return Sight(seen=None, detail="the vCenter has no CheckRelocate")
+    try:
+        started = session.call(subject, ask)
+        if isinstance(started, vmodl.MethodFault):
+            return _verdict(other, [started], False)
         with mapped(subject):
-            return _verdict(other, *_outcome(session, task))
-    except vmodl.MethodFault as fault:
-        return _verdict(other, [fault], False)
+            return _verdict(other, *_outcome(session, started))
     except LrvmotionError as error:
         return Sight(seen=None, detail=error.message.removeprefix(f"{subject}: "))
-    except WIRE_ERRORS as error:
-        return Sight(seen=None, detail=str(error) or type(error).__name__)
 
 
 def _outcome(session: Session, task: Any) -> tuple[list[Any], bool]:  # noqa: ANN401
