@@ -16,6 +16,7 @@ _SEGMENT = re.compile(r"^(\w+)(?:\[\"?([^\"\]]*)\"?\])?$")
 _PARTS = re.compile(r"\.(?![^\[]*\])")
 
 Values = Mapping[str, Callable[[Any], Any]]
+Written = Mapping[str, Callable[[Any, str], str]]
 
 
 class ManagedObject:
@@ -28,6 +29,7 @@ class ManagedObject:
 
     wsdl: ClassVar[str]
     values: ClassVar[Values] = {}
+    written: ClassVar[Written] = {}  # path -> `val` element, where that is faster
     __slots__ = ("moid", "stamp", "vcenter")
 
     def __init__(self, vcenter: Vcenter, moid: str) -> None:

@@ -42,6 +42,9 @@ class Paths:
                 names.update(dict.fromkeys(sorted(top) if prop.all else prop.pathSet or ()))
         plan: Plan = []
         for path in names:
+            if path in item.written:
+                plan.append((path, lambda each: each, item.written[path]))
+                continue
             static = property_type(kind, path)
             getter = item.values.get(path) or (lambda each, path=path: each.read(path))
             plan.append((path, getter, soap_codec.formatter(static)))
