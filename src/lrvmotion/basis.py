@@ -14,6 +14,7 @@ from lrvmotion.plan import Change, Plan, Value
 # What of a VM's places the target must still have: (noun, name, reference).
 Thing = tuple[str, str, MoRef]
 _GONE = "gone"
+_WHERE = ("at the source", "in the inventory")
 # Where things are and what they become; how we log in, what is tolerated and where our files are is no part of it.
 _SITE = {"vcenter", "port", "hosts", "vmotion"}
 _RELAY = {"name", "host", "port", "address", "listen_port", "forward"}
@@ -55,7 +56,7 @@ def facts(subjects: Subjects, config: Config, source: Inventory, target: Invento
     prior values are in the plan's changes (`settings_differ`).
     """
     found = dict(_configuration(config))
-    found["journal: settings still changed"] = f"those of run {mark}" if mark else "none"
+    found["journal: run whose settings are still changed"] = mark or "none"
     for site, inventory in (("source", source), ("target", target)):
         found[f"{site}: vCenter instance"] = inventory.instance_uuid
     machines = {vm.ref: vm for vm in source.vms}
@@ -86,7 +87,11 @@ def differences(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
         subject = fact.partition(": ")[0]
         if before == after or (subject in gone and after != _GONE):  # what is gone is said once
             continue
-        lines.append(f"{fact} is {after}, the plan has {before}")
+        if after == _GONE:
+            what = fact.removeprefix(f"{subject}: ")
+            lines.append(f"{subject}: is not {what} any more" if what in _WHERE else f"{fact} is not there any more")
+        else:
+            lines.append(f"{fact} is {after}, the plan has {before}")
     return lines
 
 
@@ -143,7 +148,7 @@ def _vm(vm: VirtualMachine | None, source: Inventory) -> Iterator[tuple[str, str
         yield f"disk {disk.key}", f"{disk.label}, {disk.capacity_bytes // 2**20} MiB on {where}"
     for nic in vm.nics:
         yield f"NIC {nic.key}", f"{nic.label} on {nic.network}"
-    yield "connected devices", ", ".join(vm.connected_devices) or "none"
+    yield "device that is connected", ", ".join(vm.connected_devices) or "none"
 
 
 def _host(host: Host | None) -> Iterator[tuple[str, str]]:

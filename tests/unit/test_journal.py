@@ -44,6 +44,23 @@ def test_the_first_prior_is_kept_when_a_setting_is_changed_again(tmp_path):
     assert (item.prior, item.planned) == (LONG0, (LONG48, LONG5))
 
 
+def test_what_a_saved_plan_made_carries_the_plans_mark_until_it_is_put_back(tmp_path):
+    """A run of a saved plan has an id of its own; later runs go on under the mark, and both are ours."""
+    with Journal(tmp_path, clock) as journal:
+        journal.append("run", "r1", {"schema": 1, "mode": "native", "vms": []})
+        journal.append("run", "r2", {"schema": 1, "mode": "native", "mark": "planned", "vms": []})
+        assert journals.mark(journal.records) is None
+        journal.intended("r2", change("option/x", LONG0, LONG48))
+        journal.append("run", "r3", {"schema": 1, "mode": "proxy", "mark": "planned", "vms": []})
+        journal.intended("r3", change("option/x", LONG48, LONG5))
+        assert journals.mark(journal.records) == "planned"
+        assert journals.runs(journal.records) == {"r1", "r2", "r3", "planned"}
+        journal.reverted("r4", "source/a", "option/x", LONG0)
+        assert journals.mark(journal.records) is None
+        journal.intended("r1", change("option/x", LONG0, LONG48))  # written before marks were
+        assert journals.mark(journal.records) == "r1"
+
+
 def test_the_journal_survives_its_process(tmp_path):
     """What one process wrote the next one reads, and goes on from."""
     with Journal(tmp_path, clock) as journal:

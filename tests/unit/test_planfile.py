@@ -181,7 +181,7 @@ DISK = Disk(key=2000, label="Hard disk 1", capacity_bytes=2**32, datastore=MoRef
         ({"name": "vm9"}, "vm/vm1: name is vm9, the plan has vm1"),
         ({"disks": (DISK,)}, "vm/vm1: disk 2000 is Hard disk 1, 4096 MiB on datastore1, the plan has"),
         ({"nics": (NIC, replace(NIC, key=4001))}, "vm/vm1: NIC 4001 is Network adapter 1 on VM Network, the plan has"),
-        ({"connected_devices": ("CD",)}, "vm/vm1: connected devices is CD, the plan has none"),
+        ({"connected_devices": ("CD",)}, "vm/vm1: device that is connected is CD, the plan has none"),
     ],
 )
 def test_a_vm_that_changed_is_named_with_what_changed(now, said):
@@ -196,7 +196,7 @@ def test_a_vm_that_is_gone_is_said_once():
     """Not once for each of its facts."""
     made = plan(vm("vm1", "a1"))
     lines = basis.differences(facts(made, source(vm("vm1", "a1"))), facts(made, source()))
-    assert lines == ["vm/vm1: at the source is gone, the plan has there"]
+    assert lines == ["vm/vm1: is not at the source any more"]
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_places_addresses_settings_and_mappings_that_changed_are_named():
     here = source(vm("vm1", "a1"))
     before = facts(made, here)
     assert basis.differences(before, facts(made, here, target=inventory("target", (B1,), datastores=()))) == [
-        "target: datastore datastore1 is gone, the plan has there"
+        "target: datastore datastore1 is not there any more"
     ]
     taken = inventory("source", (A1, host("a2", "10.88.0.20")), here.vms)
     assert basis.differences(before, facts(made, taken)) == ["source: address 10.88.0.20 is on a2, the plan has free"]
@@ -230,7 +230,7 @@ def test_places_addresses_settings_and_mappings_that_changed_are_named():
         "configuration: mappings.networks.VM Network is DMZ, the plan has none"
     ]
     assert basis.differences(before, facts(made, here, mark="zzzzzz")) == [
-        "journal: settings still changed is those of run zzzzzz, the plan has none"
+        "journal: run whose settings are still changed is zzzzzz, the plan has none"
     ]
 
 
