@@ -296,7 +296,7 @@ def _path(
     for quality in found.path:
         found.findings += judge(quality, limit_rtt_ms=limits.rtt_ms, limit_loss=limits.loss)
     if not asked.loaded and any(quality.sent for quality in found.path):
-        summary = "loss was measured on an idle circuit, and that says little of a busy one, where it is mostly higher"
+        summary = "loss was measured on an idle circuit, which underestimates what a busy one loses"
         found.findings.append(
             Finding(severity=Severity.INFO, code="path-idle-only", subject="path", summary=summary, hint=LOAD_HINT)
         )
