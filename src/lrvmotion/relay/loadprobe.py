@@ -3,7 +3,8 @@
     python3 - receive JSON     listen, count what arrives in the window, print one JSON line
     python3 - send JSON        open the streams, fill them, print one JSON line
 
-Standard library only, Python 3.9 or newer, Linux. Nothing is written on the box, and both ends give up by themselves.
+Standard library only, Python 3.9 or newer, Linux. Nothing is written on the box and no kernel module is loaded. Both
+ends give up by themselves: after a time, and once nobody reads their standard output (the SSH channel is closed).
 JSON: address, port (of the receiver), token, streams, algorithm (TCP_CONGESTION), settle_s, window_s, peer (the only
 address that the receiver takes connections from). One stream is one connection that begins with the token.
 """
@@ -13,6 +14,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
+import signal
 import socket
 import struct
 import sys
@@ -24,9 +27,11 @@ from typing import Any, Dict, List, Optional, Tuple
 MIB = 1024 * 1024
 CHUNK = 4 * MIB
 ALL_BUFFERS = 512 * MIB  # for all streams of an end together; of memory that is used only where it is needed
-SO_SNDBUFFORCE, SO_RCVBUFFORCE, TCP_INFO = 32, 33, 11
+SO_SNDBUFFORCE, SO_RCVBUFFORCE, TCP_INFO, TCP_NOTSENT_LOWAT = 32, 33, 11, 25
+UNSENT = MIB  # a stream's share of the box's TCP memory (tcp_mem) beside what is in flight
 CONNECT_S = 15.0  # until the receiver listens and all streams stand
 SAMPLE_S = 0.1
+LONGEST_S = 40.0  # beside settling time and window: then an end is over whatever happens
 # Offset and format in struct tcp_info (include/uapi/linux/tcp.h); an older kernel returns less of it.
 FIELDS = {
     "mss": (16, "I"), "rtt_us": (68, "I"), "min_rtt_us": (148, "I"),
@@ -47,18 +52,21 @@ def tcp_info(connection: socket.socket) -> Dict[str, int]:
     }
 
 
-def buffers(connection: socket.socket, option: int, forced: int, streams: int) -> None:
-    """Give *connection* a buffer that a long circuit needs, past the box's limits where root may."""
-    size = min(32 * MIB, ALL_BUFFERS // streams)
-    for name in (forced, option):
-        with contextlib.suppress(OSError):
-            connection.setsockopt(socket.SOL_SOCKET, name, size)
-            return
+def buffers(connection: socket.socket, forced: int, streams: int) -> None:
+    """Give *connection* a buffer that a long circuit needs, past the box's limits.
+
+    Where that is not allowed the kernel's autotuning is left alone: what it reaches is more than SO_RCVBUF may.
+    """
+    with contextlib.suppress(OSError):
+        connection.setsockopt(socket.SOL_SOCKET, forced, min(32 * MIB, ALL_BUFFERS // streams))
 
 
 def new_socket(address: str) -> socket.socket:
     """Return a TCP socket of the family of *address*."""
-    return socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+    made = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+    # What is not sent at the end is dropped with a reset, instead of being carried on when nobody measures any more.
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    return made
 
 
 # --- the far end ------------------------------------------------------------------------------------------------
@@ -72,7 +80,7 @@ def receive(asked: Dict[str, Any]) -> Dict[str, Any]:
     first = threading.Event()
     with new_socket(asked["address"]) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        buffers(listener, socket.SO_RCVBUF, SO_RCVBUFFORCE, streams)
+        buffers(listener, SO_RCVBUFFORCE, streams)
         listener.bind((asked["address"], asked["port"]))
         listener.listen(2 * streams + 8)
         listener.settimeout(1)
@@ -101,13 +109,27 @@ def accept(listener: socket.socket, peer: str, token: bytes, streams: int) -> Li
             connection, (came_from, *_) = listener.accept()
         except (socket.timeout, TimeoutError):
             continue
-        connection.settimeout(5)
-        if came_from == peer and connection.recv(len(token), socket.MSG_WAITALL) == token:
-            connection.settimeout(None)
+        if came_from == peer and shows(connection, token):
             taken.append(connection)
         else:
             connection.close()
     return taken
+
+
+def shows(connection: socket.socket, token: bytes) -> bool:
+    """Whether what the other end sends begins with the token."""
+    connection.settimeout(5)
+    try:
+        shown = b""
+        while len(shown) < len(token):  # MSG_WAITALL does not wait where there is a time-out
+            piece = connection.recv(len(token) - len(shown))
+            if not piece:
+                return False
+            shown += piece
+        connection.settimeout(None)
+    except OSError:
+        return False
+    return shown == token
 
 
 def count(connection: socket.socket, counts: List[int], index: int, first: threading.Event) -> None:
@@ -127,11 +149,12 @@ def count(connection: socket.socket, counts: List[int], index: int, first: threa
 
 def send(asked: Dict[str, Any]) -> Dict[str, Any]:
     """Fill the streams for the settling time and the window; return what TCP_INFO said over the window."""
+    check_algorithm(asked["algorithm"])
     with ThreadPoolExecutor(16) as pool:  # one after the other they would take a round trip each
         connections = list(pool.map(connect, [asked] * asked["streams"]))
     began = time.monotonic()
     memory = os.memfd_create("load")
-    os.ftruncate(memory, CHUNK)
+    os.write(memory, os.urandom(CHUNK))  # zeros would be compressed by a WAN optimizer
     for connection in connections:
         threading.Thread(target=fill, args=(connection, memory), daemon=True).start()
     half_rtt_s = max(info.get("rtt_us", 0) for info in map(tcp_info, connections)) / 2e6
@@ -175,7 +198,8 @@ def connect(asked: Dict[str, Any]) -> socket.socket:
         connection = new_socket(goal[0])
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, asked["algorithm"].encode())
-            buffers(connection, socket.SO_SNDBUF, SO_SNDBUFFORCE, asked["streams"])
+            buffers(connection, SO_SNDBUFFORCE, asked["streams"])
+            connection.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT)
             connection.bind((asked["peer"], 0))
             connection.settimeout(5)
             connection.connect(goal)
@@ -193,6 +217,14 @@ def connect(asked: Dict[str, Any]) -> socket.socket:
             return connection
 
 
+def check_algorithm(name: str) -> None:
+    """Raise RuntimeError where the kernel has not got *name* yet: to ask for it as root would load its module."""
+    with open("/proc/sys/net/ipv4/tcp_available_congestion_control", encoding="ascii") as file:  # noqa: PTH123
+        if name not in file.read().split():
+            message = "the kernel has no {0} ('modprobe tcp_{0}' on the box loads it)".format(name)
+            raise RuntimeError(message)
+
+
 def fill(connection: socket.socket, memory: int) -> None:
     """Send until the receiver ends."""
     with contextlib.suppress(OSError):
@@ -200,9 +232,20 @@ def fill(connection: socket.socket, memory: int) -> None:
             os.sendfile(connection.fileno(), memory, 0, CHUNK)
 
 
+def end_without_reader() -> None:
+    """End the process once nobody reads its standard output."""
+    poll = select.poll()
+    poll.register(1, 0)  # errors and hang-ups are told without being asked for
+    while not poll.poll():
+        pass
+    os._exit(1)
+
+
 def main(words: List[str]) -> int:
     """Do what the command line says; print the result, or {"error": why}."""
     asked: Dict[str, Any] = json.loads(words[1])
+    signal.alarm(int(asked["settle_s"] + asked["window_s"] + LONGEST_S))
+    threading.Thread(target=end_without_reader, daemon=True).start()
     try:
         found = {"receive": receive, "send": send}[words[0]](asked)
     except (OSError, RuntimeError) as error:
