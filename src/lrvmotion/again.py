@@ -45,7 +45,7 @@ def again(
     plan = saved.complete(target)
     if made.applyable:
         _refuse_stale(basis.settings_differ(plan, made, lambda name, key: world.target(name).read(key)))
-    return replace(plan, run=made.run, findings=made.findings)
+    return replace(plan, run=made.run, findings=made.findings, forecast=made.forecast)
 
 
 def _refuse_stale(differences: Sequence[str]) -> None:

@@ -19,7 +19,6 @@ INTERPOLATED = 0.15  # what is added where so many streams were not measured
 PAST_SPREAD = 0.20  # how far one move is from the next on the same path, one standard deviation of its logarithm
 CLOSE = 0.05  # modes this near each other count as equal: the one that changes less is better
 FULL = 0.85  # so near to the most that was ever measured, it is the line that limits
-POLICED = 0.8  # so near to proportional to the streams, each stream has a limit of its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,9 +32,9 @@ class Sending:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What probes measured of the path: idle pings, and the load probe where one ran (*age_s* seconds ago).
+    """What probes measured of the path: idle pings, *lost* of *sent*, and the load probe where one ran.
 
-    *relay_mbps* is the cap that the relays are given together, None without one.
+    *relay_mbps* is a relay's cap, None without one.
     """
 
     rtt_ms: float | None
@@ -43,7 +42,6 @@ class Measured:
     lost: int = 0
     mss: int = 1448
     load: LoadReport | None = None
-    age_s: float | None = None
     relay_mbps: float | None = None
 
 
@@ -63,6 +61,37 @@ class Estimate:
     source: str
     past: int = 0
     corrected: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VmTime:
+    """How long one VM takes in the plan's mode (transfer.Transfer); *seconds* None where the rate is not known.
+
+    *measured*: whether its dirty rate was; else the rounds after the first are left out, and *seconds* is the least.
+    """
+
+    vm: str
+    seconds: float | None
+    rounds: int = 1
+    switchover_s: float = 0.0
+    converges: bool = True
+    slowed: float = 0.0
+    measured: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """The forecast of a plan: each mode's estimate, each VM's time in the plan's own, the end of the whole queue.
+
+    *basis* is a sentence: what it rests on and how old that is. *at_once* moves share the circuit; *queue_s* is None
+    where nothing moves or the rate is not known.
+    """
+
+    basis: str
+    estimates: tuple[Estimate, ...]
+    vms: tuple[VmTime, ...] = ()
+    at_once: int = 1
+    queue_s: float | None = None
 
 
 def estimates(measured: Measured, senders: Mapping[Mode, Sending]) -> tuple[Estimate, ...]:
@@ -111,19 +140,14 @@ def best(found: Sequence[Estimate], available: Collection[Mode]) -> Mode | None:
     return next((mode for mode in MODES if mode in rates and rates[mode] >= most * (1 - CLOSE)), None)
 
 
-def line_mbps(load: LoadReport | None) -> float | None:
-    """Return the most that any run of the load probe carried: what the circuit is known to carry, Mbit/s."""
-    return None if load is None else max((run.mbps for run in load.runs), default=None)
-
-
 def _from_load(mode: Mode, sending: Sending, load: LoadReport) -> Estimate | None:
     """Return the estimate from the runs of the load probe, None where none of them says anything of *mode*."""
     if sending.law == "bbr":
-        return _bbr(mode, sending.streams, [run for run in load.runs if run.algorithm == "bbr" and run.mbps > 0])
+        return _bbr(mode, sending.streams, load)
     runs = [run for run in load.runs if run.algorithm != "bbr" and run.mbps > 0]
     if not runs:
         return None
-    line = line_mbps(load) or math.inf
+    line = load.bottleneck_mbps or math.inf
     exact = load.run(sending.law, sending.streams)
     if exact is not None and exact.mbps > 0:
         rate, spread, like = exact.mbps, _sampling(exact, load.mss), exact
@@ -163,31 +187,29 @@ def _felt_loss(runs: Sequence[LoadRun], mss: int, streams: int) -> tuple[float, 
     return loss, points[above if share > 0.5 else below][1]
 
 
-def _bbr(mode: Mode, streams: int, runs: Sequence[LoadRun]) -> Estimate | None:
+def _bbr(mode: Mode, streams: int, load: LoadReport) -> Estimate | None:
     """Return the estimate of BBR streams: as measured, between two counts interpolated over the logarithm."""
-    by_streams = {run.streams: run for run in runs}
+    by_streams = {run.streams: run for run in load.runs if run.algorithm == "bbr" and run.mbps > 0}
     if not by_streams:
         return None
     few, many = by_streams[min(by_streams)], by_streams[max(by_streams)]
-    each = few.mbps / few.streams
-    policed = many.streams > few.streams and many.mbps >= POLICED * each * many.streams
-    exact = by_streams.get(streams)
+    each, exact = load.policer_mbps, by_streams.get(streams)
     if exact is not None:
         rate = exact.mbps
-    elif policed:
-        rate = many.mbps / many.streams * streams
+    elif each is not None:
+        rate = each * streams
     elif few.streams < streams < many.streams:
         share = math.log(streams / few.streams) / math.log(many.streams / few.streams)
         rate = few.mbps + (many.mbps - few.mbps) * share
     else:
         rate = many.mbps if streams > many.streams else few.mbps * min(streams / few.streams, 1.0)
     spread = SPREAD + (0.0 if exact is not None else INTERPOLATED)
-    if policed:
-        limiter = f"a limit of each stream: {streams} of them get {rate / streams:.0f} Mbit/s each, as a single one did"
+    if each is not None:
+        limiter = f"something on the way holds each stream at {each:.0f} Mbit/s, and there are {streams}"
         return _ranged(mode, rate, spread, None, limiter, "measured: the rate is in proportion to the streams")
-    loss = many.retransmit_ratio
     limiter = (
-        f"the circuit: {many.mbps:.0f} Mbit/s with {many.streams} BBR streams, of which {loss:.1%} were sent again"
+        f"the circuit: {many.streams} BBR streams carry {many.mbps:.0f} Mbit/s, {many.retransmit_ratio:.1%} of it sent "
+        "again"
     )
     return _ranged(mode, rate, spread, None, limiter, throughput.BBR)
 
@@ -220,7 +242,7 @@ def _from_pings(mode: Mode, sending: Sending, measured: Measured) -> Estimate:
 
 def _capped(estimate: Estimate, sending: Sending, measured: Measured) -> Estimate:
     """Return *estimate* held to the windows' rate, and in proxy mode to the relays' cap."""
-    rtt = measured.load.runs[0].min_rtt_ms if measured.load and measured.load.runs else measured.rtt_ms
+    rtt = (measured.load.min_rtt_ms if measured.load is not None else None) or measured.rtt_ms
     if sending.window_bytes is not None and rtt:
         most = sending.streams * throughput.window(sending.window_bytes, rtt)
         limiter = f"the receive window: {sending.window_bytes / 2**20:.1f} MiB a stream at {rtt:.0f} ms"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from lrvmotion.findings import Finding, errors
+from lrvmotion.forecast import Forecast
 from lrvmotion.inventory import MoRef
 from lrvmotion.placement import Placement
 
@@ -153,7 +154,8 @@ class Plan:
     *paths* are measured before anything is changed, *proofs* walked before the first move; *fresh* are the new vmknic
     addresses with their target ("source/HOST", address); *relays* are the near relays, *far* the far one, by name;
     *through* is which near relay carries which source host (host, relay);
-    *streams* and *vmknics* are a migration's at the source; *ways* say which vmknics carry the bytes.
+    *streams* and *vmknics* are a migration's at the source; *ways* say which vmknics carry the bytes;
+    *forecast* how fast each mode would be and how long the VMs take.
     """
 
     run: str
@@ -172,6 +174,7 @@ class Plan:
     streams: int = 1
     vmknics: int = 1
     ways: tuple[Way, ...] = ()
+    forecast: Forecast | None = None
 
     @property
     def applyable(self) -> bool:

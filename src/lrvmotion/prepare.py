@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lrvmotion import basis, configured, planner, probe, select, wishes
+from lrvmotion import basis, configured, outlook, planner, probe, select, wishes
 from lrvmotion.basis import Subjects
 from lrvmotion.config import Config, Relay
 from lrvmotion.connect import Connections
@@ -16,6 +16,7 @@ from lrvmotion.errors import RefusedError, UnreachableError
 from lrvmotion.events import Found, Observer
 from lrvmotion.findings import Finding, Severity, errors
 from lrvmotion.inventory import Inventory, MoRef, SiteName
+from lrvmotion.load import LoadReport
 from lrvmotion.path import judge
 from lrvmotion.plan import ABSENT, Mode, Plan, Value
 from lrvmotion.select import Choice
@@ -33,10 +34,15 @@ def new_run() -> str:
     return "".join(secrets.choice(_ALPHABET) for _ in range(6))
 
 
-def resolve(config: Config, mode: str | None) -> Mode:
-    """Return the mode to use: asked, configured, else proxy where a relay is configured, else native."""
+def resolve(config: Config, mode: str | None, load: LoadReport | None = None) -> Mode:
+    """Return the mode to use: asked, configured, else the one with the best forecast from the load probe *load*.
+
+    Without a probe: proxy where a relay is configured, else native.
+    """
     wanted = mode or config.mode or "auto"
     if wanted == "auto":
+        if load is not None and (best := outlook.choose(config, load)) is not None:
+            return best
         return "proxy" if config.relay.source else "native"
     table: dict[str, Mode] = {"stock": "stock", "native": "native", "proxy": "proxy"}
     return table[wanted]
@@ -44,9 +50,11 @@ def resolve(config: Config, mode: str | None) -> Mode:
 
 @dataclass(slots=True, kw_only=True)
 class Options:
-    """What the user asked of one run."""
+    """What the user asked of one run; *load* is the latest load probe, *load_age_s* how old it is."""
 
     mode: Mode
+    load: LoadReport | None = None
+    load_age_s: float | None = None
     unproven: bool = False
     reboot_hosts: bool = False
     max_failures: int | None = None
@@ -152,7 +160,8 @@ def planned(
     found += prechecks(world.session("source"), world.session("target"), source, inputs.target, plan.migrations)
     found += _answering(plan, world)
     found += _reaching(plan, world, config)
-    plan = replace(plan, findings=(*plan.findings, *found))
+    made = outlook.make(plan, config, source.hosts, qualities, load=options.load, age_s=options.load_age_s)
+    plan = replace(plan, findings=(*plan.findings, *found), forecast=made)
     for finding in plan.findings:
         observer(Found(finding=finding))
     return plan

@@ -77,7 +77,7 @@ def migrate(
     ] = Output.TEXT,
 ) -> int:
     """Change the hosts and boxes for the mode, move the VMs, and say what is outstanding."""
-    from lrvmotion import again, prepare, run
+    from lrvmotion import again, measured, prepare, run
     from lrvmotion import journal as journals
     from lrvmotion.connect import Connections, records
     from lrvmotion.report import Report
@@ -94,14 +94,17 @@ def migrate(
     if saved is None and known_mode(mode) is None and config.mode is None:
         message = "--mode is required: native, proxy, stock or auto"
         raise UsageError(message, hint='name it, or set mode = "proxy" in the configuration; `plan` compares them')
+    state = own.state(config)
+    load = measured.latest(state)
     options = prepare.Options(
-        mode=prepare.resolve(config, mode) if saved is None else saved.plan.mode,
+        load=load,
+        load_age_s=None if load is None else measured.age_s(load, wall_clock()),
+        mode=prepare.resolve(config, mode, load) if saved is None else saved.plan.mode,
         unproven=unproven,
         reboot_hosts=reboot_hosts if saved is None else saved.reboot_hosts,
         max_failures=max_failures,
         restore_command=own.command("restore-defaults"),
     )
-    state = own.state(config)
     report = Report()
     events = ndjson.Ndjson() if output is Output.NDJSON else None
     plain = lines.Lines(quiet=output is not Output.TEXT)

@@ -49,7 +49,7 @@ def plan(
     ] = False,
 ) -> int:
     """Show what would change, what would move and what stands against it; nothing is written anywhere."""
-    from lrvmotion import journal, planfile, prepare
+    from lrvmotion import journal, measured, planfile, prepare
     from lrvmotion.connect import Connections, records
     from lrvmotion.views import lines, plans, tables, trouble
 
@@ -58,8 +58,14 @@ def plan(
     if out is not None:
         planfile.writable(out)
     config = own.config()
-    options = prepare.Options(mode=prepare.resolve(config, known_mode(mode)), reboot_hosts=reboot_hosts)
     state = own.state(config)
+    load = measured.latest(state)
+    options = prepare.Options(
+        mode=prepare.resolve(config, known_mode(mode), load),
+        load=load,
+        load_age_s=None if load is None else measured.age_s(load, wall_clock()),
+        reboot_hosts=reboot_hosts,
+    )
     records_now = journal.read(state / "journal.jsonl").records
     runs, mark = journal.runs(records_now), journal.mark(records_now)
     observer = lines.Lines(quiet=output is not Output.TEXT)

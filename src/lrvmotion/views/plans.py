@@ -15,7 +15,7 @@ from rich.text import Text
 
 from lrvmotion.findings import Finding, Severity
 from lrvmotion.plan import Plan
-from lrvmotion.views import console, tree, units, words
+from lrvmotion.views import console, forecast, tree, units, words
 
 MARKS = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "dim"}
 
@@ -34,6 +34,8 @@ def plan(made: Plan, state: Path, *, stderr: bool = False) -> None:
         to.print()
         to.print(_migrations(made))
         tree.paths(to, made)
+    if made.forecast is not None:
+        forecast.show(to, made.forecast, made.mode)
     _findings(to, made.findings)
     to.print()
     to.print(Text(f"journal: {state / 'journal.jsonl'}", style="dim"), soft_wrap=True)
@@ -117,6 +119,7 @@ def plan_json(made: Plan, state: Path) -> dict[str, Any]:
             for move in made.migrations
         ],
         "ways": [asdict(way) for way in made.ways],
+        "forecast": forecast.document(made.forecast),
         "findings": [finding_json(finding) for finding in made.findings],
     }  # fmt: skip
 
