@@ -56,13 +56,13 @@ def cpu(vm: VirtualMachine, host: Host) -> Iterator[Finding]:
 
 def hardware(vm: VirtualMachine, host: Host, around: Surroundings) -> Iterator[Finding]:
     """The virtual hardware version must be one that the target runs (QueryConfigOptionDescriptor)."""
-    known = around.hardware.get(host.compute) if host.compute is not None else None
+    known = around.hardware.get(host.ref)
     if known is None:
-        summary = f"whether {host.cluster or host.name} runs its hardware version {vm.hardware} is not read"
+        summary = f"whether {host.name} runs its hardware version {vm.hardware} is not read"
         yield _finding(Severity.WARNING, "vm-hardware-unread", vm, summary, None)
     elif vm.hardware and vm.hardware not in known:
         newest = max(known, key=_number, default="none")
-        summary = f"has hardware version {vm.hardware}; {host.cluster or host.name} runs up to {newest}"
+        summary = f"has hardware version {vm.hardware}; {host.name} runs up to {newest}"
         yield _finding(Severity.ERROR, "vm-hardware", vm, summary, "choose a newer host: it cannot be lowered")
 
 

@@ -33,8 +33,8 @@ class Binding:
 class Surroundings:
     """Everything read for the prechecks; None means not read.
 
-    *hardware*: by cluster of the target, the virtual hardware versions that it runs (a cluster that is not there was
-    not read); *providers*: the key providers of the target; *bindings*: by VM; *attributes*: the custom attributes'
+    *hardware*: by host of the target, the virtual hardware versions that it runs (a host that is not there was not
+    read); *providers*: the key providers of the target; *bindings*: by VM; *attributes*: the custom attributes'
     names by key.
     """
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pyVmomi import vim
@@ -48,10 +48,10 @@ def read(
     """Read what the prechecks of *migrations* need; *here* holds their VMs."""
     chosen = {migration.ref for migration in migrations}
     vms = [vm for vm in here.vms if vm.ref in chosen]
-    clusters = {migration.placement.host.compute for migration in migrations} - {None}
+    hosts = {migration.placement.host.ref: migration.placement.host.compute for migration in migrations}
     encrypted = any(vm.key_provider is not None for vm in vms)
     attributes = any(vm.attributes for vm in vms)
-    hardware = _or_none(lambda: _hardware(target, [ref for ref in clusters if ref is not None]))
+    hardware = _or_none(lambda: _hardware(target, hosts))
     return Surroundings(
         taken=_or_none(lambda: _taken(target, there, vms, migrations)),
         hardware=hardware or {},
@@ -152,20 +152,30 @@ def _names(target: Session, there: Inventory, migrations: Sequence[Migration]) -
     return found
 
 
-def _hardware(target: Session, clusters: Iterable[MoRef]) -> dict[MoRef, frozenset[str]]:
-    """Return the virtual hardware versions that each of *clusters* runs; one call for each, and one for all."""
+def _hardware(target: Session, hosts: Mapping[MoRef, MoRef | None]) -> dict[MoRef, frozenset[str]]:
+    """Return the virtual hardware versions that each of *hosts* runs; one call for each of their clusters, and one.
+
+    *hosts* are with their cluster. A descriptor without hosts applies to all of the cluster's.
+    """
+    clusters = sorted({cluster for cluster in hosts.values() if cluster is not None})
     objects = [managed_object(target.stub, ref) for ref in clusters]
     kinds = {vim.ComputeResource: ("environmentBrowser",)}
     subject = f"{target.site}: hardware versions"
-    found = {}
+    found: dict[MoRef, frozenset[str]] = {}
     for item, row in target.call(subject, lambda: retrieve(target.content, kinds, objects)):
         browser = row.get("environmentBrowser")
         if browser is None:
             continue
         descriptors = _or_none(lambda browser=browser: target.call(subject, browser.QueryConfigOptionDescriptor))
-        if descriptors is not None:
-            found[moref(item)] = frozenset(str(one.key) for one in descriptors if one.runSupported is not False)
+        for host, cluster in hosts.items() if descriptors is not None else ():
+            if cluster == moref(item):
+                found[host] = frozenset(str(one.key) for one in descriptors or () if _runs(one, host))
     return found
+
+
+def _runs(descriptor: Any, host: MoRef) -> bool:  # noqa: ANN401 - vim.vm.ConfigOptionDescriptor
+    apart = [moref(item) for item in descriptor.host or ()]
+    return descriptor.runSupported is not False and (not apart or host in apart)
 
 
 def _providers(target: Session) -> frozenset[str] | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyVmomi import VmomiSupport, vim, vmodl
 
+from lrvmotion.lab.vcenter import vm_traits
 from lrvmotion.lab.vcenter.entity import Folder, ResourcePool
 from lrvmotion.lab.vcenter.hostd_client import HostdError
 from lrvmotion.lab.vcenter.network import DistributedVirtualPortgroup
@@ -31,11 +32,16 @@ def problem(test: str, kind: str, message: str, **fields: Any) -> Problem:
 def fault_of(found: Problem) -> Any:
     """Return the pyVmomi fault of *found*."""
     kind: Any = VmomiSupport.GetVmodlType(found["class"])
-    fields = {
-        name: VmomiSupport.GetWsdlType("urn:vim25", value["type"])(value["moid"]) if isinstance(value, dict) else value
-        for name, value in found["fields"].items()
-    }
-    return kind(msg=found["msg"], **fields)
+    return kind(msg=found["msg"], **{name: _field(value) for name, value in found["fields"].items()})
+
+
+def _field(value: Any) -> Any:
+    """Return a fault's field: a value, a reference, or the fault that is the reason."""
+    if not isinstance(value, dict):
+        return value
+    if "class" in value:
+        return fault_of(value)
+    return VmomiSupport.GetWsdlType("urn:vim25", value["type"])(value["moid"])
 
 
 def check(vcenter: Vcenter, demand: dict[str, Any]) -> list[Problem]:
@@ -67,7 +73,13 @@ def check(vcenter: Vcenter, demand: dict[str, Any]) -> list[Problem]:
         text = "A specified parameter was not correct: spec.pool"
         found.append(problem("resourcePoolTests", wrong, text, invalidProperty="spec.pool"))
     store: Any = datastore
-    if demand["copies_disk"] and store.free() < demand["disk_bytes"]:
+    for refused, text, more in vm_traits.refusals_there(host_any, demand):
+        found.append(problem("hostTests", refused, text, **more))
+    if not store.accessible:
+        text = f"Datastore '{store.name}' is not accessible."
+        who = {"type": store.wsdl, "moid": store.moid}
+        found.append(problem("datastoreTests", "vim.fault.InaccessibleDatastore", text, datastore=who, name=store.name))
+    if demand["copies_disk"] and store.free() < demand["disk_bytes"] + demand["swap_bytes"]:
         text = f"Insufficient disk space on datastore '{store.name}'."
         kind = "vim.fault.NoDiskSpace"
         found.append(problem("datastoreTests", kind, text, datastore=store.name, file=""))

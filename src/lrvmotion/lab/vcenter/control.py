@@ -8,12 +8,13 @@ import logging
 import os
 import socketserver
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pyVmomi import vmodl
 
-from lrvmotion.lab.vcenter import arrival
+from lrvmotion.lab.vcenter import arrival, control_traits
 from lrvmotion.lab.vcenter.entity import ClusterComputeResource
 from lrvmotion.lab.vcenter.fault_rule import FaultRule
 from lrvmotion.lab.vcenter.license_manager import EDITIONS
@@ -66,6 +67,7 @@ class Control:
             "cluster_drs": self.cluster_drs,
             "clock": self.clock,
             "licence": self.licence,
+            **{name: partial(operation, vcenter) for name, operation in control_traits.OPERATIONS.items()},
             "privileges_deny": self.privileges_deny,
             "relocate_faults": self.relocate_faults,
         }

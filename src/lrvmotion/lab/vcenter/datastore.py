@@ -28,7 +28,7 @@ class Datastore(Entity):
         "summary.name": lambda self: self.name,
         "summary.capacity": lambda _: CAPACITY,
         "summary.freeSpace": lambda self: self.free(),
-        "summary.accessible": lambda _: True,
+        "summary.accessible": lambda self: self.accessible,
         "info": lambda self: self.info(),
         "host": lambda self: self.mounts(),
         "vm": lambda self: list(self.machines.values()),
@@ -38,10 +38,12 @@ class Datastore(Entity):
             perFileThinProvisioningSupported=True,
         ),
     }
-    __slots__ = ("datacenter", "machines")
+    __slots__ = ("accessible", "datacenter", "held", "machines")
 
     def __init__(self, vcenter: Vcenter, name: str, datacenter: Datacenter) -> None:
         self.machines: dict[str, Any] = {}
+        self.accessible = True
+        self.held = 0  # bytes that something else takes
         self.datacenter = datacenter
         folder = datacenter.folders["datastore"]
         super().__init__(vcenter, name, folder)
@@ -49,7 +51,7 @@ class Datastore(Entity):
 
     def free(self) -> int:
         """Return the bytes that are free."""
-        return CAPACITY - sum(vm.disk_bytes for vm in self.machines.values())
+        return CAPACITY - self.held - sum(vm.disk_bytes for vm in self.machines.values())
 
     def summary(self) -> Any:
         """Return the DatastoreSummary."""
@@ -59,7 +61,7 @@ class Datastore(Entity):
             url=f"ds:///vmfs/volumes/{self.moid}/",
             capacity=LONG(CAPACITY),
             freeSpace=LONG(self.free()),
-            accessible=True,
+            accessible=self.accessible,
             multipleHostAccess=True,
             type="VMFS",
             maintenanceMode="normal",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pyVmomi import vim
 
+from lrvmotion.lab.vcenter.environment_browser import EnvironmentBrowser
 from lrvmotion.lab.vcenter.managed_object import ManagedObject, Values
 
 if TYPE_CHECKING:
@@ -133,8 +134,9 @@ class ClusterComputeResource(Entity):
         "network": lambda self: _unique(net for host in self.hosts for net in host.networks()),
         "summary": lambda self: self.summary(),
         "configurationEx": lambda self: self.configuration(),
+        "environmentBrowser": lambda self: self.browser,
     }
-    __slots__ = ("datacenter", "drs", "hosts", "pool")
+    __slots__ = ("browser", "datacenter", "drs", "hosts", "overrides", "pool", "rules")
 
     def __init__(self, vcenter: Vcenter, name: str, datacenter: Datacenter) -> None:
         self.drs: str | None = None
@@ -143,6 +145,10 @@ class ClusterComputeResource(Entity):
         self.hosts: list[Any] = []
         self.pool = ResourcePool(vcenter, "Resources", self)
         self.pool.owner = self
+        self.rules: list[Any] = []
+        self.overrides: dict[str, dict[str, str]] = {}  # by a VM's moId: drs, ha
+        self.browser = EnvironmentBrowser(self, f"envbrowser-{self.moid.rpartition('c')[2]}")
+        vcenter.registry.add(self.browser)
         datacenter.folders["host"].put(self)
 
     def summary(self) -> Any:
@@ -159,6 +165,19 @@ class ClusterComputeResource(Entity):
         return vim.cluster.ConfigInfoEx(
             drsConfig=vim.cluster.DrsConfigInfo(enabled=self.drs is not None, defaultVmBehavior=self.drs or "manual"),
             dasConfig=vim.cluster.DasConfigInfo(enabled=False),
+            rule=self.rules,
+            drsVmConfig=[
+                vim.cluster.DrsVmConfigInfo(key=vim.VirtualMachine(moid), enabled=True, behavior=own["drs"])
+                for moid, own in self.overrides.items()
+                if "drs" in own
+            ],
+            dasVmConfig=[
+                vim.cluster.DasVmConfigInfo(
+                    key=vim.VirtualMachine(moid), dasSettings=vim.cluster.DasVmSettings(restartPriority=own["ha"])
+                )
+                for moid, own in self.overrides.items()
+                if "ha" in own
+            ],
         )
 
     def contained(self) -> list[Any]:

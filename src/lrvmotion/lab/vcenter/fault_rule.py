@@ -19,6 +19,7 @@ READS = frozenset({
     "QueryAvailablePerfMetric", "FindByUuid", "FindAllByUuid", "FindByInventoryPath", "FindChild", "FindByIp",
     "FindByDnsName", "FindAllByIp", "FindAllByDnsName", "CheckRelocate_Task", "HasPrivilegeOnEntity",
     "HasPrivilegeOnEntities", "RetrieveManagedMethodExecuter", "QueryAssignedLicenses",
+    "QueryConfigOptionDescriptor",
 })  # fmt: skip
 
 

@@ -51,7 +51,8 @@ def capability(host: Any) -> Any:
             gatewayOnNicSupported=True,
             maintenanceModeSupported=True,
             rebootSupported=True,
-            encryptedVMotionSupported=True,
+            encryptedVMotionSupported=host.encrypted_vmotion,
+            maxNumDisksSVMotion=host.most_disks,
             vlanTaggingSupported=True,
         )
         if host.connection == "connected"
@@ -86,6 +87,8 @@ def summary(host: Any) -> Any:
         ),
         quickStats=H.Summary.QuickStats(uptime=int(host.uptime().total_seconds())),
         overallStatus="green",
+        maxEVCModeKey=host.max_evc,
+        currentEVCModeKey=host.evc or None,
         rebootRequired=host.options.values_now != host.options.effective,
     )
 
@@ -254,6 +257,8 @@ VALUES: dict[str, Callable[[Any], Any]] = {
     "runtime.bootTime": lambda host: host.boot_time,
     "summary": summary,
     "summary.config.product": product,
+    "summary.maxEVCModeKey": lambda host: host.max_evc,
+    "summary.currentEVCModeKey": lambda host: host.evc or None,
     "config": config,
     "config.network": network_info,
     "config.product": lambda host: product(host) if host.connection == "connected" else None,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pyVmomi import vim, vmodl
 
 from lrvmotion.lab.spec import HostSpec
-from lrvmotion.lab.vcenter import host_data
+from lrvmotion.lab.vcenter import environment_browser, host_data
 from lrvmotion.lab.vcenter.clock import now
 from lrvmotion.lab.vcenter.entity import COMMON, Entity
 from lrvmotion.lab.vcenter.host_network_system import HostNetworkSystem
@@ -39,8 +39,9 @@ class HostSystem(Entity):
     prefix = "host"
     values: ClassVar[Values] = {**COMMON, **host_data.VALUES}
     __slots__ = (
-        "boot_time", "connection", "cost", "datacenter", "executer", "held", "hostd", "io", "machines", "maintenance",
-        "network", "network_system", "nic_manager", "number", "options", "spec", "switch", "vm_networks",
+        "boot_time", "connection", "cost", "datacenter", "encrypted_vmotion", "evc", "executer", "hardware", "held",
+        "hostd", "io", "machines", "maintenance", "max_evc", "most_disks", "network", "network_system", "nic_manager",
+        "number", "options", "spec", "switch", "vm_networks",
     )  # fmt: skip
 
     def __init__(self, vcenter: Vcenter, spec: HostSpec, parent: Any, number: int) -> None:
@@ -52,6 +53,11 @@ class HostSystem(Entity):
         self.maintenance = False
         self.boot_time = now()
         self.cost = 0
+        self.evc = ""  # no EVC mode in its cluster
+        self.max_evc = "intel-cascadelake"  # the lab's own choice
+        self.most_disks = 64  # unconfirmed: what a host reports as maxNumDisksSVMotion
+        self.encrypted_vmotion = True
+        self.hardware = environment_browser.newest(spec.version)
         self.io = threading.RLock()
         self.machines: dict[str, Any] = {}
         self.vm_networks: list[Any] = []

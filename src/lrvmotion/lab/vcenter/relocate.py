@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyVmomi import vim, vmodl
 
-from lrvmotion.lab.vcenter import peer
+from lrvmotion.lab.vcenter import peer, vm_traits
 from lrvmotion.lab.vcenter.hostd_client import HostdError
 
 if TYPE_CHECKING:
@@ -59,6 +59,12 @@ class Job:
             "folder": moid(spec.folder, None if self.remote else vm.parent.moid),
             "datastore": store,
             "disk_bytes": vm.disk_bytes,
+            "swap_bytes": max(0, vm.memory_bytes - vm.traits.reserved_bytes) if vm.powered_on else 0,
+            "version": vm.traits.version,
+            "evc": vm.traits.evc,
+            "disks": vm.traits.disks,
+            "key_provider": vm.traits.key_provider,
+            "migrate_encryption": vm.traits.migrate_encryption,
             "copies_disk": self.remote or store != vm.datastore.moid,
             "arrives": self.remote,
             "network": self._network(),
@@ -110,6 +116,8 @@ class Job:
             # Cold data travels by NFC on TCP 902 (vsphere.md 6), which the lab's hosts do not carry.
             text = "lab: disks of powered-off VMs and of VMs with snapshots go by NFC, which is not simulated"
             found.append(problem("sourceTests", "vmodl.fault.NotSupported", text))
+        if self.remote:
+            found += [problem("sourceTests", kind, text, **more) for kind, text, more in vm_traits.refusals(vm)]
         if self.remote and vm.iso:
             found.append(
                 problem(

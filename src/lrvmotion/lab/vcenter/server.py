@@ -62,6 +62,7 @@ class Vcenter:
         self.root: Any = None
         self.denied: set[str] = set()
         self.faults_at_call = False
+        self.key_providers: list[str] | None = []
         self.ahead_s = 0.0  # its clock, of the real one
 
     def hosts(self) -> list[Any]:

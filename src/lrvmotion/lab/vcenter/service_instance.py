@@ -10,6 +10,7 @@ from pyVmomi import vim
 
 from lrvmotion.lab.vcenter.authorization_manager import AuthorizationManager
 from lrvmotion.lab.vcenter.clock import now
+from lrvmotion.lab.vcenter.crypto_manager import CryptoManagerKmip, CustomFieldsManager
 from lrvmotion.lab.vcenter.license_manager import LicenseManager
 from lrvmotion.lab.vcenter.managed_object import ManagedObject, Values
 from lrvmotion.lab.vcenter.option_manager import VpxSettings
@@ -46,6 +47,8 @@ class ServiceInstance(ManagedObject):
             "perfManager": PerformanceManager(vcenter, "PerfMgr"),
             "taskManager": TaskManager(vcenter, "TaskManager"),
             "licenseManager": LicenseManager(vcenter, "LicenseManager"),
+            "cryptoManager": CryptoManagerKmip(vcenter, "CryptoManager"),
+            "customFieldsManager": CustomFieldsManager(vcenter, "CustomFieldsManager"),
             "searchIndex": SearchIndex(vcenter, "SearchIndex"),
             "vmProvisioningChecker": VirtualMachineProvisioningChecker(vcenter, "ProvChecker"),
         }

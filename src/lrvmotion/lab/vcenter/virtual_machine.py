@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pyVmomi import vim, vmodl
 
-from lrvmotion.lab.vcenter import relocate, vm_data
+from lrvmotion.lab.vcenter import relocate, vm_data, vm_traits
 from lrvmotion.lab.vcenter.clock import now
 from lrvmotion.lab.vcenter.entity import COMMON, Entity
-from lrvmotion.lab.vcenter.managed_object import Values
+from lrvmotion.lab.vcenter.managed_object import Values, Written
 from lrvmotion.lab.vcenter.server import unlocked
 
 if TYPE_CHECKING:
@@ -34,9 +34,11 @@ class VirtualMachine(Entity):
     wsdl = "VirtualMachine"
     prefix = "vm"
     values: ClassVar[Values] = {**COMMON, **vm_data.VALUES}
+    written: ClassVar[Written] = vm_data.WRITTEN
     __slots__ = (
         "boot_time", "change_version", "datastore", "dirty_bps", "disk_bytes", "host", "instance_uuid",
-        "iso", "mac", "memory_bytes", "modified", "network", "pool", "powered_on", "relocating", "snapshots", "uuid",
+        "iso", "mac", "memory_bytes", "modified", "network", "pool", "powered_on", "relocating", "snapshots",
+        "traits", "uuid",
     )  # fmt: skip
 
     def __init__(
@@ -62,6 +64,7 @@ class VirtualMachine(Entity):
         self.instance_uuid: str = document["instance_uuid"]
         self.mac: str = document["mac"]
         self.iso: str | None = document.get("iso")
+        self.traits = vm_traits.Traits.of(document["traits"]) if document.get("traits") else vm_traits.PLAIN
         self.snapshots: list[Snapshot] = []
         self.relocating: Any = None
         self.change_version = 1
@@ -123,6 +126,7 @@ class VirtualMachine(Entity):
             "instance_uuid": self.instance_uuid,
             "mac": self.mac,
             "iso": self.iso,
+            "traits": self.traits.travelling(),
             "boot_time": self.boot_time.isoformat() if self.boot_time else None,
         }
 

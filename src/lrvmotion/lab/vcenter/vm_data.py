@@ -8,6 +8,9 @@ from typing import Any
 
 from pyVmomi import VmomiSupport, vim
 
+from lrvmotion.lab.vcenter import soap_codec, vm_traits
+from lrvmotion.lab.vcenter.managed_object import Written
+
 V: Any = vim.vm
 D: Any = vim.vm.device
 LONG: Any = VmomiSupport.vmodlTypes["long"]
@@ -25,25 +28,9 @@ def path(vm: Any) -> str:
     return f"[{vm.datastore.name}] {vm.name}/{vm.name}.vmx"
 
 
-def devices(vm: Any) -> list[Any]:
-    """Return the virtual hardware: controllers, a disk, a NIC, a CD-ROM drive."""
-    delta = f"-{len(vm.snapshots):06d}" if vm.snapshots else ""
-    disk = D.VirtualDisk(
-        key=DISK,
-        deviceInfo=vim.Description(label="Hard disk 1", summary=f"{vm.disk_bytes // 1024:,} KB"),
-        backing=D.VirtualDisk.FlatVer2BackingInfo(
-            fileName=f"[{vm.datastore.name}] {vm.name}/{vm.name}{delta}.vmdk",
-            datastore=vm.datastore.ref,
-            diskMode="persistent",
-            thinProvisioned=True,
-            uuid=f"6000C29{vm.uuid[7:]}",
-        ),
-        controllerKey=SCSI,
-        unitNumber=0,
-        capacityInKB=LONG(vm.disk_bytes // 1024),
-        capacityInBytes=LONG(vm.disk_bytes),
-    )
-    nic = D.VirtualVmxnet3(
+def card(vm: Any) -> Any:
+    """Return the VM's Ethernet card."""
+    return D.VirtualVmxnet3(
         key=NIC,
         deviceInfo=vim.Description(label="Network adapter 1", summary=vm.network.name),
         backing=vm.network.backing(),
@@ -56,28 +43,121 @@ def devices(vm: Any) -> list[Any]:
         macAddress=vm.mac,
         wakeOnLanEnabled=True,
     )
+
+
+_CARDS: dict[tuple[str, str, bool, str], tuple[str, str]] = {}
+
+
+def card_xml(vm: Any, version: str) -> str:
+    """Return the card as a `val` element; what cards of one network have in common is serialised once."""
+    kind = (vm.network.moid, vm.network.name, vm.powered_on, version)
+    if kind not in _CARDS:
+        before, _, after = soap_codec.element("val", card(vm), version).partition(vm.mac)
+        _CARDS[kind] = (before, after)
+    return vm.mac.join(_CARDS[kind])
+
+
+def devices(vm: Any) -> list[Any]:
+    """Return the virtual hardware: controllers, a disk, a NIC, a CD-ROM drive, and what the VM's traits add."""
+    traits = vm.traits
+    disks = [_disk(vm, number) for number in range(traits.disks)]
     media = (
         D.VirtualCdrom.IsoBackingInfo(fileName=vm.iso)
         if vm.iso
         else D.VirtualCdrom.RemotePassthroughBackingInfo(deviceName="", exclusive=False)
     )
+    plugged = bool(vm.iso) or "cdrom" in traits.plugged
     cdrom = D.VirtualCdrom(
         key=CDROM,
         deviceInfo=vim.Description(label="CD/DVD drive 1", summary=vm.iso or "Remote device"),
         backing=media,
         connectable=D.VirtualDevice.ConnectInfo(
-            startConnected=bool(vm.iso), allowGuestControl=True, connected=bool(vm.iso), status="ok"
+            startConnected=plugged, allowGuestControl=True, connected=plugged, status="ok"
         ),
         controllerKey=IDE,
         unitNumber=0,
     )
     return [
         D.VirtualIDEController(key=IDE, busNumber=0, device=[CDROM]),
-        D.ParaVirtualSCSIController(key=SCSI, busNumber=0, device=[DISK], sharedBus="noSharing"),
+        D.ParaVirtualSCSIController(
+            key=SCSI,
+            deviceInfo=vim.Description(label="SCSI controller 0", summary="VMware paravirtual SCSI"),
+            busNumber=0,
+            device=[disk.key for disk in disks],
+            sharedBus=traits.bus,
+        ),
         cdrom,
-        disk,
-        nic,
+        *disks,
+        card(vm),
+        *vm_traits.devices(traits, vm.network),
     ]
+
+
+def _disk(vm: Any, number: int) -> Any:
+    """Return a disk; all of the VM's bytes are on the first one."""
+    traits = vm.traits
+    delta = f"-{len(vm.snapshots):06d}" if vm.snapshots else ""
+    suffix = f"_{number}" if number else ""
+    size = 0 if number else vm.disk_bytes
+    place = {
+        "fileName": f"[{vm.datastore.name}] {vm.name}/{vm.name}{suffix}{delta}.vmdk",
+        "datastore": vm.datastore.ref,
+    }
+    if traits.rdm is not None:
+        backing = D.VirtualDisk.RawDiskMappingVer1BackingInfo(
+            **place, compatibilityMode=traits.rdm, deviceName="vml.lab", lunUuid="lab", diskMode=traits.disk_mode
+        )
+    else:
+        backing = D.VirtualDisk.FlatVer2BackingInfo(
+            **place,
+            diskMode=traits.disk_mode,
+            thinProvisioned=True,
+            uuid=f"6000C29{vm.uuid[7:]}",
+            sharing="sharingMultiWriter" if traits.multi_writer else "sharingNone",
+        )
+    return D.VirtualDisk(
+        key=DISK + number,
+        deviceInfo=vim.Description(label=f"Hard disk {number + 1}", summary=f"{size // 1024:,} KB"),
+        backing=backing,
+        controllerKey=SCSI,
+        unitNumber=number,
+        capacityInKB=LONG(size // 1024),
+        capacityInBytes=LONG(size),
+    )
+
+
+def key_id(vm: Any) -> Any:
+    """Return the id of the key of an encrypted VM, None of another."""
+    provider = vm.traits.key_provider
+    if provider is None:
+        return None
+    return vim.encryption.CryptoKeyId(keyId=vm.uuid, providerId=vim.encryption.KeyProviderId(id=provider))
+
+
+def permissions(vm: Any) -> list[Any]:
+    """Return the permissions set on the VM itself."""
+    kind = vim.AuthorizationManager.Permission
+    return [
+        kind(entity=vm.ref, principal=principal, group=False, roleId=-1, propagate=True)
+        for principal in vm.traits.permissions
+    ]
+
+
+def attributes(vm: Any) -> list[Any]:
+    """Return the values of custom attributes."""
+    manager = vm.vcenter.content.managers["customFieldsManager"]
+    kind = vim.CustomFieldsManager.StringValue
+    return [kind(key=manager.key(name), value=value) for name, value in vm.traits.attributes]
+
+
+def needed_evc(vm: Any) -> str | None:
+    """Return the least EVC mode that the running VM needs; a VM that is off needs none."""
+    return vm.traits.evc if vm.powered_on and vm.traits.evc else None
+
+
+def fault_tolerance(vm: Any) -> str:
+    """Return the fault tolerance state."""
+    return "running" if vm.traits.fault_tolerant else "notConfigured"
 
 
 def hardware(vm: Any) -> Any:
@@ -104,7 +184,7 @@ def config(vm: Any) -> Any:
         name=vm.name,
         guestFullName="Debian GNU/Linux 12 (64-bit)",
         guestId="debian11_64Guest",
-        version="vmx-19",
+        version=vm.traits.version,
         uuid=vm.uuid,
         instanceUuid=vm.instance_uuid,
         template=False,
@@ -112,7 +192,9 @@ def config(vm: Any) -> Any:
         files=files(vm),
         hardware=hardware(vm),
         flags=V.FlagInfo(diskUuidEnabled=False, enableLogging=True),
-        migrateEncryption="opportunistic",
+        migrateEncryption=vm.traits.migrate_encryption,
+        keyId=key_id(vm),
+        memoryAllocation=vim.ResourceAllocationInfo(reservation=LONG(vm.traits.reserved_bytes // MIB)),
         changeTrackingEnabled=False,
         firmware="bios",
         datastoreUrl=[
@@ -127,7 +209,9 @@ def runtime(vm: Any) -> Any:
         host=vm.host.ref,
         connectionState=connection(vm),
         powerState=power_state(vm),
-        toolsInstallerMounted=False,
+        toolsInstallerMounted=vm.traits.tools_installer,
+        faultToleranceState=fault_tolerance(vm),
+        minRequiredEVCModeKey=needed_evc(vm),
         bootTime=vm.boot_time,
         maxCpuUsage=2000 if vm.powered_on else None,
         numMksConnections=0,
@@ -155,7 +239,7 @@ def summary(vm: Any) -> Any:
             memoryReservation=0,
             numCpu=1,
             numEthernetCards=1,
-            numVirtualDisks=1,
+            numVirtualDisks=vm.traits.disks,
             uuid=vm.uuid,
             instanceUuid=vm.instance_uuid,
             guestId="debian11_64Guest",
@@ -234,6 +318,17 @@ def guest(vm: Any) -> Any:
     )
 
 
+def _other_card(key: int) -> Callable[[Any], Any]:
+    """Return what finds the card *key* of a VM; most have none, and whoever asks 10,000 of them builds no hardware."""
+
+    def read(vm: Any) -> Any:
+        if vm.traits is vm_traits.PLAIN:
+            return None
+        return next((item for item in devices(vm) if item.key == key), None)
+
+    return read
+
+
 VALUES: dict[str, Callable[[Any], Any]] = {
     "config": config,
     "config.name": lambda vm: vm.name,
@@ -241,11 +336,15 @@ VALUES: dict[str, Callable[[Any], Any]] = {
     "config.instanceUuid": lambda vm: vm.instance_uuid,
     "config.template": lambda _: False,
     "config.changeVersion": lambda vm: str(vm.change_version),
-    "config.version": lambda _: "vmx-19",
-    "config.migrateEncryption": lambda _: "opportunistic",
+    "config.version": lambda vm: vm.traits.version,
+    "config.keyId": key_id,
+    "config.migrateEncryption": lambda vm: vm.traits.migrate_encryption,
+    "config.memoryAllocation.reservation": lambda vm: vm.traits.reserved_bytes // MIB,
     "config.guestFullName": lambda _: "Debian GNU/Linux 12 (64-bit)",
     "config.hardware": hardware,
     "config.hardware.device": devices,
+    f"config.hardware.device[{NIC}]": card,
+    **{f"config.hardware.device[{key}]": _other_card(key) for key in range(NIC + 1, NIC + 10)},
     "config.hardware.memoryMB": lambda vm: vm.memory_bytes // MIB,
     "config.hardware.numCPU": lambda _: 1,
     "config.files": files,
@@ -255,6 +354,9 @@ VALUES: dict[str, Callable[[Any], Any]] = {
     "runtime.powerState": power_state,
     "runtime.connectionState": connection,
     "runtime.bootTime": lambda vm: vm.boot_time,
+    "runtime.toolsInstallerMounted": lambda vm: vm.traits.tools_installer,
+    "runtime.faultToleranceState": fault_tolerance,
+    "runtime.minRequiredEVCModeKey": needed_evc,
     "summary": summary,
     "summary.vm": lambda vm: vm,
     "summary.overallStatus": lambda _: "green",
@@ -266,7 +368,7 @@ VALUES: dict[str, Callable[[Any], Any]] = {
     "summary.config.memorySizeMB": lambda vm: vm.memory_bytes // MIB,
     "summary.config.numCpu": lambda _: 1,
     "summary.config.numEthernetCards": lambda _: 1,
-    "summary.config.numVirtualDisks": lambda _: 1,
+    "summary.config.numVirtualDisks": lambda vm: vm.traits.disks,
     "summary.config.guestFullName": lambda _: "Debian GNU/Linux 12 (64-bit)",
     "summary.config.annotation": lambda _: "",
     "summary.runtime.host": lambda vm: vm.host,
@@ -283,4 +385,9 @@ VALUES: dict[str, Callable[[Any], Any]] = {
     "network": lambda vm: [vm.network],
     "resourcePool": lambda vm: vm.pool,
     "guestHeartbeatStatus": lambda _: "gray",
+    "permission": permissions,
+    "customValue": attributes,
+    "value": attributes,
 }
+
+WRITTEN: Written = {f"config.hardware.device[{NIC}]": card_xml}

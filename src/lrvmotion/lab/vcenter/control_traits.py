@@ -1,0 +1,89 @@
+"""Control operations that give VMs, hosts, datastores and clusters what prechecks look for."""
+
+# ruff: noqa: ANN401 - pyVmomi makes its types at run time
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pyVmomi import vim
+
+from lrvmotion.lab.vcenter.datastore import Datastore
+from lrvmotion.lab.vcenter.entity import ClusterComputeResource
+from lrvmotion.lab.vcenter.vm_traits import Traits
+
+if TYPE_CHECKING:
+    from lrvmotion.lab.vcenter.server import Vcenter
+
+Request = dict[str, Any]
+
+
+def _named(things: Any, name: str) -> Any:
+    for item in things:
+        if name in {item.name, item.moid}:
+            return item
+    message = f"nothing is called {name}"
+    raise LookupError(message)
+
+
+def vm_set(vcenter: Vcenter, request: Request) -> None:
+    """Give a VM *traits* (vm_traits.Traits; what is not named is a plain VM's), *mac*, *uuid*, *instance_uuid*."""
+    traits = Traits.of(request.get("traits") or {})
+    with vcenter.lock:
+        vm = _named(vcenter.machines(), request["vm"])
+        vm.traits = traits
+        for key in ("mac", "uuid", "instance_uuid", "name"):
+            if key in request:
+                setattr(vm, key, str(request[key]))
+        vm.changed()
+
+
+def host_set(vcenter: Vcenter, request: Request) -> None:
+    """Set a host's *evc* mode, *max_evc* mode, *most_disks*, *encrypted_vmotion*, newest virtual *hardware*."""
+    with vcenter.lock:
+        host = _named(vcenter.hosts(), request["host"])
+        for key in ("evc", "max_evc", "most_disks", "encrypted_vmotion", "hardware"):
+            if key in request:
+                setattr(host, key, request[key])
+        host.touch()
+
+
+def datastore_set(vcenter: Vcenter, request: Request) -> None:
+    """Leave *free_bytes* on a datastore, null for all that the VMs leave; set whether it is *accessible*."""
+    with vcenter.lock:
+        store = _named(vcenter.registry.of_type(Datastore), request["datastore"])
+        store.accessible = bool(request.get("accessible", True))
+        store.held = 0
+        if request.get("free_bytes") is not None:
+            store.held = store.free() - int(request["free_bytes"])
+        store.touch()
+
+
+def cluster_set(vcenter: Vcenter, request: Request) -> None:
+    """Set the DRS *rules* (name, apart, vms) and *overrides* (VM: drs, ha) of every cluster; none without them."""
+    with vcenter.lock:
+        vms = {vm.name: vm for vm in vcenter.machines()}
+        rules = [
+            (vim.cluster.AntiAffinityRuleSpec if rule.get("apart") else vim.cluster.AffinityRuleSpec)(
+                key=number, name=rule["name"], enabled=True, vm=[vms[name].ref for name in rule["vms"]]
+            )
+            for number, rule in enumerate(request.get("rules", ()), 1)
+        ]
+        overrides = {vms[name].moid: own for name, own in request.get("overrides", {}).items()}
+        for cluster in vcenter.registry.of_type(ClusterComputeResource):
+            cluster.rules = rules
+            cluster.overrides = overrides
+            cluster.touch()
+
+
+def key_providers(vcenter: Vcenter, request: Request) -> None:
+    """Set the *names* of the vCenter's key providers; null: nobody may read them."""
+    vcenter.key_providers = request["names"]
+
+
+OPERATIONS = {
+    "vm_set": vm_set,
+    "host_set": host_set,
+    "datastore_set": datastore_set,
+    "cluster_set": cluster_set,
+    "key_providers": key_providers,
+}
