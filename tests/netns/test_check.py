@@ -82,6 +82,18 @@ def test_somebody_else_at_a_neighbours_address(shell):
     assert list(looking.view_findings("relay-a", view, {"10.88.0.9": str(view.arp["10.88.0.9"]).upper()})) == []
 
 
+def test_a_far_relay_is_tried_from_the_near_one(lab):
+    """With forward, the near box must get through to the far one's port; here it does: nothing listens yet."""
+    path = lab.folder / "forward.toml"
+    path.write_text(lab.config.read_text().replace("forward = false", "forward = true"))
+    other = Lab(lab.folder, name=lab.name)
+    other.config = path
+    before = lab.state()
+    found = codes(other.json("check", "--probes", "5"))
+    assert not [code for code in found if code.startswith("far-")]
+    assert lab.state() == before
+
+
 def test_broken_boxes_are_findings(lab):
     """A box that does not answer, and one whose address is another: errors of these boxes, and the rest is measured."""
     text = lab.config.read_text()

@@ -205,6 +205,14 @@ def test_the_source_vcenter_must_reach_the_target(lab, rule, code, errors):
     assert subjects_of(found(lab, errors=errors), code) == {"source"}
 
 
+def test_the_way_back_is_a_warning(lab):
+    """Moves start at the source: a target that does not reach it is told, and stops nothing."""
+    rule = {"method": "CheckRelocate_Task", "fault": "vim.fault.HostConnectFault"}
+    lab.control("target", "fault_add", rule=rule)
+    (finding,) = found(lab)["vcenter-sight"]
+    assert (finding.subject, finding.severity) == ("target", Severity.WARNING)
+
+
 def test_what_a_vcenter_refuses_to_tell_is_a_finding(lab):
     """No traceback, no exit status of its own: not measured, and why."""
     for method, fault in (

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from urllib.parse import unquote
 
 from pyVmomi import vim
 
@@ -104,7 +105,8 @@ def drs(session: Session, clusters: Sequence[str]) -> list[Drs]:
     found = []
     for _, row in rows:
         config = getattr(row.get("configurationEx"), "drsConfig", None)
-        if config is not None and str(row.get("name")) in clusters:
+        name = unquote(str(row.get("name", "")))  # vCenter escapes %, / and backslash in it
+        if config is not None and name in clusters:
             level = str(config.defaultVmBehavior or "")
-            found.append(Drs(cluster=str(row["name"]), enabled=bool(config.enabled), level=level))
+            found.append(Drs(cluster=name, enabled=bool(config.enabled), level=level))
     return sorted(found, key=lambda one: one.cluster)
