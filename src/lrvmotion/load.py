@@ -11,6 +11,7 @@ SCHEMA = 1
 
 WINDOW_SHARE = 0.5  # of the time in the peer's window: then that is the limit
 HELD_SHARE = 0.8  # of N times one stream's rate, by N streams: then each is held by itself
+EVEN_SHARE = 0.25  # streams of one policer differ by less, and no stream of any run goes past it by more
 FULL_SHARE = 0.8  # of the best rate: then loss does not matter
 
 
@@ -83,12 +84,16 @@ class LoadReport:
     def policer_mbps(self) -> float | None:
         """What a policer lets a single stream have, Mbit/s; None where the streams show none.
 
-        BBR streams that each carry alone what they carry side by side are held one by one; where their window is
-        the limit it is not a policer.
+        BBR streams that each carry alone what they carry side by side, all about the same, are held one by one; where
+        their window is the limit it is not a policer.
         """
         alone, many = self._of("bbr", most=1), self._of("bbr", least=2)
         if alone is None or many is None or max(alone.window_limited, many.window_limited) > WINDOW_SHARE:
             return None
+        apart = max((abs(rate / alone.mbps - 1) for rate in many.stream_mbps if alone.mbps), default=0.0)
+        fastest = max((rate for run in self.runs for rate in (*run.stream_mbps, run.mbps / run.streams)), default=0.0)
+        if apart > EVEN_SHARE or fastest > (1 + EVEN_SHARE) * alone.mbps:
+            return None  # loss, or a line that many share: their streams differ
         return alone.mbps if many.mbps > HELD_SHARE * many.streams * alone.mbps else None
 
     @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from lrvmotion import measured
@@ -9,8 +11,8 @@ from lrvmotion.errors import UsageError
 from lrvmotion.load import Algorithm, LoadReport, LoadRun, NotRun
 
 
-def run(algorithm: Algorithm, streams: int, mbps: float, **changes: float) -> LoadRun:
-    values = {"retransmit_ratio": 0.0, "rtt_ms": 56.0, "min_rtt_ms": 55.0, **changes}
+def run(algorithm: Algorithm, streams: int, mbps: float, **changes: Any) -> LoadRun:
+    values: dict[str, Any] = {"retransmit_ratio": 0.0, "rtt_ms": 56.0, "min_rtt_ms": 55.0, **changes}
     return LoadRun(algorithm=algorithm, streams=streams, seconds=6.0, mbps=mbps, **values)
 
 
@@ -39,6 +41,16 @@ def test_a_policer_holds_every_stream_alone() -> None:
     found = report(run("reno", 1, 60), run("bbr", 1, 100), run("bbr", 5, 490))
     assert found.policer_mbps == 100
     assert found.limiter == "something on the way holds each stream at 100 Mbit/s: more streams carry more"
+
+
+def test_streams_that_differ_are_not_policed() -> None:
+    """Five times as much in sum, but unevenly, or a stream of another run went further: loss, not a policer."""
+    even, uneven = (98.0, 97.0, 99.0, 98.0, 98.0), (30.0, 60.0, 190.0, 110.0, 100.0)
+    policed = (run("reno", 1, 60), run("bbr", 1, 100))
+    assert report(*policed, run("bbr", 5, 490, stream_mbps=even)).policer_mbps == 100
+    assert report(*policed, run("bbr", 5, 490, stream_mbps=uneven)).policer_mbps is None
+    assert report(*policed, run("cubic", 1, 300), run("bbr", 5, 490, stream_mbps=even)).policer_mbps is None
+    assert report(run("bbr", 1, 0), run("bbr", 5, 0)).policer_mbps is None
 
 
 def test_a_window_is_not_a_policer() -> None:
@@ -75,6 +87,14 @@ def test_the_latest_report_is_kept_whole_and_aged(tmp_path) -> None:
     assert measured.latest(tmp_path / "state") == second
     assert measured.age_s(first, "2026-01-02T04:04:05.000+00:00") == 3600
     assert [path.name for path in (tmp_path / "state").iterdir()] == ["load.json"]
+
+
+def test_a_report_that_cannot_be_kept_is_one_sentence(tmp_path) -> None:
+    """The state directory is a file: named, with another way."""
+    (tmp_path / "state").write_text("")
+    with pytest.raises(UsageError, match=r"load\.json: the load probe cannot be kept there: .+") as caught:
+        measured.keep(tmp_path / "state", report())
+    assert "--state-dir" in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from typing import Annotated
 
 import typer
@@ -57,7 +58,7 @@ def check(
     own: Context = context.obj
     config = own.config()
     state = own.state(config)
-    report = measured.latest(state)
+    report = None if load else measured.latest(state)  # one that cannot be read does not stand against a new one
     if load:
         loaded.ends(config)
         confirm_load(yes=yes)
@@ -65,6 +66,7 @@ def check(
     asked = Asked(vms=vms or (), probes=probes or (DEEP_PROBES if deep else PROBES), loaded=load or bool(report))
     quiet = output is not Output.TEXT
     with (
+        journal.Journal(state, wall_clock) if load else nullcontext(),  # never while VMs move, nor the other way round
         checks.Steps(quiet=quiet) as steps,
         Connections(records(config), own.credentials(), lines.Lines(quiet=quiet)) as world,
     ):
