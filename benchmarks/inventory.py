@@ -48,6 +48,11 @@ class Run:
     mb: float
     calls: Counter[str]
 
+    @property
+    def waits(self) -> int:
+        """Calls that wait for tasks: as many as the tasks take time."""
+        return self.calls["WaitForUpdatesEx"]
+
 
 class Lab:
     """Two vCenters of *vms* VMs each."""
@@ -151,7 +156,7 @@ def lab(vms: int) -> Iterator[Lab]:
 
 def measure(given: argparse.Namespace) -> dict[str, Any]:
     with lab(given.few) as small:
-        few = {count: small.plan(count).calls.total() for count in (5, 500)}
+        few = {count: small.plan(count) for count in (5, 500)}
     with lab(given.vms) as large:
         five = [large.plan(5) for _ in range(given.repeats)]
         many = [large.plan(500) for _ in range(given.repeats)]
@@ -169,7 +174,15 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
         "plan500_mb": round(max(run.mb for run in many)),
         "plan500_calls": many[-1].calls.total(),
         "naive_s": round(naive_s),
-        "few": {"vms": given.few, "calls": few[5], "plan500_calls": few[500]},
+        "waits": five[-1].waits,
+        "plan500_waits": many[-1].waits,
+        "few": {
+            "vms": given.few,
+            "calls": few[5].calls.total(),
+            "waits": few[5].waits,
+            "plan500_calls": few[500].calls.total(),
+            "plan500_waits": few[500].waits,
+        },
         "by_method": {"plan5": dict(five[-1].calls.most_common()), "plan500": dict(many[-1].calls.most_common())},
         "repeats": given.repeats,
         "machine": f"{os.cpu_count()} CPUs, {_model()}",

@@ -12,8 +12,8 @@ import pytest
 FOLDER = str(Path(__file__).parents[2] / "benchmarks")
 DOCUMENT: dict[str, Any] = {
     "vms": 10_000, "plan5_cpu_s": 1.3, "plan5_mb": 60, "plan5_wall_s": 2.0, "plan500_cpu_s": 1.7, "plan500_mb": 70,
-    "plan500_wall_s": 3.0, "calls": 57, "plan500_calls": 57, "naive_ratio": 27.2,
-    "few": {"vms": 1_000, "calls": 57, "plan500_calls": 57},
+    "plan500_wall_s": 3.0, "calls": 57, "plan500_calls": 57, "naive_ratio": 27.2, "waits": 7,
+    "plan500_waits": 9, "few": {"vms": 1_000, "calls": 57, "waits": 7, "plan500_calls": 52, "plan500_waits": 4},
 }  # fmt: skip
 
 
@@ -48,7 +48,7 @@ def test_a_bar_that_fails_is_shown_as_failed(scale, key, value, number):
 
 
 def test_calls_are_shown_for_both_sizes(scale):
-    """A line for each plan and each size of inventory."""
+    """A line for each plan and each size of inventory; waits for tasks come and go with the time that these take."""
     lines = scale.figures(DOCUMENT).splitlines()
-    assert lines[2] == "| 5 | 10,000 | 1.3 | 2.0 | 60 | 57 |"
-    assert lines[5] == "| 500 | 1,000 |  |  |  | 57 |"
+    assert lines[2] == "| 5 | 10,000 | 1.3 | 2.0 | 60 | 57 | 7 |"
+    assert lines[5] == "| 500 | 1,000 |  |  |  | 52 | 4 |"
