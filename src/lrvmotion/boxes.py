@@ -103,7 +103,8 @@ def _one(
     done.findings += standing
     view = looking.look(shell, seen.python, [nic.address for nic in neighbours], targets)
     done.findings += looking.view_findings(relay.name, view, {nic.address: nic.mac for nic in neighbours})
-    done.findings += looking.capacity(relay.name, seen, relay.address)
+    largest = max((nic.mtu for nic in neighbours), default=1500)
+    done.findings += looking.capacity(relay.name, seen, relay.address, largest)
     if forward is not None and not _running(config, world, runs, away):
         done.findings += reach.far_findings(shell, seen, spec)
     done.boxes.append(looking.document(name, seen, relay.address, view))

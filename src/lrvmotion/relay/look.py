@@ -134,8 +134,8 @@ def _said(done: Completed) -> str:
     return done.stderr.strip().rpartition("\n")[2] or f"exit status {done.status}"
 
 
-def capacity(name: str, seen: BoxFacts, address: str) -> Iterator[Finding]:
-    """What bounds the rate of a relay on this box."""
+def capacity(name: str, seen: BoxFacts, address: str, lan_mtu: int = 1500) -> Iterator[Finding]:
+    """What bounds the rate of a relay on this box; *lan_mtu* is the largest of the vmknics beside it."""
     subject = f"box/{name}"
     if 0 < seen.cores < CORES:
         summary = "it has one CPU core for the relay's threads and the kernel's network work"
@@ -147,7 +147,10 @@ def capacity(name: str, seen: BoxFacts, address: str) -> Iterator[Finding]:
         able = "performance" in seen.available_governors
         yield _finding(Severity.INFO, "box-governor", subject, summary, hint if able else None)
     device = seen.interface_of(address)
-    speed = next((speed for link, _, speed in seen.links if link == device), None)
+    mtu, speed = next(((mtu, speed) for link, mtu, speed in seen.links if link == device), (None, None))
+    if mtu is not None and 0 < mtu < lan_mtu:
+        summary = f"{device} has MTU {mtu}, and the vmknics beside it {lan_mtu}: what it only forwards may be lost"
+        yield _finding(Severity.WARNING, "box-mtu", subject, summary, f"give {device} MTU {lan_mtu}")
     if speed is not None and speed < SLOW_MBPS:
         summary = f"{device} runs at {speed} Mbit/s, and a relay receives and sends everything on it"
         yield _finding(Severity.INFO, "box-link", subject, summary)
