@@ -136,6 +136,7 @@ def planned(
     mark: str,
 ) -> Plan:
     """Make the plan, check its moves, measure its paths and try its addresses."""
+    from lrvmotion.vsphere.activity import written
     from lrvmotion.vsphere.precheck import prechecks
 
     chosen = {vm.ref: vm for vm in source.vms}
@@ -160,7 +161,11 @@ def planned(
     found += prechecks(world.session("source"), world.session("target"), source, inputs.target, plan.migrations)
     found += _answering(plan, world)
     found += _reaching(plan, world, config)
-    made = outlook.make(plan, config, source.hosts, qualities, load=options.load, age_s=options.load_age_s)
+    running = {move.ref: move.vm for move in plan.migrations if move.power_state == "poweredOn"}
+    dirty = {running[ref]: rate for ref, rate in written(world.session("source"), list(running)).items()}
+    made = outlook.make(
+        plan, config, source.hosts, qualities, load=options.load, age_s=options.load_age_s, dirty=dirty
+    )
     plan = replace(plan, findings=(*plan.findings, *found), forecast=made)
     for finding in plan.findings:
         observer(Found(finding=finding))
