@@ -50,11 +50,15 @@ def resolve(config: Config, mode: str | None, load: LoadReport | None = None) ->
 
 @dataclass(slots=True, kw_only=True)
 class Options:
-    """What the user asked of one run; *load* is the latest load probe, *load_age_s* how old it is."""
+    """What the user asked of one run; *load* is the latest load probe, *load_age_s* how old it is.
+
+    *past* are recorded moves over the same circuit: (mode, Mbit/s).
+    """
 
     mode: Mode
     load: LoadReport | None = None
     load_age_s: float | None = None
+    past: Sequence[tuple[Mode, float]] = ()
     unproven: bool = False
     reboot_hosts: bool = False
     max_failures: int | None = None
@@ -164,8 +168,9 @@ def planned(
     running = {move.ref: move.vm for move in plan.migrations if move.power_state == "poweredOn"}
     dirty = {running[ref]: rate for ref, rate in written(world.session("source"), list(running)).items()}
     made = outlook.make(
-        plan, config, source.hosts, qualities, load=options.load, age_s=options.load_age_s, dirty=dirty
-    )
+        plan, config, source.hosts, qualities,
+        load=options.load, age_s=options.load_age_s, past=options.past, dirty=dirty,
+    )  # fmt: skip
     plan = replace(plan, findings=(*plan.findings, *found), forecast=made)
     for finding in plan.findings:
         observer(Found(finding=finding))

@@ -77,7 +77,7 @@ def migrate(
     ] = Output.TEXT,
 ) -> int:
     """Change the hosts and boxes for the mode, move the VMs, and say what is outstanding."""
-    from lrvmotion import again, measured, prepare, run
+    from lrvmotion import again, measured, past, prepare, run
     from lrvmotion import journal as journals
     from lrvmotion.connect import Connections, records
     from lrvmotion.report import Report
@@ -99,6 +99,7 @@ def migrate(
     options = prepare.Options(
         load=load,
         load_age_s=None if load is None else measured.age_s(load, wall_clock()),
+        past=past.recorded(state, past.circuit(config)),
         mode=prepare.resolve(config, mode, load) if saved is None else saved.plan.mode,
         unproven=unproven,
         reboot_hosts=reboot_hosts if saved is None else saved.reboot_hosts,
@@ -125,7 +126,8 @@ def migrate(
             plans.plan(made, state, stderr=True)
         confirm(made, yes=yes)
         with live.screen(made, quiet=output is not Output.TEXT) as screen, Interrupts() as interrupts:
-            observer = fan(report.take, screen, *([events] if events else []))
+            recorder = past.Recorder(state, past.circuit(config), made, wall_clock)
+            observer = fan(report.take, screen, recorder, *([events] if events else []))
             world.observe(observer)
             job = run.Migrating(config, world, journal, observer, made, options, interrupts.count)
             job.go()

@@ -49,7 +49,7 @@ def plan(
     ] = False,
 ) -> int:
     """Show what would change, what would move and what stands against it; nothing is written anywhere."""
-    from lrvmotion import journal, measured, planfile, prepare
+    from lrvmotion import journal, measured, past, planfile, prepare
     from lrvmotion.connect import Connections, records
     from lrvmotion.views import lines, plans, tables, trouble
 
@@ -64,6 +64,7 @@ def plan(
         mode=prepare.resolve(config, known_mode(mode), load),
         load=load,
         load_age_s=None if load is None else measured.age_s(load, wall_clock()),
+        past=past.recorded(state, past.circuit(config)),
         reboot_hosts=reboot_hosts,
     )
     records_now = journal.read(state / "journal.jsonl").records
