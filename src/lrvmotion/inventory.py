@@ -106,7 +106,7 @@ class Host:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disk:
-    """A virtual disk: *used_bytes* is what its files take, where known.
+    """A virtual disk: *used_bytes* is what its files take, *below_bytes* those below its topmost one, where known.
 
     *mode* is VirtualDiskMode ("persistent"), *rdm* the compatibility mode of a raw device mapping, *multi_writer*
     whether several VMs may write to it at once.
@@ -117,6 +117,7 @@ class Disk:
     capacity_bytes: int
     datastore: MoRef | None
     used_bytes: int | None = None
+    below_bytes: int | None = None
     mode: str = "persistent"
     rdm: Literal["virtual", "physical"] | None = None
     multi_writer: bool = False

@@ -194,7 +194,7 @@ class _Driver:
                 source_host=migration.source_host,
                 target_host=migration.placement.host.name,
                 percent=self.percent.get(migration.vm, 0),
-                bytes_total=migration.hot_bytes or migration.cold_bytes,
+                bytes_total=migration.hot_bytes + migration.cold_bytes,
                 elapsed_s=0.0 if began is None else self.hooks.clock() - began,
                 reason=reason,
                 hint=hint,

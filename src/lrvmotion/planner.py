@@ -111,8 +111,7 @@ def _migrations(inputs: Inputs, vms: Sequence[VirtualMachine], draft: _Draft) ->
         draft.findings += [*found, *more]
         if placement is None or vm.host is None:
             continue
-        hot = vm.storage_bytes + vm.memory_bytes if vm.power_state == "poweredOn" else 0
-        cold = 0 if vm.power_state == "poweredOn" else vm.storage_bytes
+        hot, cold = _bytes(vm)
         migrations.append(
             Migration(
                 vm=vm.name,
@@ -128,6 +127,14 @@ def _migrations(inputs: Inputs, vms: Sequence[VirtualMachine], draft: _Draft) ->
             )
         )
     return migrations
+
+
+def _bytes(vm: VirtualMachine) -> tuple[int, int]:
+    """Return what goes by vMotion and what by NFC: a VM that is off, and what lies below snapshots (KB 342209)."""
+    if vm.power_state != "poweredOn":
+        return 0, vm.storage_bytes
+    cold = min(sum(disk.below_bytes or 0 for disk in vm.disks), vm.storage_bytes) if vm.snapshots else 0
+    return vm.storage_bytes - cold + vm.memory_bytes, cold
 
 
 def _hosts(inputs: Inputs, site: SiteName, names: list[str], *, whole: bool) -> list[Host]:

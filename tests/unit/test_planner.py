@@ -9,7 +9,7 @@ import pytest
 from fakes import host, inventory, vm
 from lrvmotion import config as configs
 from lrvmotion import planner, settings
-from lrvmotion.inventory import HostPortGroup, MoRef, Network
+from lrvmotion.inventory import Disk, HostPortGroup, MoRef, Network
 from lrvmotion.plan import ABSENT, Value, string
 
 BOUNDS = {
@@ -210,6 +210,27 @@ def test_one_subnet_on_both_sides_cannot_be_relayed():
     """No gateway is consulted there."""
     plan = make("proxy", target=inventory("target", (host("b1", "10.88.0.77"),)))
     assert "same-subnet" in {finding.code for finding in plan.findings if finding.severity == "error"}
+
+
+def test_bytes_go_by_vmotion_or_by_nfc():
+    """Cold is a VM that is off, and what lies below the snapshots of one that is on."""
+    disk = Disk(
+        key=2000, label="Hard disk 1", capacity_bytes=2**31, datastore=MoRef("Datastore", "datastore-1"),
+        used_bytes=2**31, below_bytes=2**30,
+    )  # fmt: skip
+    machines = (
+        vm("on", "a1"),
+        vm("off", "a1", power_state="poweredOff"),
+        vm("snapped", "a1", snapshots=1, disks=(disk,)),
+        vm("linked", "a1", disks=(disk,)),
+    )
+    plan = make("stock", source=inventory("source", (host("a1", "10.88.0.9"),), machines))
+    assert {move.vm: (move.hot_bytes, move.cold_bytes) for move in plan.migrations} == {
+        "on": (2**31 + 2**30, 0),
+        "off": (0, 2**31),
+        "snapped": (2**31, 2**30),
+        "linked": (2**31 + 2**30, 0),
+    }
 
 
 def test_vms_are_spread_over_the_targets_hosts():

@@ -19,17 +19,19 @@ def label(device: Any) -> str:  # noqa: ANN401 - pyVmomi makes its types at run 
     return str(info.label) if info is not None and info.label else f"device {device.key}"
 
 
-def disk(device: Any, files: Mapping[int, int]) -> Disk:  # noqa: ANN401
-    """Return the disk; *files* are the bytes of its files by its key."""
+def disk(device: Any, files: Mapping[int, tuple[int, int]]) -> Disk:  # noqa: ANN401
+    """Return the disk; *files* are the bytes of its files, and of those below the topmost, by its key."""
     backing = device.backing
     store = getattr(backing, "datastore", None)
+    used, below = files.get(int(device.key), (None, None))
     raw = isinstance(backing, vim.vm.device.VirtualDisk.RawDiskMappingVer1BackingInfo)
     return Disk(
         key=int(device.key),
         label=label(device),
         capacity_bytes=int(device.capacityInBytes or (device.capacityInKB or 0) * 1024),
         datastore=moref(store) if store is not None else None,
-        used_bytes=files.get(int(device.key)),
+        used_bytes=used,
+        below_bytes=below,
         mode=str(getattr(backing, "diskMode", None) or "persistent"),
         rdm=("physical" if str(backing.compatibilityMode) == _PHYSICAL else "virtual") if raw else None,
         multi_writer=str(getattr(backing, "sharing", None)) == "sharingMultiWriter",

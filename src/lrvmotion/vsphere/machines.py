@@ -115,13 +115,17 @@ def _committed(row: Mapping[str, Any]) -> int:
     return max(0, committed - swap)
 
 
-def _file_sizes(row: Mapping[str, Any]) -> dict[int, int]:
-    """Return the bytes of each disk's files, all snapshots of it included, by the disk's key."""
+def _file_sizes(row: Mapping[str, Any]) -> dict[int, tuple[int, int]]:
+    """Return the bytes of each disk's files, and those below the topmost link, by the disk's key.
+
+    A chain begins with the base and ends with what is written to (so reads it the VM Operator of vSphere).
+    """
     sizes = {int(item.key): int(item.size) for item in row.get("layoutEx.file") or ()}
-    return {
-        int(disk.key): sum(sizes.get(int(key), 0) for link in disk.chain or () for key in link.fileKey or ())
-        for disk in row.get("layoutEx.disk") or ()
-    }
+    found = {}
+    for disk in row.get("layoutEx.disk") or ():
+        links = [sum(sizes.get(int(key), 0) for key in link.fileKey or ()) for link in disk.chain or ()]
+        found[int(disk.key)] = (sum(links), sum(links[:-1]))
+    return found
 
 
 def _network(

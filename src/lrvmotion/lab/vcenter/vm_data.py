@@ -276,8 +276,15 @@ def storage(vm: Any) -> Any:
 def layout(vm: Any) -> Any:
     """Return the VM's files with their sizes."""
     folder = f"[{vm.datastore.name}] {vm.name}/{vm.name}"
-    rows = [("config", f"{folder}.vmx", 0), ("diskExtent", f"{folder}-flat.vmdk", vm.disk_bytes)]
+    deltas = [f"{folder}-{number:06d}-delta.vmdk" for number in range(1, len(vm.snapshots) + 1)]
+    rows = [
+        ("config", f"{folder}.vmx", 0),
+        ("diskExtent", f"{folder}-flat.vmdk", vm.disk_bytes),
+        *(("diskExtent", name, 0) for name in deltas),  # nothing writes to a disk here, so a delta stays empty
+    ]
+    chain = [V.FileLayoutEx.DiskUnit(fileKey=[key]) for key in range(1, len(rows))]
     return V.FileLayoutEx(
+        disk=[V.FileLayoutEx.DiskLayout(key=DISK, chain=chain)],
         file=[
             V.FileLayoutEx.FileInfo(key=key, name=name, type=kind, size=LONG(size))
             for key, (kind, name, size) in enumerate(rows)
