@@ -16,7 +16,7 @@ from lrvmotion.vsphere.spec import reference, service_locator
 from lrvmotion.vsphere.stub import managed_object, mapped, properties_of
 
 WAIT_S = 60.0
-POLL_S = 0.25
+POLL_S = 1.0  # at first more often: the check of one VM takes a moment
 _INFO = ("info.state", "info.error", "info.result")
 
 
@@ -63,7 +63,7 @@ def sight(
 
 def _outcome(session: Session, task: Any) -> tuple[list[Any], bool]:  # noqa: ANN401
     """Wait for *task*; return the faults that it found or ended with, and whether it got to the end of its checks."""
-    until = time.monotonic() + WAIT_S
+    until, pause = time.monotonic() + WAIT_S, POLL_S / 20
     while time.monotonic() < until:
         row = properties_of(session.content, task, _INFO)
         state = str(row.get("info.state"))
@@ -71,7 +71,8 @@ def _outcome(session: Session, task: Any) -> tuple[list[Any], bool]:  # noqa: AN
             return [row["info.error"]], False
         if state == "success":
             return [fault for result in row.get("info.result") or () for fault in result.error or ()], True
-        time.sleep(POLL_S)
+        time.sleep(pause)
+        pause = min(pause * 2, POLL_S)
     return [vim.fault.Timedout(msg=f"it did not end within {WAIT_S:.0f} s")], False
 
 
