@@ -28,7 +28,8 @@ MIB = 1024 * 1024
 CHUNK = 4 * MIB
 ALL_BUFFERS = 512 * MIB  # for all streams of an end together; of memory that is used only where it is needed
 SO_SNDBUFFORCE, SO_RCVBUFFORCE, TCP_INFO, TCP_NOTSENT_LOWAT = 32, 33, 11, 25
-UNSENT = MIB  # a stream's share of the box's TCP memory (tcp_mem) beside what is in flight
+# Of the box's TCP memory (tcp_mem), beside what is in flight: enough for few fast streams, little for many slow ones.
+UNSENT_ALL, UNSENT_LEAST = 16 * MIB, MIB
 CONNECT_S = 15.0  # until the receiver listens and all streams stand
 SAMPLE_S = 0.1
 LONGEST_S = 40.0  # beside settling time and window: then an end is over whatever happens
@@ -193,13 +194,14 @@ def difference(before: List[Dict[str, int]], after: List[Dict[str, int]], name: 
 def connect(asked: Dict[str, Any]) -> socket.socket:
     """Return a connection to the receiver with the congestion control that is asked for; wait until it listens."""
     goal: Tuple[str, int] = (asked["address"], asked["port"])
+    unsent = max(UNSENT_LEAST, UNSENT_ALL // asked["streams"])
     end = time.monotonic() + CONNECT_S
     while True:
         connection = new_socket(goal[0])
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, asked["algorithm"].encode())
             buffers(connection, SO_SNDBUFFORCE, asked["streams"])
-            connection.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT)
+            connection.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, unsent)
             connection.bind((asked["peer"], 0))
             connection.settimeout(5)
             connection.connect(goal)
