@@ -191,7 +191,7 @@ def parse(given: str, where: str) -> Saved:
     """Read what *text* wrote; UsageError for anything else: no plan, truncated, edited, from a newer version."""
     try:
         document = json.loads(given)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         message = f"{where}: not a whole plan file: {error}"
         raise UsageError(message, hint=_AGAIN) from None
     if not isinstance(document, dict) or not isinstance(document.get("schema"), int) or "sha256" not in document:

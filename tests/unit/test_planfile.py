@@ -115,11 +115,12 @@ def planfile_docs():
         (lambda text: text[: len(text) // 2], "not a whole plan file"),
         (lambda text: "", "not a whole plan file"),
         (lambda text: "[]", "not a plan file"),
+        (lambda text: "[" * 200_000, "not a whole plan file"),
         (lambda text: "{}", "not a plan file"),
         (lambda text: text.replace('"schema": 1', '"schema": 2'), "written by a newer lrvmotion (schema 2"),
         (lambda text: text.replace('"schema": 1', '"schema": "1"'), "not a plan file"),
     ],
-    ids=["value", "run", "half", "empty", "list", "object", "newer", "odd"],
+    ids=["value", "run", "half", "empty", "list", "deep", "object", "newer", "odd"],
 )
 def test_what_is_no_plan_is_refused_in_a_sentence(spoil, said):
     """Edited, truncated, something else, from a newer version."""
