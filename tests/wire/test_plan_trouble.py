@@ -53,26 +53,32 @@ def refused(done: subprocess.CompletedProcess, status: int, *texts: str) -> None
         assert text in done.stderr, done.stderr
 
 
-def test_a_connection_dropped_at_any_call_is_safe_to_retry(lab):
-    """Exit 5 whichever call it hits, and the next plan is as good as ever."""
-    lab.control("source", "calls_reset")
-    whole = lab.json(*PLAN)
-    methods = called(lab, "source")
-    assert {"Login", "CreateContainerView", "RetrievePropertiesEx", "QueryOptions"} <= methods.keys()
-    for method in methods:
-        if method in {"Logout", "DestroyView"}:
-            continue  # what they would tidy up ends with the session
-        fault(lab, "source", method=method, drop=True)
-        refused(lab.run(*PLAN), 5, "source", "no answer from the vCenter", "run the command again")
-    again = lab.json(*PLAN)
-    assert again["migrations"] == whole["migrations"]
-
-
-@pytest.mark.parametrize("method", ["Logout", "DestroyView"])
-def test_a_connection_dropped_while_tidying_up_does_not_matter(lab, method):
-    """The plan is made, and the session takes the rest with it."""
+@pytest.mark.parametrize(
+    "method", ["Login", "CreateContainerView", "RetrievePropertiesEx", "QueryOptions", "ExecuteSoap"]
+)
+def test_a_connection_dropped_on_the_way_is_safe_to_retry(lab, method):
+    """Exit 5, and the next plan is as good as ever."""
     fault(lab, "source", method=method, drop=True)
+    refused(lab.run(*PLAN), 5, "source", "no answer from the vCenter", "run the command again")
     assert lab.json(*PLAN)["applyable"]
+
+
+@pytest.mark.parametrize("method", ["CheckRelocate_Task", "WaitForUpdatesEx"])
+def test_a_connection_dropped_while_vcenter_checks_the_moves_is_a_finding(lab, method):
+    """The plan is made, and says that vCenter's own word on the moves is missing and why."""
+    fault(lab, "source", method=method, drop=True)
+    made = lab.json(*PLAN)
+    (found,) = (finding for finding in made["findings"] if finding["code"] == "relocate-not-measured")
+    assert "no answer from the vCenter" in found["summary"]
+    assert found["severity"] == "warning"
+
+
+def test_a_connection_dropped_while_tidying_up_does_not_matter(lab):
+    """The plan is the same, and the session takes the rest with it."""
+    whole = lab.json(*PLAN)
+    for method in ("DestroyView", "DestroyPropertyCollector", "Logout"):
+        fault(lab, "source", method=method, drop=True)
+    assert lab.json(*PLAN)["findings"] == whole["findings"]
 
 
 @pytest.mark.parametrize("skip", [0, 1, 2])
