@@ -50,7 +50,7 @@ def run(lab, config: str, *arguments: str, **more):
 def test_plan_says_that_nothing_is_measured(lab):
     """No network is emulated: RTT and loss read "not measured", and nothing is pretended."""
     made = lab.json("plan", "--mode", "stock", "vm1", "vm2")
-    assert {finding["code"] for finding in made["findings"]} == {"path-not-measured"}
+    assert {finding["code"] for finding in made["findings"]} == {"path-not-measured", "tags-not-read"}
     assert made["applyable"]
 
 

@@ -72,8 +72,8 @@ def check_relocate(source: Session, target: Session, migrations: Sequence[Migrat
                 break  # a vCenter that does not get on with it is not given more
     except _NotMeasuredError as error:
         return [*found, _not_measured(str(error))]
-    except (LrvmotionError, *WIRE_ERRORS) as error:
-        return [*found, _not_measured(getattr(error, "message", None) or str(error) or type(error).__name__)]
+    except LrvmotionError as error:
+        return [*found, _not_measured(error.message)]
     if late:
         more = f" and {len(late) - 1} more" if len(late) > 1 else ""
         found.append(_not_measured(f"the check of {late[0]}{more} did not end within {WAIT_S:.0f} s"))

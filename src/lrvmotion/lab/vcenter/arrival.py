@@ -83,6 +83,11 @@ def check(vcenter: Vcenter, demand: dict[str, Any]) -> list[Problem]:
         text = f"Insufficient disk space on datastore '{store.name}'."
         kind = "vim.fault.NoDiskSpace"
         found.append(problem("datastoreTests", kind, text, datastore=store.name, file=""))
+    if demand["ha"] and not host_any.parent.ha:
+        text = "This virtual machine will lose its vSphere HA protection."
+        found.append(
+            problem("hostTests", "vim.fault.WillLoseHAProtection", text, resolution="relocate") | {"warns": True}
+        )
     if network_of(host_any, demand["network"]) is None:
         text = f"Currently connected network interface '{demand['network'].get('name')}' cannot be accessed"
         found.append(

@@ -59,7 +59,7 @@ def datastore_set(vcenter: Vcenter, request: Request) -> None:
 
 
 def cluster_set(vcenter: Vcenter, request: Request) -> None:
-    """Set the DRS *rules* (name, apart, vms) and *overrides* (VM: drs, ha) of every cluster; none without them."""
+    """Set every cluster's DRS *rules* (name, apart, vms), *overrides* (VM: drs, ha) and *ha*; none without them."""
     with vcenter.lock:
         vms = {vm.name: vm for vm in vcenter.machines()}
         rules = [
@@ -72,6 +72,7 @@ def cluster_set(vcenter: Vcenter, request: Request) -> None:
         for cluster in vcenter.registry.of_type(ClusterComputeResource):
             cluster.rules = rules
             cluster.overrides = overrides
+            cluster.ha = bool(request.get("ha"))
             cluster.touch()
 
 

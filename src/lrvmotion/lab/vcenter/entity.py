@@ -136,10 +136,11 @@ class ClusterComputeResource(Entity):
         "configurationEx": lambda self: self.configuration(),
         "environmentBrowser": lambda self: self.browser,
     }
-    __slots__ = ("browser", "datacenter", "drs", "hosts", "overrides", "pool", "rules")
+    __slots__ = ("browser", "datacenter", "drs", "ha", "hosts", "overrides", "pool", "rules")
 
     def __init__(self, vcenter: Vcenter, name: str, datacenter: Datacenter) -> None:
         self.drs: str | None = None
+        self.ha = False
         super().__init__(vcenter, name, datacenter.folders["host"])
         self.datacenter = datacenter
         self.hosts: list[Any] = []
@@ -164,7 +165,7 @@ class ClusterComputeResource(Entity):
         """Return the cluster's DRS switch and level."""
         return vim.cluster.ConfigInfoEx(
             drsConfig=vim.cluster.DrsConfigInfo(enabled=self.drs is not None, defaultVmBehavior=self.drs or "manual"),
-            dasConfig=vim.cluster.DasConfigInfo(enabled=False),
+            dasConfig=vim.cluster.DasConfigInfo(enabled=self.ha),
             rule=self.rules,
             drsVmConfig=[
                 vim.cluster.DrsVmConfigInfo(key=vim.VirtualMachine(moid), enabled=True, behavior=own["drs"])

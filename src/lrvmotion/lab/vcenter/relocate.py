@@ -65,6 +65,7 @@ class Job:
             "disks": vm.traits.disks,
             "key_provider": vm.traits.key_provider,
             "migrate_encryption": vm.traits.migrate_encryption,
+            "ha": self.source.parent.ha,
             "copies_disk": self.remote or store != vm.datastore.moid,
             "arrives": self.remote,
             "network": self._network(),
@@ -148,7 +149,7 @@ class Job:
         from lrvmotion.lab.vcenter.arrival import fault_of
 
         self.connect()
-        found = self.problems()
+        found = [item for item in self.problems() if not item.get("warns")]
         if found:
             raise fault_of(found[0])
 

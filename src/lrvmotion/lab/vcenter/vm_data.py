@@ -20,7 +20,7 @@ CDROM, NIC, DISK, IDE, SCSI = 3000, 4000, 2000, 200, 1000
 
 def power_state(vm: Any) -> str:
     """Return the power state."""
-    return "poweredOn" if vm.powered_on else "poweredOff"
+    return "poweredOn" if vm.powered_on else "suspended" if vm.traits.suspended else "poweredOff"
 
 
 def path(vm: Any) -> str:
@@ -341,7 +341,7 @@ VALUES: dict[str, Callable[[Any], Any]] = {
     "config.name": lambda vm: vm.name,
     "config.uuid": lambda vm: vm.uuid,
     "config.instanceUuid": lambda vm: vm.instance_uuid,
-    "config.template": lambda _: False,
+    "config.template": lambda vm: vm.traits.template,
     "config.changeVersion": lambda vm: str(vm.change_version),
     "config.version": lambda vm: vm.traits.version,
     "config.keyId": key_id,

@@ -42,7 +42,9 @@ class VirtualMachineProvisioningChecker(ManagedObject):
                     raise error
             job.connect()
             found = [p for p in job.problems() if not testType or p["test"] in testType]
-            result = vim.vm.check.Result(vm=item.ref, host=host, error=[fault_of(p) for p in found])
+            refuses = [fault_of(p) for p in found if not p.get("warns")]
+            warns = [fault_of(p) for p in found if p.get("warns")]
+            result = vim.vm.check.Result(vm=item.ref, host=host, error=refuses, warning=warns)
             return vim.vm.check.Result.Array([result])
 
         return self.vcenter.tasks.start(call, item, "VirtualMachineProvisioningChecker.checkRelocate", work)

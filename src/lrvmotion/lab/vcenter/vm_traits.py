@@ -22,6 +22,8 @@ class Traits:
     """The defaults are a plain VM's; *plugged* are of PLUGS, all connected; *rdm* is a compatibilityMode."""
 
     version: str = "vmx-19"
+    suspended: bool = False
+    template: bool = False
     evc: str = "intel-haswell"
     tools_installer: bool = False
     fault_tolerant: bool = False
@@ -114,6 +116,13 @@ def devices(traits: Traits, network: Any) -> Iterator[Any]:
 def refusals(vm: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Give (fault class, message, fields) of what keeps *vm* at its source, in the order of the devices."""
     traits: Traits = vm.traits
+    if traits.template:
+        # CheckRelocate and RelocateVM_Task: NotSupported for a template (API reference, service of RelocateSpec)
+        yield "vmodl.fault.NotSupported", "The operation is not supported on a template.", {}
+    if traits.suspended:
+        # unconfirmed: a suspended VM's memory image does not go to another vCenter
+        states = {"existingState": "suspended", "requestedState": "poweredOn"}
+        yield "vim.fault.InvalidPowerState", "The operation is not allowed while the VM is suspended.", states
     if traits.tools_installer:
         yield "vim.fault.ToolsInstallationInProgress", "VMware Tools is being installed.", {}
     if traits.fault_tolerant:
@@ -137,7 +146,15 @@ def refusals(vm: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:
     if vm.powered_on and traits.disk_mode not in {"persistent", "independent_persistent"}:
         # unconfirmed: for independent persistent disks the API says the same; VMware's docs allow them since 5.x
         text = "Hard disk 1 is an independent disk whose location would change."
-        yield "vim.fault.IndependentDiskVMotionNotSupported", text, {"atSourceHost": True, "failedHostName": ""}
+        yield (
+            "vim.fault.IndependentDiskVMotionNotSupported",
+            text,
+            {
+                "atSourceHost": True,
+                "failedHostName": vm.host.name,
+                "failedHost": {"type": "HostSystem", "moid": vm.host.moid},
+            },
+        )
 
 
 def refusals_there(host: Any, demand: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -146,7 +163,8 @@ def refusals_there(host: Any, demand: dict[str, Any]) -> Iterator[tuple[str, str
     if int(demand["version"].rpartition("-")[2]) > host.hardware:
         text = f"The virtual machine version {demand['version']} is not supported on {host.name}."
         yield "vim.fault.VirtualHardwareVersionNotSupported", text, {"hostName": host.name, "host": here}
-    if demand["uses_vmotion"] and demand["evc"] and not runs(demand["evc"], host.evc or host.max_evc):
+    offered = host.evc or host.max_evc
+    if demand["uses_vmotion"] and demand["evc"] and offered and not runs(demand["evc"], offered):
         text = f"The host's CPU does not have all features of {demand['evc']}."
         yield "vim.fault.FeatureRequirementsNotMet", text, {"host": here}
     if demand["uses_vmotion"] and demand["disks"] > host.most_disks:
