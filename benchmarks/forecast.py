@@ -12,6 +12,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,15 @@ from typing import Any
 from bench import cells, forecasts, probing, table
 from bench.site import FAR, NEAR, Measured, Site, site
 
-from lrvmotion.load import Algorithm
+from lrvmotion.load import Algorithm, LoadReport
 from lrvmotion.relay.circuit import RUNS
 
 FIELD_MBPS = 1000  # the field profile's two parameters belong to this line rate
 BUFFER_S = 0.067  # of the bottleneck: 8 MiB at 1 Gbit/s
+# A run with a larger share of packets over 5 ms late says more of the machine than of TCP: it is made again, once; so
+# is one whose rate is not steady.
+LATE_MAX = 0.30
+ATTEMPTS = 2
 # What the forecasts of native and proxy mode rest on; --whole-probe makes the other runs of the product's probe too.
 JUDGED: tuple[tuple[Algorithm, int], ...] = (("reno", 48), ("bbr", 5))
 
@@ -36,22 +41,39 @@ def measure(made: Site, cell: cells.Cell, given: argparse.Namespace) -> list[dic
     """Probe the circuit of *cell*, then move in each mode."""
     line = FIELD_MBPS if cell.profile == "field" else given.line_mbps
     wan = {**cell.wan, "burst": 10.0, "rate_bps": line * 1_000_000, "buffer_bytes": int(line * 1e6 / 8 * BUFFER_S)}
-    made.set(**wan, seed=1)
-    made.wire("reset")
     settle = max(given.settle, cell.rtt_ms / 1000 * 30)
-    report = probing.probe(made.lanes, NEAR, FAR, RUNS if given.whole_probe else JUDGED)
-    late = max(way["lateness"]["over_5_ms"] for way in made.wire("report")["directions"].values())
-    for run in report.runs:
-        say(f"{cell.name:17} probe  {run.algorithm:5} {run.streams:2} {run.mbps:7.1f} Mbit/s  {run.rtt_ms:.0f} ms")
+    report, late = _probed(made, cell, wan, RUNS if given.whole_probe else JUDGED)
     found: dict[str, Measured] = {}
     for number, mode in enumerate(forecasts.SENDERS):
-        made.set(**wan, seed=2 + number)
-        one = found[mode] = made.move(mode, settle, given.window)
-        say(
-            f"{cell.name:17} {mode:6} {one.mbps:7.1f} Mbit/s, loss {one.loss:.2%}, late {one.late:.1%} (probe {late:.1%})"
-        )
+        for attempt in range(ATTEMPTS):
+            made.set(**wan, seed=2 + number + 2 * attempt)
+            one = made.move(mode, settle, given.window)
+            verdict = "" if one.steady else "  unsteady"
+            say(f"{cell.name:17} {mode:6} {one.mbps:7.1f} Mbit/s  loss {one.loss:.2%}  late {one.late:.1%}{verdict}")
+            if mode not in found or (one.steady, -one.late) > (found[mode].steady, -found[mode].late):
+                found[mode] = one
+            if one.steady and one.late <= LATE_MAX:
+                break
     entries = forecasts.entries(cell, report, {mode: asdict(one) for mode, one in found.items()})
     return [{**entry, "line_mbps": line, "probe_late": round(late, 4)} for entry in entries]
+
+
+def _probed(
+    made: Site, cell: cells.Cell, wan: dict[str, Any], runs: Sequence[tuple[Algorithm, int]]
+) -> tuple[LoadReport, float]:
+    """Return the load probe of the circuit, and how late the wire was while it ran; a late one is made again."""
+    found = []
+    for attempt in range(ATTEMPTS):
+        made.set(**wan, seed=1 + 100 * attempt)
+        made.wire("reset")
+        report = probing.probe(made.lanes, NEAR, FAR, runs)
+        late = max(way["lateness"]["over_5_ms"] for way in made.wire("report")["directions"].values())
+        for run in report.runs:
+            say(f"{cell.name:17} probe  {run.algorithm:5} {run.streams:2} {run.mbps:7.1f} Mbit/s  late {late:.1%}")
+        found.append((report, late))
+        if late <= LATE_MAX:
+            break
+    return min(found, key=lambda one: one[1])
 
 
 def save(document: dict[str, Any], path: Path | None) -> None:

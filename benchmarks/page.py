@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench import cells, scale, table
+from bench import cells, forecasts, scale, table
 
 
 def main() -> int:
@@ -22,11 +22,13 @@ def main() -> int:
     parser.add_argument("--relay", type=Path, metavar="FILE", help="what relay.py --json wrote")
     parser.add_argument("--wan", type=Path, metavar="FILE", help="what wan.py --json wrote")
     parser.add_argument("--inventory", type=Path, metavar="FILE", help="what inventory.py --json wrote")
+    parser.add_argument("--forecast", type=Path, metavar="FILE", help="what forecast.py --json wrote")
     given = parser.parse_args()
     text = given.page.read_text()
     try:
         for path, blocks in (
             (given.relay, relay_blocks), (given.wan, wan_blocks), (given.inventory, inventory_blocks),
+            (given.forecast, forecast_blocks),
         ):  # fmt: skip
             if path is not None:
                 for name, body in blocks(json.loads(path.read_text())).items():
@@ -67,6 +69,16 @@ def inventory_blocks(document: dict[str, Any]) -> dict[str, str]:
         "inventory-facts": scale.facts(document),
         "inventory-figures": scale.figures(document),
         "inventory-bars": table.bars_table(scale.bars(document)),
+    }
+
+
+def forecast_blocks(document: dict[str, Any]) -> dict[str, str]:
+    """Return the blocks of the forecast by name."""
+    found = forecasts.refreshed(document["cells"])
+    return {
+        "forecast-facts": forecasts.facts(found),
+        "forecast-cells": forecasts.cells_table(found),
+        "forecast-bars": table.bars_table(forecasts.bars(found)),
     }
 
 

@@ -112,6 +112,16 @@ def bars(found: Sequence[Mapping[str, Any]]) -> list[Bar]:
     return judged
 
 
+def facts(found: Sequence[Mapping[str, Any]]) -> str:
+    """Return a sentence on what was measured and how late the wire was."""
+    late = sorted(max(entry["late"], entry["probe_late"]) for entry in found)
+    circuits = len({key(entry) for entry in found})
+    return (
+        f"{circuits} circuits; the grid has {len(grid())}. Share of packets that left the wire more than 5 ms late: in "
+        f"the median run {late[len(late) // 2]:.0%}, in the worst {late[-1]:.0%}.\n"
+    )
+
+
 def cells_table(found: Sequence[Mapping[str, Any]]) -> str:
     """Return the table of cells in Markdown; held-out ones have a star."""
     lines = [

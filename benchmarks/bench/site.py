@@ -40,12 +40,16 @@ _TERABYTE = 10**12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What arrived at the target over the counted seconds, and what the wire says of them."""
+    """What arrived at the target over the counted seconds, and what the wire says of them.
+
+    *steady*: neither half of them had less than half of the other's.
+    """
 
     mbps: float
     loss: float
     late: float
     drops: int
+    steady: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +105,9 @@ class Site:
         time.sleep(settle_s)
         self.wire("reset")
         begun, before = time.monotonic(), self._received(name)
-        time.sleep(window_s)
+        time.sleep(window_s / 2)
+        between = self._received(name)
+        time.sleep(window_s / 2)
         after, ended = self._received(name), time.monotonic()
         report = self.wire("report")["directions"]
         self._running(name)
@@ -115,6 +121,7 @@ class Site:
             loss=report["source_to_target"]["loss_ratio"],
             late=max(way["lateness"]["over_5_ms"] for way in report.values()),
             drops=sum(way["tap_drops"] for way in report.values()),
+            steady=2 * min(between - before, after - between) >= max(between - before, after - between),
         )
 
     def _received(self, name: str) -> int:
