@@ -6,14 +6,18 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 from pyVim.task import WaitForTask
 
 from lrvmotion.errors import RefusedError, TrustError
-from lrvmotion.plan import ABSENT, Value, document
+from lrvmotion.findings import Severity
+from lrvmotion.placement import Placement
+from lrvmotion.plan import ABSENT, Migration, Value, document
 from lrvmotion.vsphere.collect import collect_names, collect_vms
 from lrvmotion.vsphere.host import HostTarget
+from lrvmotion.vsphere.precheck import prechecks
 from lrvmotion.vsphere.relocate import find
 from lrvmotion.vsphere.session import Session, fetch_certificate
 from lrvmotion.vsphere.stub import managed_object
@@ -111,22 +115,48 @@ def test_maintenance_mode_is_seen(session):
 
 
 @pytest.fixture(scope="module")
-def configured(server, program, tmp_path_factory):
-    """Return a folder with a configuration: the simulator with VMs as source, one without any as target."""
+def other(program, tmp_path_factory):
+    """Return host and port of another simulator, without VMs."""
+    with vcsim(program, tmp_path_factory.mktemp("other"), 0) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def configured(server, other, tmp_path_factory):
+    """Return a folder with a configuration: the simulator with VMs as source, the one without as target."""
     folder = tmp_path_factory.mktemp("two")
     password = folder / "password"
     password.touch(mode=0o600)
     password.write_text("pass\n")
-    with vcsim(program, folder / "target", 0) as other:
-        parts = []
-        for site, net, (host, port) in (("source", "10.8.0", server), ("target", "10.9.0", other)):
-            parts += [
-                f"[{site}]", f'vcenter = "{host}"', f"port = {port}", 'username = "user"',
-                f'password_file = "{password}"', f'sha256 = "{fetch_certificate(host, port).sha256}"',
-                f"[{site}.vmotion]", f'addresses = ["{net}.1-{net}.9"]',
-            ]  # fmt: skip
-        (folder / "lrvmotion.toml").write_text("\n".join(parts) + "\n")
-        yield folder
+    parts = []
+    for site, net, (host, port) in (("source", "10.8.0", server), ("target", "10.9.0", other)):
+        parts += [
+            f"[{site}]", f'vcenter = "{host}"', f"port = {port}", 'username = "user"',
+            f'password_file = "{password}"', f'sha256 = "{fetch_certificate(host, port).sha256}"',
+            f"[{site}.vmotion]", f'addresses = ["{net}.1-{net}.9"]',
+        ]  # fmt: skip
+    (folder / "lrvmotion.toml").write_text("\n".join(parts) + "\n")
+    return folder
+
+
+def test_prechecks_tell_what_it_lacks_as_findings(session, other):
+    """MACs by key, hardware versions, CheckRelocate: what it has not is "not read" or "not measured"."""
+    with closing(login(other, "pass")) as target:
+        here, there = collect_names(session), collect_names(target)
+        here = collect_vms(session, here, [dict(here.vm_names)[VM]])
+        vm = here.vm(VM)
+        host = there.hosts[0]
+        placement = Placement(
+            host=host, datastore=there.datastores[0], folder=there.folders[0],
+            pool=next(pool for pool in there.pools if pool.ref == host.pool),
+        )  # fmt: skip
+        migration = Migration(
+            vm=vm.name, ref=vm.ref, instance_uuid=vm.instance_uuid, source_host=here.hosts[0].name, placement=placement,
+            hot_bytes=1, cold_bytes=0, power_state=vm.power_state, snapshots=0, change_version=vm.change_version,
+        )  # fmt: skip
+        found = prechecks(session, target, here, there, [migration])
+    codes = {finding.code: finding.severity for finding in found}
+    assert codes["relocate-not-measured"] is Severity.WARNING
 
 
 def run(folder, *words: str) -> tuple[subprocess.CompletedProcess, dict]:
