@@ -12,8 +12,7 @@ import pytest
 from pyVim.task import WaitForTask
 
 from lrvmotion.errors import RefusedError, TrustError
-from lrvmotion.findings import Severity
-from lrvmotion.placement import Placement
+from lrvmotion.placement import NicMapping, Placement
 from lrvmotion.plan import ABSENT, Migration, Value, document
 from lrvmotion.vsphere.collect import collect_names, collect_vms
 from lrvmotion.vsphere.host import HostTarget
@@ -139,24 +138,30 @@ def configured(server, other, tmp_path_factory):
     return folder
 
 
-def test_prechecks_tell_what_it_lacks_as_findings(session, other):
-    """MACs by key, hardware versions, CheckRelocate: what it has not is "not read" or "not measured"."""
-    with closing(login(other, "pass")) as target:
+def test_prechecks_tell_what_it_lacks_as_findings(session, server):
+    """MACs by key, CheckRelocate: what it has not is "not read" or "not measured". It is its own target here."""
+    with closing(login(server, "pass")) as target:
         here, there = collect_names(session), collect_names(target)
         here = collect_vms(session, here, [dict(here.vm_names)[VM]])
         vm = here.vm(VM)
         host = there.hosts[0]
+        networks = {network.name: network for network in there.networks}
         placement = Placement(
             host=host, datastore=there.datastores[0], folder=there.folders[0],
             pool=next(pool for pool in there.pools if pool.ref == host.pool),
+            nics=tuple(
+                NicMapping(key=nic.key, label=nic.label, source=nic.network, network=networks[nic.network])
+                for nic in vm.nics
+            ),
         )  # fmt: skip
         migration = Migration(
             vm=vm.name, ref=vm.ref, instance_uuid=vm.instance_uuid, source_host=here.hosts[0].name, placement=placement,
             hot_bytes=1, cold_bytes=0, power_state=vm.power_state, snapshots=0, change_version=vm.change_version,
         )  # fmt: skip
         found = prechecks(session, target, here, there, [migration])
-    codes = {finding.code: finding.severity for finding in found}
-    assert codes["relocate-not-measured"] is Severity.WARNING
+    by_code = {finding.code: finding for finding in found}
+    assert {"vm-name-clash", "vm-instance-uuid", "vm-mac-unread"} <= by_code.keys()
+    assert "does not implement: CheckRelocate_Task" in by_code["relocate-not-measured"].summary
 
 
 def run(folder, *words: str) -> tuple[subprocess.CompletedProcess, dict]:

@@ -78,14 +78,17 @@ def _taken(target: Session, there: Inventory, vms: Sequence[VirtualMachine], mig
         _UUIDS[1]: {vm.bios_uuid.lower() for vm in vms},
     }
     wanted_macs = {nic.mac.lower() for vm in vms for nic in vm.nics}
+    cards = 0
 
     def take(element: ET.Element) -> None:
+        nonlocal cards
         for path, value in _values(element):
             if path in wanted:
                 text = (value.text or "").lower()
                 if text in wanted[path]:
                     kinds[path][text] = _named(element, names)
             else:
+                cards += 1
                 mac = value.findtext(f"{NS}macAddress", "").lower()
                 if mac in wanted_macs:
                     macs[mac] = _named(element, names)
@@ -98,6 +101,8 @@ def _taken(target: Session, there: Inventory, vms: Sequence[VirtualMachine], mig
             raise
         read_macs = False  # a vCenter that knows no key in a path
         _each(target, _UUIDS, take)
+    if there.vm_names and not cards:
+        read_macs = False  # one that knows no key in a path, and does not say so
     return Taken(
         names=_names(target, there, migrations),
         instance_uuids=kinds[_UUIDS[0]],
