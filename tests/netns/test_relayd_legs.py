@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from lrvmotion.relay import redirect as rules
+from lrvmotion.relay import relayd
 from netns.relayd_world import MIB, World, eventually, requires_netns, world
 
 pytestmark = requires_netns
@@ -105,3 +106,17 @@ def test_a_relay_that_is_killed_resets_both_ends(inline: World) -> None:
             for end in (server, client):
                 with pytest.raises(ConnectionResetError):
                     end.recv(1)
+
+
+def test_what_bbr_does_now_is_read_from_the_kernel(inline: World) -> None:
+    """BBR says by what it multiplies its estimate, never above 2.89; another congestion control says nothing."""
+    with inline.relaying(), inline.listen() as target, inline.connect() as client:
+        server, _ = target.accept()
+        with server:
+            assert relayd.choose(client, "reno") == "reno"
+            assert relayd.bbr_gain(client) is None
+            assert relayd.choose(client, "bbr") == "bbr"
+            client.sendall(bytes(MIB))
+            gain = relayd.bbr_gain(client)
+            assert gain is not None
+            assert 0 <= gain < 3

@@ -226,3 +226,19 @@ def test_redirect_hits_are_read_from_both_tools() -> None:
         "       4      240 REDIRECT   6    --  *  *  10.88.0.8  10.99.0.9  tcp dpt:8000 redir ports 9000\n"
     )
     assert relayd.Redirect("iptables", "ip", "LRVM_x").hits(tables) == 7
+
+
+@pytest.mark.parametrize(
+    ("rtt_us", "verdict", "stuck"),
+    [
+        (56_000, "congestion", True),  # held back, and nothing queues
+        (63_000, "congestion", False),  # packets queue: the pipe is full
+        (56_000, "receive window", False),
+        (56_000, "application", False),
+        (56_000, "cap", False),
+        (0, "congestion", False),  # no sample yet
+    ],
+)
+def test_a_stream_is_stuck_where_it_is_held_back_and_nothing_queues(rtt_us: int, verdict: str, stuck: bool) -> None:
+    """Only then may BBR's STARTUP have ended too early; a full pipe shows in the RTT."""
+    assert relayd.is_stuck({"rtt_us": rtt_us, "min_rtt_us": 55_000}, verdict) is stuck

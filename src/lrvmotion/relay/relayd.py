@@ -65,7 +65,7 @@ EXIT_OK, EXIT_CONFIG, EXIT_TAKEN, EXIT_CONGESTION, EXIT_LISTEN, EXIT_REDIRECT, E
 MIB = 1024 * 1024
 SO_MAX_PACING_RATE, SO_RCVBUFFORCE = 47, 33
 SO_ORIGINAL_DST, IP6T_SO_ORIGINAL_DST = 80, 80
-TCP_INFO, TCP_NOTSENT_LOWAT = 11, 25
+TCP_INFO, TCP_NOTSENT_LOWAT, TCP_CC_INFO = 11, 25, 26
 F_SETPIPE_SZ = 1031  # fcntl names it from 3.10 on
 SPLICE_F_MOVE = 1
 UNLIMITED = 0xFFFFFFFFFFFFFFFF
@@ -79,6 +79,15 @@ FINISHED_KEPT = 200
 LOG_LINES_A_SECOND = 20
 SHORT_US = 1000  # a leg with a shorter round trip does without BBR, whose pacing is 40 % of one stream's CPU there
 LOSSY, LOSSY_TICKS = 0.001, 3  # a share retransmitted in so many ticks in a row: a short leg gets BBR after all
+STARTUP_GAIN = 1.5  # BBR paces at 2.89 times its estimate in STARTUP, at 1.25 at most later
+RESTARTS, RESTART_TICKS, RESTART_PAYS = (
+    6,
+    2,
+    1.25,
+)  # BBR's STARTUP anew, while the last one raised the rate by a quarter
+RESTART_S, RESTART_RTTS = 2.0, 16  # so long after one it is judged
+YOUNG_S = 9.0  # later the pipe may look empty because BBR looks for the least RTT, which it does after 10 s
+QUEUED = 1 / 16  # an RTT by so much over the least one: packets queue, so that the pipe is full
 BLIND_S = 3.0  # redirect hits without an accept for this long: something drops them before they reach us
 
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
@@ -405,6 +414,18 @@ def tcp_info(connection: socket.socket) -> Dict[str, int]:
         return {}
 
 
+def bbr_gain(connection: socket.socket) -> Optional[float]:
+    """Return by what factor BBR paces *connection* over its estimate now; None where it does not say.
+
+    struct tcp_bbr_info (include/uapi/linux/inet_diag.h): five 32-bit fields, the fourth the gain times 256.
+    """
+    try:
+        raw = connection.getsockopt(socket.IPPROTO_TCP, TCP_CC_INFO, 64)
+    except OSError:
+        return None
+    return int(struct.unpack_from("=4I", raw)[3]) / 256 if len(raw) >= 20 else None
+
+
 def congestion_problem(algorithm: str) -> Optional[str]:
     """Return why a socket of ours cannot use *algorithm*, None if it can."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
@@ -560,6 +581,9 @@ class Stream:
         self.client, self.server, self.source, self.target = client, server, source, target
         self.congestion, self._proper_congestion = congestion
         self._lossy_ticks = 0
+        self._restarts_left = RESTARTS
+        self._stuck_ticks = 0
+        self._restarted = (0.0, 0.0)  # when, and the rate then
         self.forth = Flow(sizes[0])
         try:
             self.back = Flow(sizes[1])
@@ -641,6 +665,7 @@ class Stream:
         self._reconsider(before)
         self.verdict, self.shares = judge(before, self.info, seconds, self.rate_forth, self.pace)
         self.verdicts[self.verdict] = self.verdicts.get(self.verdict, 0.0) + seconds
+        self._restart(now)
 
     def _reconsider(self, before: Mapping[str, int]) -> None:
         """Give a leg that was short its proper congestion control once it loses packets, or shows to be long."""
@@ -653,6 +678,36 @@ class Stream:
             with self._lock:
                 if self._running:
                     self.congestion = choose(self.server, self._proper_congestion) or self.congestion
+
+    def _restart(self, now: float) -> None:
+        """Begin BBR's STARTUP anew where it ended too early, which leaves a long leg slow for a minute.
+
+        BBR takes a few rounds without growth for a full pipe, and a burst of losses in its first rounds looks the same
+        to it (draft-cardwell-iccrg-bbr-congestion-control, 4.3.1.2). A full pipe has a queue, which the RTT shows. A
+        restart that does not pay is the last.
+        """
+        if not self._restarts_left or self.congestion != "bbr":
+            return
+        if now - self.began > YOUNG_S:
+            self._restarts_left = 0
+            return
+        self._stuck_ticks = self._stuck_ticks + 1 if is_stuck(self.info, self.verdict) else 0
+        least = self.info.get("min_rtt_us", 0)
+        when, rate = self._restarted
+        if self._stuck_ticks < RESTART_TICKS or now - when < max(RESTART_S, RESTART_RTTS * least / 1e6):
+            return
+        if self.rate_forth < RESTART_PAYS * rate:
+            self._restarts_left = 0
+            return
+        with self._lock:
+            gain = bbr_gain(self.server) if self._running else None
+            if gain is None or gain >= STARTUP_GAIN:
+                return
+            choose(self.server, "reno")  # BBR set again over BBR changes nothing
+            self.congestion = choose(self.server, "bbr") or "reno"
+        self._restarts_left -= 1
+        self._stuck_ticks = 0
+        self._restarted = (now, self.rate_forth)
 
     def describe(self, now: float) -> Dict[str, Any]:
         """Return the stream as it is shown: rates in bits per second, times in microseconds, shares of the time."""
@@ -765,6 +820,12 @@ def judge(
     if pace is not None and rate >= 0.85 * pace:
         word = "cap"
     return word, {name: round(value, 3) for name, value in shares.items()}
+
+
+def is_stuck(info: Mapping[str, int], verdict: str) -> bool:
+    """Say whether the congestion control holds a stream back although no packet queues: the RTT is the least one."""
+    rtt, least = info.get("rtt_us", 0), info.get("min_rtt_us", 0)
+    return verdict == "congestion" and 0 < rtt < least * (1 + QUEUED)
 
 
 def explain(verdicts: Mapping[str, int], *, forwards: bool, limit_bps: Optional[int]) -> str:
