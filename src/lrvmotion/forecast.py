@@ -16,8 +16,8 @@ Mode = Literal["stock", "native", "proxy"]
 MODES: tuple[Mode, ...] = ("stock", "native", "proxy")  # what changes least comes first
 SPREAD = 0.10  # the least half-width of a range, as a share: a few seconds of one run say no more
 INTERPOLATED = 0.15  # what is added where so many streams were not measured
-PAST_SPREAD = 0.20  # how far one move is from the next on the same path, one standard deviation of its logarithm
 CLOSE = 0.05  # modes this near each other count as equal: the one that changes less is better
+RISING = 3.0  # so many times as much is another loss, and no chance of a few seconds
 FULL = 0.85  # so near to the most that was ever measured, it is the line that limits
 
 
@@ -107,29 +107,6 @@ def estimates(measured: Measured, senders: Mapping[Mode, Sending]) -> tuple[Esti
     return tuple(found)
 
 
-def corrected(found: Sequence[Estimate], past: Sequence[tuple[Mode, float]]) -> tuple[Estimate, ...]:
-    """Return *found* corrected by the *past* moves on the same path, each (mode, Mbit/s above 0).
-
-    Estimate and moves are joined by their precision (inverse variance, of logarithms): a wide range gives way to one
-    move, a narrow one to many. Stock and native share the loss, so that a move of one corrects the other half as much.
-    """
-    result = []
-    for estimate in found:
-        own = [math.log(rate) for mode, rate in past if mode == estimate.mode]
-        if own:
-            result.append(_joined(estimate, sum(own) / len(own), PAST_SPREAD / math.sqrt(len(own)), len(own)))
-            continue
-        sibling = {"stock": "native", "native": "stock"}.get(estimate.mode)
-        other = next((e for e in found if e.mode == sibling), None)
-        moves = [math.log(rate) for mode, rate in past if mode == sibling]
-        if not moves or other is None or other.mbps is None or estimate.mbps is None:
-            result.append(estimate)
-            continue
-        shifted = math.log(estimate.mbps) + sum(moves) / len(moves) - math.log(other.mbps)
-        result.append(_joined(estimate, shifted, 2 * PAST_SPREAD, len(moves)))
-    return tuple(result)
-
-
 def best(found: Sequence[Estimate], available: Collection[Mode]) -> Mode | None:
     """Return the fastest of the *available* modes; of those within 5 % of it, the one that changes least.
 
@@ -152,6 +129,7 @@ def _from_load(mode: Mode, sending: Sending, load: LoadReport) -> Estimate | Non
     if exact is not None and exact.mbps > 0:
         rate, spread, like = exact.mbps, _sampling(exact, load.mss), exact
     else:
+        runs.sort(key=lambda run: run.algorithm == sending.law)  # of two with as many streams the mode's own counts
         loss, like = _felt_loss(runs, load.mss, sending.streams)
         rate = sending.streams * throughput.loss_limited(sending.law, load.mss, like.rtt_ms, loss)
         rate, spread = min(rate, line), _sampling(like, load.mss) + INTERPOLATED
@@ -161,9 +139,10 @@ def _from_load(mode: Mode, sending: Sending, load: LoadReport) -> Estimate | Non
         limiter = f"the circuit itself: {line:.0f} Mbit/s is the most that any probe brought across"
         return _ranged(mode, rate, spread, None, limiter, throughput.LINE)
     felt = throughput.effective_loss(sending.law, load.mss, like.rtt_ms, each)
+    number = f"each of {sending.streams} streams" if sending.streams > 1 else "one stream"
     limiter = (
-        f"loss: {name} feels {felt:.2%} at {like.rtt_ms:.0f} ms and reaches {each:.3g} Mbit/s with each of "
-        f"{sending.streams} streams"
+        f"loss{_kind(runs, like, felt, load.mss)}: {name} feels {felt:.2%} of it at {like.rtt_ms:.0f} ms, and with "
+        f"{number} reaches {each:.3g} Mbit/s"
     )
     return _ranged(mode, rate, spread, line, limiter, _law_source(sending.law, load.mss, like.rtt_ms, felt))
 
@@ -176,8 +155,7 @@ def _felt_loss(runs: Sequence[LoadRun], mss: int, streams: int) -> tuple[float, 
     """
     points: dict[int, tuple[float, LoadRun]] = {}
     for run in runs:
-        law: Literal["reno", "cubic"] = "reno" if run.algorithm == "reno" else "cubic"
-        points[run.streams] = (throughput.effective_loss(law, mss, run.rtt_ms, run.mbps / run.streams), run)
+        points[run.streams] = (_felt(run, mss), run)
     below = max((n for n in points if n <= streams), default=None)
     above = min((n for n in points if n >= streams), default=None)
     if below is None or above is None or below == above:
@@ -185,6 +163,20 @@ def _felt_loss(runs: Sequence[LoadRun], mss: int, streams: int) -> tuple[float, 
     share = math.log(streams / below) / math.log(above / below)
     loss = math.exp(math.log(points[below][0]) * (1 - share) + math.log(points[above][0]) * share)
     return loss, points[above if share > 0.5 else below][1]
+
+
+def _felt(run: LoadRun, mss: int) -> float:
+    law: Literal["reno", "cubic"] = "reno" if run.algorithm == "reno" else "cubic"
+    return throughput.effective_loss(law, mss, run.rtt_ms, run.mbps / run.streams)
+
+
+def _kind(runs: Sequence[LoadRun], like: LoadRun, felt: float, mss: int) -> str:
+    """Return what the runs say of the loss: that it rises with the load, that it comes in bursts, or nothing."""
+    few, many = min(runs, key=lambda run: run.streams), max(runs, key=lambda run: run.streams)
+    least, most = _felt(few, mss), _felt(many, mss)
+    if many.streams > few.streams and most > RISING * least:
+        return f" that rises with the load ({least:.2%} with {few.streams}, {most:.2%} with {many.streams})"
+    return " in bursts" if like.retransmit_ratio > RISING * felt else ""
 
 
 def _bbr(mode: Mode, streams: int, load: LoadReport) -> Estimate | None:
@@ -275,22 +267,6 @@ def _sampling(run: LoadRun, mss: int) -> float:
         lost = run.retransmit_ratio * run.mbps * 1e6 / 8 * run.seconds / mss
         error = 0.5 / math.sqrt(max(lost, 1.0))  # the rate goes with 1/sqrt(p), and p with the count of losses
     return min(max(1.96 * error, SPREAD), 1.0)
-
-
-def _joined(estimate: Estimate, past: float, spread: float, count: int) -> Estimate:
-    """Return *estimate* joined with the mean logarithm *past* of recorded rates, whose deviation is *spread*."""
-    if estimate.mbps is None:
-        mean, deviation, factor = past, spread, 1.0
-    else:
-        low, high = max(estimate.low, 1e-3), estimate.high
-        own = math.log((high or estimate.mbps * (estimate.mbps / low)) / low) / (2 * 1.96)
-        weights = (1 / max(own, 1e-3) ** 2, 1 / spread**2)
-        mean = (math.log(estimate.mbps) * weights[0] + past * weights[1]) / sum(weights)
-        deviation, factor = 1 / math.sqrt(sum(weights)), math.exp(mean) / estimate.mbps
-    rate, width = math.exp(mean), math.exp(1.96 * deviation)
-    return replace(
-        estimate, mbps=rate, low=rate / width, high=rate * width, past=estimate.past + count, corrected=factor
-    )
 
 
 def _law_source(law: throughput.Law, mss: int, rtt_ms: float, loss: float) -> str:

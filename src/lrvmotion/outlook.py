@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from lrvmotion import forecast, transfer
+from lrvmotion import correction, forecast, transfer
 from lrvmotion.config import Config
 from lrvmotion.forecast import Estimate, Forecast, Measured, Sending, VmTime
 from lrvmotion.inventory import Host
@@ -49,7 +49,7 @@ def make(
     law = _law(plan, sources)
     stock = plan.streams if plan.mode == "stock" else 1
     found = forecast.estimates(measured, senders(config, law, rtt or (load.min_rtt_ms if load else None), stock=stock))
-    found = forecast.corrected(found, past)
+    found = correction.corrected(found, past)
     vms, at_once, queue_s = _times(plan, config, found, load, dirty or {})
     return Forecast(basis=_basis(measured, age_s), estimates=found, vms=vms, at_once=at_once, queue_s=queue_s)
 

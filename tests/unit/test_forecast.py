@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lrvmotion import throughput
-from lrvmotion.forecast import Estimate, Measured, Mode, Sending, best, corrected, estimates
+from lrvmotion.correction import corrected
+from lrvmotion.forecast import Estimate, Measured, Mode, Sending, best, estimates
 from lrvmotion.load import Algorithm, LoadReport, LoadRun
 
 STOCK = Sending(streams=1, law="reno")
@@ -186,3 +187,14 @@ def test_the_best_mode_is_the_fastest_that_there_is() -> None:
     assert best(estimates(Measured(rtt_ms=5, load=even), SENDERS), ("native", "proxy")) == "native"
     assert best(estimates(Measured(rtt_ms=5, load=even), SENDERS), ("stock", "native", "proxy")) == "stock"
     assert best(estimates(Measured(rtt_ms=None), SENDERS), ("stock", "native", "proxy")) is None
+
+
+def test_the_kind_of_loss_is_told_where_the_runs_show_it() -> None:
+    """Ten times the loss at 48 streams rises with the load; much sent again and little felt comes in bursts."""
+    one, ten = throughput.mathis(1448, 55, 0.0005), throughput.mathis(1448, 55, 0.005)
+    rising = report(run("reno", 1, one), run("reno", 48, 48 * ten), run("bbr", 5, 900))
+    bursty = report(run("reno", 1, one), run("reno", 48, 48 * one), run("bbr", 5, 900))
+    assert "rises with the load" in estimates(Measured(rtt_ms=55, load=rising), {"native": NATIVE})[0].limiter
+    assert "in bursts" in estimates(Measured(rtt_ms=55, load=bursty), {"native": NATIVE})[0].limiter
+    plain = of(estimates(Measured(rtt_ms=55, load=MEASURED), SENDERS), "native").limiter
+    assert plain.startswith("loss: newreno feels")
