@@ -27,7 +27,7 @@ def show(to: Console, made: Forecast, mode: str) -> None:
     for estimate in made.estimates:
         if estimate.mode == mode:
             console.hang(to, Text("  "), Text(f"{mode}: {estimate.limiter}"))
-        if estimate.past:
+        if estimate.past and estimate.corrected != 1:
             change = f"{estimate.corrected - 1:+.0%}"
             moves = words.count(estimate.past, "recorded move")
             to.print(Text(f"  {estimate.mode}: corrected by {change} after {moves}", style="dim"))
@@ -35,7 +35,7 @@ def show(to: Console, made: Forecast, mode: str) -> None:
 
 
 def _line(estimate: Estimate, most: float, *, own: bool) -> Text:
-    rate = "not known" if estimate.mbps is None else units.rate(estimate.mbps * 1e6)
+    rate = "not known" if estimate.mbps is None else _rate(estimate.mbps)
     text = Text(f"  {estimate.mode:<6}  {rate:>11}  ", style="bold" if own else "")
     text.append(bar(estimate.mbps or 0.0, most).ljust(BAR), style="green" if own else "dim")
     text.append(f"  {_range(estimate)}", style="not bold dim")
@@ -49,21 +49,30 @@ def bar(rate: float, most: float) -> str:
 
 
 def _range(estimate: Estimate) -> str:
-    low = f"{estimate.low:.3g}" if estimate.low < 1000 else f"{estimate.low:.0f}"
+    if estimate.mbps is None:
+        return ""
+    low = _rate(estimate.low)
     if estimate.high is None:
-        return f"{low} or more" if estimate.low else ""
-    return f"{low} to {units.rate(estimate.high * 1e6)}"
+        return f"{low} or more"
+    high = _rate(estimate.high)
+    same = low.partition(" ")[2] == high.partition(" ")[2]
+    return f"{low.partition(' ')[0] if same else low} to {high}"
+
+
+def _rate(mbps: float) -> str:
+    return f"{mbps:.1f} Mbit/s" if mbps < 10 else units.rate(mbps * 1e6)
 
 
 def _times(to: Console, made: Forecast) -> None:
     if made.queue_s is not None:
         known = [vm.seconds for vm in made.vms if vm.seconds is not None]
-        each = f"{units.clock(min(known))} to {units.clock(max(known))} each" if len(known) > 1 else ""
+        least, most = units.clock(min(known)), units.clock(max(known))
+        each = f", each {least}" + (f" to {most}" if most != least else "") if len(known) > 1 else ""
         side = f", {made.at_once} at once" if made.at_once > 1 else ""
-        text = f"{words.count(len(made.vms), 'VM')} in {units.clock(made.queue_s)}{side}"
+        text = f"{words.count(len(made.vms), 'VM')} in {units.clock(made.queue_s)}{each}{side}"
         if not all(vm.measured for vm in made.vms):
-            text += ", and what they write meanwhile, which was not measured"
-        console.hang(to, Text("  "), Text(text + (f" ({each})" if each else "")))
+            text += ", without what is written meanwhile, which was not measured"
+        console.hang(to, Text("  "), Text(text))
     for vm in made.vms:
         if not vm.converges:
             text = (
