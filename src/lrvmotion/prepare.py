@@ -89,13 +89,13 @@ def prepare(
     """
     source, target = inventories(world)
     configured.verify(config, source, target)
+    wishes.check(choice.wishes, source, target, choice.file)
     if choice.test is not None:
         from lrvmotion.vsphere.traits import traits
 
         refs = select.by_traits(choice, traits(world.session("source"), source))
     else:
         refs = select.by_name(source, choice.names or [wish.vm for wish in choice.wishes])
-    wishes.check(choice.wishes, target, choice.file)
     source = with_vms(world, source, refs)
     wanted = {wish.vm: wish for wish in choice.wishes}
     run = new_run()

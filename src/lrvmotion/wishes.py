@@ -15,6 +15,8 @@ EVERY = "*"  # the card label that means every card of the VM
 _COLUMNS = ("vm", "target_host", "pool", "folder", "datastore", "network", "networks", "wave", "note")
 # Names that later versions give a meaning: refused rather than ignored.
 _RESERVED = frozenset({"after", "cpu", "hooks", "mode", "name", "priority", "storage_policy", "tags", "window"})
+_SIDES = {"VM": "source"}
+_MOST_TOLD, _MOST_HINTS = 20, 3
 _HINT = "columns are: " + ", ".join(_COLUMNS)
 
 
@@ -77,26 +79,29 @@ def parse(content: bytes, where: str) -> list[Wish]:
     return sorted(wishes, key=lambda wish: wish.wave)
 
 
-def check(wishes: Sequence[Wish], target: Inventory, where: str) -> None:
-    """Raise UsageError for every wished name that the target does not have, with near misses."""
+def check(wishes: Sequence[Wish], source: Inventory, target: Inventory, where: str) -> None:
+    """Raise UsageError for every VM that the source, and wished name that the target does not have; near misses too."""
     known = {
+        "VM": {name for name, _ in source.vm_names},
         "host": {host.name for host in target.hosts},
         "resource pool": {pool.path for pool in target.pools},
         "VM folder": {folder.path for folder in target.folders},
         "datastore": {store.name for store in target.datastores},
         "network": {network.name for network in target.networks},
     }
-    mistakes, hints = [], []
+    mistakes: list[str] = []
+    wrong: list[tuple[str, str]] = []
     for wish in wishes:
         wanted = [
-            ("host", wish.target_host), ("resource pool", wish.pool), ("VM folder", wish.folder),
+            ("VM", wish.vm), ("host", wish.target_host), ("resource pool", wish.pool), ("VM folder", wish.folder),
             ("datastore", wish.datastore), *(("network", name) for _, name in wish.networks),
         ]  # fmt: skip
         for noun, name in wanted:
             if name is not None and name not in known[noun]:
-                mistakes.append(f"line {wish.line}: the target has no {noun} {name!r}")
-                hints.append(near(name, known[noun]))
-    if mistakes:
+                mistakes.append(f"line {wish.line}: the {_SIDES.get(noun, 'target')} has no {noun} {name!r}")
+                wrong.append((noun, name))
+    if mistakes:  # looking for near misses among 10,000 names takes its time
+        hints = [near(name, known[noun]) for noun, name in list(dict.fromkeys(wrong))[:_MOST_HINTS]]
         raise _wrong(where, mistakes, "; ".join(dict.fromkeys(hints)))
 
 
@@ -181,5 +186,6 @@ def _parts(networks: str) -> list[str]:
 def _wrong(where: str, mistakes: Sequence[str], hint: str | None) -> UsageError:
     if len(mistakes) == 1:
         return UsageError(f"{where}: {mistakes[0]}", hint=hint)
-    lines = "\n".join(f"  {mistake}" for mistake in mistakes)
+    told = [*mistakes[:_MOST_TOLD], *([f"and {more} more"] if (more := len(mistakes) - _MOST_TOLD) > 0 else [])]
+    lines = "\n".join(f"  {mistake}" for mistake in told)
     return UsageError(f"{where}: {len(mistakes)} mistakes\n{lines}", hint=hint)

@@ -103,11 +103,22 @@ def test_whatever_is_in_the_file_is_a_list_or_a_sentence(content):
 def test_a_name_that_the_target_does_not_have_is_said_with_its_line():
     """And the names near to it."""
     target = inventory("target", (host("b1", "10.99.0.9"),))
+    here = source(vm("a", "a1"))
     with pytest.raises(UsageError) as caught:
-        wishes.check(parse("vm,target_host,network\na,b2,VM Network\nb,,VM Netwrk\n"), target, "vms.csv")
+        wishes.check(parse("vm,target_host,network\na,b2,VM Network\nb,,VM Netwrk\n"), here, target, "vms.csv")
+    assert "line 3: the source has no VM 'b'" in caught.value.message
     assert "line 2: the target has no host 'b2'" in caught.value.message
     assert "line 3: the target has no network 'VM Netwrk'" in caught.value.message
     assert "did you mean VM Network?" in caught.value.hint
+
+
+def test_a_file_for_another_vcenter_is_not_told_line_by_line_to_its_end():
+    """The first twenty mistakes, and how many more."""
+    names = "\n".join(f"vm{number}" for number in range(500))
+    with pytest.raises(UsageError) as caught:
+        wishes.check(parse(f"vm\n{names}\n"), source(), inventory("target", ()), "vms.csv")
+    assert len(caught.value.message.splitlines()) == 22
+    assert caught.value.message.endswith("and 480 more")
 
 
 def test_what_the_file_says_wins_over_the_mappings():

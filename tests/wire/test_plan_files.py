@@ -145,8 +145,9 @@ def test_a_csv_places_vms_and_orders_them(lab):
     file.write_text("\ufeffvm;target_host;wave\nvm5;esx-b2;2\nvm6;;1\n")
     made = lab.json("plan", "--mode", "stock", "--csv", "vms.csv")
     assert [(move["vm"], move["target_host"]) for move in made["migrations"]][1] == ("vm5", "esx-b2")
-    file.write_text("vm,target_host\nvm5,esx-b22\n")
+    file.write_text("vm,target_host\nvm5,esx-b22\nvm55,\n")
     done = lab.run("migrate", "--mode", "stock", "--yes", "--csv", "vms.csv")
     assert done.returncode == 2
     assert "line 2: the target has no host 'esx-b22'" in done.stderr
+    assert "line 3: the source has no VM 'vm55'" in done.stderr
     assert "did you mean" in done.stderr
