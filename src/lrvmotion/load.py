@@ -116,6 +116,9 @@ class LoadReport:
                 f"loss limits: {_streams(slow)} at {slow.mbps:.0f} Mbit/s ({lost}), where {_streams(best)}"
                 f" {'carries' if best.streams == 1 else 'carry'} {best.mbps:.0f}"
             )
+        if self._of("bbr") is None:
+            rate = f"{_streams(best)} {'carries' if best.streams == 1 else 'carry'} {best.mbps:.0f} Mbit/s"
+            return f"{rate}; whether loss or the line limits was not measured, since that takes BBR"
         return f"the line limits: {_streams(best)} {'carries' if best.streams == 1 else 'carry'} {best.mbps:.0f} Mbit/s"
 
     def _of(self, algorithm: Algorithm, *, least: int = 1, most: int = 10**6) -> LoadRun | None:

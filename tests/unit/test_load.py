@@ -66,6 +66,14 @@ def test_a_line_that_one_stream_fills_is_the_limit() -> None:
     assert found.limiter == "the line limits: one reno stream carries 930 of 940 Mbit/s"
 
 
+def test_without_bbr_nobody_knows_the_line() -> None:
+    """48 newreno streams carry 165 Mbit/s of who knows what: neither loss nor the line is claimed."""
+    found = report(run("reno", 1, 4), run("cubic", 1, 4), run("reno", 48, 165))
+    rest = "whether loss or the line limits was not measured, since that takes BBR"
+    assert found.limiter == f"48 reno streams carry 165 Mbit/s; {rest}"
+    assert report(run("reno", 1, 900), run("reno", 48, 940)).limiter.startswith("the line limits: one reno stream")
+
+
 def test_nothing_measured_is_said() -> None:
     """No run: no figure, and a sentence that says so."""
     found = report()

@@ -39,7 +39,9 @@ def check(
             help="Also fill the circuit for a minute, from a relay box to the far one.",
         ),
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before the circuit is filled.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", envvar="LRVMOTION_YES", help="Do not ask before the circuit is filled.")
+    ] = False,
     output: Annotated[
         Output, typer.Option(envvar="LRVMOTION_OUTPUT", help="text for people, json for programs.")
     ] = Output.TEXT,
