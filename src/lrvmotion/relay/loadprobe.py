@@ -32,10 +32,12 @@ SO_SNDBUFFORCE, SO_RCVBUFFORCE, TCP_INFO, TCP_NOTSENT_LOWAT = 32, 33, 11, 25
 UNSENT_ALL, UNSENT_LEAST = 16 * MIB, MIB
 CONNECT_S = 15.0  # until the receiver listens and all streams stand
 SAMPLE_S = 0.1
+TICK_S, STUCK_TICKS, PAYS, QUEUED = 0.5, 2, 1.25, 1 / 16  # as relayd.py restarts BBR, so that both do the same
+RESTART_S, RESTART_RTTS = 2.0, 16
 LONGEST_S = 40.0  # beside settling time and window: then an end is over whatever happens
 # Offset and format in struct tcp_info (include/uapi/linux/tcp.h); an older kernel returns less of it.
 FIELDS = {
-    "mss": (16, "I"), "rtt_us": (68, "I"), "min_rtt_us": (148, "I"),
+    "mss": (16, "I"), "rtt_us": (68, "I"), "bytes_acked": (120, "Q"), "min_rtt_us": (148, "I"),
     "rwnd_limited_us": (176, "Q"), "bytes_sent": (200, "Q"), "bytes_retrans": (208, "Q"),
 }  # fmt: skip
 
@@ -160,7 +162,7 @@ def send(asked: Dict[str, Any]) -> Dict[str, Any]:
         threading.Thread(target=fill, args=(connection, memory), daemon=True).start()
     half_rtt_s = max(info.get("rtt_us", 0) for info in map(tcp_info, connections)) / 2e6
     opens = began + half_rtt_s + asked["settle_s"]
-    time.sleep(max(opens - time.monotonic(), 0))
+    settle(connections, opens, is_bbr=asked["algorithm"] == "bbr")
     before = [tcp_info(connection) for connection in connections]
     rtts: List[float] = []
     last: List[Dict[str, int]] = before
@@ -182,6 +184,40 @@ def send(asked: Dict[str, Any]) -> Dict[str, Any]:
         "retransmit_ratio": None if sent is None or again is None else again / max(sent, 1),
         "window_limited": None if limited is None else limited / 1e6 / asked["window_s"] / len(connections),
     }
+
+
+def settle(connections: List[socket.socket], until: float, *, is_bbr: bool) -> None:
+    """Wait; meanwhile begin BBR's STARTUP anew where it ended too early, as relayd.py does (`Stream._restart`)."""
+    streams = [Starting(connection) for connection in connections]
+    while time.monotonic() < until:
+        time.sleep(min(TICK_S, max(until - time.monotonic(), 0)))
+        for stream in streams if is_bbr else ():
+            stream.look(time.monotonic())
+
+
+class Starting:
+    """A BBR stream in its first seconds."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection = connection
+        self.seen = (time.monotonic(), 0)  # when, and bytes acknowledged by then
+        self.ticks = 0
+        self.restarted = (0.0, 0.0)  # when, and the rate then
+
+    def look(self, now: float) -> None:
+        """Restart it where nothing queues and the last restart, if any, has paid."""
+        info = tcp_info(self.connection)
+        (then, acked), (when, before) = self.seen, self.restarted
+        rate = (info.get("bytes_acked", 0) - acked) / max(now - then, 1e-6)
+        self.seen = (now, info.get("bytes_acked", 0))
+        rtt, least = info.get("rtt_us", 0), info.get("min_rtt_us", 0)
+        self.ticks = self.ticks + 1 if 0 < rtt < least * (1 + QUEUED) else 0
+        if self.ticks < STUCK_TICKS or now - when < max(RESTART_S, RESTART_RTTS * least / 1e6) or rate < PAYS * before:
+            return
+        self.ticks, self.restarted = 0, (now, rate)
+        with contextlib.suppress(OSError):
+            for algorithm in (b"reno", b"bbr"):  # BBR set again over BBR changes nothing
+                self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, algorithm)
 
 
 def difference(before: List[Dict[str, int]], after: List[Dict[str, int]], name: str) -> Optional[int]:
