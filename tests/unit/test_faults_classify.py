@@ -92,7 +92,7 @@ def test_a_fault_never_shows_the_objects_it_holds():
         (vmodl.fault.HostNotConnected(), UnreachableError, "does not reach the host"),
         (vmodl.fault.InvalidArgument(msg="not correct: nic.mtu"), RefusedError, "nic.mtu"),
         (ConnectionResetError(104, "reset by peer"), UnreachableError, "reset by peer"),
-        (TimeoutError("timed out"), UnreachableError, "timed out"),
+        (TimeoutError("timed out"), UnreachableError, "nothing came for too long"),
     ],
 )
 def test_what_a_call_raises_becomes_one_clear_sentence(raised, kind, said):
