@@ -29,7 +29,8 @@ def cli(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.parametrize(
-    "command", [(), ("init",), ("plan",), ("migrate",), ("restore-defaults",), ("status",), ("lab",), ("lab", "up")]
+    "command",
+    [(), ("init",), ("check",), ("plan",), ("migrate",), ("restore-defaults",), ("status",), ("lab",), ("lab", "up")],
 )
 def test_no_help_is_cut(command):
     """At 80 columns every sentence is whole."""
@@ -38,7 +39,7 @@ def test_no_help_is_cut(command):
     assert (done.returncode, cut) == (0, [])
 
 
-@pytest.mark.parametrize("command", ["init", "plan", "migrate", "restore-defaults", "status", "throttle"])
+@pytest.mark.parametrize("command", ["init", "check", "plan", "migrate", "restore-defaults", "status", "throttle"])
 def test_every_option_has_its_variable(command):
     """But for what only makes sense on a command line: -h."""
     listed = cli(command, "--help").stdout.partition("Options:\n")[2]
