@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 
 from lrvmotion import correction, forecast, transfer
@@ -95,7 +96,9 @@ def _times(
     hosts = [(move.source_host, move.placement.host.name) for move in plan.migrations]
     at_once = transfer.at_once(hosts, config.limits.per_host)
     line = load.bottleneck_mbps if load is not None else None
-    hot, cold = (_shared(rates.get(mode), line, at_once) for mode in (plan.mode, "stock"))
+    cap = config.relay.cap_bps if plan.mode == "proxy" else None
+    relayed = line if cap is None else min(line or math.inf, cap / 1e6 * max(len(plan.relays), 1))
+    hot, cold = _shared(rates.get(plan.mode), relayed, at_once), _shared(rates.get("stock"), line, at_once)
     vms = tuple(_time(move, hot, cold, dirty.get(move.vm)) for move in plan.migrations)
     if not vms or any(vm.seconds is None for vm in vms):
         return vms, at_once, None

@@ -79,6 +79,14 @@ def test_moves_at_once_share_the_line() -> None:
     assert made.queue_s == pytest.approx(8000 / (857 / 2))
 
 
+def test_moves_at_once_share_the_relays_cap() -> None:
+    """A cap of 400 Mbit/s and one relay: two moves have 200 each."""
+    capped = parsed({"relay": {**RELAY["relay"], "limit": "400M"}})
+    two = plan(migration("x"), migration("y", "a2", "b2"))
+    made = outlook.make(replace(two, relays=("r",)), capped, (), (), load=LOSSY, age_s=None)
+    assert made.queue_s == pytest.approx(8000 / 200)
+
+
 def test_cold_bytes_go_by_nfc_at_one_stream() -> None:
     """A powered-off VM does not pass the relay: 1 GB at 3.6 Mbit/s."""
     made = outlook.make(plan(migration("x", hot=0, cold=10**9)), parsed(RELAY), (), (), load=LOSSY, age_s=None)
