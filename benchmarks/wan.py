@@ -28,7 +28,7 @@ from bench.peers import Peers
 from bench.wan_runs import Window, measure_connections, measure_far, measure_throttle, run_contender
 
 SECTIONS = ("cells", "far", "throttle", "connections")
-ATTEMPTS = 4  # of one run, before its place in the cell stays empty
+ATTEMPTS = 8  # of one run, before its place in the cell stays empty
 
 
 def say(text: str) -> None:
