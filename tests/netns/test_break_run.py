@@ -164,7 +164,7 @@ def test_a_relay_box_that_dies_is_gone_round(lab, before):
     """Power off in the middle of a move: the VM stays, the routes go back by themselves, the box is restored later."""
     was = hosts(lab)
     box = record.read(record.record_path(lab.directory, "relay-a"))
-    child = lab.spawn("migrate", "--mode", "proxy", "--yes", "--output", "ndjson", "vm3", "vm4")
+    child = lab.spawn("migrate", "--mode", "proxy", "--yes", "--output", "ndjson", "vm3")
     with child.stdout, child.stderr:
         follow(child, moving(5))
         machine.power_off(box)
@@ -180,7 +180,7 @@ def test_a_relay_box_that_dies_is_gone_round(lab, before):
             assert hosts(lab) == was
         finally:
             machine.power_on(record.read(record.record_path(lab.directory, "relay-a")))
-    assert {"vm3", "vm4"} <= set(lab.vms()["source"])
+    assert "vm3" in lab.vms()["source"]
 
 
 def test_no_secret_is_written_shown_or_passed(lab, before):
