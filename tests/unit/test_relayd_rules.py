@@ -242,3 +242,29 @@ def test_redirect_hits_are_read_from_both_tools() -> None:
 def test_a_stream_is_stuck_where_it_is_held_back_and_nothing_queues(rtt_us: int, verdict: str, stuck: bool) -> None:
     """Only then may BBR's STARTUP have ended too early; a full pipe shows in the RTT."""
     assert relayd.is_stuck({"rtt_us": rtt_us, "min_rtt_us": 55_000}, verdict) is stuck
+
+
+def restarts(
+    *ticks: tuple[float, float], rtt_us: int = 56_000, verdict: str = "congestion", gain: float = 1.0
+) -> list[float]:
+    """Return when STARTUP was begun anew, given (seconds, rate) ticks."""
+    startup, info = relayd.Startup(0.0), {"rtt_us": rtt_us, "min_rtt_us": 55_000}
+    return [now for now, rate in ticks if startup.ended_early(info, verdict, gain, rate, now)]
+
+
+DOUBLING = [(tick / 2, 2.0 ** (tick / 2)) for tick in range(1, 61)]
+FLAT = [(now, 1e6) for now, _ in DOUBLING]
+
+
+def test_startup_begins_anew_while_that_pays_and_only_in_the_first_seconds() -> None:
+    """Every two seconds while the rate grows by a quarter each time; once if it does not; never after nine seconds."""
+    assert restarts(*DOUBLING) == [1.0, 3.0, 5.0, 7.0, 9.0]
+    assert restarts(*FLAT) == [1.0]
+    assert restarts(*((10 + now, rate) for now, rate in DOUBLING)) == []
+
+
+def test_startup_is_left_alone_where_packets_queue_or_something_else_limits() -> None:
+    """A full pipe, a window, a STARTUP that has not ended: no restart."""
+    assert restarts(*DOUBLING, rtt_us=80_000) == []
+    assert restarts(*DOUBLING, verdict="receive window") == []
+    assert restarts(*DOUBLING, gain=2.89) == []

@@ -7,13 +7,12 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
-from lrvmotion.relay import loadprobe
+from lrvmotion.relay import circuit
 
-SCRIPT = Path(loadprobe.__file__).read_bytes()
+SCRIPT = circuit.script()
 NEAR, FAR = "127.0.0.2", "127.0.0.3"
 TOKEN = "0123456789abcdef"
 

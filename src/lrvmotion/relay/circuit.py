@@ -92,7 +92,7 @@ def _both(near: End, far: End, asked: dict[str, Any], timeout_s: float) -> tuple
     def run(end: End, role: str) -> dict[str, Any]:
         argv = [end.python, "-", role, json.dumps(asked)]
         try:
-            return _said(end, end.shell.run(argv, stdin=_script(), timeout_s=timeout_s))
+            return _said(end, end.shell.run(argv, stdin=script(), timeout_s=timeout_s))
         except LrvmotionError as error:
             return {"error": error.message}
 
@@ -113,6 +113,19 @@ def _said(end: End, done: Completed) -> dict[str, Any]:
     return said
 
 
+# What loadprobe.py imports is made known under its name before it runs.
+_LOADER = """
+import sys, types
+for name in "lrvmotion", "lrvmotion.relay", "lrvmotion.relay.relayd":
+    sys.modules[name] = types.ModuleType(name)
+relayd = sys.modules["lrvmotion.relay"].relayd = sys.modules["lrvmotion.relay.relayd"]
+exec(compile({relayd!r}, "relayd.py", "exec"), relayd.__dict__)
+exec(compile({loadprobe!r}, "loadprobe.py", "exec"))
+"""
+
+
 @cache
-def _script() -> bytes:
-    return files("lrvmotion.relay").joinpath("loadprobe.py").read_bytes()
+def script() -> bytes:
+    """Return what a box's Python is given: the load probe, with the parts of the relay that it calls."""
+    sources = {name: files("lrvmotion.relay").joinpath(f"{name}.py").read_text() for name in ("relayd", "loadprobe")}
+    return _LOADER.format(**sources).encode()

@@ -3,8 +3,9 @@
     python3 - receive JSON     listen, count what arrives in the window, print one JSON line
     python3 - send JSON        open the streams, fill them, print one JSON line
 
-Standard library only, Python 3.9 or newer, Linux. Nothing is written on the box and no kernel module is loaded. Both
-ends give up by themselves: after a time, and once nobody reads their standard output (the SSH channel is closed).
+Standard library, and relayd.py, which is given along with it (`circuit.script`); Python 3.9 or newer, Linux. Nothing is
+written on the box and no kernel module is loaded. Both ends give up by themselves: after a time, and once nobody reads
+their standard output (the SSH channel is closed).
 JSON: address, port (of the receiver), token, streams, algorithm (TCP_CONGESTION), settle_s, window_s, peer (the only
 address that the receiver takes connections from). One stream is one connection that begins with the token.
 """
@@ -24,35 +25,17 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Dict, List, Optional, Tuple
 
-MIB = 1024 * 1024
+from lrvmotion.relay import relayd
+from lrvmotion.relay.relayd import MIB, tcp_info
+
 CHUNK = 4 * MIB
 ALL_BUFFERS = 512 * MIB  # for all streams of an end together; of memory that is used only where it is needed
-SO_SNDBUFFORCE, SO_RCVBUFFORCE, TCP_INFO, TCP_NOTSENT_LOWAT = 32, 33, 11, 25
+SO_SNDBUFFORCE = 32
 # Of the box's TCP memory (tcp_mem), beside what is in flight: enough for few fast streams, little for many slow ones.
 UNSENT_ALL, UNSENT_LEAST = 16 * MIB, MIB
 CONNECT_S = 15.0  # until the receiver listens and all streams stand
 SAMPLE_S = 0.1
-TICK_S, STUCK_TICKS, PAYS, QUEUED = 0.5, 2, 1.25, 1 / 16  # as relayd.py restarts BBR, so that both do the same
-RESTART_S, RESTART_RTTS = 2.0, 16
 LONGEST_S = 40.0  # beside settling time and window: then an end is over whatever happens
-# Offset and format in struct tcp_info (include/uapi/linux/tcp.h); an older kernel returns less of it.
-FIELDS = {
-    "mss": (16, "I"), "rtt_us": (68, "I"), "bytes_acked": (120, "Q"), "min_rtt_us": (148, "I"),
-    "rwnd_limited_us": (176, "Q"), "bytes_sent": (200, "Q"), "bytes_retrans": (208, "Q"),
-}  # fmt: skip
-
-
-def tcp_info(connection: socket.socket) -> Dict[str, int]:
-    """Return the fields of FIELDS that this kernel has of *connection*; {} where it is gone."""
-    try:
-        raw = connection.getsockopt(socket.IPPROTO_TCP, TCP_INFO, 256)
-    except OSError:
-        return {}
-    return {
-        name: int(struct.unpack_from("=" + form, raw, offset)[0])
-        for name, (offset, form) in FIELDS.items()
-        if len(raw) >= offset + struct.calcsize(form)
-    }
 
 
 def buffers(connection: socket.socket, forced: int, streams: int) -> None:
@@ -83,7 +66,7 @@ def receive(asked: Dict[str, Any]) -> Dict[str, Any]:
     first = threading.Event()
     with new_socket(asked["address"]) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        buffers(listener, SO_RCVBUFFORCE, streams)
+        buffers(listener, relayd.SO_RCVBUFFORCE, streams)
         listener.bind((asked["address"], asked["port"]))
         listener.listen(2 * streams + 8)
         listener.settimeout(1)
@@ -178,7 +161,7 @@ def send(asked: Dict[str, Any]) -> Dict[str, Any]:
     again = difference(before, last, "bytes_retrans")
     limited = difference(before, last, "rwnd_limited_us")
     return {
-        "mss": min(info.get("mss", 0) for info in last),
+        "mss": min(info.get("snd_mss", 0) for info in last),
         "rtt_ms": sum(rtts) / len(rtts) if rtts else None,
         "min_rtt_ms": min((info["min_rtt_us"] / 1000 for info in last if info.get("min_rtt_us")), default=None),
         "retransmit_ratio": None if sent is None or again is None else again / max(sent, 1),
@@ -187,10 +170,10 @@ def send(asked: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def settle(connections: List[socket.socket], until: float, *, is_bbr: bool) -> None:
-    """Wait; meanwhile begin BBR's STARTUP anew where it ended too early, as relayd.py does (`Stream._restart`)."""
+    """Wait; meanwhile do with BBR what the relay does."""
     streams = [Starting(connection) for connection in connections]
     while time.monotonic() < until:
-        time.sleep(min(TICK_S, max(until - time.monotonic(), 0)))
+        time.sleep(min(relayd.TICK_S, max(until - time.monotonic(), 0)))
         for stream in streams if is_bbr else ():
             stream.look(time.monotonic())
 
@@ -200,24 +183,18 @@ class Starting:
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
-        self.seen = (time.monotonic(), 0)  # when, and bytes acknowledged by then
-        self.ticks = 0
-        self.restarted = (0.0, 0.0)  # when, and the rate then
+        self.seen = (time.monotonic(), tcp_info(connection))
+        self.startup = relayd.Startup(self.seen[0])
 
     def look(self, now: float) -> None:
-        """Restart it where nothing queues and the last restart, if any, has paid."""
-        info = tcp_info(self.connection)
-        (then, acked), (when, before) = self.seen, self.restarted
-        rate = (info.get("bytes_acked", 0) - acked) / max(now - then, 1e-6)
-        self.seen = (now, info.get("bytes_acked", 0))
-        rtt, least = info.get("rtt_us", 0), info.get("min_rtt_us", 0)
-        self.ticks = self.ticks + 1 if 0 < rtt < least * (1 + QUEUED) else 0
-        if self.ticks < STUCK_TICKS or now - when < max(RESTART_S, RESTART_RTTS * least / 1e6) or rate < PAYS * before:
-            return
-        self.ticks, self.restarted = 0, (now, rate)
-        with contextlib.suppress(OSError):
-            for algorithm in (b"reno", b"bbr"):  # BBR set again over BBR changes nothing
-                self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, algorithm)
+        """Sample it, and begin BBR's STARTUP anew where that is due."""
+        (then, before), info = self.seen, tcp_info(self.connection)
+        self.seen = (now, info)
+        seconds = max(now - then, 1e-6)
+        rate = (info.get("bytes_acked", 0) - before.get("bytes_acked", 0)) / seconds
+        verdict, _ = relayd.judge(before, info, seconds, rate, None)
+        if self.startup.ended_early(info, verdict, relayd.bbr_gain(self.connection), rate, now):
+            relayd.begin_anew(self.connection)
 
 
 def difference(before: List[Dict[str, int]], after: List[Dict[str, int]], name: str) -> Optional[int]:
@@ -237,7 +214,7 @@ def connect(asked: Dict[str, Any]) -> socket.socket:
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, asked["algorithm"].encode())
             buffers(connection, SO_SNDBUFFORCE, asked["streams"])
-            connection.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, unsent)
+            connection.setsockopt(socket.IPPROTO_TCP, relayd.TCP_NOTSENT_LOWAT, unsent)
             connection.bind((asked["peer"], 0))
             connection.settimeout(5)
             connection.connect(goal)

@@ -563,6 +563,42 @@ def choose(connection: socket.socket, *algorithms: str) -> str:
     return ""
 
 
+class Startup:
+    """BBR's STARTUP of one connection, begun anew where it ended too early, which leaves a long leg slow for a minute.
+
+    BBR takes a few rounds without growth for a full pipe, and a burst of losses in its first rounds looks the same to
+    it (draft-cardwell-iccrg-bbr-congestion-control, 4.3.1.2). A full pipe has a queue, which the RTT shows. A restart
+    that does not pay is the last.
+    """
+
+    def __init__(self, began: float) -> None:
+        self._until = began + YOUNG_S
+        self._left = RESTARTS
+        self._stuck_ticks = 0
+        self._last = (float("-inf"), 0.0)  # when, and the rate then
+
+    def ended_early(
+        self, info: Mapping[str, int], verdict: str, gain: Optional[float], rate: float, now: float
+    ) -> bool:
+        """Take a tick's TCP_INFO, verdict, `bbr_gain` and *rate* (bytes per second); say whether to `begin_anew`."""
+        if not self._left or now > self._until:
+            return False
+        self._stuck_ticks = self._stuck_ticks + 1 if is_stuck(info, verdict) else 0
+        when, before = self._last
+        pause = max(RESTART_S, RESTART_RTTS * info.get("min_rtt_us", 0) / 1e6)
+        if self._stuck_ticks < RESTART_TICKS or now - when < pause or gain is None or gain >= STARTUP_GAIN:
+            return False
+        pays = rate >= RESTART_PAYS * before
+        self._left, self._stuck_ticks, self._last = self._left - 1 if pays else 0, 0, (now, rate)
+        return pays
+
+
+def begin_anew(connection: socket.socket) -> str:
+    """Have BBR begin with STARTUP; return the congestion control that *connection* has then."""
+    choose(connection, "reno")  # BBR set again over BBR changes nothing
+    return choose(connection, "bbr") or "reno"
+
+
 class Stream:
     """A connection from a source and the one that carries it on.
 
@@ -581,9 +617,6 @@ class Stream:
         self.client, self.server, self.source, self.target = client, server, source, target
         self.congestion, self._proper_congestion = congestion
         self._lossy_ticks = 0
-        self._restarts_left = RESTARTS
-        self._stuck_ticks = 0
-        self._restarted = (0.0, 0.0)  # when, and the rate then
         self.forth = Flow(sizes[0])
         try:
             self.back = Flow(sizes[1])
@@ -591,6 +624,7 @@ class Stream:
             self.forth.close()
             raise
         self.began = time.monotonic()
+        self._startup = Startup(self.began)
         self.failure: Optional[str] = None
         self.pace: Optional[int] = None  # bytes per second
         self.info: Dict[str, int] = {}
@@ -680,34 +714,13 @@ class Stream:
                     self.congestion = choose(self.server, self._proper_congestion) or self.congestion
 
     def _restart(self, now: float) -> None:
-        """Begin BBR's STARTUP anew where it ended too early, which leaves a long leg slow for a minute.
-
-        BBR takes a few rounds without growth for a full pipe, and a burst of losses in its first rounds looks the same
-        to it (draft-cardwell-iccrg-bbr-congestion-control, 4.3.1.2). A full pipe has a queue, which the RTT shows. A
-        restart that does not pay is the last.
-        """
-        if not self._restarts_left or self.congestion != "bbr":
+        if self.congestion != "bbr":
             return
-        if now - self.began > YOUNG_S:
-            self._restarts_left = 0
-            return
-        self._stuck_ticks = self._stuck_ticks + 1 if is_stuck(self.info, self.verdict) else 0
-        least = self.info.get("min_rtt_us", 0)
-        when, rate = self._restarted
-        if self._stuck_ticks < RESTART_TICKS or now - when < max(RESTART_S, RESTART_RTTS * least / 1e6):
-            return
-        if self.rate_forth < RESTART_PAYS * rate:
-            self._restarts_left = 0
-            return
-        with self._lock:
-            gain = bbr_gain(self.server) if self._running else None
-            if gain is None or gain >= STARTUP_GAIN:
-                return
-            choose(self.server, "reno")  # BBR set again over BBR changes nothing
-            self.congestion = choose(self.server, "bbr") or "reno"
-        self._restarts_left -= 1
-        self._stuck_ticks = 0
-        self._restarted = (now, self.rate_forth)
+        gain = bbr_gain(self.server)
+        if self._startup.ended_early(self.info, self.verdict, gain, self.rate_forth, now):
+            with self._lock:
+                if self._running:
+                    self.congestion = begin_anew(self.server)
 
     def describe(self, now: float) -> Dict[str, Any]:
         """Return the stream as it is shown: rates in bits per second, times in microseconds, shares of the time."""
