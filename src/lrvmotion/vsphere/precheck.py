@@ -6,11 +6,8 @@ hold the target's password, so that no fault and no spec is ever shown but throu
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from typing import Any
 
 from pyVmomi import vim, vmodl
@@ -20,16 +17,13 @@ from lrvmotion.errors import LrvmotionError
 from lrvmotion.findings import Finding, Severity
 from lrvmotion.inventory import Inventory, MoRef
 from lrvmotion.plan import Migration
-from lrvmotion.vsphere import faults, surroundings
-from lrvmotion.vsphere.session import POLL_LIMIT_S, Session
+from lrvmotion.vsphere import checker, faults, surroundings
+from lrvmotion.vsphere.session import Session
 from lrvmotion.vsphere.spec import network_backings, relocate_spec
-from lrvmotion.vsphere.stub import WIRE_ERRORS, managed_object, mapped, moref
+from lrvmotion.vsphere.stub import managed_object, mapped, moref
 
 AT_ONCE = 16  # tasks that run at a time; each logs the source vCenter in at the target
 CALLERS = 4
-WAIT_S = 60.0  # for the tasks of one batch
-_PATHS = ("info.state", "info.error", "info.result")
-_ENDED = frozenset({"success", "error"})
 # The way between the vCenters is no good: every VM would find it again, and refused logins may lock the account.
 _COMMON = (vim.fault.InvalidLogin, vim.fault.SSLVerifyFault, vim.fault.HostConnectFault)
 _CANNOT = (vim.fault.NoPermission, vmodl.fault.NotImplemented, vmodl.fault.MethodNotFound)
@@ -76,7 +70,7 @@ def check_relocate(source: Session, target: Session, migrations: Sequence[Migrat
         return [*found, _not_measured(error.message)]
     if late:
         more = f" and {len(late) - 1} more" if len(late) > 1 else ""
-        found.append(_not_measured(f"the check of {late[0]}{more} did not end within {WAIT_S:.0f} s"))
+        found.append(_not_measured(f"the check of {late[0]}{more} did not end within {checker.WAIT_S:.0f} s"))
     return found
 
 
@@ -87,16 +81,20 @@ def _batch(
     backings = [network_backings(target, migration, known) for migration in batch]
     with ThreadPoolExecutor(CALLERS) as pool:
         started = list(pool.map(lambda pair: _start(source, target, *pair), zip(batch, backings, strict=True)))
-    tasks = {moref(task).value: task for task in started if not isinstance(task, list)}
-    ended = _wait(source, list(tasks.values())) if tasks else {}
-    for migration, task in zip(batch, started, strict=True):
-        yield migration, (task, []) if isinstance(task, list) else ended.get(moref(task).value)
+    tasks = [one for one in started if not isinstance(one, vmodl.MethodFault)]
+    with mapped(f"{source.site}: CheckRelocate"):
+        ended = checker.wait(source, tasks) if tasks else {}
+    for migration, one in zip(batch, started, strict=True):
+        if isinstance(one, vmodl.MethodFault):
+            yield migration, _refused(source, one)
+        else:
+            row = ended.get(moref(one).value)
+            yield migration, None if row is None else _outcome(row)
 
 
 def _start(source: Session, target: Session, migration: Migration, backings: dict[int, Any]) -> Any:  # noqa: ANN401
-    """Return the task, or the faults with which the call was refused."""
-    checker = source.content.vmProvisioningChecker
-    if checker is None:
+    """Return the task, or the fault with which the call was refused."""
+    if source.content.vmProvisioningChecker is None:
         message = "the vCenter has no CheckRelocate"
         raise _NotMeasuredError(message)
     vm = managed_object(source.stub, migration.ref)
@@ -104,57 +102,29 @@ def _start(source: Session, target: Session, migration: Migration, backings: dic
 
     def ask() -> Any:  # noqa: ANN401
         with relocate_spec(source, target, migration, cards, backings) as spec:
-            try:
-                return checker.CheckRelocate(vm, spec, None)  # None: all tests
-            except vim.fault.NotAuthenticated:
-                raise
-            except vmodl.MethodFault as fault:
-                gone = isinstance(fault, vmodl.fault.ManagedObjectNotFound) and fault.obj in {None, checker}
-                if gone or isinstance(fault, _CANNOT):
-                    raise _NotMeasuredError(faults.text(fault)) from None
-                return [fault]
+            return checker.ask(source, vm, spec)
 
     return source.call(f"vm/{migration.vm}: CheckRelocate", ask)
 
 
-def _wait(source: Session, tasks: Sequence[Any]) -> dict[str, Outcome]:
-    """Wait for all of *tasks* at once; return the outcomes of those that ended, by the task's id."""
-    values: dict[str, dict[str, Any]] = {moref(task).value: {} for task in tasks}
-    kinds = vmodl.query.PropertyCollector
-    spec = kinds.FilterSpec(
-        objectSet=[kinds.ObjectSpec(obj=task, skip=False) for task in tasks],
-        propSet=[kinds.PropertySpec(type=vim.Task, all=False, pathSet=list(_PATHS))],
-    )
-    until = time.monotonic() + WAIT_S
-    with mapped(f"{source.site}: CheckRelocate"):
-        collector = source.content.propertyCollector.CreatePropertyCollector()
-        try:
-            collector.CreateFilter(spec, False)
-            version = ""
-            while any(row.get("info.state") not in _ENDED for row in values.values()):
-                left = until - time.monotonic()
-                if left <= 0:
-                    break
-                options = kinds.WaitOptions(maxWaitSeconds=min(max(1, math.ceil(left)), POLL_LIMIT_S))
-                update = collector.WaitForUpdatesEx(version, options)
-                if update is None:
-                    continue
-                version = update.version
-                for item in (item for group in update.filterSet or () for item in group.objectSet or ()):
-                    row = values[moref(item.obj).value]
-                    row.update({change.name: change.val for change in item.changeSet or ()})
-        finally:
-            with suppress(vmodl.MethodFault, *WIRE_ERRORS):
-                collector.DestroyPropertyCollector()
-    return {key: _outcome(row) for key, row in values.items() if row.get("info.state") in _ENDED}
+def _refused(source: Session, fault: Any) -> Outcome:  # noqa: ANN401
+    """Return what a call says that was refused with *fault*; _NotMeasuredError where it says nothing of the move."""
+    asked = {None, source.content.vmProvisioningChecker}
+    if isinstance(fault, vmodl.fault.ManagedObjectNotFound) and fault.obj in asked:
+        raise _NotMeasuredError(faults.text(fault))
+    return _ended(fault)
+
+
+def _ended(fault: Any) -> Outcome:  # noqa: ANN401
+    if isinstance(fault, _CANNOT):
+        raise _NotMeasuredError(faults.text(fault))
+    return [fault], []
 
 
 def _outcome(row: dict[str, Any]) -> Outcome:
-    if row.get("info.state") == "error":
-        fault = row.get("info.error")
-        if isinstance(fault, _CANNOT):
-            raise _NotMeasuredError(faults.text(fault))
-        return [fault or vmodl.fault.SystemError(msg="the check failed and vCenter does not say why")], []
+    if row["info.state"] == "error":
+        silent = vmodl.fault.SystemError(msg="the check failed and vCenter does not say why")
+        return _ended(row.get("info.error") or silent)
     results = row.get("info.result") or ()
     return [f for one in results for f in one.error or ()], [f for one in results for f in one.warning or ()]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from pyVmomi import vim, vmodl
@@ -10,14 +9,10 @@ from pyVmomi import vim, vmodl
 from lrvmotion.checks.sites import Sight
 from lrvmotion.errors import LrvmotionError
 from lrvmotion.inventory import MoRef
-from lrvmotion.vsphere import faults
+from lrvmotion.vsphere import checker, faults
 from lrvmotion.vsphere.session import Session
 from lrvmotion.vsphere.spec import reference, service_locator
-from lrvmotion.vsphere.stub import managed_object, mapped, properties_of
-
-WAIT_S = 60.0
-POLL_S = 1.0  # at first more often: the check of one VM takes a moment
-_INFO = ("info.state", "info.error", "info.result")
+from lrvmotion.vsphere.stub import managed_object, mapped, moref
 
 
 def sight(
@@ -30,8 +25,6 @@ def sight(
     subject = f"{session.site}: CheckRelocate"
 
     def ask() -> Any:  # noqa: ANN401
-        """Return the task, or the fault with which the call was refused."""
-        checker = session.content.vmProvisioningChecker
         with service_locator(session, other) as service:
             spec = vim.vm.RelocateSpec(
                 service=service,
@@ -41,11 +34,7 @@ def sight(
                 datastore=reference(datastore),
             )
             try:
-                return checker.CheckRelocate(managed_object(session.stub, vm), spec, None)
-            except vim.fault.NotAuthenticated:
-                raise
-            except vmodl.MethodFault as fault:
-                return fault
+                return checker.ask(session, managed_object(session.stub, vm), spec)
             finally:
                 spec.service = None
 
@@ -63,17 +52,12 @@ def sight(
 
 def _outcome(session: Session, task: Any) -> tuple[list[Any], bool]:  # noqa: ANN401
     """Wait for *task*; return the faults that it found or ended with, and whether it got to the end of its checks."""
-    until, pause = time.monotonic() + WAIT_S, POLL_S / 20
-    while time.monotonic() < until:
-        row = properties_of(session.content, task, _INFO)
-        state = str(row.get("info.state"))
-        if state == "error":
-            return [row["info.error"]], False
-        if state == "success":
-            return [fault for result in row.get("info.result") or () for fault in result.error or ()], True
-        time.sleep(pause)
-        pause = min(pause * 2, POLL_S)
-    return [vim.fault.Timedout(msg=f"it did not end within {WAIT_S:.0f} s")], False
+    row = checker.wait(session, [task]).get(moref(task).value)
+    if row is None:
+        return [vim.fault.Timedout(msg=f"it did not end within {checker.WAIT_S:.0f} s")], False
+    if row["info.state"] == "error":
+        return [row["info.error"]], False
+    return [fault for result in row.get("info.result") or () for fault in result.error or ()], True
 
 
 def _verdict(other: Session, found: list[Any], ended: bool) -> Sight:
