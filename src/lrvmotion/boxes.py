@@ -86,7 +86,7 @@ def _one(
 
     name = f"box/{relay.name}"
     shell = world.shell(name)
-    seen = facts.facts(shell)
+    seen = world.facts(name)
     far = isinstance(relay, FarRelay)
     near_by = hosts["target" if far else "source"]
     neighbours = [nic for host in near_by if steering.is_beside(host, relay.address) for nic in host.vmotion_vmknics]
@@ -118,12 +118,10 @@ def _all(config: Config) -> list[Relay]:
 
 def _running(config: Config, world: Connections, runs: Collection[str], away: Mapping[str, LrvmotionError]) -> bool:
     """Whether a relay of this journal is on the far box already: its port is fenced then, and says nothing."""
-    from lrvmotion.relay import facts
-
     if config.relay.far is None or config.relay.far.name in away:
         return False
     try:
-        seen = facts.facts(world.shell(f"box/{config.relay.far.name}"))
+        seen = world.facts(f"box/{config.relay.far.name}")
     except LrvmotionError:
         return False  # its own finding tells
     return bool(set(runs) & seen.runs)

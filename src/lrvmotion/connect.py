@@ -16,6 +16,7 @@ from lrvmotion.probe import PING_SIZE, Pings
 
 if TYPE_CHECKING:
     from lrvmotion.relay.box import RelayBox
+    from lrvmotion.relay.facts import BoxFacts
     from lrvmotion.ssh import SshShell
     from lrvmotion.vsphere.host import HostTarget
     from lrvmotion.vsphere.session import Session
@@ -62,6 +63,7 @@ class Connections:
         self._sessions: dict[str, Session] = {}
         self._shells: dict[str, SshShell] = {}
         self._inventories: dict[str, Inventory] = {}
+        self._facts: dict[str, BoxFacts] = {}
         self._targets: dict[str, Target] = {}
 
     def __enter__(self) -> Self:
@@ -117,6 +119,14 @@ class Connections:
 
             self._inventories[site] = collect_names(self.session(site))
         return self._inventories[site]
+
+    def facts(self, name: str) -> BoxFacts:
+        """Return what the box *name* is and has, asked once; RefusedError where it does not say."""
+        if name not in self._facts:
+            from lrvmotion.relay.facts import facts
+
+            self._facts[name] = facts(self.shell(name))
+        return self._facts[name]
 
     def shell(self, name: str) -> SshShell:
         """Return the shell on the box *name* ("box/relay-a"), logging in when first asked."""

@@ -79,11 +79,9 @@ def introduce(
     with Connections(records(known), credentials, observer) as world:
         source, target = world.inventory("source"), world.inventory("target")
         for option, box in boxes.items():
-            shell = world.shell(f"box/{box['name']}")
+            world.shell(f"box/{box['name']}")
             if option in unplaced:
-                from lrvmotion.relay.facts import facts
-
-                found = [one.address for one in facts(shell).addresses]
+                found = [one.address for one in world.facts(f"box/{box['name']}").addresses]
                 side = target if option == "far" else source
                 box["address"] = choose_address(option, box["name"], on_vmotion(side, found), address)
     config = parse(given, where="lrvmotion init")

@@ -36,12 +36,12 @@ def load(
     *step* is told what runs, how many runs are done, of how many; *clock* gives ISO 8601 in UTC. RefusedError where
     the boxes are not there or have no Python.
     """
-    from lrvmotion.relay import circuit, facts
+    from lrvmotion.relay import circuit
 
     made = []
     for relay in ends(config):
         shell = world.shell(f"box/{relay.name}")
-        python = facts.facts(shell).python
+        python = world.facts(shell.name).python
         if not python:
             message = f"box/{relay.name}: there is no Python 3.9 or newer to measure with"
             raise RefusedError(message, hint="install python3 on the box")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from datetime import datetime
 from pathlib import Path
 
+from lrvmotion import files
 from lrvmotion.errors import UsageError
 from lrvmotion.load import LoadReport
 
@@ -15,14 +15,10 @@ NAME = "load.json"
 
 def keep(state: Path, report: LoadReport) -> Path:
     """Write *report* in place of the one before, whole or not at all; return where. UsageError where that fails."""
-    path, fresh = state / NAME, state / f"{NAME}.new"
+    path = state / NAME
     try:
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with fresh.open("w", encoding="utf-8") as file:
-            file.write(json.dumps(report.to_json(), indent=1) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
+        files.replace(path, json.dumps(report.to_json(), indent=1) + "\n")
     except OSError as error:
         message = f"{path}: the load probe cannot be kept there: {error.strerror or error}"
         raise UsageError(message, hint="name a folder of yours on a disk with --state-dir") from None

@@ -6,15 +6,14 @@ import hashlib
 import json
 import os
 import stat
-import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
+from lrvmotion import files
 from lrvmotion.basis import Subjects
 from lrvmotion.errors import UsageError
 from lrvmotion.inventory import Inventory, MoRef
@@ -242,19 +241,8 @@ def writable(path: Path) -> None:
 
 def save(path: Path, content: str) -> None:
     """Write *content* to *path*: whole or not at all, for its owner alone (mode 600); what was there is replaced."""
-    path = path.resolve()
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(path)
-        except BaseException:
-            with suppress(OSError):
-                Path(name).unlink()
-            raise
+        files.replace(path, content)
     except OSError as error:
         message = f"{path}: the plan cannot be written: {error.strerror or error}"
         raise UsageError(message, hint="name a file in a folder of yours") from None

@@ -190,7 +190,7 @@ def _box_desired(
     from lrvmotion.relay import facts, install
     from lrvmotion.relay.spec import RelaySpec
 
-    seen = facts.facts(world.shell(f"box/{relay.name}"))
+    seen = world.facts(f"box/{relay.name}")
     far = config.relay.far
     if far is not None and relay.name == far.name:  # *senders* are the near relays
         sources = [nic.address for host in world.inventory("source").hosts for nic in host.vmotion_vmknics]
@@ -219,7 +219,7 @@ def _unusable(world: Connections, relay: Relay, mark: str, runs: Collection[str]
     from lrvmotion.relay.spec import RelaySpec
 
     try:
-        seen = facts.facts(world.shell(f"box/{relay.name}"))
+        seen = world.facts(f"box/{relay.name}")
     except (UnreachableError, RefusedError) as error:
         return error.message
     spec = RelaySpec(
@@ -231,7 +231,6 @@ def _unusable(world: Connections, relay: Relay, mark: str, runs: Collection[str]
 
 def _reaching(plan: Plan, world: Connections, config: Config) -> list[Finding]:
     """Try the way from every near relay's box to a far relay that does not run yet: nothing listens, but it answers."""
-    from lrvmotion.relay.facts import facts
     from lrvmotion.relay.reach import far_findings
     from lrvmotion.relay.spec import RelaySpec
 
@@ -242,12 +241,12 @@ def _reaching(plan: Plan, world: Connections, config: Config) -> list[Finding]:
     found = []
     for relay in config.relay.source:
         if relay.name in plan.relays:
-            shell = world.shell(f"box/{relay.name}")
+            name = f"box/{relay.name}"
             spec = RelaySpec(
                 name=relay.name, run=plan.mark, address=relay.address, sources=(), targets=(),
                 forward=(far.address, far.listen_port),
             )  # fmt: skip
-            found += far_findings(shell, facts(shell), spec)
+            found += far_findings(world.shell(name), world.facts(name), spec)
     return found
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from lrvmotion.errors import LrvmotionError
 from lrvmotion.events import Observer, PathMeasured
@@ -13,6 +13,9 @@ from lrvmotion.path import FULL, JUMBO, Arrival, Frames, PathQuality, jitter
 from lrvmotion.plan import Path
 
 PING_SIZE = 56  # bytes of payload, as ping's own default
+Item = TypeVar("Item")
+Found = TypeVar("Found")
+
 CALL_PROBES = 50  # one esxcli ping is synchronous: keep each call short (reference 7.3)
 
 
@@ -69,50 +72,44 @@ def measure(
 
     *sent* is told of every call how many pings it was, from several threads.
     """
-    by_host: dict[str, list[tuple[int, Path]]] = {}
-    for number, path in enumerate(paths):
-        by_host.setdefault(path.source_host, []).append((number, path))
 
-    def walk(own: Iterable[tuple[int, Path]]) -> list[tuple[int, PathQuality]]:
-        done = []
-        for number, path in own:
-            quality = _one(path, pinger, probes, interval_s, sent or _nobody)
-            observer(
-                PathMeasured(
-                    source=quality.source, target=quality.target, sent=quality.sent, received=quality.received,
-                    rtt_ms=quality.rtt_ms, jitter_ms=quality.jitter_ms, loss=quality.loss, reason=quality.reason,
-                )
-            )  # fmt: skip
-            done.append((number, quality))
-        return done
+    def walk(path: Path) -> PathQuality:
+        quality = _one(path, pinger, probes, interval_s, sent or _nobody)
+        observer(
+            PathMeasured(
+                source=quality.source, target=quality.target, sent=quality.sent, received=quality.received,
+                rtt_ms=quality.rtt_ms, jitter_ms=quality.jitter_ms, loss=quality.loss, reason=quality.reason,
+            )
+        )  # fmt: skip
+        return quality
 
-    if not by_host:
-        return []
-    with ThreadPoolExecutor(max_workers=min(8, len(by_host))) as pool:
-        found = [item for group in pool.map(walk, by_host.values()) for item in group]
-    return [quality for _, quality in sorted(found, key=lambda item: item[0])]
+    return _hosts_at_once(paths, lambda path: path.source_host, walk)
 
 
 def frames(
     pairs: Sequence[tuple[Path, int, int]], pinger: Pinger, sent: Callable[[int], None] | None = None
 ) -> list[Frames]:
     """Try frames of both sizes over each of *pairs* (path, MTU of its source, of its target), hosts in parallel."""
-    by_host: dict[str, list[tuple[int, tuple[Path, int, int]]]] = {}
-    for number, pair in enumerate(pairs):
-        by_host.setdefault(pair[0].source_host, []).append((number, pair))
 
-    def walk(own: Iterable[tuple[int, tuple[Path, int, int]]]) -> list[tuple[int, Frames]]:
-        done = []
-        for number, pair in own:
-            done.append((number, _frames(*pair, pinger)))
-            (sent or _nobody)(1)
-        return done
+    def walk(pair: tuple[Path, int, int]) -> Frames:
+        found = _frames(*pair, pinger)
+        (sent or _nobody)(1)
+        return found
 
+    return _hosts_at_once(pairs, lambda pair: pair[0].source_host, walk)
+
+
+def _hosts_at_once(items: Sequence[Item], host: Callable[[Item], str], walk: Callable[[Item], Found]) -> list[Found]:
+    """Walk *items*, those of one host one after the other, hosts in parallel; return what was found in their order."""
+    by_host: dict[str, list[int]] = {}
+    for number, item in enumerate(items):
+        by_host.setdefault(host(item), []).append(number)
     if not by_host:
         return []
     with ThreadPoolExecutor(max_workers=min(8, len(by_host))) as pool:
-        found = [item for group in pool.map(walk, by_host.values()) for item in group]
-    return [item for _, item in sorted(found, key=lambda item: item[0])]
+        done = pool.map(lambda own: [(number, walk(items[number])) for number in own], by_host.values())
+        found = dict(one for group in done for one in group)
+    return [found[number] for number in range(len(items))]
 
 
 def _frames(path: Path, source_mtu: int, target_mtu: int, pinger: Pinger) -> Frames:

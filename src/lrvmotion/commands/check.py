@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import nullcontext
 from typing import Annotated
 
 import typer
 
-from lrvmotion.commands.context import Context, Output, wall_clock
-from lrvmotion.errors import ExitStatus, RefusedError
+from lrvmotion.commands.context import Context, Output, confirm, wall_clock
+from lrvmotion.errors import ExitStatus
 
 PROBES = 100
 DEEP_PROBES = 2000  # resolves half a percent of loss (reference 7.3)
@@ -63,7 +62,10 @@ def check(
     report = None if load else measured.latest(state)  # one that cannot be read does not stand against a new one
     if load:
         loaded.ends(config)
-        confirm_load(yes=yes)
+        confirm(
+            "Fill the circuit with TCP for about a minute?", yes=yes, undone="nothing was measured",
+            hint="say --yes to fill the circuit without being asked",
+        )  # fmt: skip
     before = journal.read(state / "journal.jsonl").records
     asked = Asked(vms=vms or (), probes=probes or (DEEP_PROBES if deep else PROBES), loaded=load or bool(report))
     quiet = output is not Output.TEXT
@@ -88,15 +90,3 @@ def check(
             loads.show(report, age_s)
         checks.show(done.findings, done.path, done.frames, checks.seen(done.sites, done.hosts, done.boxes))
     return int(ExitStatus.REFUSED if errors(done.findings) else ExitStatus.OK)
-
-
-def confirm_load(*, yes: bool) -> None:
-    """Ask on a terminal before the circuit is filled; elsewhere --yes is needed."""
-    if yes:
-        return
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        message = "nothing was measured: this is not a terminal, so nobody can be asked"
-        raise RefusedError(message, hint="say --yes to fill the circuit without being asked")
-    if not typer.confirm("Fill the circuit with TCP for about a minute?", default=False, err=True):
-        message = "nothing was measured: not confirmed"
-        raise RefusedError(message)

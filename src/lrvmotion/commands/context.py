@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lrvmotion.errors import UsageError
+from lrvmotion.errors import RefusedError, UsageError
 
 if TYPE_CHECKING:
     from lrvmotion.config import Config
@@ -78,6 +78,20 @@ class Context:
         from lrvmotion.credentials import Credentials
 
         return Credentials(self.environment, _ask if sys.stdin.isatty() else None)
+
+
+def confirm(question: str, *, yes: bool, undone: str, hint: str) -> None:
+    """Ask *question* on a terminal; elsewhere --yes is needed. RefusedError, which begins with *undone*, for a no."""
+    if yes:
+        return
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        message = f"{undone}: this is not a terminal, so nobody can be asked"
+        raise RefusedError(message, hint=hint)
+    import typer
+
+    if not typer.confirm(question, default=False, err=True):
+        message = f"{undone}: not confirmed"
+        raise RefusedError(message)
 
 
 def _ask(prompt: str) -> str:

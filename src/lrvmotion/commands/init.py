@@ -109,6 +109,7 @@ def init(
     asks = sys.stdin.isatty()
     _complete(given, asks=asks)
 
+    from lrvmotion import files
     from lrvmotion.introduce import introduce
     from lrvmotion.views import introduction, lines, starter
 
@@ -119,7 +120,11 @@ def init(
         accept=_accept if asks else None,
         address=_address if asks else None,
     )
-    starter.save(starter.starter(found), path)
+    try:
+        files.replace(path, starter.starter(found))
+    except OSError as error:
+        message = f"{path} cannot be written: {error.strerror or error}"
+        raise UsageError(message, hint="--file names another place") from None
     if output is Output.TEXT:
         introduction.show(found, path)
     else:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import signal
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
 
 from lrvmotion.commands import choose
-from lrvmotion.commands.context import Context, Output, fan, wall_clock
+from lrvmotion.commands.context import Context, Output, confirm, fan, wall_clock
 from lrvmotion.commands.plan import known_mode
-from lrvmotion.errors import RefusedError, UsageError
+from lrvmotion.errors import UsageError
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -124,7 +123,7 @@ def migrate(
             prepare.refuse_unproven(made)
         if output is Output.TEXT:
             plans.plan(made, state, stderr=True)
-        confirm(made, yes=yes)
+        confirm(_question(made), yes=yes, undone="nothing was changed", hint="say --yes to go on without being asked")
         with live.screen(made, quiet=output is not Output.TEXT) as screen, Interrupts() as interrupts:
             recorder = past.Recorder(state, past.circuit(config), made, wall_clock)
             observer = fan(report.take, screen, recorder, *([events] if events else []))
@@ -153,19 +152,11 @@ def _saved(context: typer.Context, file: Path | None) -> Saved | None:
     return planfile.load(file)
 
 
-def confirm(plan: Plan, *, yes: bool) -> None:
-    """Ask on a terminal; elsewhere --yes is needed."""
-    if yes:
-        return
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        message = "nothing was changed: this is not a terminal, so nobody can be asked"
-        raise RefusedError(message, hint="say --yes to go on without being asked")
+def _question(plan: Plan) -> str:
     from lrvmotion.views.words import count
 
     changes = f"Change {count(len(plan.changes), 'setting')} and m" if plan.changes else "M"
-    if not typer.confirm(f"{changes}ove {count(len(plan.migrations), 'VM')}?", default=False, err=True):
-        message = "nothing was changed: not confirmed"
-        raise RefusedError(message)
+    return f"{changes}ove {count(len(plan.migrations), 'VM')}?"
 
 
 class Interrupts:

@@ -116,27 +116,8 @@ def iptables_script(redirect: Redirect) -> str:
     program = "iptables" if redirect.family == "ip" else "ip6tables"
     jumps = [f"{shlex.join(check)} 2>/dev/null || {shlex.join(add)}" for check, add in render.iptables_jumps(redirect)]
     removals = [f"{shlex.join(command)} 2>/dev/null" for command in render.iptables_remove(redirect)]
-    return "\n".join(
-        [
-            "case $1 in",
-            "load)",
-            "set -e",
-            f"{program}-restore -w --noflush <<'RULES'",
-            render.iptables_install(redirect).rstrip("\n"),
-            "RULES",
-            *jumps,
-            ";;",
-            "withdraw)",
-            shlex.join(render.iptables_withdraw(redirect)),
-            ";;",
-            "remove)",
-            *removals,
-            "true",
-            ";;",
-            "esac",
-            "",
-        ]
-    )
+    loaded = [*_restored(program, render.iptables_install(redirect)), *jumps]
+    return _cases(load=loaded, withdraw=[shlex.join(render.iptables_withdraw(redirect))], remove=[*removals, "true"])
 
 
 def fence_owned(table: str, listen_port: int, peers: tuple[str, ...], family: render.Family) -> str:
@@ -154,24 +135,21 @@ def fence_script(table: str, listen_port: int, peers: tuple[str, ...], family: r
     port = f"-A {chain} -p tcp -m tcp --dport {listen_port}"
     filled = [f"{port} -s {peer} -j RETURN" for peer in peers]
     jump = f"INPUT -j {chain}"
-    return "\n".join(
-        [
-            "case $1 in",
-            "load)",
-            "set -e",
-            f"{program}-restore -w --noflush <<'RULES'",
-            "*filter", f":{chain} - [0:0]", f"-F {chain}", *filled, f"{port} -j DROP", "COMMIT",
-            "RULES",
-            f"{program} -w -C {jump} 2>/dev/null || {program} -w -I {jump}",
-            ";;",
-            "remove)",
-            *(f"{program} -w {what} 2>/dev/null" for what in (f"-D {jump}", f"-F {chain}", f"-X {chain}")),
-            "true",
-            ";;",
-            "esac",
-            "",
-        ]
-    )  # fmt: skip
+    rules = ["*filter", f":{chain} - [0:0]", f"-F {chain}", *filled, f"{port} -j DROP", "COMMIT"]
+    inserted = f"{program} -w -C {jump} 2>/dev/null || {program} -w -I {jump}"
+    removals = [f"{program} -w {what} 2>/dev/null" for what in (f"-D {jump}", f"-F {chain}", f"-X {chain}")]
+    return _cases(load=[*_restored(program, "\n".join(rules)), inserted], remove=[*removals, "true"])
+
+
+def _restored(program: str, rules: str) -> list[str]:
+    """Return the lines of a script that load *rules* as one transaction, and end it where that fails."""
+    return ["set -e", f"{program}-restore -w --noflush <<'RULES'", rules.rstrip("\n"), "RULES"]
+
+
+def _cases(**cases: list[str]) -> str:
+    """Return a shell script that takes the name of one of *cases* and runs its lines."""
+    lines = [line for name, body in cases.items() for line in (f"{name})", *body, ";;")]
+    return "\n".join(["case $1 in", *lines, "esac", ""])
 
 
 def _withdrawn(script: str) -> dict[str, Any]:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lrvmotion.errors import UsageError
 from lrvmotion.inventory import Host, Inventory
 from lrvmotion.propose import Guess, Introduction, Names, Need, Proposal, Seen
 
@@ -57,25 +53,6 @@ def starter(found: Introduction) -> str:
     _relays(document, found.given.get("relay", {}), found.boxes)
     _mappings(document, found.proposal)
     return tomlkit.dumps(document)
-
-
-def save(text: str, path: Path) -> None:
-    """Write *text* to *path* whole or not at all, readable by its owner only; UsageError where it cannot be."""
-    folder = path.absolute().parent
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=folder)  # mode 0600
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        message = f"{path} cannot be written: {error.strerror}"
-        raise UsageError(message, hint="--file names another place") from None
 
 
 def kinds(proposal: Proposal) -> tuple[tuple[str, Names], ...]:
