@@ -20,6 +20,7 @@ from typing import Any
 from bench import cells, forecasts, probing, table
 from bench.site import FAR, NEAR, Measured, Site, site
 
+from lrvmotion import files
 from lrvmotion.load import Algorithm, LoadReport
 from lrvmotion.relay.circuit import RUNS
 
@@ -65,9 +66,9 @@ def _probed(
     found = []
     for attempt in range(ATTEMPTS):
         made.set(**wan, seed=1 + 100 * attempt)
-        made.wire("reset")
+        made.reset()
         report = probing.probe(made.lanes, NEAR, FAR, runs)
-        late = max(way["lateness"]["over_5_ms"] for way in made.wire("report")["directions"].values())
+        late = max(way["lateness"]["over_5_ms"] for way in made.report()["directions"].values())
         for run in report.runs:
             say(f"{cell.name:17} probe  {run.algorithm:5} {run.streams:2} {run.mbps:7.1f} Mbit/s  late {late:.1%}")
         found.append((report, late))
@@ -79,9 +80,7 @@ def _probed(
 def save(document: dict[str, Any], path: Path | None) -> None:
     """Write the document in place of the old one, whole or not at all."""
     if path is not None:
-        fresh = path.with_name(path.name + ".new")
-        fresh.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
-        fresh.replace(path)
+        files.replace(path, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
 
 
 def plot(document: dict[str, Any], path: Path) -> None:

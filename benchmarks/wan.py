@@ -27,6 +27,8 @@ from bench.lanes import BenchError
 from bench.peers import Peers
 from bench.wan_runs import Window, measure_connections, measure_far, measure_throttle, run_contender
 
+from lrvmotion import files
+
 SECTIONS = ("cells", "far", "throttle", "connections")
 ATTEMPTS = 8  # of one run, before its place in the cell stays empty
 
@@ -100,9 +102,7 @@ def begin(given: argparse.Namespace, about: dict[str, Any]) -> dict[str, Any]:
 def save(document: dict[str, Any], path: Path | None) -> None:
     """Write the document in place of the old one, whole or not at all."""
     if path is not None:
-        fresh = path.with_name(path.name + ".new")
-        fresh.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
-        fresh.replace(path)
+        files.replace(path, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
 
 
 def bench(given: argparse.Namespace) -> int:

@@ -25,10 +25,9 @@ END_SYSCTLS = tuple(line for line in BOX_SYSCTLS if "mem=" in line)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Circuit:
-    """The namespaces (roles source, box, far, target) and the way to talk to the wire."""
+class Wire:
+    """The lab's wire behind *socket*."""
 
-    lanes: Lanes
     socket: Path
 
     def set(self, **wan: Any) -> None:  # noqa: ANN401 - whatever WanSpec takes
@@ -51,6 +50,13 @@ class Circuit:
     def report(self) -> dict[str, Any]:
         """Return what the wire has counted since the reset."""
         return dict(rpc.call(self.socket, "report"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Circuit(Wire):
+    """The namespaces (roles source, box, far, target) and the wire between box and far."""
+
+    lanes: Lanes
 
 
 def _spec(name: str) -> LabSpec:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.lanes import BOX_LAN, LAN, PORT, RELAYD_PORT, SOURCE, TARGET, BenchError, Lanes, run, wait_for_listener
+from bench.lanes import BOX_LAN, PORT, SOURCE, TARGET, BenchError, Lanes, run, wait_for_listener
+from bench.relaying import relaying
 from lrvmotion.lab.box.packages import cache_folder, unpacked
 from lrvmotion.lab.box.record import BoxError
-from lrvmotion.relay import relayd
-from lrvmotion.relay.redirect import Redirect, nft_install, nft_remove
 
 # haproxy's splice-auto was seen to splice nothing on this path (`show info`: TotalSplicdedBytesOut 0), so that it runs
 # a second time with splicing demanded: a peer is measured at its best.
@@ -105,35 +102,10 @@ class Peers:
         if name == "forwarding":
             yield None
         elif name == "relayd":
-            yield from self._relayd(lanes)
+            with relaying(lanes, self._folder, address=BOX_LAN, source=SOURCE, target=TARGET) as (process, _):
+                yield process.pid
         else:
             yield from self._peer(name, lanes)
-
-    def _relayd(self, lanes: Lanes) -> Iterator[int]:
-        redirect = Redirect(
-            table="lrvmotion_bench", sources=(SOURCE,), targets=(TARGET,), port=PORT, listen_port=RELAYD_PORT,
-            interface=LAN,
-        )  # fmt: skip
-        config = {
-            "schema": 1,
-            "listen": [[BOX_LAN, RELAYD_PORT]],
-            "port": PORT,
-            "sources": [SOURCE],
-            "targets": [TARGET],
-            "control": str(self._folder / "relayd.sock"),
-            "drain_s": 0,
-            "redirects": [redirect.guard],
-        }
-        path = self._folder / "relayd.json"
-        path.write_text(json.dumps(config))
-        log = self._folder / "relayd.log"
-        lanes.nft(nft_install(redirect))
-        try:
-            with lanes.running("box", sys.executable, relayd.__file__, "--config", str(path), log=log) as process:
-                wait_for_listener(process, RELAYD_PORT, log)
-                yield process.pid
-        finally:
-            lanes.nft(nft_remove(redirect))
 
     def _peer(self, name: str, lanes: Lanes) -> Iterator[int]:
         log = self._folder / f"{name}.log"

@@ -1,4 +1,4 @@
-"""The product's own load probe between the two boxes of the lab, through a Shell that enters their namespaces."""
+"""The product's own load probe between the two boxes of the lab, through a Runner that enters their namespaces."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 from bench.lanes import BenchError, Lanes
 from lrvmotion.load import Algorithm, LoadReport
@@ -17,7 +16,7 @@ from lrvmotion.shell import Completed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamespaceShell:
-    """Satisfies shell.Shell as far as the load probe needs it, in one role of *lanes*."""
+    """Satisfies shell.Runner, in one role of *lanes*."""
 
     lanes: Lanes
     role: str
@@ -33,18 +32,6 @@ class NamespaceShell:
         return Completed(
             argv=tuple(argv), status=done.returncode, stdout=done.stdout.decode(), stderr=done.stderr.decode()
         )
-
-    def read(self, path: str) -> bytes | None:
-        return Path(path).read_bytes() if Path(path).exists() else None
-
-    def put(self, path: str, content: bytes, *, mode: int) -> None:
-        raise NotImplementedError  # a probe writes nothing
-
-    def remove(self, path: str) -> None:
-        raise NotImplementedError
-
-    def close(self) -> None:
-        """Nothing is open."""
 
 
 def probe(lanes: Lanes, near: str, far: str, runs: Sequence[tuple[Algorithm, int]]) -> LoadReport:

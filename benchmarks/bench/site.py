@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,20 +12,18 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from bench.lanes import BOX_SYSCTLS, EVERY_SYSCTLS, Lanes, run, wait_for_listener
+from bench.circuit import Wire
+from bench.lanes import BOX_SYSCTLS, EVERY_SYSCTLS, Lanes, run
+from bench.relaying import relaying
 from lrvmotion.lab import rpc, topology
 from lrvmotion.lab.netns import box_namespace
 from lrvmotion.lab.spec import BoxSpec, HostSpec, LabSpec, SiteSpec, VmknicSpec, WanSpec
-from lrvmotion.relay import relayd
-from lrvmotion.relay.redirect import Redirect, nft_install, nft_remove
 
 STACK = "defaultTcpipStack"
 NEAR, FAR = "10.88.0.1", "10.99.0.1"
 SOURCES = tuple(f"10.88.0.{10 + number}" for number in range(1, 6))
 TARGETS = ("10.99.0.11", "10.99.0.12")
 LINE_RATE_MBYTES = 2000  # Migrate.NetExpectedLineRateMBps as native and proxy mode set it
-LISTEN = 9000
-LAN = "lan0"
 # name: (streams, how many vmknics at the source, at the target, MB/s expected, through the relay)
 MODES = {
     "stock": (1, 1, 1, 133, False),
@@ -53,7 +49,7 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Site:
+class Site(Wire):
     """The lab that stands; roles of *lanes*: box (near), far."""
 
     folder: Path
@@ -62,23 +58,6 @@ class Site:
     def host(self, site: str, op: str, **arguments: Any) -> Any:  # noqa: ANN401 - whatever the host answers
         """Ask the simulated host of a site."""
         return rpc.call(self.folder / site / "h1.sock", op, **arguments)
-
-    def wire(self, op: str, **arguments: Any) -> Any:  # noqa: ANN401
-        """Ask the wire."""
-        return rpc.call(self.folder / "wire.sock", op, **arguments)
-
-    def set(self, **wan: Any) -> None:  # noqa: ANN401 - whatever WanSpec takes
-        """Change the circuit once what is still under way has arrived."""
-        self.drain()
-        self.wire("set", **wan)
-
-    def drain(self) -> None:
-        """Return once nothing has been under way for a moment, or after 5 s."""
-        end, quiet = time.monotonic() + 5, 0
-        while quiet < 3 and time.monotonic() < end:
-            ways = self.wire("report")["directions"]
-            quiet = 0 if any(way["queued_packets"] for way in ways.values()) else quiet + 1
-            time.sleep(0.1)
 
     def move(self, mode: str, settle_s: float, window_s: float) -> Measured:
         """Let the hosts migrate in *mode*, count at the target from *settle_s* on for *window_s*, cancel."""
@@ -103,13 +82,13 @@ class Site:
             self._running(name)
             time.sleep(0.05)
         time.sleep(settle_s)
-        self.wire("reset")
+        self.reset()
         begun, before = time.monotonic(), self._received(name)
         time.sleep(window_s / 2)
         between = self._received(name)
         time.sleep(window_s / 2)
         after, ended = self._received(name), time.monotonic()
-        report = self.wire("report")["directions"]
+        report = self.report()["directions"]
         self._running(name)
         self.host("source", "cancel", id=name)
         while self.host("source", "progress", id=name)["phase"] not in ("cancelled", "failed", "done"):
@@ -136,28 +115,13 @@ class Site:
     @contextmanager
     def _relayed(self) -> Iterator[None]:
         """Steer the source's vMotion through relayd in the near box, as the product does: a /32 route."""
-        redirect = Redirect(
-            table="lrvmotion_bench", sources=SOURCES[:1], targets=TARGETS[:1], port=8000, listen_port=LISTEN,
-            interface=LAN,
-        )  # fmt: skip
-        config = {
-            "schema": 1, "listen": [[NEAR, LISTEN]], "port": 8000, "sources": [SOURCES[0]], "targets": [TARGETS[0]],
-            "control": str(self.folder / "relayd.sock"), "drain_s": 0, "redirects": [redirect.guard],
-        }  # fmt: skip
-        path, log = self.folder / "relayd.json", self.folder / "relayd.log"
-        path.write_text(json.dumps(config))
         route = {"netstack": STACK, "prefix": f"{TARGETS[0]}/32", "gateway": NEAR}
-        self.lanes.nft(nft_install(redirect))
-        try:
-            with self.lanes.running("box", sys.executable, relayd.__file__, "--config", str(path), log=log) as process:
-                wait_for_listener(process, LISTEN, log)
-                self.host("source", "route_add", **route)
-                try:
-                    yield
-                finally:
-                    self.host("source", "route_remove", **route)
-        finally:
-            self.lanes.nft(nft_remove(redirect))
+        with relaying(self.lanes, self.folder, address=NEAR, source=SOURCES[0], target=TARGETS[0]):
+            self.host("source", "route_add", **route)
+            try:
+                yield
+            finally:
+                self.host("source", "route_remove", **route)
 
 
 def _spec() -> LabSpec:
@@ -185,7 +149,7 @@ def site(folder: Path) -> Iterator[Site]:
         topology.build(spec, folder)
         for role in ("box", "far"):
             run(*lanes.inside(role, "sysctl", "-qw", *EVERY_SYSCTLS, *BOX_SYSCTLS))
-        made = Site(folder=folder, lanes=lanes)
+        made = Site(socket=folder / "wire.sock", folder=folder, lanes=lanes)
         for name, addresses in (("source", SOURCES), ("target", TARGETS)):
             for number, address in enumerate(addresses, 1):
                 mac = f"00:50:56:{1 if name == 'source' else 2:02x}:00:{number:02x}"

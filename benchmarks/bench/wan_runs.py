@@ -19,10 +19,10 @@ from typing import Any
 
 from bench import cells, load, whole
 from bench.circuit import BOX_CIRCUIT, FAR_CIRCUIT, Circuit
-from bench.lanes import BOX_LAN, LAN, PORT, RELAYD_PORT, SOURCE, TARGET, BenchError, Lanes, wait_for_listener
+from bench.lanes import BOX_LAN, PORT, SOURCE, TARGET, BenchError, Lanes, wait_for_listener
 from bench.peers import Peers
+from bench.relaying import relaying
 from lrvmotion.relay import relayd
-from lrvmotion.relay.redirect import Redirect, nft_install, nft_remove
 
 TARGET_BUFFER = 256 * 1024
 CONNECTIONS = 500
@@ -86,44 +86,23 @@ def run_contender(circuit: Circuit, peers: Peers, name: str, window: Window) -> 
 def _relayd(
     lanes: Lanes,
     folder: Path,
-    role: str,
-    user: str | None = None,
-    **changes: Any,  # noqa: ANN401 - keys of the configuration
+    role: str = "box",
+    **changes: Any,  # noqa: ANN401 - as `relaying` takes it
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Run relayd in the box or the far box until the block ends; yields it and its control socket."""
-    listen = [BOX_LAN, RELAYD_PORT] if role == "box" else [FAR_CIRCUIT, FAR_PORT]
-    control = str(folder / f"{role}.sock")
-    config = {
-        "schema": 1, "listen": [listen], "port": PORT, "sources": [SOURCE], "targets": [TARGET], "control": control,
-        "drain_s": 0, **changes,
-    }  # fmt: skip
-    path, log = folder / f"{role}.json", folder / f"{role}.log"
-    path.write_text(json.dumps(config))
-    words = [sys.executable, relayd.__file__]
-    if user is not None:
-        script = folder / "relayd.py"
-        shutil.copy(relayd.__file__, script)
-        script.chmod(0o644)
-        path.chmod(0o644)
-        # As in the unit: an account of its own, CAP_NET_ADMIN and nothing else.
-        caps = ["--bounding-set=-all,+net_admin", "--inh-caps=-all,+net_admin", "--ambient-caps=-all,+net_admin"]
-        words = ["prlimit", f"--nofile={_files()}", "setpriv", f"--reuid={user}", "--clear-groups", "--no-new-privs"]
-        words += [*caps, SYSTEM_PYTHON, str(script)]
-    redirect = None
-    if role == "box":
-        redirect = Redirect(
-            table="lrvmotion_bench", sources=(SOURCE,), targets=(TARGET,), port=PORT, listen_port=RELAYD_PORT,
-            interface=LAN,
-        )  # fmt: skip
-    try:
-        if redirect is not None:
-            lanes.nft(nft_install(redirect))
-        with lanes.running(role, *words, "--config", str(path), log=log) as process:
-            wait_for_listener(process, listen[1], log)
-            yield process, control
-    finally:
-        if redirect is not None:
-            lanes.nft(nft_remove(redirect))
+    at = {"address": BOX_LAN} if role == "box" else {"address": FAR_CIRCUIT, "port": FAR_PORT, "redirected": False}
+    with relaying(lanes, folder, role=role, source=SOURCE, target=TARGET, **at, **changes) as running:
+        yield running
+
+
+def _unprivileged(folder: Path, user: str) -> list[str]:
+    """Return the command of a relay as in the unit: an account of its own, CAP_NET_ADMIN and nothing else."""
+    script = folder / "relayd.py"
+    shutil.copy(relayd.__file__, script)
+    script.chmod(0o644)
+    caps = ["--bounding-set=-all,+net_admin", "--inh-caps=-all,+net_admin", "--ambient-caps=-all,+net_admin"]
+    words = ["prlimit", f"--nofile={_files()}", "setpriv", f"--reuid={user}", "--clear-groups", "--no-new-privs"]
+    return [*words, *caps, SYSTEM_PYTHON, str(script)]
 
 
 def _files() -> int:
@@ -214,7 +193,7 @@ def measure_connections(circuit: Circuit, folder: Path, count: int = CONNECTIONS
     os.chown(place, 65534, 65534)
     folder.chmod(0o755)  # the unprivileged user walks through it
     with (
-        _relayd(circuit.lanes, place, "box", user="nobody") as (relay, control),
+        _relayd(circuit.lanes, place, command=_unprivileged(place, "nobody")) as (relay, control),
         circuit.lanes.running("target", *common, "answer", *ends) as server,
     ):
         wait_for_listener(server, PORT)

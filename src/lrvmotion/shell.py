@@ -22,7 +22,7 @@ class Completed:
         return self.status == 0
 
 
-class Shell(Protocol):
+class Runner(Protocol):
     """A root-capable command line on one box; every call is bounded in time.
 
     Raises UnreachableError where the box does not answer (the command may or may not have run).
@@ -34,6 +34,10 @@ class Shell(Protocol):
 
     def run(self, argv: Sequence[str], *, stdin: bytes | None = None, timeout_s: float = 30.0) -> Completed:
         """Run *argv* as root (through sudo where the login is not root), quoted, with LC_ALL=C, whatever its status."""
+
+
+class Shell(Runner, Protocol):
+    """A box whose files can be read and put as well."""
 
     def read(self, path: str) -> bytes | None:
         """Return the file's content, or None where it does not exist."""

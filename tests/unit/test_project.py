@@ -52,3 +52,12 @@ def test_the_version_is_in_one_place():
     """And it is a version."""
     content = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert re.fullmatch(r"\d+\.\d+\.\d+", content["project"]["version"])
+
+
+def test_every_module_and_folder_stands_in_the_map():
+    """Someone new finds any behaviour from CONTRIBUTING.md and the tree."""
+    package = ROOT / "src" / "lrvmotion"
+    names = [path.name for path in package.glob("*.py") if path.name != "__init__.py"]
+    names += [f"{path.parent.name}/" for path in package.glob("*/__init__.py")]
+    listed = (ROOT / "CONTRIBUTING.md").read_text()
+    assert [name for name in names if f"`{name}`" not in listed] == []

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from lrvmotion.errors import LrvmotionError
 from lrvmotion.load import Algorithm, LoadReport, LoadRun, NotRun
-from lrvmotion.shell import Completed, Shell
+from lrvmotion.shell import Completed, Runner
 
 # One stream and many of what an ESXi stack sends (newreno, cubic), and of what a relay sends.
 RUNS: tuple[tuple[Algorithm, int], ...] = (("reno", 1), ("cubic", 1), ("reno", 48), ("bbr", 1), ("bbr", 5))
@@ -29,7 +29,7 @@ class End:
     name: str
     address: str
     python: str
-    shell: Shell
+    shell: Runner
 
 
 def load(
