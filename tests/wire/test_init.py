@@ -179,20 +179,21 @@ def test_an_end_of_the_answers_writes_nothing(there, tmp_path):
 def test_ctrl_c_writes_nothing(there, pins, tmp_path):
     """Exit 130, here while a password is asked for."""
     ours, theirs = pty.openpty()
-    child = subprocess.Popen(
-        [sys.executable, "-m", "lrvmotion", "init", *there, *pins, "--relay-host", ""], cwd=tmp_path, stdin=theirs,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-    )  # fmt: skip
-    try:
-        said = b""
-        while b"Password of" not in said:
-            said += os.read(child.stderr.fileno(), 4096) or pytest.fail(said.decode())
-        child.send_signal(signal.SIGINT)
-        _, rest = child.communicate(timeout=30)
-    finally:
-        child.kill()
-        os.close(ours)
-        os.close(theirs)
+    words = ["env", "--default-signal=INT"]  # tests that a shell runs in the background inherit that it is ignored
+    words += [sys.executable, "-m", "lrvmotion", "init", *there, *pins, "--relay-host", ""]
+    with subprocess.Popen(
+        words, cwd=tmp_path, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    ) as child:
+        try:
+            said = b""
+            while b"Password of" not in said:
+                said += os.read(child.stderr.fileno(), 4096) or pytest.fail(said.decode())
+            child.send_signal(signal.SIGINT)
+            _, rest = child.communicate(timeout=30)
+        finally:
+            child.kill()
+            os.close(ours)
+            os.close(theirs)
     assert (child.returncode, b"interrupted" in rest) == (130, True), (said, rest)
     assert list(tmp_path.iterdir()) == []
 
