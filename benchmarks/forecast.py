@@ -23,6 +23,7 @@ from bench.site import FAR, NEAR, Measured, Site, site
 from lrvmotion import files
 from lrvmotion.load import Algorithm, LoadReport
 from lrvmotion.relay.circuit import RUNS
+from lrvmotion.relay.loadprobe import SETTLE_RTTS
 
 FIELD_MBPS = 1000  # the field profile's two parameters belong to this line rate
 BUFFER_S = 0.067  # of the bottleneck: 8 MiB at 1 Gbit/s
@@ -42,7 +43,7 @@ def measure(made: Site, cell: cells.Cell, given: argparse.Namespace) -> list[dic
     """Probe the circuit of *cell*, then move in each mode."""
     line = FIELD_MBPS if cell.profile == "field" else given.line_mbps
     wan = {**cell.wan, "burst": 10.0, "rate_bps": line * 1_000_000, "buffer_bytes": int(line * 1e6 / 8 * BUFFER_S)}
-    settle = max(given.settle, cell.rtt_ms / 1000 * 30)
+    settle = max(given.settle, cell.rtt_ms / 1000 * SETTLE_RTTS)
     report, late = _probed(made, cell, wan, RUNS if given.whole_probe else JUDGED)
     found: dict[str, Measured] = {}
     for number, mode in enumerate(forecasts.SENDERS):
@@ -136,7 +137,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="two cells")
     parser.add_argument("--cells", type=cells.parse_cell, nargs="+", metavar="CELL", help="such as uniform:55:0.5")
-    parser.add_argument("--settle", type=float, default=3.0, help="seconds before counting, at least 30 RTTs (3)")
+    parser.add_argument("--settle", type=float, default=3.0, help="seconds before counting, at least 40 RTTs (3)")
     parser.add_argument("--window", type=float, default=10.0, help="seconds of a move that are counted (10)")
     parser.add_argument("--whole-probe", action="store_true", help="make all runs of the probe, not only those judged")
     parser.add_argument("--line-mbps", type=int, default=500, help="the circuit's rate but in the field profile (500)")

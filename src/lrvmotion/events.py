@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 
 from lrvmotion.findings import Finding
 
-MoveState = Literal["queued", "running", "success", "error", "cancelled", "held"]
+MoveState = Literal["queued", "running", "waiting", "success", "error", "cancelled", "held"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,12 +24,13 @@ class Message(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStarted(Event):
-    """A run has its id, mode and journal."""
+    """A run has its id, mode and journal; *forecast_s* is how long the whole queue should take, None: not known."""
 
     run: str
     mode: str
     journal: str
     vms: tuple[str, ...]
+    forecast_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +109,11 @@ class RelaySample(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Move(Event):
-    """A VM's migration changed state or progressed; *percent* never falls, *bytes_total* is what it carries."""
+    """A VM's migration changed state or progressed; *percent* never falls.
+
+    *bytes_total* is what it carries, *cold_bytes* of it by NFC; *tries* counts its relocates, *wave* begins with 1.
+    State "waiting": the last try failed, and the next is due in *wait_s* seconds.
+    """
 
     vm: str
     state: MoveState
@@ -116,9 +121,59 @@ class Move(Event):
     target_host: str
     percent: int = 0
     bytes_total: int = 0
+    cold_bytes: int = 0
     elapsed_s: float = 0.0
+    wave: int = 1
+    tries: int = 0
+    wait_s: float = 0.0
     reason: str | None = None
     hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Carried(Event):
+    """What does not follow a VM by itself, after its move: *kind* ("tag", "note" …) and *name*; None: not looked."""
+
+    vm: str
+    kind: str
+    name: str
+    carried: bool | None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookRan(Event):
+    """A hook ran at a *point* ("before_vm" …) for *subject*; *status* None: it did not run or did not end."""
+
+    point: str
+    subject: str
+    status: int | None
+    seconds: float
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowChanged(Event):
+    """The maintenance window opened or closed; *until* is when that changes again (ISO 8601), None: never."""
+
+    is_open: bool
+    until: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapChanged(Event):
+    """A near relay's cap is *bps* now, None: none."""
+
+    relay: str
+    bps: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rebooting(Event):
+    """A host's rolling reboot came to *phase* ("maintenance", "reboot", "back", "verified")."""
+
+    host: str
+    phase: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

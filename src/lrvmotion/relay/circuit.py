@@ -44,8 +44,9 @@ def load(
 ) -> LoadReport:
     """Fill the circuit from *near* to *far* with each of *runs* (congestion control, streams), one after the other.
 
-    Each takes *settle_s* + *window_s* seconds and a little more. *step* is told what runs, how many are done, of how
-    many; *clock* gives ISO 8601 in UTC. A run that could not be made is in the report's `missing`, with the reason.
+    Each takes *settle_s* (or 40 RTTs, where those are longer) + *window_s* seconds and a little more. *step* is told
+    what runs, how many are done, of how many; *clock* gives ISO 8601 in UTC. A run that could not be made is in the
+    report's `missing`, with the reason.
     """
     done: list[LoadRun] = []
     missing: list[NotRun] = []
