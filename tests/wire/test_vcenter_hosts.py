@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 import urllib.request
 from xml.sax.saxutils import escape
 
@@ -62,6 +63,13 @@ def group(name):
     return H.PortGroup.Specification(name=name, vlanId=0, vswitchName="vSwitch0", policy=H.NetworkPolicy())
 
 
+def await_(true, seconds=15):
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
 def shown(host, device):
     return next(n for n in host.config.network.vnic if n.device == device)
 
@@ -96,6 +104,7 @@ def test_receive_queues_count_after_a_reboot_only(lab, si, host):
     """The option shows its new value at once, is pending, and is in force after the reboot; vmkernel NICs are back."""
     om = host.configManager.advancedOption
     before = [n.spec.ip.ipAddress for n in host.config.network.vnic]
+    lab.control("source", "host_set", host="a2", boot_s=0.5)
 
     def queues():
         return lab.control("source", "state")["hosts"]["a2"]["options"][QUEUES]
@@ -107,10 +116,16 @@ def test_receive_queues_count_after_a_reboot_only(lab, si, host):
         with pytest.raises(vim.fault.InvalidState):
             host.RebootHost_Task(False)
         WaitForTask(host.EnterMaintenanceMode_Task(0), si)
+        booted = host.runtime.bootTime
         WaitForTask(host.RebootHost_Task(False), si)
+        await_(lambda: host.runtime.connectionState == "notResponding")
+        with pytest.raises(vmodl.fault.HostNotReachable):
+            host.ExitMaintenanceMode_Task(0)
+        await_(lambda: host.runtime.connectionState == "connected")
+        assert host.runtime.bootTime > booted
+        assert host.runtime.inMaintenanceMode
         WaitForTask(host.ExitMaintenanceMode_Task(0), si)
         assert queues() == {"value": wanted, "effective": wanted}
-        assert host.runtime.connectionState == "connected"
         assert [n.spec.ip.ipAddress for n in host.config.network.vnic] == before
 
 

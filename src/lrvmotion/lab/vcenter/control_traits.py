@@ -38,10 +38,13 @@ def vm_set(vcenter: Vcenter, request: Request) -> None:
 
 
 def host_set(vcenter: Vcenter, request: Request) -> None:
-    """Set a host's *evc* mode, *max_evc* mode, *most_disks*, *encrypted_vmotion*, newest virtual *hardware*."""
+    """Set a host's *evc* mode, *max_evc* mode, *most_disks*, *encrypted_vmotion*, newest virtual *hardware*.
+
+    *boot_s* is how long a reboot takes it; null: it does not come back.
+    """
     with vcenter.lock:
         host = _named(vcenter.hosts(), request["host"])
-        for key in ("evc", "max_evc", "most_disks", "encrypted_vmotion", "hardware"):
+        for key in ("evc", "max_evc", "most_disks", "encrypted_vmotion", "hardware", "boot_s"):
             if key in request:
                 setattr(host, key, request[key])
         host.touch()

@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import threading
-import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pyVmomi import vim, vmodl
 
 from lrvmotion.lab.spec import HostSpec
-from lrvmotion.lab.vcenter import environment_browser, host_data
+from lrvmotion.lab.vcenter import environment_browser, host_data, host_power
 from lrvmotion.lab.vcenter.clock import now
 from lrvmotion.lab.vcenter.entity import COMMON, Entity
 from lrvmotion.lab.vcenter.host_network_system import HostNetworkSystem
@@ -39,9 +38,9 @@ class HostSystem(Entity):
     prefix = "host"
     values: ClassVar[Values] = {**COMMON, **host_data.VALUES}
     __slots__ = (
-        "boot_time", "connection", "cost", "datacenter", "encrypted_vmotion", "evc", "executer", "hardware", "held",
-        "hostd", "io", "machines", "maintenance", "max_evc", "most_disks", "network", "network_system", "nic_manager",
-        "number", "options", "spec", "switch", "vm_networks",
+        "boot_s", "boot_time", "booting", "connection", "cost", "datacenter", "encrypted_vmotion", "evc", "executer",
+        "hardware", "held", "hostd", "io", "machines", "maintenance", "max_evc", "most_disks", "network",
+        "network_system", "nic_manager", "number", "options", "spec", "switch", "vm_networks",
     )  # fmt: skip
 
     def __init__(self, vcenter: Vcenter, spec: HostSpec, parent: Any, number: int) -> None:
@@ -52,6 +51,8 @@ class HostSystem(Entity):
         self.held = False  # kept away by the lab's control socket
         self.maintenance = False
         self.boot_time = now()
+        self.boot_s: float | None = host_power.BOOT_S  # None: it does not come back from a reboot
+        self.booting = False
         self.cost = 0
         self.evc = ""  # no EVC mode in its cluster
         self.max_evc = "intel-cascadelake"  # the lab's own choice
@@ -109,7 +110,7 @@ class HostSystem(Entity):
 
     def attach(self) -> bool:
         """Connect to the host's process if it is there: push the configuration, then the host is connected."""
-        if not self.hostd.alive():
+        if self.booting or not self.hostd.alive():
             return False
         try:
             self.push()
@@ -143,17 +144,7 @@ class HostSystem(Entity):
             raise vim.fault.InvalidState(msg="The host is already in maintenance mode.")
 
         def work(task: Any) -> None:
-            end = time.monotonic() + timeout if timeout > 0 else None
-            with self.vcenter.registry.changed:
-                # no DRS here: it waits until somebody has moved or stopped every running VM
-                while any(vm.powered_on for vm in self.machines.values()):
-                    task.check_cancelled()
-                    left = None if end is None else end - time.monotonic()
-                    if left is not None and left <= 0:
-                        raise vim.fault.Timedout(msg="Operation timed out.")
-                    self.vcenter.registry.changed.wait(left)
-                self.maintenance = True
-                self.touch()
+            host_power.enter_maintenance(self, task, timeout)
 
         return self.vcenter.tasks.start(call, self, "HostSystem.enterMaintenanceMode", work, cancelable=True)
 
@@ -177,18 +168,9 @@ class HostSystem(Entity):
             raise vim.fault.InvalidState(msg="The host is not in maintenance mode.")
 
         def work(task: Any) -> None:
+            # unconfirmed: that the task ends when the host has taken the order, not when it is back
             del task
-            with self.io:
-                self.set_connection("notResponding")
-                try:
-                    self.push()
-                except HostdError as error:
-                    raise vmodl.fault.HostCommunication(msg=str(error)) from error
-                with self.vcenter.lock:
-                    self.options.rebooted()
-                    self.boot_time = now()
-                    self.vcenter.registry.touch(self, self.options)
-                self.set_connection("connected")
+            threading.Thread(target=host_power.reboot, args=(self,), name=f"reboot-{self.name}", daemon=True).start()
 
         return self.vcenter.tasks.start(call, self, "HostSystem.reboot", work)
 
