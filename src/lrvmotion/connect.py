@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lrvmotion.relay.facts import BoxFacts
     from lrvmotion.ssh import SshShell
     from lrvmotion.vsphere.host import HostTarget
+    from lrvmotion.vsphere.power import HostPower
     from lrvmotion.vsphere.session import Session
 
 
@@ -173,6 +174,10 @@ class Connections:
         if not isinstance(target, HostTarget):
             raise TypeError(name)
         return target
+
+    def rebooter(self, name: str) -> HostPower:
+        """Return the host *name* as one that can be rebooted (reboot.Rebooter)."""
+        return self.host(name).power
 
     def target(self, name: str) -> Target:
         """Return the target *name*, a host's or a box's."""

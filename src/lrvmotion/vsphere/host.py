@@ -10,9 +10,11 @@ from typing import Any
 from lrvmotion.errors import RefusedError, UnreachableError
 from lrvmotion.inventory import MoRef, SiteName
 from lrvmotion.plan import Value
+from lrvmotion.rolling import MAINTENANCE
 from lrvmotion.settings import Bounds
 from lrvmotion.vsphere.network import HostNetwork
 from lrvmotion.vsphere.options import HostOptions
+from lrvmotion.vsphere.power import HostPower
 from lrvmotion.vsphere.routes import HostRoutes
 from lrvmotion.vsphere.session import Session
 from lrvmotion.vsphere.stub import managed_object, properties_of
@@ -32,7 +34,7 @@ class HostTarget:
     """The host *name* of *site* (apply.Target).
 
     Keys: option/<key>, portgroup/<name>, vmknic/<address>, vmotion-service/<address>, gateway/<address>,
-    route/<netstack>/<network>/<length>. Every read is fresh.
+    route/<netstack>/<network>/<length>, maintenance. Every read is fresh.
     """
 
     def __init__(self, session: Session, site: SiteName, ref: MoRef, name: str) -> None:
@@ -42,6 +44,8 @@ class HostTarget:
 
     def read(self, key: str) -> Value:
         """Return the setting's value now; ABSENT where it does not exist."""
+        if key == MAINTENANCE:
+            return self.power.read()
         kind, _, rest = key.partition("/")
         parts = self._parts
         match kind:
@@ -62,6 +66,9 @@ class HostTarget:
 
     def write(self, key: str, value: Value) -> None:
         """Set it; ABSENT removes it. Raises RefusedError for what is not ours to change."""
+        if key == MAINTENANCE:
+            self.power.write(value)
+            return
         kind, _, rest = key.partition("/")
         parts = self._parts
         match kind:
@@ -95,6 +102,11 @@ class HostTarget:
     def device(self, address: str, netstack: str) -> str:
         """Return the device with *address* on *netstack*; RefusedError where there is none."""
         return self._parts.network.device(address, netstack)
+
+    @cached_property
+    def power(self) -> HostPower:
+        """Its maintenance mode and reboot (reboot.Rebooter)."""
+        return HostPower(self._session, self.name, self._host)
 
     @cached_property
     def _host(self) -> Any:  # noqa: ANN401

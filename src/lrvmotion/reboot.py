@@ -1,0 +1,254 @@
+"""Reboot hosts one at a time, in maintenance mode, each step recorded first, and verify that each is back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from lrvmotion.apply import Target, revert
+from lrvmotion.errors import RefusedError, UnreachableError
+from lrvmotion.events import Message, Observer, Rebooting, Waiting
+from lrvmotion.inventory import MoRef
+from lrvmotion.journal import Journal, Record
+from lrvmotion.plan import Change, Value
+from lrvmotion.rolling import MAINTENANCE, Standing, order, refusals
+
+IN, OUT = Value("bool", True), Value("bool", False)
+POLL_S = 2.0
+SETTLE_S = 60.0  # how long vCenter may take to notice that a host that is back needs no reboot any more
+JITTER = timedelta(seconds=2)  # a boot time is computed from an uptime in seconds (unconfirmed: how exactly)
+_REASON = "it is rebooted for settings that take effect at a reboot"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standby:
+    """How a host is now; *booted* is when it was started last, None where vCenter does not say."""
+
+    connected: bool
+    in_maintenance: bool
+    booted: datetime | None
+    reboot_required: bool
+
+
+class Rebooter(Protocol):
+    """One host that can be rebooted. Every call may raise UnreachableError or RefusedError."""
+
+    def standing(self) -> Standing:
+        """Return the VMs on it, its cluster's DRS and the other hosts of it."""
+
+    def now(self) -> Standby:
+        """Return how it is."""
+
+    def enter(self, timeout_s: float, proceed: Callable[[], None]) -> None:
+        """Put it in maintenance mode, waiting until no VM runs on it; *proceed* may raise meanwhile."""
+
+    def reboot(self) -> None:
+        """Order the reboot of a host in maintenance mode; it goes away some time later."""
+
+    def bring_home(self, vms: Sequence[MoRef], timeout_s: float) -> list[str]:
+        """Move those of *vms* that run on another host of the same vCenter back; return why for each that stays."""
+
+
+class World(Protocol):
+    """Where the hosts are found, by their ids ("source/esx-a1")."""
+
+    def target(self, name: str) -> Target:
+        """Return the host as a target."""
+
+    def rebooter(self, name: str) -> Rebooter:
+        """Return the same host as one that can be rebooted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rolling:
+    """A rolling reboot of one *run*: *enter_s* is how long a host may take to become empty, *boot_s* to come back.
+
+    *proceed* may raise between two steps, but not while a host is away. *homes* are the VMs that are moved back to
+    their host once it is up again, by host.
+    """
+
+    world: World
+    journal: Journal
+    run: str
+    observer: Observer
+    enter_s: float
+    boot_s: float
+    proceed: Callable[[], None] = lambda: None
+    homes: Mapping[str, Sequence[MoRef]] = field(default_factory=dict)
+
+    def go(self, changes: Iterable[Change]) -> None:
+        """Reboot every host with a change that needs it, and verify that its settings are as planned then.
+
+        Raise RefusedError where a host may not be rebooted now, UnreachableError where one does not come back; it is
+        the last one touched then.
+        """
+        changes = [change for change in changes if change.reboot]
+        for host in order(changes):
+            self.proceed()
+            self._one(host, [change for change in changes if change.target == host])
+
+    def _one(self, host: str, changes: Sequence[Change]) -> None:
+        target, machine = self.world.target(host), self.world.rebooter(host)
+        before = machine.now()
+        self._refuse(host, target, machine, before)
+        self._step(host, "maintenance")
+        change = Change(target=host, key=MAINTENANCE, prior=OUT, planned=IN, reason=_REASON)
+        self.journal.intended(self.run, change)
+        try:
+            machine.enter(self.enter_s, self.proceed)
+            self.journal.applied(self.run, host, MAINTENANCE)
+            self.proceed()
+        except Exception:
+            self._leave(host)
+            raise
+        self._step(host, "reboot")
+        machine.reboot()
+        back(machine, before.booted, host, self.boot_s)
+        self._step(host, "back")
+        if reason := self._leave(host):
+            message = f"{host} is back and stays in maintenance mode: {reason}"
+            raise UnreachableError(message)
+        settled(machine, host)
+        for wanted in changes:
+            now = target.read(wanted.key)
+            if now != wanted.planned:
+                message = f"{host} was rebooted: {wanted.key} is {now.brief()}, {wanted.planned.brief()} was set"
+                raise RefusedError(message, hint="the host may enforce this setting: look for a host profile")
+        if vms := self.homes.get(host):
+            self._step(host, "home")
+            for stays in machine.bring_home(vms, self.enter_s):
+                self.observer(Message(text=f"{host}: {stays}"))
+        self._step(host, "verified")
+
+    def _refuse(self, host: str, target: Target, machine: Rebooter, before: Standby) -> None:
+        """Raise for what forbids to reboot the host now, before anything is done to it."""
+        if not before.connected:
+            message = f"{host} is not rebooted: it is not connected"
+            raise UnreachableError(message, hint="bring it back, then run this again")
+        if before.in_maintenance:
+            message = f"{host} is not rebooted: it is in maintenance mode, and not by us"
+            raise RefusedError(message, hint="take it out of maintenance mode, or reboot it there")
+        if running := target.busy():
+            message = f"{host} is not rebooted: {', '.join(running)}"
+            raise UnreachableError(message, hint="wait until it has ended, then run this again")
+        for finding in refusals(machine.standing()):
+            message = f"{finding.subject} {finding.summary}"
+            raise RefusedError(message, hint=finding.hint)
+
+    def _leave(self, host: str) -> str | None:
+        """Take the host out of the maintenance mode that we put it in; return why not."""
+        mine = revert(
+            self.journal, self.world.target, lambda _: None, run=self.run,
+            only=lambda item: (item.target, item.key) == (host, MAINTENANCE),
+        )  # fmt: skip
+        return mine.left[0][1] if mine.left else None
+
+    def _step(self, host: str, phase: str) -> None:
+        self.journal.append("reboot", self.run, {"host": host, "phase": phase})
+        self.observer(Rebooting(host=host, phase=phase))
+
+
+def back(machine: Rebooter, booted: datetime | None, host: str, limit_s: float) -> None:
+    """Return once the host was started after *booted* and is connected; UnreachableError where it is not in *limit_s*.
+
+    While the vCenter does not answer, it is asked again.
+    """
+
+    def there() -> bool:
+        now = machine.now()
+        fresh = now.booted is not None and (booted is None or now.booted - booted > JITTER)
+        return fresh and now.connected
+
+    if not _until(there, limit_s):
+        message = f"{host} did not come back within {limit_s / 60:.0f} min after its reboot"
+        hint = "look at its console; once it is up, restore-defaults takes it out of maintenance mode"
+        raise UnreachableError(message, hint=hint)
+
+
+def settled(machine: Rebooter, host: str) -> None:
+    """Return once vCenter no longer says that the host needs a reboot; RefusedError where it goes on saying so."""
+    if not _until(lambda: not machine.now().reboot_required, SETTLE_S):
+        message = f"{host} was rebooted, and vCenter still says that it needs a reboot"
+        raise RefusedError(message, hint="look at the host's events for what else waits for one")
+
+
+def _until(true: Callable[[], bool], limit_s: float) -> bool:
+    """Return whether *true* became so within *limit_s* seconds; where nothing answers, it is asked again."""
+    from tenacity import RetryError, Retrying, retry_if_exception_type, retry_if_result, stop_after_delay, wait_fixed
+
+    retrying = Retrying(
+        retry=retry_if_exception_type(UnreachableError) | retry_if_result(lambda answer: not answer),
+        stop=stop_after_delay(limit_s),
+        wait=wait_fixed(POLL_S),
+    )
+    try:
+        return retrying(true)
+    except RetryError:
+        return False
+
+
+def await_returning(journal: Journal, world: World, observer: Observer, limit_s: float) -> None:
+    """Wait for the hosts that a run which died was rebooting: nothing can be put back on a host that is away.
+
+    It returns where one does not come back in *limit_s* seconds too; what is outstanding on it is left then.
+    """
+    last = {r.body["host"]: r.body["phase"] for r in journal.records if r.kind == "reboot"}
+    mine = {item.target for item in journal.outstanding() if item.key == MAINTENANCE}
+    for host in sorted(host for host in mine if last.get(host) == "reboot"):
+        try:
+            machine = world.rebooter(host)
+            if machine.now().connected:
+                continue
+            observer(Waiting(subject=host, reason="it is being rebooted"))
+            back(machine, None, host, limit_s)
+        except (UnreachableError, RefusedError) as error:
+            observer(Message(text=error.message))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stale:
+    """A setting that was put back on *host* but has its former value in force until the next reboot."""
+
+    host: str
+    key: str
+    value: Value
+    since: str  # ISO 8601, when it was put back
+
+
+def put_back(records: Iterable[Record]) -> list[tuple[Stale, str]]:
+    """Return the settings that were put back and take effect at a reboot, and when each was changed first."""
+    open_: dict[tuple[str, str], str] = {}
+    done: dict[tuple[str, str], tuple[Stale, str]] = {}
+    for record in records:
+        body = record.body
+        where = (body.get("target", ""), body.get("key", ""))
+        if record.kind == "intended" and body.get("reboot"):
+            open_.setdefault(where, record.at)
+            done.pop(where, None)
+        elif record.kind == "reverted" and where in open_:
+            value = Value.from_json(body["value"])
+            done[where] = (Stale(host=where[0], key=where[1], value=value, since=record.at), open_.pop(where))
+    return list(done.values())
+
+
+def stale(records: Iterable[Record], booted: Callable[[str], datetime | None]) -> list[Stale]:
+    """Return what was put back and is not in force yet: its host was started between the change and its revert.
+
+    *booted* says when a host was started last, None where that is not known.
+    """
+    found = []
+    for item, changed in put_back(records):
+        at = booted(item.host)
+        if at is not None and datetime.fromisoformat(changed) < at < datetime.fromisoformat(item.since):
+            found.append(item)
+    return found
+
+
+def as_changes(items: Collection[Stale]) -> list[Change]:
+    """Return *items* as the changes that a reboot makes true."""
+    return [
+        Change(target=item.host, key=item.key, prior=item.value, planned=item.value, reason="put back", reboot=True)
+        for item in items
+    ]
