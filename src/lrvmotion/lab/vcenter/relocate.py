@@ -302,7 +302,7 @@ class Job:
             self.vm.changed()
 
 
-def start(call: Call, vm: Any, spec: Any) -> Any:
+def start(call: Call | None, vm: Any, spec: Any) -> Any:
     """Start the relocate of *vm*; TaskInProgress where one runs, InvalidArgument for an incomplete spec.
 
     Which faults of the other vCenter appear at the call and which in the task is not known (vsphere.md 4): in the task,
