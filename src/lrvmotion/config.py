@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import tomllib
+from datetime import date, datetime, time
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -14,28 +15,21 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    InstanceOf,
+    PlainSerializer,
     ValidationError,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 
+from lrvmotion import zones
 from lrvmotion.addresses import overlaps, parse_pool
 from lrvmotion.errors import UsageError
-
-_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([kMG]?)(?:bit/s|bps)?", re.IGNORECASE)
-_UNITS = {"": 1, "k": 1_000, "m": 1_000_000, "g": 1_000_000_000}
-
-
-def rate(text: object) -> int:
-    """Return bit/s of "2G", "500M", "800k" or a plain number; ValueError for anything else."""
-    matched = _RATE.fullmatch(str(text).strip())
-    if matched is None or isinstance(text, bool):
-        message = f"{text!r} is not a rate: write for example 500M or 2G (bit/s)"
-        raise ValueError(message)
-    bits = round(float(matched[1]) * _UNITS[matched[2].lower()])
-    if bits <= 0:
-        message = "a rate must be above 0"
-        raise ValueError(message)
-    return bits
+from lrvmotion.timetable import Timetable, rate
+from lrvmotion.timetable import parse as parse_timetable
+from lrvmotion.waves import levels
+from lrvmotion.window import Window, Windows, window
 
 
 def _address(text: str) -> str:
@@ -50,11 +44,32 @@ def _fingerprint(text: str) -> str:
     return plain
 
 
+def _limit(text: object) -> int | Timetable:
+    if isinstance(text, str) and (":" in text or "," in text):
+        return Timetable(parse_timetable(text))
+    return rate(text)
+
+
+def _zone(name: str) -> str:
+    zones.zone(name)
+    return name
+
+
+def _iso(value: object) -> object:
+    """Return what TOML reads without quotes, 22:00:00 or 2026-12-05T22:00:00, as text."""
+    if isinstance(value, time):
+        return f"{value:%H:%M}"
+    return value.isoformat() if isinstance(value, date) else value  # a datetime is a date
+
+
 def _expand(text: str) -> Path:
     return Path(text).expanduser()
 
 
 Rate = Annotated[int, BeforeValidator(rate)]
+Limit = Annotated[int | InstanceOf[Timetable], BeforeValidator(_limit), PlainSerializer(str, return_type=str)]
+Zone = Annotated[str, AfterValidator(_zone)]
+Moment = Annotated[str, BeforeValidator(_iso)]
 Address = Annotated[str, AfterValidator(_address)]
 Fingerprint = Annotated[str, AfterValidator(_fingerprint)]
 File = Annotated[Path, BeforeValidator(_expand)]
@@ -119,12 +134,16 @@ CIRCUIT_SHARE = (
 
 
 class Relays(_Section):
-    """The relay boxes of both sites; *limit* caps what a near relay sends, *circuit* is the circuit's rate (bit/s)."""
+    """The relay boxes of both sites; *limit* caps what a near relay sends, *circuit* is the circuit's rate (bit/s).
+
+    *limit* is a rate, or a timetable by the clock of *time_zone*.
+    """
 
     source: tuple[Relay, ...] = ()
     target: FarRelay | None = None
-    limit: Rate | None = None
+    limit: Limit | None = None
     circuit: Rate | None = None
+    time_zone: Zone | None = None
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
@@ -143,9 +162,25 @@ class Relays(_Section):
 
     @property
     def cap_bps(self) -> int | None:
-        """The cap of a near relay: the limit, or its equal share of 95 % of the circuit, whichever is lower."""
+        """The cap that a near relay starts with; a timetable's lowest, so that one nobody leads is never above it."""
+        return self._least(self.limit.lowest if isinstance(self.limit, Timetable) else self.limit)
+
+    def cap_at(self, now: datetime) -> int | None:
+        """Return the cap of a near relay at *now*, an aware datetime, bit/s."""
+        timetable = self.timetable
+        return self.cap_bps if timetable is None else self._least(timetable.cap(now))
+
+    @property
+    def timetable(self) -> Timetable | None:
+        """The limit by the time of day, where it is one."""
+        if not isinstance(self.limit, Timetable):
+            return None
+        return Timetable(self.limit.entries, zones.zone(self.time_zone or zones.local()))
+
+    def _least(self, limit: int | None) -> int | None:
+        """Return *limit*, or a relay's equal share of 95 % of the circuit, whichever is lower."""
         share = None if self.circuit is None else round(self.circuit * CIRCUIT_SHARE / max(len(self.source), 1))
-        return min((cap for cap in (self.limit, share) if cap is not None), default=None)
+        return min((cap for cap in (limit, share) if cap is not None), default=None)
 
     @property
     def far(self) -> FarRelay | None:
@@ -164,13 +199,26 @@ class Mappings(_Section):
 
 
 class Limits(_Section):
-    """What the path may be like, and how long things may take; *loss* is a ratio 0-1."""
+    """What the path may be like, how much may go on at once, how long things may take; *loss* is a ratio 0-1.
+
+    *at_once* is over the whole circuit; unset, it follows from what was measured. *tries* are of one VM's relocate,
+    the second at least *retry_wait_s* seconds after the first.
+    """
 
     rtt_ms: Annotated[float, Field(gt=0)] = 150.0
     loss: Annotated[float, Field(ge=0, le=1)] = 0.02
     probes: Annotated[int, Field(ge=1, le=2000)] = 20
     per_host: Annotated[int, Field(ge=1, le=2)] = 1
+    per_datastore: Annotated[int, Field(ge=1, le=8)] = 8
+    per_network: Annotated[int, Field(ge=1)] | None = None
+    per_relay: Annotated[int, Field(ge=1)] | None = None
+    at_once: Annotated[int, Field(ge=1)] | None = None
+    max_failures: Annotated[int, Field(ge=0)] | None = None
+    tries: Annotated[int, Field(ge=1, le=20)] = 3
+    retry_wait_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
     restore_wait_s: Annotated[float, Field(ge=0)] = 14_400.0
+    maintenance_wait_s: Annotated[float, Field(gt=0)] = 7_200.0
+    reboot_wait_s: Annotated[float, Field(gt=0)] = 900.0
 
 
 class Settings(_Section):
@@ -185,18 +233,65 @@ class Settings(_Section):
     rx_dispatch_queues: Annotated[int, Field(ge=0, le=8)] = 5
 
 
-class Config(_Section):
-    """The whole configuration, frozen."""
+class Wave(_Section):
+    """VMs (names or patterns) that move together, once the waves that it comes *after* have ended; unset: the last."""
 
+    name: str
+    vms: Annotated[tuple[str, ...], Field(min_length=1)]
+    after: tuple[str, ...] | None = None
+
+
+class MaintenanceWindow(_Section):
+    """When VMs may start to move: "22:00" to "06:00", on *days*, or two dates with times, which is once."""
+
+    start: Moment
+    end: Moment
+    days: tuple[str, ...] = ()
+    time_zone: Zone = "UTC"
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        _ = self.noun
+        return self
+
+    @property
+    def noun(self) -> Window:
+        """The window itself."""
+        return window(self.start, self.end, self.days, zones.zone(self.time_zone))
+
+
+class Config(_Section):
+    """The whole configuration, frozen; *after* are the VMs that have moved before a VM does."""
+
+    time_zone: Zone = Field(default_factory=zones.local)
     source: Site
     target: Site
     relay: Relays = Relays()
     mappings: Mappings = Mappings()
     limits: Limits = Limits()
     settings: Settings = Settings()
+    wave: tuple[Wave, ...] = ()
+    after: dict[str, tuple[str, ...]] = {}
     mode: Literal["native", "proxy", "stock", "auto"] | None = None
     steer: Literal["route", "gateway"] = "route"
     state_dir: File | None = None
+    window: tuple[MaintenanceWindow, ...] = ()
+
+    @field_validator("wave")
+    @classmethod
+    def _in_order(cls, wave: tuple[Wave, ...]) -> tuple[Wave, ...]:
+        """A wave that comes after itself never begins."""
+        levels(wave)
+        return wave
+
+    @field_validator("relay", "window", mode="before")
+    @classmethod
+    def _zoned(cls, value: Any, info: ValidationInfo) -> Any:  # noqa: ANN401 - whatever the file has there
+        """Windows and the timetable go by the clock of time_zone, where they name none of their own."""
+        zone = info.data.get("time_zone", "UTC")  # missing: it was wrong, which is told anyway
+        if isinstance(value, list):
+            return [{"time_zone": zone, **one} if isinstance(one, dict) else one for one in value]
+        return {"time_zone": zone, **value} if isinstance(value, dict) else value
 
     @model_validator(mode="after")
     def _apart(self) -> Self:
@@ -212,6 +307,18 @@ class Config(_Section):
             message = f"{'; '.join(shared)}: an address can be given to one only"
             raise ValueError(message)
         return self
+
+    @property
+    def windows(self) -> Windows:
+        """The maintenance windows, all together."""
+        return Windows(tuple(one.noun for one in self.window))
+
+    def at(self, now: datetime) -> Config:
+        """Return the configuration with the cap that holds at *now* in place of a timetable."""
+        if self.relay.timetable is None:
+            return self
+        relay = self.relay.model_copy(update={"limit": self.relay.timetable.cap(now)})
+        return self.model_copy(update={"relay": relay})
 
 
 def load(path: Path) -> Config:

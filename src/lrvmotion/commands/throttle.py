@@ -18,15 +18,15 @@ def throttle(
     ] = Output.TEXT,
 ) -> int:
     """Change the cap of every running relay, now and until it is restarted; relay.limit is what it starts with."""
-    from lrvmotion import config as configs
     from lrvmotion import journal as journals
+    from lrvmotion import timetable
     from lrvmotion.connect import Connections, records
     from lrvmotion.relay.status import health, limit
     from lrvmotion.views import lines, tables, units
 
     own: Context = context.obj
     try:
-        bps = None if rate == "off" else configs.rate(rate)
+        bps = None if rate == "off" else timetable.rate(rate)
     except ValueError as error:
         raise UsageError(str(error), hint="for example: lrvmotion throttle 2G, or: lrvmotion throttle off") from None
     config = own.config() if own.find_config() else None

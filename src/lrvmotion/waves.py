@@ -1,0 +1,105 @@
+"""Waves and dependencies: which VMs go before which others, and the mistakes that would leave a VM waiting for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Protocol
+
+
+class Named(Protocol):
+    """A wave of the configuration: *vms* are names or patterns, *after* other waves; None: the one listed before."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def vms(self) -> tuple[str, ...]:
+        """Names or patterns of VMs."""
+
+    @property
+    def after(self) -> tuple[str, ...] | None:
+        """Names of waves."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """When a VM's turn comes: its *wave*, from 1, and the VMs that must have moved before."""
+
+    vm: str
+    wave: int
+    after: tuple[str, ...]
+
+
+def levels(waves: Sequence[Named]) -> dict[str, int]:
+    """Return each wave's number, from 1: one more than the highest that it comes after.
+
+    Raise ValueError for a name that is there twice or not at all, and for a wave that comes after itself.
+    """
+    names = [wave.name for wave in waves]
+    if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+        message = f"two waves are called {twice[0]!r}"
+        raise ValueError(message)
+    after = {
+        wave.name: tuple(names[index - 1 : index]) if wave.after is None and index else (wave.after or ())
+        for index, wave in enumerate(waves)
+    }
+    for name, before in after.items():
+        if unknown := [other for other in before if other not in after]:
+            message = f"the wave {name!r} comes after {unknown[0]!r}, and there is no such wave"
+            raise ValueError(message)
+    if (circle := _circle(after)) is not None:
+        message = f"a wave comes after itself: {' after '.join(circle)}"
+        raise ValueError(message)
+    found: dict[str, int] = {}
+    while len(found) < len(after):
+        for name, before in after.items():
+            if name not in found and all(other in found for other in before):
+                found[name] = 1 + max((found[other] for other in before), default=0)
+    return found
+
+
+def number(vm: str, waves: Sequence[Named], numbers: Mapping[str, int]) -> int:
+    """Return the wave of *vm*: of the first that lists it, else after all of them."""
+    for wave in waves:
+        if any(fnmatchcase(vm, pattern) for pattern in wave.vms):
+            return numbers[wave.name]
+    return max(numbers.values(), default=0) + 1
+
+
+def mistakes(turns: Iterable[Turn]) -> list[str]:
+    """Return why some VM would wait for ever: it comes after itself, or after one of a later wave."""
+    by_name = {turn.vm: turn for turn in turns}
+    circle = _circle({turn.vm: tuple(vm for vm in turn.after if vm in by_name) for turn in by_name.values()})
+    found = [] if circle is None else [f"a VM comes after itself: {' after '.join(circle)}"]
+    for turn in by_name.values():
+        found += [
+            f"{turn.vm} (wave {turn.wave}) comes after {before}, which is in wave {by_name[before].wave}"
+            for before in turn.after
+            if before in by_name and by_name[before].wave > turn.wave
+        ]
+    return found
+
+
+def _circle(after: Mapping[str, Sequence[str]]) -> list[str] | None:
+    """Return names each of which comes after the next, the last being the first; None where there is no circle."""
+    safe: set[str] = set()
+    for start in after:
+        way: list[str] = []
+        stack = [(start, iter(after[start]))] if start not in safe else []
+        way += [start] if stack else []
+        while stack:
+            name, rest = stack[-1]
+            following = next(rest, None)
+            if following is None:
+                safe.add(name)
+                stack.pop()
+                way.pop()
+            elif following in way:
+                return [*way[way.index(following) :], following]
+            elif following not in safe and following in after:
+                way.append(following)
+                stack.append((following, iter(after[following])))
+    return None
