@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lrvmotion import basis, configured, outlook, planner, probe, select, wishes
+from lrvmotion import basis, configured, outlook, planner, probe, rolling, select, wishes
 from lrvmotion.basis import Subjects
 from lrvmotion.config import Config, Relay
 from lrvmotion.connect import Connections
@@ -165,6 +165,7 @@ def planned(
     found += prechecks(world.session("source"), world.session("target"), source, inputs.target, plan.migrations)
     found += _answering(plan, world)
     found += _reaching(plan, world, config)
+    found += rolling.findings([world.rebooter(host).standing() for host in rolling.order(plan.changes)])
     running = {move.ref: move.vm for move in plan.migrations if move.power_state == "poweredOn"}
     dirty = {running[ref]: rate for ref, rate in written(world.session("source"), list(running)).items()}
     made = outlook.make(
