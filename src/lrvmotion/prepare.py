@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from lrvmotion import basis, configured, outlook, planner, probe, rolling, select, wishes
@@ -52,10 +53,12 @@ def resolve(config: Config, mode: str | None, load: LoadReport | None = None) ->
 class Options:
     """What the user asked of one run; *load* is the latest load probe, *load_age_s* how old it is.
 
-    *past* are recorded moves over the same circuit: (mode, Mbit/s).
+    *past* are recorded moves over the same circuit: (mode, Mbit/s). The forecast has the relays' cap of *now*; None:
+    the one that they start with.
     """
 
     mode: Mode
+    now: datetime | None = None
     load: LoadReport | None = None
     load_age_s: float | None = None
     past: Sequence[tuple[Mode, float]] = ()
@@ -169,7 +172,7 @@ def planned(
     running = {move.ref: move.vm for move in plan.migrations if move.power_state == "poweredOn"}
     dirty = {running[ref]: rate for ref, rate in written(world.session("source"), list(running)).items()}
     made = outlook.make(
-        plan, config, source.hosts, qualities,
+        plan, config if options.now is None else config.at(options.now), source.hosts, qualities,
         load=options.load, age_s=options.load_age_s, past=options.past, dirty=dirty,
     )  # fmt: skip
     plan = replace(plan, findings=(*plan.findings, *found), forecast=made)

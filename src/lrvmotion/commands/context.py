@@ -105,6 +105,11 @@ def wall_clock() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")  # noqa: TID251 - the one clock that commands pass on
 
 
+def moment() -> datetime:
+    """Return the time now, for what depends on the time of day: windows and a timetable."""
+    return datetime.fromisoformat(wall_clock())
+
+
 def fan(*observers: Callable[[Event], None]) -> Observer:
     """Return an observer that tells all of *observers*."""
 

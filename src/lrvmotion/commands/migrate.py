@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 import typer
 
 from lrvmotion.commands import choose
-from lrvmotion.commands.context import Context, Output, confirm, fan, wall_clock
+from lrvmotion.commands.context import Context, Output, confirm, fan, moment, wall_clock
 from lrvmotion.commands.plan import known_mode
 from lrvmotion.errors import UsageError
 
@@ -84,7 +84,8 @@ def migrate(
     from lrvmotion.views import lines, live, ndjson, plans, tables
 
     own: Context = context.obj
-    config = own.config()
+    config, now = own.config(), moment()
+    config.windows.require(now)
     saved = _saved(context, plan)
     choice = choose.choice(vms or [], select, csv) if saved is None else Choice()
     if saved is None and not choice:
@@ -99,10 +100,11 @@ def migrate(
         load=load,
         load_age_s=None if load is None else measured.age_s(load, wall_clock()),
         past=past.recorded(state, past.circuit(config)),
-        mode=prepare.resolve(config, mode, load) if saved is None else saved.plan.mode,
+        mode=prepare.resolve(config.at(now), mode, load) if saved is None else saved.plan.mode,
+        now=now,
         unproven=unproven,
         reboot_hosts=reboot_hosts if saved is None else saved.reboot_hosts,
-        max_failures=max_failures,
+        max_failures=config.limits.max_failures if max_failures is None else max_failures,
         restore_command=own.command("restore-defaults"),
     )
     report = Report()

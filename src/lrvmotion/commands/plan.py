@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lrvmotion.commands import choose
-from lrvmotion.commands.context import Context, Output, wall_clock
+from lrvmotion.commands.context import Context, Output, moment, wall_clock
 from lrvmotion.errors import ExitStatus, LrvmotionError
 
 if TYPE_CHECKING:
@@ -57,11 +57,13 @@ def plan(
     choice = choose.choice(vms or [], select, csv)
     if out is not None:
         planfile.writable(out)
-    config = own.config()
+    config, now = own.config(), moment()
+    config.windows.require(now)
     state = own.state(config)
     load = measured.latest(state)
     options = prepare.Options(
-        mode=prepare.resolve(config, known_mode(mode), load),
+        mode=prepare.resolve(config.at(now), known_mode(mode), load),
+        now=now,
         load=load,
         load_age_s=None if load is None else measured.age_s(load, wall_clock()),
         past=past.recorded(state, past.circuit(config)),
