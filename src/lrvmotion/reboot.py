@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from lrvmotion.apply import Target, revert
-from lrvmotion.errors import RefusedError, UnreachableError
+from lrvmotion.errors import LrvmotionError, RefusedError, UnreachableError
 from lrvmotion.events import Message, Observer, Rebooting, Waiting
 from lrvmotion.inventory import MoRef
 from lrvmotion.journal import Journal, Record
@@ -246,9 +246,31 @@ def stale(records: Iterable[Record], booted: Callable[[str], datetime | None]) -
     return found
 
 
-def as_changes(items: Collection[Stale]) -> list[Change]:
-    """Return *items* as the changes that a reboot makes true."""
-    return [
-        Change(target=item.host, key=item.key, prior=item.value, planned=item.value, reason="put back", reboot=True)
-        for item in items
-    ]
+def again(rolling: Rolling, *, asked: bool) -> list[Stale]:
+    """After settings were put back: reboot the hosts on which a former value is still in force, where that is *asked*.
+
+    Else say which they are. Return what is still in force in the end; raises what *Rolling.go* raises.
+    """
+
+    def booted(host: str) -> datetime | None:
+        try:
+            return rolling.world.rebooter(host).now().booted
+        except LrvmotionError:  # who does not answer was named when its settings were put back
+            return None
+
+    items = stale(rolling.journal.records, booted)
+    if not asked:
+        for item in items:
+            key = item.key.removeprefix("option/")
+            text = f"{item.host}: {key} is {item.value.brief()} again, in force after its next reboot"
+            rolling.observer(Message(text=f"{text}; restore-defaults --reboot-hosts reboots it"))
+        return items
+    try:
+        rolling.go(
+            Change(target=item.host, key=item.key, prior=item.value, planned=item.value, reason="put back", reboot=True)
+            for item in items
+        )
+    except LrvmotionError as error:
+        message = f"the settings are put back, but not all in force: {error.message}"
+        raise type(error)(message, hint=error.hint) from error
+    return []

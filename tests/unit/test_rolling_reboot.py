@@ -1,0 +1,267 @@
+"""A rolling reboot: its order, what forbids it, and what each step leaves behind, against hosts in memory."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from fakes import FakeTarget
+from lrvmotion import reboot
+from lrvmotion.apply import revert
+from lrvmotion.errors import RefusedError, UnreachableError
+from lrvmotion.events import Rebooting
+from lrvmotion.journal import Journal
+from lrvmotion.plan import Change, Value
+from lrvmotion.reboot import IN, OUT, Rolling, Standby
+from lrvmotion.rolling import MAINTENANCE, Standing, findings, order
+
+QUEUES = "option/Net.TcpipRxDispatchQueues"
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def change(host: str, planned: int = 5) -> Change:
+    return Change(
+        target=host, key=QUEUES, prior=Value("long", 2), planned=Value("long", planned), reason="why", reboot=True
+    )
+
+
+class Machine:
+    """A host in memory: a target and a rebooter at once. *fail* names the step that raises."""
+
+    def __init__(self, name: str, log: list[str], fail: str = "", **standing) -> None:
+        self.target = FakeTarget(name, {MAINTENANCE: OUT, QUEUES: Value("long", 5)})
+        self.name = name
+        self.log = log
+        self.fail = fail
+        self.booted = START
+        self.polls = 0
+        self.required = True
+        self.connected = True
+        self.about = Standing(host=name, cluster="Cluster", **{"others": ("other",), **standing})
+
+    def standing(self) -> Standing:
+        return self.about
+
+    def now(self) -> Standby:
+        self.polls += 1
+        inside = self.target.values[MAINTENANCE] == IN
+        return Standby(
+            connected=self.connected, in_maintenance=inside, booted=self.booted, reboot_required=self.required
+        )
+
+    def enter(self, timeout_s, proceed) -> None:
+        proceed()
+        self.log.append(f"{self.name} enter")
+        self.target.values[MAINTENANCE] = IN
+        if self.fail == "enter":
+            message = f"{self.name} did not get empty"
+            raise RefusedError(message)
+
+    def reboot(self) -> None:
+        assert self.target.values[MAINTENANCE] == IN
+        self.log.append(f"{self.name} reboot")
+        if self.fail == "reboot":
+            self.connected = False
+            return
+        self.booted += timedelta(hours=1)
+        self.required = self.fail == "required"
+        if self.fail == "value":
+            self.target.values[QUEUES] = Value("long", 2)
+
+    def bring_home(self, vms, timeout_s) -> list[str]:
+        self.log.append(f"{self.name} home {len(vms)}")
+        return []
+
+
+class World:
+    def __init__(self, *machines: Machine) -> None:
+        self.machines = {machine.name: machine for machine in machines}
+
+    def target(self, name):
+        return self.machines[name].target
+
+    def rebooter(self, name):
+        return self.machines[name]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """Waits are of no interest here."""
+    monkeypatch.setattr(reboot, "POLL_S", 0.001)
+    monkeypatch.setattr(reboot, "SETTLE_S", 0.01)
+
+
+@pytest.fixture
+def journal(tmp_path):
+    with Journal(tmp_path, lambda: "2026-01-01T00:00:00+00:00") as opened:
+        yield opened
+
+
+def roll(journal, world, hosts, **more):
+    seen: list = []
+    rolling = Rolling(
+        world=world, journal=journal, run="abcdef", observer=seen.append, enter_s=1.0, boot_s=0.02, **more
+    )
+    rolling.go([change(host) for host in hosts])
+    return [(event.host, event.phase) for event in seen if isinstance(event, Rebooting)]
+
+
+def test_hosts_of_the_target_come_first_and_by_number():
+    """Where VMs arrive nothing of the run is yet; esx-10 comes after esx-9."""
+    hosts = ["source/esx-10", "source/esx-9", "target/b2", "target/b1"]
+    assert order([change(host) for host in hosts]) == ("target/b1", "target/b2", "source/esx-9", "source/esx-10")
+    assert order([Change(target="a", key="x", prior=OUT, planned=IN, reason="")]) == ()
+
+
+def test_one_host_at_a_time_each_step_recorded_first(journal):
+    """A host is back and out of maintenance mode before the next one enters it."""
+    log: list[str] = []
+    one, two = Machine("source/a1", log), Machine("source/a2", log)
+    phases = roll(journal, World(one, two), ["source/a1", "source/a2"], homes={"source/a1": ["vm"]})
+    assert log == ["source/a1 enter", "source/a1 reboot", "source/a1 home 1", "source/a2 enter", "source/a2 reboot"]
+    assert [phase for host, phase in phases if host == "source/a2"] == ["maintenance", "reboot", "back", "verified"]
+    assert one.target.values[MAINTENANCE] == two.target.values[MAINTENANCE] == OUT
+    assert journal.outstanding() == []
+    kinds = [(r.kind, r.body.get("phase", "")) for r in journal.records][:6]
+    assert kinds == [
+        ("reboot", "maintenance"), ("intended", ""), ("applied", ""), ("reboot", "reboot"), ("reboot", "back"),
+        ("reverted", ""),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("standing", "code"),
+    [
+        ({"running": ("vm1", "vm2"), "drs": "manual"}, "reboot-vms"),
+        ({"running": ("vm1",), "drs": "partiallyAutomated"}, "reboot-vms"),
+        ({"running": ("vm1",), "drs": ""}, "reboot-vms"),
+        ({"running": ("vm1", "vm2"), "drs": "fullyAutomated", "fixed": ("vm2",)}, "reboot-vms"),
+        ({"others": ()}, "reboot-last"),
+    ],
+)
+def test_what_forbids_a_reboot_forbids_it_before_anything_is_done(journal, standing, code):
+    """VMs that would not leave, and the last host of a cluster: an error of the plan, and again at the last moment."""
+    machine = Machine("source/a1", [], **standing)
+    (finding,) = findings([machine.about])
+    assert (finding.severity, finding.code) == ("error", code)
+    with pytest.raises(RefusedError, match="is not rebooted"):
+        roll(journal, World(machine), ["source/a1"])
+    assert (machine.log, journal.records) == ([], [])
+
+
+def test_what_does_not_forbid_it_is_told():
+    """The order, and what happens to the VMs."""
+    full = Standing(host="a", cluster="C", running=("vm1",), drs="fullyAutomated", others=("b",))
+    empty = Standing(host="b", cluster="C", others=("a",))
+    told = list(findings([full, empty]))
+    assert [finding.code for finding in told] == ["reboot", "reboot"]
+    assert "1 of 2" in told[0].summary
+    assert "DRS moves 1 running VM away" in told[0].summary
+    assert "no VM runs on it" in told[1].summary
+
+
+def test_a_host_that_is_busy_away_or_in_maintenance_is_left_alone(journal):
+    """Somebody else's relocate, connection and maintenance mode are not ours."""
+    busy, away, inside = (Machine(f"source/a{n}", []) for n in (1, 2, 3))
+    busy.target.running.append("relocate of vm9 runs")
+    away.connected = False
+    inside.target.values[MAINTENANCE] = IN
+    for machine, error in ((busy, UnreachableError), (away, UnreachableError), (inside, RefusedError)):
+        with pytest.raises(error, match="is not rebooted"):
+            roll(journal, World(machine), [machine.name])
+    assert journal.records == []
+
+
+def test_a_host_that_does_not_get_empty_leaves_maintenance_mode_again(journal):
+    """And the next host is not touched."""
+    log: list[str] = []
+    one, two = Machine("source/a1", log, fail="enter"), Machine("source/a2", log)
+    with pytest.raises(RefusedError, match="did not get empty"):
+        roll(journal, World(one, two), ["source/a1", "source/a2"])
+    assert log == ["source/a1 enter"]
+    assert one.target.values[MAINTENANCE] == OUT
+    assert journal.outstanding() == []
+
+
+def test_a_host_that_does_not_come_back_stops_the_rolling_reboot(journal):
+    """It says so; the maintenance mode stays outstanding, and is put back once the host is there."""
+    log: list[str] = []
+    one, two = Machine("source/a1", log, fail="reboot"), Machine("source/a2", log)
+    world = World(one, two)
+    with pytest.raises(UnreachableError, match="did not come back"):
+        roll(journal, world, ["source/a1", "source/a2"])
+    assert log == ["source/a1 enter", "source/a1 reboot"]
+    assert [(item.target, item.key) for item in journal.outstanding()] == [("source/a1", MAINTENANCE)]
+    said: list = []
+    reboot.await_returning(journal, world, said.append, 0.01)
+    assert [type(event).__name__ for event in said] == ["Waiting", "Message"]
+    one.connected = True
+    assert revert(journal, world.target, said.append, run="later").left == []
+    assert one.target.values[MAINTENANCE] == OUT
+
+
+@pytest.mark.parametrize(("fail", "words"), [("value", "was set"), ("required", "still says")])
+def test_a_reboot_that_did_not_do_it_is_an_error(journal, fail, words):
+    """The option must read as planned, and vCenter must ask for no other reboot; the host is out of maintenance."""
+    machine = Machine("source/a1", [], fail=fail)
+    with pytest.raises(RefusedError, match=words):
+        roll(journal, World(machine), ["source/a1"])
+    assert machine.target.values[MAINTENANCE] == OUT
+
+
+def test_interrupted_before_the_reboot_nothing_is_rebooted(journal):
+    """Ctrl-C while a host gets empty: it leaves maintenance mode."""
+
+    class StopError(Exception):
+        pass
+
+    calls = []
+
+    def proceed():
+        calls.append(1)
+        if len(calls) == 3:
+            raise StopError
+
+    machine = Machine("source/a1", [])
+    with pytest.raises(StopError):
+        roll(journal, World(machine), ["source/a1"], proceed=proceed)
+    assert machine.log == ["source/a1 enter"]
+    assert machine.target.values[MAINTENANCE] == OUT
+    assert journal.outstanding() == []
+
+
+def test_what_was_put_back_is_in_force_only_after_another_reboot(tmp_path):
+    """Known from the journal's times and the boot time; a host that was not rebooted in between needs none."""
+    times = iter(f"2026-01-01T0{hour}:00:00+00:00" for hour in (1, 2, 3, 4))
+    with Journal(tmp_path, lambda: next(times)) as journal:
+        journal.intended("abcdef", change("source/a1"))
+        journal.applied("abcdef", "source/a1", QUEUES)
+        journal.reverted("later", "source/a1", QUEUES, Value("long", 2))
+        for minutes, expected in ((30, []), (150, ["source/a1"]), (200, [])):
+            found = reboot.stale(journal.records, lambda _, m=minutes: START + timedelta(minutes=m))
+            assert [item.host for item in found] == expected
+        assert reboot.stale(journal.records, lambda _: None) == []
+        journal.intended("second", change("source/a1"))
+        assert reboot.stale(journal.records, lambda _: START + timedelta(minutes=150)) == []
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_after_a_restore_hosts_are_rebooted_again_only_where_that_is_asked_for(tmp_path, asked):
+    """Without it the user is told which hosts still run the former value, and how they get rid of it."""
+    times = (f"2026-01-01T0{hour}:00:00+00:00" for hour in range(9))
+    machine = Machine("source/a1", [])
+    machine.booted = START + timedelta(minutes=30)
+    machine.target.values[QUEUES] = Value("long", 2)
+    said: list = []
+    with Journal(tmp_path, lambda: next(times)) as journal:
+        journal.intended("abcdef", change("source/a1"))
+        journal.reverted("later", "source/a1", QUEUES, Value("long", 2))
+        world = World(machine)
+        rolling = Rolling(
+            world=world, journal=journal, run="later", observer=said.append, enter_s=1.0, boot_s=0.02
+        )  # fmt: skip
+        left = reboot.again(rolling, asked=asked)
+    assert [item.host for item in left] == ([] if asked else ["source/a1"])
+    assert machine.log == (["source/a1 enter", "source/a1 reboot"] if asked else [])
+    assert asked or "restore-defaults --reboot-hosts" in said[0].text
