@@ -170,7 +170,7 @@ class CapChanged(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rebooting(Event):
-    """A host's rolling reboot came to *phase* ("maintenance", "reboot", "back", "verified")."""
+    """A host's rolling reboot came to *phase* ("maintenance", "reboot", "back", "home", "verified")."""
 
     host: str
     phase: str

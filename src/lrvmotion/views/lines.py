@@ -17,6 +17,7 @@ from lrvmotion.events import (
     Move,
     PathMeasured,
     Proven,
+    Rebooting,
     RelaySample,
     RunStarted,
     Waiting,
@@ -75,6 +76,8 @@ class Lines:
                 return self._move(event)
             case Waiting(subject=subject, reason=reason):
                 return f"waiting for {subject}: {reason}"
+            case Rebooting(host=host, phase=phase):
+                return f"{host}: {words.reboot(phase)}"
             case Interrupted(level=level):
                 return interrupted(level)
             case _:

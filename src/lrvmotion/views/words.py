@@ -10,7 +10,7 @@ from lrvmotion.plan import ABSENT, Value
 
 _KINDS = {
     "portgroup": "port group", "vmotion-service": "vMotion service on", "gateway": "gateway of",
-    "redirect": "redirect table",
+    "redirect": "redirect table", "maintenance": "maintenance mode",
 }  # fmt: skip
 _LABELS = {
     "vlan_id": "VLAN", "mtu": "MTU", "portgroup": "port group", "listen_port": "relay port", "port": "TCP port",
@@ -19,13 +19,17 @@ _LABELS = {
 }  # fmt: skip
 SUBJECTS = 6  # names in one line: the rest is a number
 _STATES = {"success": "moved", "error": "failed"}
+_PHASES = {
+    "maintenance": "enters maintenance mode", "reboot": "is rebooted", "back": "is up again",
+    "home": "the VMs of this run go back to it", "verified": "rebooted, its settings are in force",
+}  # fmt: skip
 
 
 def setting(key: str) -> str:
     """Return the name of the setting *key*: "file//etc/x" is "file /etc/x", an option is its own name."""
     kind, _, rest = key.partition("/")
     if not rest or kind == "option":
-        return rest or kind
+        return rest or _KINDS.get(kind, kind)
     if kind == "route":
         stack, _, network = rest.partition("/")
         return f"route {network} ({stack})"
@@ -59,6 +63,11 @@ def _part(name: str, part: Any) -> str:  # noqa: ANN401 - any JSON
 def state(name: str) -> str:
     """Return a move's state in a word."""
     return _STATES.get(name, name)
+
+
+def reboot(phase: str) -> str:
+    """Return what a host's rolling reboot has come to in words."""
+    return _PHASES.get(phase, phase)
 
 
 def count(number: int, noun: str) -> str:
