@@ -19,7 +19,7 @@ from lrvmotion.inventory import (
     VirtualMachine,
     Vmknic,
 )
-from lrvmotion.migrate import TaskUpdate
+from lrvmotion.mover import TaskUpdate
 from lrvmotion.plan import ABSENT, Value
 
 
@@ -99,10 +99,22 @@ class MortalFile(io.RawIOBase):
 
 
 class FakeMover:
-    """Moves at once: every start is answered by a running and a final update, in order."""
+    """Moves at once: every start is answered by a running and a final update, in order.
 
-    def __init__(self, fail: dict[str, str] | None = None, hold: dict[str, str] | None = None) -> None:
+    *passing* is how often a VM's move fails for a passing reason first; *at* where VMs are that are not at the source.
+    """
+
+    def __init__(
+        self,
+        fail: dict[str, str] | None = None,
+        hold: dict[str, str] | None = None,
+        passing: dict[str, int] | None = None,
+        at: dict[str, str] | None = None,
+    ) -> None:
         self.fail = fail or {}
+        self.passing = passing or {}
+        self.at = at or {}
+        self.tasks: dict[str, str] = {}
         self.hold = hold or {}
         self.started: list[str] = []
         self.cancelled: list[str] = []
@@ -120,11 +132,24 @@ class FakeMover:
             count = sum(host in hosts for hosts in self.live.values())
             self.most_by_host[host] = max(count, self.most_by_host.get(host, 0))
         self.pending.append(TaskUpdate(vm=migration.vm, state="running", percent=50))
-        if migration.vm in self.fail:
+        if self.passing.get(migration.vm, 0) > 0:
+            self.passing[migration.vm] -= 1
+            self.pending.append(TaskUpdate(vm=migration.vm, state="error", reason="for now", passing=True))
+        elif migration.vm in self.fail:
             self.pending.append(TaskUpdate(vm=migration.vm, state="error", reason=self.fail[migration.vm]))
         else:
             self.pending.append(TaskUpdate(vm=migration.vm, state="success", percent=100))
         return f"task-{len(self.started)}"
+
+    def locate(self, migration):
+        return self.at.get(migration.vm, "source")
+
+    def unfinished(self, migration) -> str | None:
+        return self.tasks.get(migration.vm)
+
+    def follow(self, migration, task: str) -> None:
+        self.live[migration.vm] = (f"source/{migration.source_host}", f"target/{migration.placement.host.name}")
+        self.pending.append(TaskUpdate(vm=migration.vm, state="success", percent=100))
 
     def updates(self, timeout_s: float) -> list[TaskUpdate]:
         if not self.pending:

@@ -202,7 +202,8 @@ class Limits(_Section):
     """What the path may be like, how much may go on at once, how long things may take; *loss* is a ratio 0-1.
 
     *at_once* is over the whole circuit; unset, it follows from what was measured. *tries* are of one VM's relocate,
-    the second at least *retry_wait_s* seconds after the first.
+    the second at least *retry_wait_s* seconds after the first. Before a reboot a host has *maintenance_wait_s*
+    seconds to get empty, and then *reboot_wait_s* to come back.
     """
 
     rtt_ms: Annotated[float, Field(gt=0)] = 150.0

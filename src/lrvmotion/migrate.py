@@ -1,73 +1,77 @@
-"""Drive the schedule until every migration has ended: start, follow, verify."""
+"""Drive the schedule until every migration has ended: start, follow, try again, verify."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal
 
-from lrvmotion.errors import LrvmotionError
-from lrvmotion.events import Interrupted, Message, Move, MoveState, Observer
-from lrvmotion.findings import Finding, errors
+from lrvmotion.errors import LrvmotionError, UnreachableError
+from lrvmotion.events import Found, Interrupted, Message, Move, MoveState, Observer
+from lrvmotion.findings import errors
+from lrvmotion.mover import Mover, PassingError, Record, TaskUpdate
 from lrvmotion.plan import Migration
-from lrvmotion.schedule import Begin, Cancel, Command, Ended, Event, Schedule, Start, Stop, Withdrawn
+from lrvmotion.schedule import (
+    Begin,
+    Cancel,
+    Command,
+    Due,
+    Ended,
+    Event,
+    Failed,
+    Hold,
+    Room,
+    Schedule,
+    Start,
+    Stop,
+    Withdrawn,
+)
 
 POLL_S = 1.0
+LOOK_S = 10.0  # between two looks at vCenters that did not answer where a VM is
+SILENT_S = 300.0  # for so long they are asked
+LONGEST_WAIT_S = 900.0
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskUpdate:
-    """News of one VM's relocate task. *fault* is the fault's class name; *percent* never falls."""
-
-    vm: str
-    state: Literal["queued", "running", "success", "error"]
-    percent: int = 0
-    reason: str | None = None
-    hint: str | None = None
-    fault: str | None = None
-    cancelled: bool = False
-
-
-class Mover(Protocol):
-    """Whoever can relocate VMs: a pair of vCenters."""
-
-    def recheck(self, migration: Migration) -> list[str]:
-        """Return why the VM must be held: it or its hosts are not as planned any more."""
-
-    def start(self, migration: Migration) -> str:
-        """Start the relocate and return the task's id; raises LrvmotionError where it is refused at once."""
-
-    def updates(self, timeout_s: float) -> list[TaskUpdate]:
-        """Wait up to *timeout_s* for news of any started task."""
-
-    def cancel(self, vm: str) -> None:
-        """Ask for the VM's task to be cancelled; harmless where it cannot be any more."""
-
-    def verify(self, migration: Migration) -> list[Finding]:
-        """Return what is wrong with the VM after a task that succeeded: it must be at the target, once."""
-
-
-class Recorder(Protocol):
-    """Where a move is recorded before it starts and after it ended: the journal."""
-
-    def __call__(self, kind: str, body: dict[str, str]) -> None:
-        """Record one line."""
+Outcome = Literal["success", "error", "cancelled", "held"]
 
 
 @dataclass(slots=True, kw_only=True)
-class Hooks:
-    """What the driver asks while it waits.
+class Guard:
+    """What the driver asks while it works.
 
     *interrupts* counts Ctrl-C: once starts nothing more, twice cancels what runs, thrice leaves it running; *watch*
-    looks at the relay and says why to stop; *hold* says why no VM may start now (a setting that changed, a relay that
-    is not healthy); *record* may raise LrvmotionError: then nothing more is started.
+    looks at the relay and says why to stop; *hold* says why a VM may not start now (a setting that changed, a relay
+    that is not healthy, a hook that failed); *record* may raise LrvmotionError: then nothing more is started. *room*
+    is what is left of the window in seconds, None: no end; *over*: none will open again. *ended* is told how a VM's
+    migration ended, and why.
     """
 
     interrupts: Callable[[], int]
     watch: Callable[[list[str]], str | None]
     hold: Callable[[Migration], list[str]]
-    record: Recorder
+    record: Record
     clock: Callable[[], float]
+    room: Callable[[], float | None] = lambda: None
+    over: Callable[[], bool] = lambda: False
+    ended: Callable[[Migration, str, str | None], None] = lambda *_: None
+    tries: int = 1
+    retry_wait_s: float = 30.0
+
+
+@dataclass(slots=True)
+class _Trip:
+    """What is known of one VM's way; times by the guard's clock."""
+
+    tries: int = 0
+    began: float | None = None
+    percent: int = 0
+    baggage: dict[str, Any] = field(default_factory=dict)
+    reason: str | None = None
+    hint: str | None = None
+    look_at: float | None = None  # when to look again where it is: after a task whose end was not seen
+    look_until: float = 0.0
+    failed: TaskUpdate | None = None  # what the task said; None: it succeeded
+    due: float | None = None  # when the next try is
 
 
 @dataclass(slots=True)
@@ -75,11 +79,11 @@ class _Driver:
     schedule: Schedule
     mover: Mover
     observer: Observer
-    hooks: Hooks
+    guard: Guard
     migrations: dict[str, Migration]
-    began: dict[str, float] = field(default_factory=dict)
-    percent: dict[str, int] = field(default_factory=dict)
+    trips: dict[str, _Trip] = field(default_factory=dict)
     level: int = 0
+    room: float | None = None
 
     def step(self, event: Event) -> None:
         """Give *event* to the schedule and carry its commands out, and those that follow from them."""
@@ -92,6 +96,8 @@ class _Driver:
             match command:
                 case Cancel(vm=vm):
                     self.mover.cancel(vm)
+                case Hold(vm=vm, reason=reason):
+                    self.close(self.migrations[vm], "held", reason=reason)
                 case Start(migration=migration):
                     pending += self.heed()
                     if self.schedule.stopped:
@@ -101,23 +107,30 @@ class _Driver:
 
     def heed(self) -> list[Command]:
         """Look for a Ctrl-C."""
-        now = min(self.hooks.interrupts(), 3)
+        now = min(self.guard.interrupts(), 3)
         if now <= self.level:
             return []
         self.level = now
         self.observer(Interrupted(level=now))
         return self.schedule.step(Stop(cancel=now > 1))
 
+    def look_at_window(self) -> None:
+        """Let start what fits into what is left of the window."""
+        room = self.guard.room()
+        if room is not None or self.room is not None:
+            self.room = room
+            self.step(Room(seconds=room))
+
     def held(self, migration: Migration) -> list[str]:
         try:
-            return [*self.hooks.hold(migration)] or self.mover.recheck(migration)
+            return self.mover.recheck(migration) or [*self.guard.hold(migration)]
         except LrvmotionError as error:
             return [error.message]
 
-    def record(self, kind: str, body: dict[str, str]) -> str | None:
+    def record(self, kind: str, body: Mapping[str, Any]) -> str | None:
         """Record; return why not, and start nothing more, where that fails: what runs is followed to its end."""
         try:
-            self.hooks.record(kind, body)
+            self.guard.record(kind, body)
         except LrvmotionError as error:
             if not self.schedule.stopped:
                 self.observer(Message(text=f"{error.message}; no further VM is started"))
@@ -126,6 +139,7 @@ class _Driver:
         return None
 
     def start(self, migration: Migration) -> list[Command]:
+        trip = self.trips[migration.vm]
         if reasons := self.held(migration):
             return self.end(migration, "held", reason="; ".join(reasons))
         body = {
@@ -134,68 +148,159 @@ class _Driver:
             "source_ref": str(migration.ref),
             "source_host": migration.source_host,
             "target_host": migration.placement.host.name,
+            "try": trip.tries + 1,
+            "baggage": trip.baggage,
         }
         if (reason := self.record("move", body)) is not None:
             return self.end(migration, "held", reason=reason)
-        self.began[migration.vm] = self.hooks.clock()
+        trip.tries += 1
+        trip.began = self.guard.clock() if trip.began is None else trip.began
         try:
             task = self.mover.start(migration)
+        except (PassingError, UnreachableError) as error:
+            return self.settle(migration, _refused(migration, error))
         except LrvmotionError as error:
             return self.end(migration, "error", reason=error.message, hint=error.hint)
         self.record("task", {"vm": migration.vm, "task": task})
         self.tell(migration, "running")
         return []
 
+    def adopt(self, migration: Migration, task: str, baggage: dict[str, Any]) -> None:
+        """Follow a task that an earlier process started."""
+        trip = self.trips[migration.vm]
+        trip.tries, trip.began, trip.baggage = 1, self.guard.clock(), baggage
+        self.schedule.adopt(migration.vm)
+        self.mover.follow(migration, task)
+        self.tell(migration, "running", reason="taken up: its task was running")
+
     def take(self, update: TaskUpdate) -> None:
         migration = self.migrations[update.vm]
         if update.state in {"queued", "running"}:
-            self.percent[update.vm] = max(update.percent, self.percent.get(update.vm, 0))
+            trip = self.trips[update.vm]
+            trip.percent = max(update.percent, trip.percent)
             self.tell(migration, "running", reason="queued by vCenter" if update.state == "queued" else None)
-        elif update.state == "success":
-            self.verified(migration)
-        elif update.cancelled:
-            self.carry_out(self.end(migration, "cancelled", reason="cancelled; the VM stays at the source"))
         else:
-            self.carry_out(self.end(migration, "error", reason=update.reason, hint=update.hint))
+            self.carry_out(self.settle(migration, None if update.state == "success" else update))
 
-    def verified(self, migration: Migration) -> None:
+    def settle(self, migration: Migration, failed: TaskUpdate | None) -> list[Command]:
+        """A task has ended, or was not seen to begin: see where the VM is, and decide by that, never by the task."""
+        trip = self.trips[migration.vm]
+        now = self.guard.clock()
+        if trip.look_at is None:
+            trip.failed, trip.look_until = failed, now + SILENT_S
+        failed = trip.failed
         try:
-            bad = errors(self.mover.verify(migration))
+            where = self.mover.locate(migration) if failed is not None else "target"
+            trip.look_at = None
+            if where == "target":
+                return self.arrived(migration)
+            if where == "source" and failed is not None:
+                return self.stayed(migration, failed)
         except LrvmotionError as error:
-            reason = f"the task succeeded; where the VM is now could not be read: {error.message}"
-            self.carry_out(self.end(migration, "error", reason=reason, hint=error.hint))
-            return
+            if now < trip.look_until and self.level < 3:
+                trip.look_at = now + LOOK_S
+                return []
+            trip.look_at = None
+            said = "the task succeeded" if failed is None else failed.reason or "the task failed"
+            reason = f"{said}; where the VM is now could not be read: {error.message}"
+            return self.end(migration, "error", reason=reason, hint=error.hint)
+        has = "both vCenters have" if where == "both" else "neither vCenter has"
+        hint = "nothing more is done with it: look at both sides before you power on or remove either"
+        return self.end(migration, "error", reason=f"{has} the VM: {failed.reason if failed else ''}", hint=hint)
+
+    def arrived(self, migration: Migration) -> list[Command]:
+        """Verify a VM that is at the target, and carry over what does not follow it."""
+        trip = self.trips[migration.vm]
+        found = self.mover.verify(migration)
+        for finding in found:
+            self.observer(Found(finding=finding))
+        bad = errors(found)
         if bad:
-            self.carry_out(self.end(migration, "error", reason=bad[0].summary, hint=bad[0].hint))
-        else:
-            self.percent[migration.vm] = 100
-            self.carry_out(self.end(migration, "success"))
+            return self.end(migration, "error", reason=bad[0].summary, hint=bad[0].hint)
+        trip.percent = 100
+        return self.end(migration, "success")
+
+    def stayed(self, migration: Migration, failed: TaskUpdate) -> list[Command]:
+        """A VM whose task failed is at the source still: wait for the next try, or give it up."""
+        trip = self.trips[migration.vm]
+        if failed.cancelled:
+            return self.end(migration, "cancelled", reason="cancelled; the VM stays at the source")
+        if not failed.passing or trip.tries >= self.guard.tries or self.schedule.stopped:
+            return self.end(migration, "error", reason=failed.reason, hint=failed.hint)
+        wait = wait_s(trip.tries, self.guard.retry_wait_s)
+        trip.reason, trip.hint, trip.due = failed.reason, failed.hint, self.guard.clock() + wait
+        trip.percent = 0
+        self.tell(migration, "waiting", reason=failed.reason, hint=failed.hint, wait_s=wait)
+        return self.schedule.step(Failed(vm=migration.vm))
+
+    def wake(self) -> None:
+        """Look again where VMs are that could not be found, and queue those whose wait is over."""
+        now = self.guard.clock()
+        for vm, trip in self.trips.items():
+            if trip.look_at is not None and now >= trip.look_at:
+                self.carry_out(self.settle(self.migrations[vm], trip.failed))
+            if trip.due is not None and now >= trip.due and not self.schedule.stopped:
+                trip.due = None
+                self.carry_out(self.again(self.migrations[vm]))
+
+    def again(self, migration: Migration) -> list[Command]:
+        """The next try, unless a relocate of the VM runs: then that one is followed, never a second one started."""
+        try:
+            task = self.mover.unfinished(migration)
+        except LrvmotionError:
+            self.trips[migration.vm].due = self.guard.clock() + LOOK_S
+            return []
+        self.tell(migration, "queued")
+        if task is None:
+            return self.schedule.step(Due(vm=migration.vm))
+        self.schedule.states[migration.vm] = "queued"
+        self.adopt(migration, task, self.trips[migration.vm].baggage)
+        return []
 
     def end(
+        self, migration: Migration, state: Outcome, *, reason: str | None = None, hint: str | None = None
+    ) -> list[Command]:
+        self.close(migration, state, reason=reason, hint=hint)
+        return self.schedule.step(Ended(vm=migration.vm, state=state))
+
+    def close(
+        self, migration: Migration, state: Outcome, *, reason: str | None = None, hint: str | None = None
+    ) -> None:
+        """Record and tell how a migration ended."""
+        self.record("moved", {"vm": migration.vm, "state": state, "reason": reason or ""})
+        self.tell(migration, state, reason=reason, hint=hint)
+        self.guard.ended(migration, state, reason)
+
+    def give_up(self, reason: str) -> None:
+        """Start nothing more, and hold what is left."""
+        self.step(Stop())
+        for vm in self.schedule.left:
+            self.schedule.states[vm] = "held"
+            self.close(self.migrations[vm], "held", reason=reason)
+
+    def tell(
         self,
         migration: Migration,
-        state: Literal["success", "error", "cancelled", "held"],
+        state: MoveState,
         *,
         reason: str | None = None,
         hint: str | None = None,
-    ) -> list[Command]:
-        self.record("moved", {"vm": migration.vm, "state": state, "reason": reason or ""})
-        self.tell(migration, state, reason=reason, hint=hint)
-        return self.schedule.step(Ended(vm=migration.vm, state=state))
-
-    def tell(
-        self, migration: Migration, state: MoveState, *, reason: str | None = None, hint: str | None = None
+        wait_s: float = 0.0,
     ) -> None:
-        began = self.began.get(migration.vm)
+        trip = self.trips[migration.vm]
         self.observer(
             Move(
                 vm=migration.vm,
                 state=state,
                 source_host=migration.source_host,
                 target_host=migration.placement.host.name,
-                percent=self.percent.get(migration.vm, 0),
+                percent=trip.percent,
                 bytes_total=migration.hot_bytes + migration.cold_bytes,
-                elapsed_s=0.0 if began is None else self.hooks.clock() - began,
+                cold_bytes=migration.cold_bytes,
+                elapsed_s=0.0 if trip.began is None else self.guard.clock() - trip.began,
+                wave=migration.wave,
+                tries=trip.tries,
+                wait_s=wait_s,
                 reason=reason,
                 hint=hint,
             )
@@ -203,26 +308,50 @@ class _Driver:
 
 
 def drive(
-    migrations: tuple[Migration, ...], schedule: Schedule, mover: Mover, observer: Observer, hooks: Hooks
+    migrations: tuple[Migration, ...],
+    schedule: Schedule,
+    mover: Mover,
+    observer: Observer,
+    guard: Guard,
+    *,
+    adopted: Mapping[str, tuple[str, dict[str, Any]]] | None = None,
 ) -> None:
     """Move the VMs of *schedule* and return when nothing runs and nothing will start, or at the third Ctrl-C.
 
-    Raises what *mover* raises when the vCenter is gone: the tasks go on there without us.
+    *adopted* are tasks that an earlier process started, with the VM's baggage, by VM. Raises what *mover* raises when
+    the vCenter is gone: the tasks go on there without us.
     """
-    driver = _Driver(schedule, mover, observer, hooks, {migration.vm: migration for migration in migrations})
+    by_name = {migration.vm: migration for migration in migrations}
+    driver = _Driver(schedule, mover, observer, guard, by_name, {vm: _Trip() for vm in by_name})
     for migration in migrations:
         driver.tell(migration, "queued")
+    for vm, (task, baggage) in (adopted or {}).items():
+        driver.adopt(by_name[vm], task, baggage)
+    driver.look_at_window()
     driver.step(Begin())
     while not schedule.finished:
         driver.carry_out(driver.heed())
-        if driver.level > 2:
+        if driver.level > 2 or (not schedule.running and guard.over()):
             return
         for update in mover.updates(POLL_S):
             driver.take(update)
-        running = [vm for vm, state in schedule.states.items() if state == "running"]
-        if not schedule.stopped and (reason := hooks.watch(running)) is not None:
-            driver.step(Stop())
-            for vm, state in schedule.states.items():
-                if state == "queued":
-                    driver.tell(driver.migrations[vm], "held", reason=reason)
-                    schedule.states[vm] = "held"
+        driver.wake()
+        driver.look_at_window()
+        if not schedule.stopped and (reason := guard.watch(schedule.running)) is not None:
+            driver.give_up(reason)
+    for vm in [vm for vm, state in schedule.states.items() if state == "waiting"]:
+        trip = driver.trips[vm]
+        driver.carry_out(driver.end(by_name[vm], "error", reason=trip.reason, hint=trip.hint))
+
+
+def wait_s(tries: int, least_s: float) -> float:
+    """Return how long to wait after so many failed tries: doubled each time, jittered, at most a quarter of an hour."""
+    from tenacity import RetryCallState, Retrying, wait_exponential_jitter
+
+    state = RetryCallState(Retrying(), None, (), {})
+    state.attempt_number = tries
+    return wait_exponential_jitter(multiplier=least_s, max=LONGEST_WAIT_S, jitter=least_s / 2)(state)
+
+
+def _refused(migration: Migration, error: LrvmotionError) -> TaskUpdate:
+    return TaskUpdate(vm=migration.vm, state="error", reason=error.message, hint=error.hint, passing=True)

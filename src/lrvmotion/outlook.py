@@ -12,6 +12,7 @@ from lrvmotion.inventory import Host
 from lrvmotion.load import LoadReport
 from lrvmotion.path import PathQuality
 from lrvmotion.plan import Migration, Mode, Plan
+from lrvmotion.schedule import Begin, Limits, Schedule, queue_end
 from lrvmotion.throughput import Law
 
 # Migrate.NetExpectedLineRateMBps as shipped sizes the window by rate x RTT above 4 ms, below it has a fixed size
@@ -52,7 +53,17 @@ def make(
     found = forecast.estimates(measured, senders(config, law, rtt or (load.min_rtt_ms if load else None), stock=stock))
     found = correction.corrected(found, past)
     vms, at_once, queue_s = _times(plan, config, found, load, dirty or {})
-    return Forecast(basis=_basis(measured, age_s), estimates=found, vms=vms, at_once=at_once, queue_s=queue_s)
+    line = load.bottleneck_mbps if load is not None else None
+    return Forecast(
+        basis=_basis(measured, age_s), estimates=found, vms=vms, at_once=at_once, queue_s=queue_s, line_mbps=line
+    )
+
+
+def limits(config: Config, line_mbps: float | None) -> Limits:
+    """Return how many moves may run at once, the circuit carrying *line_mbps* at most, None: not measured."""
+    cap = config.relay.cap_bps
+    relayed = line_mbps if cap is None else min(line_mbps or math.inf, cap / 1e6)
+    return Limits.measured(config.limits, line_mbps=line_mbps, relay_mbps=relayed)
 
 
 def senders(config: Config, law: Law, rtt_ms: float | None, *, stock: int = 1) -> dict[Mode, Sending]:
@@ -93,17 +104,17 @@ def _times(
 ) -> tuple[tuple[VmTime, ...], int, float | None]:
     """Return each VM's time, how many move at once, when the last has moved."""
     rates = {estimate.mode: estimate.mbps for estimate in found}
-    hosts = [(move.source_host, move.placement.host.name) for move in plan.migrations]
-    at_once = transfer.at_once(hosts, config.limits.per_host)
     line = load.bottleneck_mbps if load is not None else None
+    allowed, through = limits(config, line), dict(plan.through)
+    at_once = max(len(Schedule(plan.migrations, allowed, through=through).step(Begin())), 1)
     cap = config.relay.cap_bps if plan.mode == "proxy" else None
     relayed = line if cap is None else min(line or math.inf, cap / 1e6 * max(len(plan.relays), 1))
     hot, cold = _shared(rates.get(plan.mode), relayed, at_once), _shared(rates.get("stock"), line, at_once)
     vms = tuple(_time(move, hot, cold, dirty.get(move.vm)) for move in plan.migrations)
     if not vms or any(vm.seconds is None for vm in vms):
         return vms, at_once, None
-    moves = [(*ends, vm.seconds or 0.0) for ends, vm in zip(hosts, vms, strict=True)]
-    return vms, at_once, transfer.queue_end(moves, config.limits.per_host)
+    seconds = {vm.vm: vm.seconds or 0.0 for vm in vms}
+    return vms, at_once, queue_end(Schedule(plan.migrations, allowed, through=through), seconds)
 
 
 def _shared(rate: float | None, line: float | None, moves: int) -> float | None:

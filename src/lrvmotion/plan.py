@@ -101,7 +101,11 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Migration:
-    """One VM and where it goes. *hot_bytes* travel on vMotion (TCP 8000), *cold_bytes* by NFC (TCP 902)."""
+    """One VM and where it goes. *hot_bytes* travel on vMotion (TCP 8000), *cold_bytes* by NFC (TCP 902).
+
+    *wave* and *after* (names of VMs) are when its turn comes (waves.Turn); *source_datastores* and *source_folder* (a
+    path) are where it comes from, *vmotion_networks* the port groups that it moves over ("source/…").
+    """
 
     vm: str
     ref: MoRef
@@ -113,6 +117,11 @@ class Migration:
     power_state: str
     snapshots: int
     change_version: str = ""
+    wave: int = 1
+    after: tuple[str, ...] = ()
+    source_datastores: tuple[str, ...] = ()
+    source_folder: str = ""
+    vmotion_networks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

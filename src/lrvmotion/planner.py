@@ -6,12 +6,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from lrvmotion import settings, steering
+from lrvmotion import settings, steering, waves
 from lrvmotion.addresses import take
 from lrvmotion.checks import catalogue
 from lrvmotion.checks import hosts as host_checks
 from lrvmotion.config import Config, Relay
-from lrvmotion.errors import RefusedError
+from lrvmotion.errors import RefusedError, UsageError
 from lrvmotion.findings import Finding, Severity
 from lrvmotion.inventory import DEFAULT_STACK, Host, Inventory, SiteName, VirtualMachine, Vmknic
 from lrvmotion.placement import Placer
@@ -62,7 +62,7 @@ def make(inputs: Inputs, mode: Mode, run: str, vms: Sequence[VirtualMachine], *,
     """Return the plan of moving *vms* in *mode*; without VMs, of preparing all configured hosts."""
     mark = mark or run
     draft = _Draft()
-    migrations = _migrations(inputs, vms, draft)
+    migrations = queued(_migrations(inputs, vms, draft))
     sources = _hosts(inputs, "source", [m.source_host for m in migrations], whole=not vms)
     targets = _hosts(inputs, "target", [m.placement.host.name for m in migrations], whole=not vms)
     for site, hosts in (("source", sources), ("target", targets)):
@@ -104,6 +104,8 @@ def make(inputs: Inputs, mode: Mode, run: str, vms: Sequence[VirtualMachine], *,
 
 def _migrations(inputs: Inputs, vms: Sequence[VirtualMachine], draft: _Draft) -> list[Migration]:
     placer = Placer(inputs.config, inputs.source, inputs.target, inputs.wishes)
+    numbers = waves.levels(inputs.config.wave)
+    stores = {store.ref: store.name for store in inputs.source.datastores}
     migrations = []
     for vm in vms:
         found = catalogue.alone(vm)
@@ -112,21 +114,43 @@ def _migrations(inputs: Inputs, vms: Sequence[VirtualMachine], draft: _Draft) ->
         if placement is None or vm.host is None:
             continue
         hot, cold = _bytes(vm)
+        wish = inputs.wishes.get(vm.name) or Wish(vm=vm.name)
+        source = inputs.source.host_by_ref(vm.host)
         migrations.append(
             Migration(
                 vm=vm.name,
                 ref=vm.ref,
                 instance_uuid=vm.instance_uuid,
-                source_host=inputs.source.host_by_ref(vm.host).name,
+                source_host=source.name,
                 placement=placement,
                 hot_bytes=hot,
                 cold_bytes=cold,
                 power_state=vm.power_state,
                 snapshots=vm.snapshots,
                 change_version=vm.change_version,
+                wave=wish.wave or waves.number(vm.name, inputs.config.wave, numbers),
+                after=inputs.config.after.get(vm.name, ()) if wish.after is None else wish.after,
+                source_datastores=tuple(sorted({stores[d.datastore] for d in vm.disks if d.datastore in stores})),
+                source_folder=vm.folder,
+                vmotion_networks=(*_networks("source", source), *_networks("target", placement.host)),
             )
         )
     return migrations
+
+
+def _networks(site: SiteName, host: Host) -> list[str]:
+    return sorted({f"{site}/{nic.portgroup}" for nic in host.vmotion_vmknics})
+
+
+def queued(migrations: Sequence[Migration]) -> list[Migration]:
+    """Return *migrations* as they are queued: by wave, and within one the longest first, so that the end is even.
+
+    Raise UsageError where one would wait for ever.
+    """
+    turns = (waves.Turn(vm=move.vm, wave=move.wave, after=move.after) for move in migrations)
+    if wrong := waves.mistakes(turns):
+        raise UsageError("; ".join(wrong), hint="[[wave]] and [after] of the configuration and the CSV file say so")
+    return sorted(migrations, key=lambda move: (move.wave, -(move.hot_bytes + move.cold_bytes)))
 
 
 def _bytes(vm: VirtualMachine) -> tuple[int, int]:

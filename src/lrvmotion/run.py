@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import Any, NoReturn
 
+from lrvmotion import outlook
 from lrvmotion.apply import Restored, Target, apply, revert
 from lrvmotion.config import Config
 from lrvmotion.connect import Connections
@@ -14,7 +15,7 @@ from lrvmotion.detour import LOST_S, Detour
 from lrvmotion.errors import LrvmotionError, NotRestoredError, UnreachableError
 from lrvmotion.events import Interrupted, Message, Observer, RelaySample, RunEnded, RunStarted
 from lrvmotion.journal import Journal
-from lrvmotion.migrate import Hooks, drive
+from lrvmotion.migrate import Guard, drive
 from lrvmotion.plan import Migration, Plan
 from lrvmotion.prepare import Options, new_run
 from lrvmotion.prove import prove
@@ -117,15 +118,22 @@ class Migrating:
         plan = self.plan
         if not plan.migrations:
             return
+        limits, forecast = self.config.limits, plan.forecast
         schedule = Schedule(
-            plan.migrations, per_host=self.config.limits.per_host, max_failures=self.options.max_failures
+            plan.migrations,
+            outlook.limits(self.config, forecast.line_mbps if forecast else None),
+            max_failures=self.options.max_failures,
+            seconds={vm.vm: vm.seconds for vm in forecast.vms if vm.seconds is not None} if forecast else {},
+            through=dict(plan.through),
         )
-        hooks = Hooks(
+        guard = Guard(
             interrupts=self.interrupts,
             watch=self._watch,
             hold=self._hold,
             record=self._record,
             clock=time.monotonic,
+            tries=limits.tries,
+            retry_wait_s=limits.retry_wait_s,
         )
         with (
             Watch(self._watched(), self._sample, self._alive) as self.watch,
@@ -134,7 +142,7 @@ class Migrating:
             near = {box.name: box.address for box in self.config.relay.source if box.name in plan.relays}
             self.detour = Detour(near, self.watch, self.journal, self.world.target, self.observer, plan.run)
             try:
-                drive(plan.migrations, schedule, mover, self.observer, hooks)
+                drive(plan.migrations, schedule, mover, self.observer, guard)
             except LrvmotionError as error:
                 left = len(self.journal.outstanding())
                 message = f"{error.message}; {left} settings are still changed"
@@ -142,7 +150,7 @@ class Migrating:
                 raise type(error)(message, hint=hint) from error
             self.detour.settle(self.interrupts)
 
-    def _record(self, kind: str, body: dict[str, str]) -> None:
+    def _record(self, kind: str, body: Mapping[str, Any]) -> None:
         self.journal.append(kind, self.plan.run, body)
 
     def _sample(self, relay: str) -> RelaySample:

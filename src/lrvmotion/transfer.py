@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import heapq
 import math
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 SWITCHOVER_S = 0.5  # Migrate.PreCopySwitchoverTimeGoal, 500 ms by default: how long the VM may stand still
@@ -66,38 +63,3 @@ def transfer(
     return Transfer(
         seconds=sent / rate, sent_bytes=sent, rounds=1 + repeats, switchover_s=rest / rate, converges=True, slowed=0.0
     )
-
-
-def queue_end(moves: Sequence[tuple[str, str, float]], per_host: int) -> float:
-    """Return when the last of *moves* ends, in seconds: each (source host, target host, seconds), in the queue's order.
-
-    At most *per_host* run at once at any host; one whose hosts are busy lets later ones pass, as in schedule.Schedule.
-    """
-    waiting, busy = list(moves), Counter[tuple[str, str]]()
-    running: list[tuple[float, tuple[tuple[str, str], tuple[str, str]]]] = []
-    now = 0.0
-    while waiting or running:
-        for move in list(waiting):
-            ends = _ends(move[0], move[1])
-            if all(busy[end] < per_host for end in ends):
-                waiting.remove(move)
-                busy.update(ends)
-                heapq.heappush(running, (now + move[2], ends))
-        now, ends = heapq.heappop(running)
-        busy.subtract(ends)
-    return now
-
-
-def at_once(moves: Sequence[tuple[str, str]], per_host: int) -> int:
-    """Return how many of *moves*, (source host, target host), run side by side when the queue begins, at least 1."""
-    busy, count = Counter[tuple[str, str]](), 0
-    for source, target in moves:
-        ends = _ends(source, target)
-        if all(busy[end] < per_host for end in ends):
-            busy.update(ends)
-            count += 1
-    return max(count, 1)
-
-
-def _ends(source: str, target: str) -> tuple[tuple[str, str], tuple[str, str]]:
-    return ("source", source), ("target", target)

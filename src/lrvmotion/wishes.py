@@ -12,9 +12,9 @@ from lrvmotion.errors import UsageError
 from lrvmotion.inventory import Inventory, near
 
 EVERY = "*"  # the card label that means every card of the VM
-_COLUMNS = ("vm", "target_host", "pool", "folder", "datastore", "network", "networks", "wave", "note")
+_COLUMNS = ("vm", "target_host", "pool", "folder", "datastore", "network", "networks", "wave", "after", "note")
 # Names that later versions give a meaning: refused rather than ignored.
-_RESERVED = frozenset({"after", "cpu", "hooks", "mode", "name", "priority", "storage_policy", "tags", "window"})
+_RESERVED = frozenset({"cpu", "hooks", "mode", "name", "priority", "storage_policy", "tags", "window"})
 _SIDES = {"VM": "source"}
 _MOST_TOLD, _MOST_HINTS = 20, 3
 _HINT = "columns are: " + ", ".join(_COLUMNS)
@@ -24,8 +24,9 @@ _HINT = "columns are: " + ", ".join(_COLUMNS)
 class Wish:
     """What is wanted of one VM; None, or no network for a card, leaves it to the mappings.
 
-    *networks* are (card label, target network), EVERY for all cards; *wave* orders the queue, lower first; *line* is
-    where it stands in its file, 0 for none.
+    *networks* are (card label, target network), EVERY for all cards; *wave* is its wave, from 1, and *after* the
+    VMs that move before it (waves.Turn), 0 and None where it says nothing of them; *line* is where it stands in its
+    file, 0 for none.
     """
 
     vm: str
@@ -35,6 +36,7 @@ class Wish:
     datastore: str | None = None
     networks: tuple[tuple[str, str], ...] = ()
     wave: int = 0
+    after: tuple[str, ...] | None = None
     line: int = 0
 
     def network(self, label: str) -> str | None:
@@ -175,6 +177,7 @@ def _wish(cells: dict[str, str], line: int) -> Wish:
         datastore=cells.get("datastore") or None,
         networks=tuple(networks),
         wave=int(cells.get("wave") or 0),
+        after=tuple(_parts(cells["after"])) if cells.get("after") else None,
         line=line,
     )
 

@@ -44,6 +44,7 @@ class Host:
 class Place:
     def __init__(self, host: str) -> None:
         self.host = Host(host)
+        self.datastore = Host("ds")
 
 
 def migration(vm: str, source: str = "a1", target: str = "b1", *, hot: int = 10**9, cold: int = 0) -> Migration:

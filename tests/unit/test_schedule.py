@@ -12,13 +12,13 @@ from fakes import FakeMover, host
 from lrvmotion.errors import RefusedError, UnreachableError
 from lrvmotion.events import Message, Move
 from lrvmotion.inventory import Datastore, Folder, MoRef, Pool
-from lrvmotion.migrate import Hooks, drive
+from lrvmotion.migrate import Guard, drive, wait_s
 from lrvmotion.placement import Placement
 from lrvmotion.plan import Migration
-from lrvmotion.schedule import Begin, Cancel, Ended, Schedule, Start, Stop
+from lrvmotion.schedule import Begin, Cancel, Due, Ended, Failed, Hold, Limits, Room, Schedule, Start, Stop, queue_end
 
 
-def migration(name, source="a1", target="b1"):
+def migration(name, source="a1", target="b1", **changes):
     place = Placement(
         host=host(target, "10.99.0.9"),
         pool=Pool(ref=MoRef("ResourcePool", "resgroup-1"), path="Cluster/Resources", cluster="Cluster"),
@@ -28,10 +28,11 @@ def migration(name, source="a1", target="b1"):
     return Migration(
         vm=name, ref=MoRef("VirtualMachine", name), instance_uuid=name, source_host=source, placement=place,
         hot_bytes=100, cold_bytes=0, power_state="poweredOn", snapshots=0,
+        **changes,
     )  # fmt: skip
 
 
-def hooks(**changes):
+def guard(**changes):
     content = {
         "interrupts": lambda: 0,
         "watch": lambda running: None,
@@ -39,7 +40,7 @@ def hooks(**changes):
         "record": lambda kind, body: None,
         "clock": lambda: 0.0,
     }
-    return Hooks(**{**content, **changes})
+    return Guard(**{**content, **changes})
 
 
 def names(commands):
@@ -93,7 +94,7 @@ def test_a_migration_ends_once():
 def test_no_limit_is_ever_exceeded_and_it_always_ends(pairs, per_host, rng):
     """Whatever ends in whatever order: leases hold, and every VM gets its turn."""
     migrations = [migration(f"vm{n}", f"a{a}", f"b{b}") for n, (a, b) in enumerate(pairs)]
-    schedule = Schedule(migrations, per_host=per_host)
+    schedule = Schedule(migrations, Limits(per_host=per_host))
     running = {command.migration.vm: command.migration for command in schedule.step(Begin())}
     ended = []
     while not schedule.finished:
@@ -110,9 +111,123 @@ def test_no_limit_is_ever_exceeded_and_it_always_ends(pairs, per_host, rng):
     assert sorted(ended) == sorted(m.vm for m in migrations)
 
 
-def driven(migrations, mover, **changes):
+def test_the_queue_ends_when_its_hosts_have_done():
+    """One at a time at a1, b1; a2 -> b2 goes beside them: 10 + 20 s. Two at a time: 20 s."""
+    moves = [migration("x"), migration("y"), migration("z", "a2", "b2")]
+    seconds = {"x": 10.0, "y": 20.0, "z": 5.0}
+    assert queue_end(Schedule(moves), seconds) == 30
+    assert queue_end(Schedule(moves, Limits(per_host=2)), seconds) == 20
+    assert queue_end(Schedule([]), {}) == 0
+
+
+@pytest.mark.parametrize(
+    ("limits", "at_once"),
+    [
+        (Limits(), 4),
+        (Limits(per_datastore=2), 2),
+        (Limits(per_network=3), 3),
+        (Limits(per_relay=1), 3),
+        (Limits(at_once=1), 1),
+    ],
+)
+def test_every_lease_has_its_limit(limits, at_once):
+    """Four pairs of hosts, one datastore, one network; two of them through one relay."""
+    moves = [migration(f"vm{n}", f"a{n}", f"b{n}", vmotion_networks=("source/vMotion",)) for n in range(4)]
+    through = {"a0": "relay-a", "a1": "relay-a", "a2": "relay-b"}
+    assert len(Schedule(moves, limits, through=through).step(Begin())) == at_once
+
+
+def test_a_wave_begins_when_the_waves_before_it_have_ended():
+    """A barrier: however a VM of the first wave ended, and whatever hosts are free."""
+    moves = [migration("db"), migration("cache", "a2", "b2"), migration("web", "a3", "b3", wave=2)]
+    schedule = Schedule(moves)
+    assert names(schedule.step(Begin())) == [("Start", "db"), ("Start", "cache")]
+    assert schedule.step(Ended(vm="db", state="success")) == []
+    assert names(schedule.step(Ended(vm="cache", state="error"))) == [("Start", "web")]
+
+
+def test_a_vm_that_comes_after_another_waits_for_it_and_is_held_when_that_failed():
+    """And so is what comes after that; what comes after a VM that is not in this run does not wait."""
+    moves = [
+        migration("db"), migration("app", "a2", "b2", after=("db",)), migration("web", "a3", "b3", after=("app",)),
+        migration("other", "a4", "b4", after=("elsewhere",)),
+    ]  # fmt: skip
+    schedule = Schedule(moves)
+    assert names(schedule.step(Begin())) == [("Start", "db"), ("Start", "other")]
+    assert schedule.step(Ended(vm="db", state="cancelled")) == [
+        Hold(vm="app", reason="comes after db, which did not move"),
+        Hold(vm="web", reason="comes after app, which did not move"),
+    ]
+    moved = Schedule(moves)
+    moved.step(Begin())
+    assert names(moved.step(Ended(vm="db", state="success"))) == [("Start", "app")]
+
+
+def test_what_does_not_fit_into_the_window_does_not_start():
+    """A shorter one passes; a closed window lets nothing start, and one without an end everything."""
+    moves = [migration("long"), migration("short", "a2", "b2")]
+    schedule = Schedule(moves, seconds={"long": 600, "short": 60})
+    assert schedule.step(Room(seconds=0)) == []
+    assert names(schedule.step(Room(seconds=100))) == [("Start", "short")]
+    assert not schedule.finished
+    assert schedule.too_long(500) == ["long"]
+    assert names(schedule.step(Room(seconds=None))) == [("Start", "long")]
+
+
+def test_a_failed_try_gives_its_leases_back_while_it_waits():
+    """The next VM of the host moves meanwhile; when the wait is over it queues again."""
+    schedule = Schedule([migration("vm1"), migration("vm2")])
+    schedule.step(Begin())
+    assert names(schedule.step(Failed(vm="vm1"))) == [("Start", "vm2")]
+    assert schedule.step(Due(vm="vm1")) == []
+    assert names(schedule.step(Ended(vm="vm2", state="success"))) == [("Start", "vm1")]
+    with pytest.raises(ValueError, match="is running, not waiting"):
+        schedule.step(Due(vm="vm1"))
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3), st.booleans()), max_size=12),
+    st.randoms(use_true_random=False),
+)
+def test_waves_dependencies_and_failed_tries_never_leave_a_vm_behind(drawn, rng):
+    """Every VM ends; none starts before its wave, nor before what it comes after has moved."""
+    made = []
+    for n, (a, b, wave, tied) in enumerate(drawn):
+        earlier = [m.vm for m in made if m.wave <= wave]
+        after = (rng.choice(earlier),) if tied and earlier else ()
+        made.append(migration(f"vm{n}", f"a{a}", f"b{b}", wave=wave, after=after))
+    schedule, by_name, waiting = Schedule(made, Limits(per_host=2)), {m.vm: m for m in made}, []
+    running = [c.migration.vm for c in schedule.step(Begin())]
+    for _ in range(1000):
+        if schedule.finished:
+            break
+        for vm in running:
+            assert all(
+                schedule.states[m.vm] in {"success", "error", "cancelled", "held"} or m.wave >= by_name[vm].wave
+                for m in made
+            )
+            assert all(schedule.states[before] == "success" for before in by_name[vm].after)
+        if waiting and (not running or rng.random() < 0.3):
+            commands = schedule.step(Due(vm=waiting.pop()))
+        else:
+            vm = running.pop(rng.randrange(len(running)))
+            state = rng.choice(["success", "error", "cancelled", "held", "failed"])
+            waiting += [vm] if state == "failed" else []
+            commands = schedule.step(Failed(vm=vm) if state == "failed" else Ended(vm=vm, state=state))
+        running += [c.migration.vm for c in commands if isinstance(c, Start)]
+    assert schedule.finished
+    assert schedule.left == []
+
+
+def ticking():
+    """A clock that goes on by a minute at every look."""
+    now = iter(range(0, 10**9, 60))
+    return lambda: float(next(now))
+
+
+def driven(migrations, mover, adopted=None, **changes):
     events = []
-    drive(tuple(migrations), Schedule(migrations), mover, events.append, hooks(**changes))
+    drive(tuple(migrations), Schedule(migrations), mover, events.append, guard(**changes), adopted=adopted)
     return {event.vm: (event.state, event.reason) for event in events if isinstance(event, Move)}
 
 
@@ -204,7 +319,7 @@ def test_trouble_with_one_vm_does_not_leave_the_others_unwatched():
                 raise UnreachableError(message)
             return []
 
-    last = driven([migration("vm1"), migration("vm2"), migration("vm3")], Blind(), hold=hold)
+    last = driven([migration("vm1"), migration("vm2"), migration("vm3")], Blind(), hold=hold, clock=ticking())
     assert [state for state, _ in last.values()] == ["held", "error", "success"]
     assert "no answer from the target vCenter" in last["vm2"][1]
 
@@ -221,7 +336,7 @@ def test_a_journal_that_takes_no_record_stops_the_queue_and_loses_sight_of_nothi
 
     moves = (migration("vm1"), migration("vm2"))
     schedule = Schedule(moves)
-    drive(moves, schedule, FakeMover(), events.append, hooks(record=record))
+    drive(moves, schedule, FakeMover(), events.append, guard(record=record))
     assert list(schedule.states.values()) == states
     assert [event.text for event in events if isinstance(event, Message)] == [
         "the journal cannot be written; no further VM is started"
@@ -233,3 +348,79 @@ def test_a_long_queue_is_held_without_end_of_stack():
     moves = [migration(f"vm{n}") for n in range(3000)]
     last = driven(moves, FakeMover(), hold=lambda migration: ["relay-a does not answer"])
     assert {state for state, _ in last.values()} == {"held"}
+
+
+def test_a_passing_fault_is_tried_again_and_a_lasting_one_is_not():
+    """Three tries in all; the second relocate only after both sides were asked where the VM is."""
+    mover = FakeMover(passing={"vm1": 2, "vm2": 3}, fail={"vm3": "no licence"})
+    moves = [migration("vm1"), migration("vm2", "a2", "b2"), migration("vm3", "a3", "b3")]
+    last = driven(moves, mover, tries=3, clock=ticking())
+    assert last == {"vm1": ("success", None), "vm2": ("error", "for now"), "vm3": ("error", "no licence")}
+    assert sorted(mover.started) == ["vm1"] * 3 + ["vm2"] * 3 + ["vm3"]
+
+
+def test_a_relocate_that_was_not_seen_to_begin_is_looked_for_and_never_started_again():
+    """The answer was lost, the task runs: it is followed."""
+
+    class Mute(FakeMover):
+        def start(self, migration):
+            self.started.append(migration.vm)
+            self.tasks[migration.vm] = "task-7"
+            message = "no answer"
+            raise UnreachableError(message)
+
+    mover = Mute()
+    assert driven([migration("vm1")], mover, tries=3, clock=ticking())["vm1"][0] == "success"
+    assert mover.started == ["vm1"]
+
+
+@pytest.mark.parametrize(
+    ("where", "state", "words"),
+    [
+        ("target", "success", None),
+        ("both", "error", "both vCenters have the VM: broken off"),
+        ("neither", "error", "neither vCenter has the VM: broken off"),
+    ],
+)
+def test_after_a_failed_task_the_vm_decides_not_the_task(where, state, words):
+    """A VM that arrived has arrived; one that is on both sides or on none is said loudly and touched no more."""
+    mover = FakeMover(fail={"vm1": "broken off"}, at={"vm1": where})
+    assert driven([migration("vm1")], mover, tries=3)["vm1"] == (state, words)
+    assert mover.started == ["vm1"]
+
+
+def test_where_a_vm_is_is_asked_until_a_vcenter_answers():
+    """A target vCenter that restarts just then fails no VM."""
+
+    class Silent(FakeMover):
+        asked = 0
+
+        def verify(self, migration):
+            self.asked += 1
+            if self.asked < 3:
+                message = "no answer"
+                raise UnreachableError(message)
+            return []
+
+    assert driven([migration("vm1")], Silent(), clock=ticking())["vm1"] == ("success", None)
+
+
+def test_tasks_that_were_running_are_taken_up():
+    """Nothing is started for them, and their leases hold."""
+    mover = FakeMover()
+    last = driven([migration("vm1"), migration("vm2")], mover, adopted={"vm1": ("task-1", {})})
+    assert [state for state, _ in last.values()] == ["success", "success"]
+    assert mover.started == ["vm2"]
+
+
+def test_a_queue_whose_last_window_has_closed_ends_with_what_is_left_queued():
+    """Nothing starts, and nobody waits for a window that does not come."""
+    last = driven([migration("vm1")], FakeMover(), room=lambda: 0.0, over=lambda: True)
+    assert last["vm1"] == ("queued", None)
+
+
+def test_the_wait_doubles_and_has_an_end():
+    """From 30 s to a quarter of an hour, with jitter."""
+    assert 30 <= wait_s(1, 30) <= 45
+    assert 60 <= wait_s(2, 30) <= 75
+    assert wait_s(20, 30) == 900

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrvmotion.transfer import at_once, queue_end, transfer
+from lrvmotion.transfer import transfer
 
 MB = 1_000_000
 
@@ -42,13 +42,3 @@ def test_a_faster_circuit_is_never_slower(memory: float, disk: float, dirty: flo
         assert fast.seconds <= slow.seconds * (1 + 1e-9)
     assert slow.sent_bytes >= memory + disk
     assert slow.switchover_s <= 0.5 + 1e-9
-
-
-def test_the_queue_ends_when_its_hosts_have_done() -> None:
-    """One at a time at a1, b1; a2 -> b2 goes beside them: 10 + 20 s. Two at a time: 20 s."""
-    moves = [("a1", "b1", 10.0), ("a1", "b1", 20.0), ("a2", "b2", 5.0)]
-    assert queue_end(moves, 1) == 30
-    assert queue_end(moves, 2) == 20
-    assert queue_end([], 1) == 0
-    assert at_once([(source, target) for source, target, _ in moves], 1) == 2
-    assert at_once([(source, target) for source, target, _ in moves], 2) == 3

@@ -11,7 +11,7 @@ from typing import Any
 from pyVmomi import vim, vmodl
 
 from lrvmotion.errors import LrvmotionError, UnreachableError
-from lrvmotion.migrate import TaskUpdate
+from lrvmotion.mover import TaskUpdate
 from lrvmotion.vsphere import faults
 from lrvmotion.vsphere.session import POLL_LIMIT_S, Session
 from lrvmotion.vsphere.stub import WIRE_ERRORS, mapped, moref
@@ -201,4 +201,5 @@ def _update(job: Job) -> TaskUpdate:
         hint=verdict.hint,
         fault=faults.class_name(fault),
         cancelled=verdict.verdict == "cancelled" or bool(job.values.get("info.cancelled")),
+        passing=verdict.verdict == "retry",
     )

@@ -5,25 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pyVmomi import vim, vmodl
 
 from lrvmotion.errors import LrvmotionError, RefusedError, UnreachableError
 from lrvmotion.findings import Finding, Severity
 from lrvmotion.inventory import MoRef
-from lrvmotion.migrate import TaskUpdate
+from lrvmotion.mover import Location, PassingError, TaskUpdate
 from lrvmotion.plan import Migration
 from lrvmotion.vsphere import faults, machines
 from lrvmotion.vsphere.follow import Follower, Job
 from lrvmotion.vsphere.session import Session
 from lrvmotion.vsphere.spec import network_backings, relocate_spec
 from lrvmotion.vsphere.stub import WIRE_ERRORS, managed_object, moref, properties_of, retrieve
-from lrvmotion.vsphere.tasks import cancel
+from lrvmotion.vsphere.tasks import LIVE, cancel
 
 SETTLE_S = 10.0  # how long both inventories may take to show a finished move
-
-Location = Literal["source", "target", "both", "neither"]
 
 
 def locate(source: Session, target: Session, instance_uuid: str) -> Location:
@@ -69,8 +67,23 @@ class RelocateMover:
         except LrvmotionError as error:
             return [error.message]
 
+    def locate(self, migration: Migration) -> Location:
+        """Return where the VM is now, by asking both vCenters."""
+        return locate(self._source, self._target, migration.instance_uuid)
+
+    def unfinished(self, migration: Migration) -> str | None:
+        """Return the id of a relocate task of the VM that has not ended, None where there is none or no such VM."""
+        vm = find(self._source, migration.instance_uuid)
+        found = [] if vm is None else self._relocates(f"vm/{migration.vm}", vm)
+        return next((moref(task).value for task, info in found if str(info.get("info.state")) in LIVE), None)
+
+    def follow(self, migration: Migration, task: str) -> None:
+        """Tell the updates of a *task* that an earlier process started."""
+        found = managed_object(self._source.stub, MoRef("Task", task))
+        self._follower.add(Job(migration.vm, migration.instance_uuid, found))
+
     def start(self, migration: Migration) -> str:
-        """Start the relocate and return its task's id; raises LrvmotionError where it is refused at once."""
+        """Start the relocate and return its task's id; raises what migrate.Mover says."""
         subject = f"vm/{migration.vm}"
         vm = managed_object(self._source.stub, migration.ref)
         backings = network_backings(self._target, migration)
@@ -179,7 +192,8 @@ class RelocateMover:
                 again = False
             except vmodl.MethodFault as fault:
                 verdict = faults.classify(fault)
-                raise RefusedError(f"{subject}: {verdict.cause}", hint=verdict.hint) from None  # noqa: EM102
+                refused = PassingError if verdict.verdict == "retry" else RefusedError
+                raise refused(f"{subject}: {verdict.cause}", hint=verdict.hint) from None  # noqa: EM102
             except WIRE_ERRORS as error:
                 if (task := self._started(subject, vm, before)) is not None:
                     return task
@@ -188,11 +202,15 @@ class RelocateMover:
 
     def _started(self, subject: str, vm: Any, before: set[MoRef]) -> Any:  # noqa: ANN401
         """Return the relocate task of *vm* that was not there *before*, or None."""
+        return next((task for task, _ in self._relocates(subject, vm) if moref(task) not in before), None)
+
+    def _relocates(self, subject: str, vm: Any) -> list[tuple[Any, dict[str, Any]]]:  # noqa: ANN401
+        """Return the recent relocate tasks of *vm*, each with its state."""
         content = self._source.content
         row = self._source.call(subject, lambda: properties_of(content, vm, ["recentTask"]))
-        fresh = [task for task in row.get("recentTask") or () if moref(task) not in before]
-        found = self._source.call(subject, lambda: retrieve(content, {vim.Task: ("info.descriptionId",)}, fresh))
-        return next((task for task, info in found if "relocate" in str(info.get("info.descriptionId"))), None)
+        wanted = {vim.Task: ("info.descriptionId", "info.state")}
+        found = self._source.call(subject, lambda: retrieve(content, wanted, list(row.get("recentTask") or ())))
+        return [(task, info) for task, info in found if "relocate" in str(info.get("info.descriptionId"))]
 
 
 def _lost(migration: Migration, where: Location) -> Finding:

@@ -14,7 +14,7 @@ from lrvmotion.vsphere.stub import moref, retrieve
 
 # VirtualMachine.relocate and .migrate; DRS's are "Drm.ExecuteVMotionLRO" (unconfirmed: seen in user reports only).
 _MOVES = re.compile(r"relocate|migrate|vmotion", re.IGNORECASE)
-_LIVE = frozenset({"queued", "running"})
+LIVE = frozenset({"queued", "running"})
 _INFO = (
     "info.descriptionId", "info.state", "info.entity", "info.entityName", "info.cancelable", "info.locked",
 )  # fmt: skip
@@ -77,7 +77,7 @@ def cancel(session: Session, subject: str, task: Any) -> None:  # noqa: ANN401
 
 
 def _concerns(row: dict[str, Any], here: set[Any]) -> bool:
-    if str(row.get("info.state")) not in _LIVE or not _MOVES.search(str(row.get("info.descriptionId"))):
+    if str(row.get("info.state")) not in LIVE or not _MOVES.search(str(row.get("info.descriptionId"))):
         return False
     touched = [row.get("info.entity"), *(row.get("info.locked") or ())]
     return any(item is not None and moref(item) in here for item in touched)
