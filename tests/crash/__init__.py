@@ -1,0 +1,1 @@
+"""The crash matrix: death everywhere, and everything put back; see docs/safety.md."""
