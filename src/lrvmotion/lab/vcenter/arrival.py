@@ -152,7 +152,8 @@ def prepare(vcenter: Vcenter, demand: dict[str, Any], move: str, cost: int) -> d
         except HostdError as error:
             release(vcenter, demand, move, cost)
             return {"failed": str(error)}
-    return {"busy": False, "addresses": addresses, "host": host.name}
+    store: Any = vcenter.registry.find(demand["datastore"])
+    return {"busy": False, "addresses": addresses, "host": host.name, "datastore": store.name}
 
 
 def release(vcenter: Vcenter, demand: dict[str, Any], move: str, cost: int) -> dict[str, Any]:

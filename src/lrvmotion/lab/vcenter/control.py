@@ -54,7 +54,7 @@ class Control:
             "fault_add": self.fault_add,
             "fault_clear": lambda _: self.vcenter.trouble.clear(),
             "calls": self.calls,
-            "calls_reset": lambda _: self.vcenter.trouble.reset_calls(),
+            "calls_reset": self.calls_reset,
             "state": self.state,
             "sessions_expire": self.sessions_expire,
             "tasks": self.tasks,
@@ -90,10 +90,17 @@ class Control:
         self.vcenter.trouble.add(FaultRule(**request["rule"]))
 
     def calls(self, request: Request) -> dict[str, Any]:
-        """Return the count of calls by method, and of those that change anything."""
+        """Return the count of calls by method, of those that change anything; the most that waited for updates."""
         del request
         trouble = self.vcenter.trouble
-        return {"calls": dict(trouble.calls), "writes": trouble.writes}
+        return {"calls": dict(trouble.calls), "writes": trouble.writes, "most_waiting": self.vcenter.most_waiting}
+
+    def calls_reset(self, request: Request) -> None:
+        """Count from now on."""
+        del request
+        self.vcenter.trouble.reset_calls()
+        with self.vcenter.lock:
+            self.vcenter.most_waiting = self.vcenter.waiting
 
     def state(self, request: Request) -> dict[str, Any]:
         """Return every host's configuration and where each VM is."""
@@ -136,6 +143,7 @@ class Control:
                         "description": task.description,
                         "entity": task.entity_name,
                         "hosts": task.hosts,
+                        "datastores": task.datastores,
                         "state": task.state,
                         "progress": task.progress,
                         "cancelled": task.cancelled,

@@ -141,7 +141,15 @@ class PropertyCollector(ManagedObject):
         """Return what changed since *version*; None at maxWaitSeconds."""
         seconds = options.maxWaitSeconds if options else None
         room = (options and options.maxObjectUpdates) or _NO_LIMIT
-        return self._wait(call, version or "", seconds, room)
+        vcenter = self.vcenter
+        with vcenter.lock:
+            vcenter.waiting += 1
+            vcenter.most_waiting = max(vcenter.most_waiting, vcenter.waiting)
+        try:
+            return self._wait(call, version or "", seconds, room)
+        finally:
+            with vcenter.lock:
+                vcenter.waiting -= 1
 
     @unlocked
     def WaitForUpdates(self, call: Call, version: str | None) -> Any:

@@ -167,6 +167,7 @@ class Job:
             move = f"{vcenter.instance_uuid[:8]}-{task.moid}"
             prepared = self._reserve(task, move)
             task.hosts = [self.source.name, prepared["host"]]
+            task.datastores = [self.vm.datastore.name, prepared["datastore"]]
             try:
                 task.begin()
                 self.refuse()  # the queue may have been long

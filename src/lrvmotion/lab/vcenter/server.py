@@ -64,6 +64,8 @@ class Vcenter:
         self.faults_at_call = False
         self.key_providers: list[str] | None = []
         self.ahead_s = 0.0  # its clock, of the real one
+        self.waiting = 0  # calls of WaitForUpdatesEx that have no answer yet
+        self.most_waiting = 0
 
     def hosts(self) -> list[Any]:
         """Return all hosts."""

@@ -35,7 +35,7 @@ class Task(ManagedObject):
         "info.cancelled": lambda self: self.cancelled,
     }
     __slots__ = (
-        "_user", "cancelable", "cancelled", "complete", "description", "entity", "entity_name",
+        "_user", "cancelable", "cancelled", "complete", "datastores", "description", "entity", "entity_name",
         "entity_ref", "error", "hosts", "progress", "queued", "result", "started", "state",
     )  # fmt: skip
 
@@ -55,6 +55,7 @@ class Task(ManagedObject):
         self.started: datetime | None = None
         self.complete: datetime | None = None
         self.hosts: list[str] = []
+        self.datastores: list[str] = []
         self._user = user
 
     def info(self) -> Any:
