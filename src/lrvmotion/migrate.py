@@ -42,7 +42,8 @@ class Guard:
     *interrupts* counts Ctrl-C: once starts nothing more, twice cancels what runs, thrice leaves it running; *watch*
     looks at the relay and says why to stop; *hold* says why a VM may not start now (a setting that changed, a relay
     that is not healthy, a hook that failed); *record* may raise LrvmotionError: then nothing more is started. *room*
-    is what is left of the window in seconds, None: no end; *over*: none will open again. *ended* is told how a VM's
+    is what is left of the window in seconds, None: no end; *over*: none will open again; *longest* is the longest that
+    comes. *ended* is told how a VM's
     migration ended, and why.
     """
 
@@ -53,6 +54,7 @@ class Guard:
     clock: Callable[[], float]
     room: Callable[[], float | None] = lambda: None
     over: Callable[[], bool] = lambda: False
+    longest: Callable[[], float | None] = lambda: None
     ended: Callable[[Migration, str, str | None], None] = lambda *_: None
     tries: int = 1
     retry_wait_s: float = 30.0
@@ -116,10 +118,14 @@ class _Driver:
 
     def look_at_window(self) -> None:
         """Let start what fits into what is left of the window."""
-        room = self.guard.room()
-        if room is not None or self.room is not None:
-            self.room = room
-            self.step(Room(seconds=room))
+        before, self.room = self.room, self.guard.room()
+        if self.room is None and before is None:
+            return
+        if before is None and (longest := self.guard.longest()) is not None:
+            for vm in self.schedule.too_long(longest):
+                reason = f"would take longer than the longest window, {longest / 3600:.1f} h"
+                self.carry_out(self.end(self.migrations[vm], "held", reason=reason))
+        self.step(Room(seconds=self.room))
 
     def held(self, migration: Migration) -> list[str]:
         try:

@@ -48,7 +48,7 @@ class Report:
 
     @property
     def status(self) -> ExitStatus:
-        """The exit status: not restored wins over failed VMs, those over an interruption."""
+        """The exit status: not restored wins over failed VMs, those over an interruption, that over VMs left queued."""
         if self.left:
             return ExitStatus.NOT_RESTORED
         states = [move.state for move in self.moves.values()]
@@ -56,8 +56,10 @@ class Report:
             return ExitStatus.SOME_FAILED
         if self.interrupted:
             return ExitStatus.INTERRUPTED
-        if any(state != "success" for state in states):
+        if "cancelled" in states:
             return ExitStatus.SOME_FAILED
+        if any(state != "success" for state in states):
+            return ExitStatus.LIMIT
         return ExitStatus.OK
 
 

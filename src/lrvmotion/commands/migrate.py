@@ -130,7 +130,7 @@ def migrate(
             recorder = past.Recorder(state, past.circuit(config), made, wall_clock)
             observer = fan(report.take, screen, recorder, *([events] if events else []))
             world.observe(observer)
-            job = run.Migrating(config, world, journal, observer, made, options, interrupts.count)
+            job = run.Migrating(config, world, journal, observer, made, options, moment, interrupts.count)
             job.go()
         if restore:
             restored = run.restore(journal, world, before, wait_s=config.limits.restore_wait_s)

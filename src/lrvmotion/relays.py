@@ -1,0 +1,138 @@
+"""The relays of a run: watched while VMs move, waited for where one starts anew, gone round where a box is lost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Self
+
+from lrvmotion.config import Config
+from lrvmotion.connect import Connections
+from lrvmotion.detour import LOST_S, Detour
+from lrvmotion.errors import LrvmotionError
+from lrvmotion.events import Observer, RelaySample
+from lrvmotion.journal import Journal
+from lrvmotion.plan import Migration, Plan
+from lrvmotion.watch import SAMPLE_S, Watch
+
+IN_PATH_S = 15.0  # a first move that shows no stream at the relay by then goes past it
+
+
+@dataclass(slots=True)
+class Relays:
+    """The near relays of *plan* and its far one; entered, they are watched. *restarted* is told of one that came back.
+
+    Without a relay all of it is harmless.
+    """
+
+    config: Config
+    world: Connections
+    journal: Journal
+    observer: Observer
+    plan: Plan
+    interrupts: Callable[[], int]
+    restarted: Callable[[str], None] = lambda _: None
+    watch: Watch = field(init=False)
+    detour: Detour = field(init=False)
+    started: float | None = None
+    steered: float = 0.0
+    seen_streams: bool = False
+    given_up: dict[str, str] = field(default_factory=dict)
+
+    def __enter__(self) -> Self:
+        plan = self.plan
+        self.watch = Watch(watched(plan), self._sample, self._alive)
+        near = {box.name: box.address for box in self.config.relay.source if box.name in plan.relays}
+        self.detour = Detour(near, self.watch, self.journal, self.world.target, self.observer, plan.run)
+        self.watch.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.watch.__exit__()
+
+    def settle(self) -> None:
+        """At the end of the run: put the routes back that were taken from a lost box, if it is back."""
+        self.detour.settle(self.interrupts)
+
+    def look(self, running: list[str]) -> str | None:
+        """Tell the relays' samples; return why no further VM may start."""
+        if not self.plan.relays:
+            return None
+        for sample in self.watch.news():
+            self.observer(sample)
+            if self.given_up.pop(sample.relay, None) is not None:
+                self.restarted(sample.relay)
+        now = time.monotonic()
+        if self.started is None and running:
+            self.started = now
+        if now - self.steered >= SAMPLE_S:
+            self.steered = now
+            self.detour.go_round({f"source/{m.source_host}" for m in self.plan.migrations if m.vm in running})
+        late = self.started is not None and now - self.started > IN_PATH_S
+        if running and late and not self.seen_streams:
+            return "not in the path: the relay has seen no stream of the running move"
+        return None
+
+    def hold(self, migration: Migration) -> list[str]:
+        """Return why *migration* may not start now: a relay that is not healthy, or a setting not as applied."""
+        relays = [relay for host, relay in self.plan.through if host == migration.source_host]
+        if self.plan.far is not None:
+            relays.append(self.plan.far)
+        if reasons := [reason for relay in relays if (reason := self._unhealthy(relay)) is not None]:
+            return reasons
+        mine = {f"source/{migration.source_host}", f"target/{migration.placement.host.name}"}
+        mine |= {f"box/{relay}" for relay in relays}
+        for item in self.journal.outstanding():
+            if item.target in mine:
+                now = self.world.target(item.target).read(item.key)
+                if now != item.planned[-1]:
+                    reasons.append(f"{item.target}: {item.key} is {now.brief()}, {item.planned[-1].brief()} was set")
+        return reasons
+
+    def cap(self, relay: str, bps: int | None) -> None:
+        """Set the cap of *relay*, bit/s, None: none; raises LrvmotionError where it does not take it."""
+        from lrvmotion.relay.status import limit
+
+        limit(self.world.shell(f"box/{relay}"), self.plan.mark, bps)
+
+    def _sample(self, relay: str) -> RelaySample:
+        """Return what *relay* counts now; in its watching thread."""
+        from lrvmotion.relay.status import health
+
+        status = health(self.world.shell(f"box/{relay}"), self.plan.mark)
+        self.seen_streams = self.seen_streams or status.streams > 0 or status.peak_streams > 0
+        return RelaySample(
+            relay=relay, streams=status.streams, bps=status.bps, rtt_ms=status.rtt_ms,
+            retransmits=status.retransmits, limiter=status.limiter, bytes=status.bytes,
+        )  # fmt: skip
+
+    def _alive(self, relay: str) -> bool:
+        try:
+            return self.world.shell(f"box/{relay}").run(["true"], timeout_s=5.0).ok
+        except LrvmotionError:
+            return False
+
+    def _unhealthy(self, relay: str) -> str | None:
+        """Return why nothing may start through *relay*; one that starts again is waited for, but once."""
+        if relay in self.given_up:
+            return self.given_up[relay]
+        if (lost := self.detour.lost(relay)) is not None:
+            return lost
+        before = self.interrupts()
+        until = time.monotonic() + LOST_S
+        waited = False
+        while (reason := self.watch.trouble(relay, SAMPLE_S)) is not None:
+            waited = True
+            if time.monotonic() > until or self.interrupts() > before:
+                self.given_up[relay] = reason
+                break
+            time.sleep(0.5)
+        if waited and reason is None:
+            self.restarted(relay)
+        return reason
+
+
+def watched(plan: Plan) -> tuple[str, ...]:
+    """Return the names of the relays that are watched: near and far."""
+    return (*plan.relays, *([plan.far] if plan.far else []))
