@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
-from lrvmotion import boxes, configured, journal, select, settings, span
+from lrvmotion import boxes, configured, journal, reboot, select, settings, span
 from lrvmotion.checks import hosts as host_checks
 from lrvmotion.checks import privileges, sites
 from lrvmotion.config import Config
@@ -210,7 +211,7 @@ def _sight(site: SiteName, chosen: Chosen, world: Connections) -> sites.Sight:
 
 
 def _hosts(chosen: Chosen, world: Connections, records: Sequence[journal.Record], found: Survey) -> None:
-    waiting = _waiting(records)
+    waiting, former = _waiting(records), _former(chosen, records)
     runs = journal.runs(list(records))
     for site in _SITES:
         for host in chosen.hosts[site]:
@@ -219,7 +220,7 @@ def _hosts(chosen: Chosen, world: Connections, records: Sequence[journal.Record]
             found.findings += host_checks.foreign_runs(site, host, runs)
             found.findings += host_checks.congestion(site, host)
             found.findings += host_checks.vmknics(site, host)
-            found.findings += host_checks.reboot(site, host, waiting.get(name, ()))
+            found.findings += host_checks.reboot(site, host, waiting.get(name, ()), former.get(name, ()))
             if site == "source" and "proxy" in chosen.modes:
                 same = host_checks.off_subnet(host, chosen.hosts["target"])
                 found.findings += same if chosen.modes == {"proxy"} else map(_milder, same)
@@ -274,6 +275,20 @@ def _waiting(records: Sequence[journal.Record]) -> dict[str, list[tuple[str, str
         if item.reboot:
             key = item.key.removeprefix("option/")
             found.setdefault(item.target, []).append((key, last[item.target, item.key]))
+    return found
+
+
+def _former(chosen: Chosen, records: Sequence[journal.Record]) -> dict[str, list[tuple[str, str]]]:
+    """Return what we put back on each host that was started with our value, and when."""
+    hosts = {f"{site}/{host.name}": host.boot_time for site in _SITES for host in chosen.hosts[site]}
+
+    def booted(name: str) -> datetime | None:
+        at = hosts.get(name)
+        return datetime.fromisoformat(at) if at else None
+
+    found: dict[str, list[tuple[str, str]]] = {}
+    for item in reboot.stale(records, booted):
+        found.setdefault(item.host, []).append((item.key.removeprefix("option/"), item.since))
     return found
 
 

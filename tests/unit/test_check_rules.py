@@ -161,6 +161,14 @@ def test_a_reboot_that_is_waited_for(more, changed, waits):
     assert [finding.code for finding in hosts.reboot("source", host(**more), changed)] == ["host-reboot"] * waits
 
 
+def test_what_was_put_back_and_is_not_in_force_yet():
+    """The host works with our value until it is rebooted, and the hint says how."""
+    (told,) = hosts.reboot("source", host(), [], [("Net.X", "2026-01-03T00:00:00.000+00:00")])
+    assert told.code == "host-reboot"
+    assert "Net.X was put back at 2026-01-03 00:00:00 UTC" in told.summary
+    assert "--reboot-hosts" in str(told.hint)
+
+
 def test_vmknics_of_other_services_and_of_two_stacks():
     """A vMotion vmknic of its own on one stack is as it should be."""
     assert list(hosts.vmknics("source", host())) == []

@@ -97,10 +97,13 @@ def options(site: str, host: Host, wanted: Iterable[Desired], bounds: Mapping[st
             yield Finding(severity=Severity.WARNING, code=code, subject=subject, summary=summary)
 
 
-def reboot(site: str, host: Host, changed: Iterable[tuple[str, str]]) -> Iterator[Finding]:
+def reboot(
+    site: str, host: Host, changed: Iterable[tuple[str, str]], former: Iterable[tuple[str, str]] = ()
+) -> Iterator[Finding]:
     """A setting that needs a reboot is not active before: as vCenter says, or our journal against the boot time.
 
-    *changed* are (setting, when: ISO 8601) of what we changed on this host and have not put back.
+    *changed* are (setting, when: ISO 8601) of what we changed on this host and have not put back, *former* of what we
+    put back after the host was started with our value.
     """
     hint = "reboot the host when its VMs have left it; it works as before until then"
     boot = datetime.fromisoformat(host.boot_time) if host.boot_time else None
@@ -111,6 +114,13 @@ def reboot(site: str, host: Host, changed: Iterable[tuple[str, str]]) -> Iterato
                 severity=Severity.WARNING, code="host-reboot", subject=f"{site}/{host.name}", summary=summary, hint=hint
             )
             return
+    for key, at in former:
+        summary = f"{key} was put back at {at[:19].replace('T', ' ')} UTC, and our value is in force until a reboot"
+        hint = "'lrvmotion restore-defaults --reboot-hosts' reboots it; any other reboot does as well"
+        yield Finding(
+            severity=Severity.WARNING, code="host-reboot", subject=f"{site}/{host.name}", summary=summary, hint=hint
+        )
+        return
     if host.reboot_required:
         summary = "vCenter says that it needs a reboot: some of its settings are not active"
         yield Finding(
