@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyVmomi import vim
 
+from lrvmotion.lab.vcenter import host_power
 from lrvmotion.lab.vcenter.datastore import Datastore
 from lrvmotion.lab.vcenter.entity import ClusterComputeResource
 from lrvmotion.lab.vcenter.vm_traits import Traits
@@ -50,6 +51,11 @@ def host_set(vcenter: Vcenter, request: Request) -> None:
         host.touch()
 
 
+def host_start(vcenter: Vcenter, request: Request) -> None:
+    """Start a host that did not come back from a reboot by itself."""
+    host_power.start(_named(vcenter.hosts(), request["host"]))
+
+
 def datastore_set(vcenter: Vcenter, request: Request) -> None:
     """Leave *free_bytes* on a datastore, null for all that the VMs leave; set whether it is *accessible*."""
     with vcenter.lock:
@@ -87,6 +93,7 @@ def key_providers(vcenter: Vcenter, request: Request) -> None:
 OPERATIONS = {
     "vm_set": vm_set,
     "host_set": host_set,
+    "host_start": host_start,
     "datastore_set": datastore_set,
     "cluster_set": cluster_set,
     "key_providers": key_providers,

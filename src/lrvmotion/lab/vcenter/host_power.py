@@ -67,7 +67,7 @@ def _evacuate(host: HostSystem, vm: Any) -> None:
 def reboot(host: HostSystem) -> None:
     """Take *host* down and, after its boot time, bring it back with what it keeps: its configuration, no VM running.
 
-    With `boot_s` None it does not come back.
+    With `boot_s` None it does not come back by itself.
     """
     time.sleep(SHUTDOWN_S)
     with host.io:
@@ -78,11 +78,17 @@ def reboot(host: HostSystem) -> None:
         with host.vcenter.lock:
             for vm in [vm for vm in host.machines.values() if vm.powered_on]:
                 vm.power(on=False)
-    if host.boot_s is None:
-        return
-    time.sleep(host.boot_s)
+    if host.boot_s is not None:
+        time.sleep(host.boot_s)
+        start(host)
+
+
+def start(host: HostSystem) -> None:
+    """Let a host that is down come up; nothing for one that is up."""
     with host.io:
         with host.vcenter.lock:
+            if not host.booting:
+                return
             host.options.rebooted()
             host.boot_time = now()
             host.booting = False
