@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 from lrvmotion.apply import Target, revert
 from lrvmotion.errors import LrvmotionError, RefusedError, UnreachableError
 from lrvmotion.events import Message, Observer, Rebooting, Waiting
+from lrvmotion.inforce import Stale, stale, waiting
 from lrvmotion.inventory import MoRef
-from lrvmotion.journal import Journal, Record
+from lrvmotion.journal import Journal
 from lrvmotion.plan import Change, Value
 from lrvmotion.rolling import MAINTENANCE, Standing, order, refusals
 
@@ -207,58 +209,13 @@ def await_returning(journal: Journal, world: World, observer: Observer, limit_s:
             observer(Message(text=error.message))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stale:
-    """A setting that was put back on *host* but has its former value in force until the next reboot."""
-
-    host: str
-    key: str
-    value: Value
-    since: str  # ISO 8601, when it was put back
-
-
-def put_back(records: Iterable[Record]) -> list[tuple[Stale, str]]:
-    """Return the settings that were put back and take effect at a reboot, and when each was changed first."""
-    open_: dict[tuple[str, str], str] = {}
-    done: dict[tuple[str, str], tuple[Stale, str]] = {}
-    for record in records:
-        body = record.body
-        where = (body.get("target", ""), body.get("key", ""))
-        if record.kind == "intended" and body.get("reboot"):
-            open_.setdefault(where, record.at)
-            done.pop(where, None)
-        elif record.kind == "reverted" and where in open_:
-            value = Value.from_json(body["value"])
-            done[where] = (Stale(host=where[0], key=where[1], value=value, since=record.at), open_.pop(where))
-    return list(done.values())
-
-
-def stale(records: Iterable[Record], booted: Callable[[str], datetime | None]) -> list[Stale]:
-    """Return what was put back and is not in force yet: its host was started between the change and its revert.
-
-    *booted* says when a host was started last, None where that is not known.
-    """
-    found = []
-    for item, changed in put_back(records):
-        at = booted(item.host)
-        if at is not None and datetime.fromisoformat(changed) < at < datetime.fromisoformat(item.since):
-            found.append(item)
-    return found
-
-
 def again(rolling: Rolling, *, asked: bool) -> list[Stale]:
     """After settings were put back: reboot the hosts on which a former value is still in force, where that is *asked*.
 
     Else say which they are. Return what is still in force in the end; raises what *Rolling.go* raises.
     """
 
-    def booted(host: str) -> datetime | None:
-        try:
-            return rolling.world.rebooter(host).now().booted
-        except LrvmotionError:  # who does not answer was named when its settings were put back
-            return None
-
-    items = stale(rolling.journal.records, booted)
+    items = stale(rolling.journal.records, partial(_booted, rolling.world))
     if not asked:
         for item in items:
             key = item.key.removeprefix("option/")
@@ -274,3 +231,18 @@ def again(rolling: Rolling, *, asked: bool) -> list[Stale]:
         message = f"the settings are put back, but not all in force: {error.message}"
         raise type(error)(message, hint=error.hint) from error
     return []
+
+
+def due(rolling: Rolling, changes: Iterable[Change], hosts: Collection[str]) -> list[Change]:
+    """Return *changes* that need a reboot, and those of earlier runs on *hosts* that still wait for one."""
+    changes = [change for change in changes if change.reboot]
+    mine = {change.target for change in changes}
+    earlier = waiting(rolling.journal.records, partial(_booted, rolling.world), set(hosts) - mine)
+    return [*changes, *earlier]
+
+
+def _booted(world: World, host: str) -> datetime | None:
+    try:
+        return world.rebooter(host).now().booted
+    except LrvmotionError:  # who does not answer is named where it matters
+        return None

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from lrvmotion import boxes, configured, journal, reboot, select, settings, span
+from lrvmotion import boxes, configured, inforce, journal, select, settings, span
 from lrvmotion.checks import hosts as host_checks
 from lrvmotion.checks import privileges, sites
 from lrvmotion.config import Config
@@ -287,7 +287,7 @@ def _former(chosen: Chosen, records: Sequence[journal.Record]) -> dict[str, list
         return datetime.fromisoformat(at) if at else None
 
     found: dict[str, list[tuple[str, str]]] = {}
-    for item in reboot.stale(records, booted):
+    for item in inforce.stale(records, booted):
         found.setdefault(item.host, []).append((item.key.removeprefix("option/"), item.since))
     return found
 

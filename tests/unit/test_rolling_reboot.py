@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from fakes import FakeTarget
-from lrvmotion import reboot
+from lrvmotion import inforce, reboot
 from lrvmotion.apply import revert
 from lrvmotion.errors import RefusedError, UnreachableError
 from lrvmotion.events import Rebooting
@@ -239,11 +239,11 @@ def test_what_was_put_back_is_in_force_only_after_another_reboot(tmp_path):
         journal.applied("abcdef", "source/a1", QUEUES)
         journal.reverted("later", "source/a1", QUEUES, Value("long", 2))
         for minutes, expected in ((30, []), (150, ["source/a1"]), (200, [])):
-            found = reboot.stale(journal.records, lambda _, m=minutes: START + timedelta(minutes=m))
+            found = inforce.stale(journal.records, lambda _, m=minutes: START + timedelta(minutes=m))
             assert [item.host for item in found] == expected
-        assert reboot.stale(journal.records, lambda _: None) == []
+        assert inforce.stale(journal.records, lambda _: None) == []
         journal.intended("second", change("source/a1"))
-        assert reboot.stale(journal.records, lambda _: START + timedelta(minutes=150)) == []
+        assert inforce.stale(journal.records, lambda _: START + timedelta(minutes=150)) == []
 
 
 @pytest.mark.parametrize("asked", [False, True])
@@ -265,3 +265,18 @@ def test_after_a_restore_hosts_are_rebooted_again_only_where_that_is_asked_for(t
     assert [item.host for item in left] == ([] if asked else ["source/a1"])
     assert machine.log == (["source/a1 enter", "source/a1 reboot"] if asked else [])
     assert asked or "restore-defaults --reboot-hosts" in said[0].text
+
+
+def test_hosts_that_an_earlier_run_left_waiting_are_rebooted_too(tmp_path):
+    """A run that died between setting the option and the reboot: the next one with --reboot-hosts goes on."""
+    times = (f"2026-01-01T0{hour}:00:00+00:00" for hour in range(9))
+    one, two, three = (Machine(f"source/a{n}", []) for n in (1, 2, 3))
+    one.booted, two.booted, three.booted = START - timedelta(1), START + timedelta(1), START - timedelta(1)
+    with Journal(tmp_path, lambda: next(times)) as journal:
+        for machine in (one, two, three):
+            journal.intended("abcdef", change(machine.name))
+        world = World(one, two, three)
+        rolling = Rolling(world=world, journal=journal, run="x", observer=print, enter_s=1.0, boot_s=1.0)
+        due = reboot.due(rolling, [], {"source/a1", "source/a2"})
+        assert [(item.target, item.planned) for item in due] == [("source/a1", Value("long", 5))]
+        assert reboot.due(rolling, [change("source/a1")], {"source/a1"}) == [change("source/a1")]
