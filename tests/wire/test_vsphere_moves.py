@@ -14,6 +14,7 @@ from lrvmotion.lab.spec import MIB, VmSpec
 from lrvmotion.placement import Placer
 from lrvmotion.plan import Migration
 from lrvmotion.vsphere.collect import collect_vms
+from lrvmotion.vsphere.follow import GATHER_S
 from lrvmotion.vsphere.relocate import RelocateMover, locate
 from wire.no_net_lab import no_net_lab
 
@@ -90,10 +91,26 @@ def test_several_moves_are_followed_on_one_poll(lab, mover):
     migrations = [planned(lab, name) for name in ("vm2", "vm3")]
     for migration in migrations:
         mover.start(migration)
-    ended = {followed(mover)[-1].vm}
-    if len(ended) == 1:
+    ended: set[str] = set()
+    while len(ended) < 2:
         ended |= {update.vm for update in followed(mover) if update.state == "success"}
     assert ended == {"vm2", "vm3"}
+
+
+def test_progress_gathers_and_costs_two_questions_a_second_at_most(lab, mover):
+    """However much moves: one question is out at a time, and the next comes half a second later at the soonest."""
+    lab.control("source", "calls_reset")
+    mover.start(planned(lab, "big"))
+    begun, percents = time.monotonic(), []
+    while time.monotonic() - begun < 2.0:
+        percents += [update.percent for update in mover.updates(1.0)]
+    seconds = time.monotonic() - begun
+    counted = lab.control("source", "calls")
+    assert len(set(percents)) > 2, percents
+    assert counted["calls"]["WaitForUpdatesEx"] <= seconds / GATHER_S + 2
+    assert counted["most_waiting"] == 1
+    mover.cancel("big")
+    assert followed(mover)[-1].cancelled
 
 
 def test_a_cancelled_move_stays_at_the_source(lab, mover):

@@ -18,6 +18,7 @@ from lrvmotion.vsphere.stub import WIRE_ERRORS, mapped, moref
 
 GONE_S = 300.0  # the tasks go on without us: this long we try to reach the vCenter again
 RETRY_S = 2.0
+GATHER_S = 0.5  # vCenter answers at the first change: progress of many tasks is let gather between two questions
 _PATHS = ("info.state", "info.progress", "info.error", "info.cancelled")
 _ENDED = frozenset({"success", "error"})
 
@@ -46,6 +47,7 @@ class Follower:
         self._collector: Any = None
         self._version = ""
         self._lost_at: float | None = None
+        self._asked = 0.0
 
     def add(self, job: Job) -> None:
         """Follow *job* from now on."""
@@ -68,6 +70,8 @@ class Follower:
         if not self._jobs:
             time.sleep(timeout_s)
             return []
+        time.sleep(min(max(0.0, self._asked + GATHER_S - time.monotonic()), timeout_s))
+        self._asked = time.monotonic()
         try:
             self._poll(min(max(1, math.ceil(timeout_s)), POLL_LIMIT_S))
         except (*WIRE_ERRORS, UnreachableError) as error:
