@@ -21,7 +21,7 @@ IN_PATH_S = 15.0  # a first move that shows no stream at the relay by then goes 
 
 @dataclass(slots=True)
 class Relays:
-    """The near relays of *plan* and its far one; entered, they are watched. *restarted* is told of one that came back.
+    """The near relays of *plan* and its far one; entered, they are watched. *restarted* hears of one that began anew.
 
     Without a relay all of it is harmless.
     """
@@ -38,6 +38,8 @@ class Relays:
     started: float | None = None
     steered: float = 0.0
     seen_streams: bool = False
+    uptimes: dict[str, float] = field(default_factory=dict)
+    anew: set[str] = field(default_factory=set)
     given_up: dict[str, str] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
@@ -61,8 +63,9 @@ class Relays:
             return None
         for sample in self.watch.news():
             self.observer(sample)
-            if self.given_up.pop(sample.relay, None) is not None:
-                self.restarted(sample.relay)
+            self.given_up.pop(sample.relay, None)
+        while self.anew:
+            self.restarted(self.anew.pop())
         now = time.monotonic()
         if self.started is None and running:
             self.started = now
@@ -101,6 +104,9 @@ class Relays:
         from lrvmotion.relay.status import health
 
         status = health(self.world.shell(f"box/{relay}"), self.plan.mark)
+        if status.uptime_s < self.uptimes.get(relay, 0.0):
+            self.anew.add(relay)
+        self.uptimes[relay] = status.uptime_s
         self.seen_streams = self.seen_streams or status.streams > 0 or status.peak_streams > 0
         return RelaySample(
             relay=relay, streams=status.streams, bps=status.bps, rtt_ms=status.rtt_ms,
@@ -121,15 +127,11 @@ class Relays:
             return lost
         before = self.interrupts()
         until = time.monotonic() + LOST_S
-        waited = False
         while (reason := self.watch.trouble(relay, SAMPLE_S)) is not None:
-            waited = True
             if time.monotonic() > until or self.interrupts() > before:
                 self.given_up[relay] = reason
                 break
             time.sleep(0.5)
-        if waited and reason is None:
-            self.restarted(relay)
         return reason
 
 
