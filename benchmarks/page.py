@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench import cells, forecasts, scale, table
+from bench import cells, fleets, forecasts, scale, table
 
 
 def main() -> int:
@@ -23,12 +23,13 @@ def main() -> int:
     parser.add_argument("--wan", type=Path, metavar="FILE", help="what wan.py --json wrote")
     parser.add_argument("--inventory", type=Path, metavar="FILE", help="what inventory.py --json wrote")
     parser.add_argument("--forecast", type=Path, metavar="FILE", help="what forecast.py --json wrote")
+    parser.add_argument("--fleet", type=Path, metavar="FILE", help="what fleet.py --json wrote")
     given = parser.parse_args()
     text = given.page.read_text()
     try:
         for path, blocks in (
             (given.relay, relay_blocks), (given.wan, wan_blocks), (given.inventory, inventory_blocks),
-            (given.forecast, forecast_blocks),
+            (given.forecast, forecast_blocks), (given.fleet, fleet_blocks),
         ):  # fmt: skip
             if path is not None:
                 for name, body in blocks(json.loads(path.read_text())).items():
@@ -69,6 +70,15 @@ def inventory_blocks(document: dict[str, Any]) -> dict[str, str]:
         "inventory-facts": scale.facts(document),
         "inventory-figures": scale.figures(document),
         "inventory-bars": table.bars_table(scale.bars(document)),
+    }
+
+
+def fleet_blocks(document: dict[str, Any]) -> dict[str, str]:
+    """Return the blocks of a fleet's run by name."""
+    return {
+        "fleet-facts": fleets.facts(document),
+        "fleet-figures": fleets.figures(document),
+        "fleet-bars": table.bars_table(fleets.bars(document)),
     }
 
 

@@ -1,0 +1,107 @@
+"""The tables of fleet.py: what a long run of many VMs costs the client, and what the vCenters saw; no processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
+from typing import Any
+
+from bench.table import Bar
+
+Document = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """The client at one moment: CPU seconds since it began, resident MB, VMs that run and that have ended."""
+
+    at_s: float
+    cpu_s: float
+    mb: float
+    running: int
+    ended: int
+
+
+def moving(samples: Sequence[Sample], vms: int) -> list[Sample]:
+    """Return the samples from the first in which a VM moves to the last before all have ended."""
+    begun = next((number for number, sample in enumerate(samples) if sample.running or sample.ended), len(samples))
+    over = next((number for number, sample in enumerate(samples) if sample.ended >= vms), len(samples))
+    return list(samples[begun:over])
+
+
+def cost(samples: Sequence[Sample]) -> dict[str, float]:
+    """Return the client's share of a core in percent, and its memory early and late; ValueError for a short run."""
+    if len(samples) < 20:
+        message = f"{len(samples)} samples are too few: the run must be longer"
+        raise ValueError(message)
+    shares = [100 * (after.cpu_s - before.cpu_s) / (after.at_s - before.at_s) for before, after in pairwise(samples)]
+    tenth = len(samples) // 10
+    early, late = samples[tenth : 2 * tenth], samples[-tenth:]
+    seconds = samples[-1].at_s - samples[0].at_s
+    return {
+        "seconds": round(seconds, 1),
+        "cpu_percent": round(100 * (samples[-1].cpu_s - samples[0].cpu_s) / seconds, 1),
+        "cpu_percent_median": round(median(shares), 1),
+        "cpu_percent_most": round(max(shares), 1),
+        "mb_early": round(median(sample.mb for sample in early), 1),
+        "mb_late": round(median(sample.mb for sample in late), 1),
+        "mb_peak": round(max(sample.mb for sample in samples), 1),
+    }
+
+
+def most_at_once(tasks: Iterable[Mapping[str, Any]], key: str) -> dict[str, int]:
+    """Return how many relocates of vCenter's own task log held each of *key* ("hosts", "datastores") at once, at most.
+
+    A task holds them from when it was queued until it completed, in ISO 8601. One that ends as another begins does not
+    count with it. Those of the source come first, with "source " before their name.
+    """
+    changes: list[tuple[str, int, str]] = []
+    for task in tasks:
+        for site, name in zip(("source", "target"), task[key], strict=False):
+            changes.append((task["queued"], 1, f"{site} {name}"))
+            changes.append((task["completed"], -1, f"{site} {name}"))
+    held: dict[str, int] = {}
+    most: dict[str, int] = {}
+    for _, change, name in sorted(changes):
+        held[name] = held.get(name, 0) + change
+        most[name] = max(most.get(name, 0), held[name])
+    return most
+
+
+def facts(document: Document) -> str:
+    """Return what a reader needs to know of the machine and the run."""
+    return (
+        f"{document['machine']}, kernel {document['kernel']}, {document['system']}, Python {document['python']}. "
+        f"{document['vms']} VMs of {document['mib']} MiB over {document['hosts']} + {document['hosts']} hosts and "
+        f"{document['stores']} + {document['stores']} datastores, which the same machine simulates; "
+        f"{document['vms_a_minute']:.0f} VMs a minute.\n"
+    )
+
+
+def figures(document: Document) -> str:
+    """Return the figures as Markdown."""
+    rows: list[tuple[Any, ...]] = [
+        ("run, s", "CPU, % of a core", "median second", "worst second", "memory early, MB", "late", "peak", "calls"),
+        ("---:",) * 8,
+        (
+            document["seconds"], document["cpu_percent"], document["cpu_percent_median"], document["cpu_percent_most"],
+            document["mb_early"], document["mb_late"], document["mb_peak"], f"{document['calls']:,}",
+        ),
+    ]  # fmt: skip
+    return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in rows) + "\n"
+
+
+def bars(document: Document) -> list[Bar]:
+    """Return what is asked of the figures, and whether they hold."""
+    growth = round(document["mb_late"] - document["mb_early"], 1)
+    return [
+        Bar(text="client's CPU while VMs move, % of a core", bound=15, value=document["cpu_percent"], at_most=True),
+        Bar(text="memory late in the run over early, MB", bound=5, value=growth, at_most=True),
+        Bar(text="WaitForUpdatesEx outstanding at a vCenter", bound=1, value=document["most_waiting"], at_most=True),
+        Bar(text="moves at once on a host, from the task log", bound=1, value=document["host_most"], at_most=True),
+        Bar(text="moves at once on a datastore", bound=8, value=document["datastore_most"], at_most=True),
+        Bar(text="relocates of a VM, at most", bound=1, value=document["vm_most"], at_most=True),
+        Bar(text="VMs moved", bound=document["vms"], value=document["moved"]),
+    ]
