@@ -1,12 +1,13 @@
 # lrvmotion: `make help` lists what can be made.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install root tools demo test lint bench bench-full clean
+.PHONY: help install root tools demo test lint bench bench-full crash-matrix clean
 
 PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
 BENCH := .bench
+CRASH := .crash
 export PYTHONDONTWRITEBYTECODE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -67,5 +68,9 @@ bench-full: install tools root ## the whole grid in the background, some six hou
 	  $(VENV)/bin/python benchmarks/wan.py --resume --json $(BENCH)/wan.json --plots $(BENCH)' \
 	  9>$(BENCH)/lock >>$(BENCH)/full.log 2>&1 </dev/null & echo "see $(BENCH)/full.log"
 
+crash-matrix: install tools root ## die at every journal byte and call, and by kill -9 in a lab; all as before? half an hour
+	@mkdir -p $(CRASH)
+	$(ROOT) env PYTHONPATH=tests $(VENV)/bin/python -m crash --json $(CRASH)/matrix.json --keep $(CRASH)/failed
+
 clean: ## remove what was made here
-	rm -rf $(VENV) $(BENCH) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(BENCH) $(CRASH) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -31,16 +31,35 @@ class Death:
     state: State
 
 
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of a life in which the targets are *state*, and the journal's length is any of *lengths*."""
+
+    where: str
+    lengths: range
+    state: State
+
+    def deaths(self) -> Iterator[Death]:
+        return (self.death(length) for length in self.lengths)
+
+    def death(self, length: int) -> Death:
+        return Death(f"{self.where} {length}" if len(self.lengths) > 1 else self.where, length, self.state)
+
+
 @dataclass(slots=True)
 class Life:
-    """A process that may die anywhere: notes what each of its deaths would leave, and goes on."""
+    """A process that may die anywhere: notes where, and goes on."""
 
     state: State
     journal: bytes = b""
-    deaths: list[Death] = field(default_factory=list)
+    spans: list[Span] = field(default_factory=list)
 
-    def point(self, where: str, length: int | None = None) -> None:
-        self.deaths.append(Death(where, len(self.journal) if length is None else length, self.state))
+    def point(self, where: str) -> None:
+        """Here it may die."""
+        self.spans.append(Span(where, range(len(self.journal), len(self.journal) + 1), self.state))
+
+    def deaths(self) -> list[Death]:
+        return [death for span in self.spans for death in span.deaths()]
 
     def targets(self) -> dict[str, MortalTarget]:
         return {name: MortalTarget(name, self) for name in self.state}
@@ -87,10 +106,9 @@ class MortalFile(io.RawIOBase):
     def write(self, data) -> int:
         data = bytes(data)
         self._file.write(data)
-        start = len(self._life.journal)
-        self._life.journal += data
-        for length in range(start, start + len(data)):
-            self._life.point(f"journal byte {length}", length)
+        life = self._life
+        life.spans.append(Span("journal byte", range(len(life.journal), len(life.journal) + len(data)), life.state))
+        life.journal += data
         return len(data)
 
     def fileno(self) -> int:
@@ -129,9 +147,9 @@ class Matrix:
     def run(self, tell: Callable[[str], None] = lambda _: None) -> Result:
         """Die in apply, in the restore of all of it, and in the restore after a death in apply."""
         applied = self.apply(b"", self.world.before)
-        first = self._kept(applied.deaths)
+        first = self._kept(applied.deaths())
         restored = self.restore(applied.journal, applied.state)
-        second = self._kept(restored.deaths)
+        second = self._kept(restored.deaths())
         tell(f"{self.world.name}: {len(first)} deaths in apply, {len(second)} in its restore")
         for death in first:
             self.survive("apply", death, applied.journal)
@@ -198,14 +216,17 @@ class Matrix:
     def die_again(self, death: Death, journal: bytes) -> None:
         """The restore after a death dies too, anywhere."""
         life = self.restore(journal[: death.length], death.state)
-        if life.deaths:
-            self.survive(f"restore after {death.where}", self._random.choice(life.deaths), life.journal)
+        if life.spans:
+            self.survive(f"restore after {death.where}", self._any(life), life.journal)
 
     def go_on(self, death: Death, journal: bytes) -> None:
         """After a death a second run applies the plan, and dies too, anywhere."""
         life = self.apply(journal[: death.length], death.state, run="r2")
-        if life.deaths:
-            self.survive(f"second run after {death.where}", self._random.choice(life.deaths), life.journal)
+        self.survive(f"second run after {death.where}", self._any(life), life.journal)
+
+    def _any(self, life: Life) -> Death:
+        span = self._random.choice(life.spans)
+        return span.death(self._random.choice(span.lengths))
 
     def _disk(self, journal: bytes) -> _Disk:
         return _Disk(self._folder, journal)

@@ -73,7 +73,7 @@ def _world(name: str, mode: str, config: dict, seen: BoxFacts) -> World:
     before: dict[str, dict[str, Value]] = {
         "source/a1": _options(),
         "target/b1": _options(),
-        "box/r1": {f"sysctl/{key}": string(value) for key, value, _ in seen.sysctls} | {"governor": string("powersave")},
+        "box/r1": {f"sysctl/{key}": string(now) for key, now, _ in seen.sysctls} | {"governor": string("powersave")},
     }
 
     def box(relay, senders, targets):
@@ -92,9 +92,7 @@ def _world(name: str, mode: str, config: dict, seen: BoxFacts) -> World:
     )
     made = planner.make(inputs, mode, RUN, (machine,))
     assert made.applyable, made.findings
-    changes = tuple(
-        replace(change, prior=before[change.target].get(change.key, ABSENT)) for change in made.changes
-    )
+    changes = tuple(replace(change, prior=before[change.target].get(change.key, ABSENT)) for change in made.changes)
     return World(name=name, before=before, changes=changes)
 
 

@@ -1,0 +1,130 @@
+"""make crash-matrix: death in memory, death by kill -9 in a lab, and everything as before after each.
+
+    python -m crash [--memory | --kills] [--no-net] [--every N] [--share F] [--json FILE] [--keep FOLDER]
+
+Ends with "kills K, journal deaths J" and "crash matrix: N points, 0 failures"; exit status 1 where something failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import TextIO
+
+from crash.kills import BrokenError, Executioner, Killed, Scenario
+from crash.lab import Lab
+from crash.memory import Matrix, Result
+from crash.worlds import worlds
+
+SCENARIOS = (
+    Scenario(mode="native", kills=70),
+    Scenario(mode="proxy", kills=110),
+    Scenario(mode="native", restore=True, kills=20),
+    Scenario(mode="proxy", restore=True, kills=30),
+)
+NO_NET = (
+    Scenario(mode="native", kills=30, options=("--unproven",)),
+    Scenario(mode="native", restore=True, kills=10, options=("--unproven",)),
+)
+
+
+def say(text: str, to: TextIO = sys.stderr) -> None:
+    """Write a line at once: whoever waits for half an hour wants to see it."""
+    to.write(text + "\n")
+    to.flush()
+
+
+def main() -> int:
+    """Run what was asked for and return the exit status."""
+    parser = argparse.ArgumentParser(prog="crash", description=__doc__.splitlines()[0])
+    parser.add_argument("--memory", action="store_true", help="only the deaths in memory")
+    parser.add_argument("--kills", action="store_true", help="only the real deaths in a lab")
+    parser.add_argument("--no-net", action="store_true", help="a lab on loopback: native mode, without root")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="only each N-th death in memory")
+    parser.add_argument("--share", type=float, default=1.0, metavar="F", help="only this share of the real deaths")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every point and what came of it")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep journals of failed points there")
+    asked = parser.parse_args()
+    began = time.monotonic()
+    memory = Result() if asked.kills else deaths(asked.every)
+    killed = [] if asked.memory else kills(asked)
+    failures = [*memory.failures, *(f"{one.scenario}, {one.point}: {wrong}" for one in killed for wrong in one.wrong)]
+    real = sum(one.died for one in killed)
+    if asked.json:
+        document = {
+            "schema": 1, "kills": real, "resumed": sum(one.resumed for one in killed),
+            "journal_deaths": memory.journal_bytes, "memory_deaths": memory.deaths, "failures": failures,
+            "seconds": round(time.monotonic() - began), "points": [asdict(one) for one in killed],
+        }  # fmt: skip
+        asked.json.write_text(json.dumps(document, indent=1) + "\n")
+    for line in failures:
+        say(f"FAILED {line}", sys.stdout)
+    say(f"kills {real}, journal deaths {memory.journal_bytes}", sys.stdout)
+    say(f"crash matrix: {real + memory.deaths} points, {len(failures)} failures", sys.stdout)
+    return 1 if failures else 0
+
+
+def deaths(every: int) -> Result:
+    """Die in memory, a world a process."""
+    total = Result()
+    made = worlds()
+    with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
+        for world, result in zip(made, pool.map(_deaths, range(len(made)), [every] * len(made)), strict=True):
+            say(f"memory, {world.name}: {result.deaths} deaths, {len(result.failures)} failures")
+            total.add(result)
+    return total
+
+
+def _deaths(number: int, every: int) -> Result:
+    shared = Path("/dev/shm")  # fsync costs nothing there
+    with tempfile.TemporaryDirectory(prefix="lrv-crash-", dir=shared if shared.is_dir() else None) as folder:
+        return Matrix(worlds()[number], Path(folder), every=every, seed=number).run()
+
+
+def kills(asked: argparse.Namespace) -> list[Killed]:
+    """Die for real, in one lab."""
+    found: list[Killed] = []
+    with tempfile.TemporaryDirectory(prefix="lrv-crash-") as scratch:
+        folder = asked.keep or Path(scratch)
+        folder.mkdir(parents=True, exist_ok=True)
+        say("kills: building the lab")
+        with Lab(Path(scratch), net=not asked.no_net, name=f"crash{os.getpid()}") as lab:
+            killer = Executioner(lab, folder, resume=_resumes())
+            try:
+                for scenario in NO_NET if asked.no_net else SCENARIOS:
+                    count = max(1, round(scenario.kills * asked.share))
+                    for one in killer.run(_with(scenario, count), say):
+                        found.append(one)
+                        say(_line(len(found), one))
+            except BrokenError as error:
+                say(f"kills: the lab is beyond repair: {error}")
+                found.append(error.killed)
+    return found
+
+
+def _with(scenario: Scenario, count: int) -> Scenario:
+    return Scenario(mode=scenario.mode, restore=scenario.restore, kills=count, options=scenario.options)
+
+
+def _line(number: int, one: Killed) -> str:
+    how = ("killed" if one.died else "not reached") + (", resumed" if one.resumed else "")
+    end = "FAILED: " + "; ".join(one.wrong) if one.wrong else "as before"
+    return f"{number:3d} {one.seconds:5.1f} s  {one.scenario}: {one.point}: {how}: {end}"
+
+
+def _resumes() -> bool:
+    """Return whether this version can take a run up again."""
+    words = [sys.executable, "-m", "lrvmotion", "migrate", "--help"]
+    return "--resume" in subprocess.run(words, capture_output=True, text=True, check=True).stdout
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

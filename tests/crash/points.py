@@ -1,0 +1,68 @@
+"""At which of the points that a recorded run passed it is killed: every kind of step, then evenly over the rest."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+_PLACES = re.compile(r"(source|target)/[\w.-]+|box/[\w.-]+|\d+(\.\d+)*")
+
+
+# Calls that change nothing: a death before or after one is no other than one while it is under way.
+_READS = re.compile(
+    r"soap (Retrieve|Query|Create(Filter|ContainerView|PropertyCollector)|Destroy|FindByUuid|Fetch|Continue|Check|Wait"
+    r"|Cancel(Wait|Retrieve))\w* \| |(read|run (nft -j|stat|cat)) .* \| "
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """The *nth* time that a run passes *label*."""
+
+    label: str
+    nth: int = 1
+
+    def __str__(self) -> str:
+        return self.label if self.nth == 1 else f"{self.label}, time {self.nth}"
+
+
+def read_tape(path: Path) -> list[str]:
+    """Return the labels that a recorded run passed, in order."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def kind(label: str) -> str:
+    """Return the label without hosts, numbers and addresses."""
+    return _PLACES.sub("_", label)
+
+
+def worth(label: str) -> bool:
+    """Return whether a death there may differ from one at the points around it."""
+    return _READS.search(label) is None
+
+
+def spread(tape: list[str], most: int) -> list[Point]:
+    """Return at most *most* points of *tape*, in the order of the run.
+
+    One of every kind, taken from all over the run; then evenly from what is left.
+    """
+    passed = Counter(tape)
+    order = [label for label in dict.fromkeys(tape) if worth(label)]
+    by_kind: dict[str, list[str]] = {}
+    for label in order:
+        by_kind.setdefault(kind(label), []).append(label)
+    first = [labels[number % len(labels)] for number, labels in enumerate(by_kind.values())]
+    chosen = set(_evenly(first, most))
+    rest = [label for label in order if label not in chosen]
+    chosen |= set(_evenly(rest, most - len(chosen)))
+    return [Point(label, 1 + passed[label] // 3) for label in order if label in chosen]
+
+
+def _evenly(items: list[str], most: int) -> list[str]:
+    """Return *most* of *items*, evenly spread; all where there are fewer."""
+    if len(items) <= most:
+        return items
+    return [items[number * len(items) // most] for number in range(most)]

@@ -1,0 +1,39 @@
+"""The crash matrix's real deaths in small: the command line dies at the chosen point, and everything comes back."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from crash.kills import Executioner, Scenario
+from crash.lab import Lab
+from crash.points import Point
+
+UNPROVEN = ("--unproven",)
+NATIVE = Scenario(mode="native", kills=0, options=UNPROVEN)
+AFTER = Scenario(mode="native", restore=True, kills=0, options=UNPROVEN)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    with Lab(tmp_path_factory.mktemp("lab"), net=False, name=f"k{os.getpid()}") as up:
+        yield up
+
+
+@pytest.mark.parametrize(
+    ("scenario", "label"),
+    [
+        (NATIVE, "journal intended source/esx-a1 vmknic/10.88.0.20 | torn"),
+        (NATIVE, "write source/esx-a1 vmknic/10.88.0.21 > soap AddVirtualNic > sent"),
+        (NATIVE, "start a move > soap RelocateVM_Task > sent"),
+        (AFTER, "write source/esx-a1 vmknic/10.88.0.20 > soap RemoveVirtualNic > sent"),
+    ],
+)
+def test_it_dies_at_the_point_and_restore_puts_everything_back(lab, tmp_path, scenario, label):
+    """In the middle of a record, of a write and of a start; VMs are on exactly one side, and home again after it."""
+    killed = Executioner(lab, tmp_path, resume=False).kill(scenario, Point(label))
+    assert killed.died, "the point was not reached: does it still exist?"
+    assert killed.wrong == []
+    assert sorted(lab.vms("source")) == ["vm1", "vm2", "vm3", "vm4"]
+    assert lab.vms("target") == {}
