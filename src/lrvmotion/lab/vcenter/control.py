@@ -15,10 +15,12 @@ from typing import Any
 from pyVmomi import vmodl
 
 from lrvmotion.lab.vcenter import arrival, control_traits
+from lrvmotion.lab.vcenter.datastore import Datastore
 from lrvmotion.lab.vcenter.entity import ClusterComputeResource
 from lrvmotion.lab.vcenter.fault_rule import FaultRule
 from lrvmotion.lab.vcenter.license_manager import EDITIONS
 from lrvmotion.lab.vcenter.server import Vcenter
+from lrvmotion.lab.vcenter.virtual_machine import VirtualMachine
 
 log = logging.getLogger(__name__)
 Request = dict[str, Any]
@@ -61,6 +63,8 @@ class Control:
             "vm_power": self.vm_power,
             "vm_snapshot": self.vm_snapshot,
             "vm_device": self.vm_device,
+            "vm_leave": self.vm_leave,
+            "vm_arrive": self.vm_arrive,
             "host_connection": self.host_connection,
             "host_stack": self.host_stack,
             "host_maintenance": self.host_maintenance,
@@ -187,6 +191,32 @@ class Control:
             vm = self._vm(request)
             vm.iso = request["iso"]
             vm.changed()
+
+    def vm_leave(self, request: Request) -> dict[str, Any]:
+        """Take a VM out of the inventory and return what makes it the same VM elsewhere: see vm_arrive."""
+        with self.vcenter.lock:
+            vm = self._vm(request)
+            if vm.relocating is not None:
+                message = f"{vm.name} is being relocated"
+                raise ValueError(message)
+            document: dict[str, Any] = vm.document()
+            vm.delete()
+            return document
+
+    def vm_arrive(self, request: Request) -> dict[str, Any]:
+        """Put a VM that left another vCenter on *host*; the lab's own way, at once and without a relocate."""
+        with self.vcenter.lock:
+            host = self._host(request)
+            made = VirtualMachine(
+                self.vcenter,
+                name=request["document"]["name"],
+                folder=host.datacenter.folders["vm"],
+                host=host,
+                datastore=next(self.vcenter.registry.of_type(Datastore)),
+                network=host.vm_networks[0],
+                document=request["document"],
+            )
+            return {"moid": made.moid}
 
     def host_connection(self, request: Request) -> None:
         """Set a host's connection state: connected, disconnected, notResponding."""
