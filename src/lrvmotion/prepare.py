@@ -175,6 +175,8 @@ def planned(
         plan, config if options.now is None else config.at(options.now), source.hosts, qualities,
         load=options.load, age_s=options.load_age_s, past=options.past, dirty=dirty,
     )  # fmt: skip
+    if options.now is not None:
+        found += config.windows.findings(options.now, {vm.vm: vm.seconds for vm in made.vms})
     plan = replace(plan, findings=(*plan.findings, *found), forecast=made)
     for finding in plan.findings:
         observer(Found(finding=finding))
