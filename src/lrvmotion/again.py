@@ -10,6 +10,7 @@ from lrvmotion.config import Config
 from lrvmotion.connect import Connections
 from lrvmotion.errors import StaleError
 from lrvmotion.events import Observer
+from lrvmotion.findings import Finding, Severity
 from lrvmotion.plan import Plan
 from lrvmotion.planfile import Saved
 
@@ -46,6 +47,45 @@ def again(
     if made.applyable:
         _refuse_stale(basis.settings_differ(plan, made, lambda name, key: world.target(name).read(key)))
     return replace(plan, run=made.run, findings=made.findings, forecast=made.forecast)
+
+
+def rest(
+    config: Config,
+    world: Connections,
+    observer: Observer,
+    saved: Saved,
+    names: Collection[str],
+    options: prepare.Options,
+    *,
+    run: str,
+    runs: Collection[str] = (),
+    mark: str | None = None,
+) -> Plan:
+    """Return the plan of what is left of *run*: the VMs *names* of its plan *saved*, to the same places.
+
+    A VM that is not at the source any more is left out, and a finding says so.
+    """
+    source, _ = prepare.inventories(world)
+    there = {ref for _, ref in source.vm_names}
+    moves = [move for move in saved.content.migrations if move.vm in names]
+    gone = [move.vm for move in moves if move.ref not in there]
+    refs = [move.ref for move in moves if move.ref in there]
+    source = prepare.with_vms(world, source, refs)
+    mark = mark or run
+    made = prepare.planned(
+        config, world, observer, source, refs, saved.wishes(), options, runs=runs, run=run, mark=mark
+    )
+    left_out = [
+        Finding(
+            severity=Severity.WARNING,
+            code="vm-gone",
+            subject=f"vm/{vm}",
+            summary="is not at the source any more: it was moved or removed since",
+            hint="look for it at the target",
+        )
+        for vm in gone
+    ]
+    return replace(made, findings=(*made.findings, *left_out))
 
 
 def _refuse_stale(differences: Sequence[str]) -> None:

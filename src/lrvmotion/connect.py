@@ -209,7 +209,7 @@ class Connections:
         file = Path(known["password_file"]) if known.get("password_file") else None
         usual = known["port"] == (22 if name.startswith("box/") else 443)
         host = known["host"] if usual else f"{known['host']}:{known['port']}"
-        return self._credentials.password(name, known["username"], host, file).reveal()
+        return self._credentials.password(known.get("secret", name), known["username"], host, file).reveal()
 
     def _record(self, name: str) -> Mapping[str, Any]:
         if name not in self._known:

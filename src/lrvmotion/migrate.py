@@ -11,6 +11,7 @@ from lrvmotion.events import Found, Interrupted, Message, Move, MoveState, Obser
 from lrvmotion.findings import errors
 from lrvmotion.mover import Mover, PassingError, Record, TaskUpdate
 from lrvmotion.plan import Migration
+from lrvmotion.progress import Open
 from lrvmotion.schedule import (
     Begin,
     Cancel,
@@ -171,11 +172,25 @@ class _Driver:
         self.tell(migration, "running")
         return []
 
-    def adopt(self, migration: Migration, task: str, baggage: dict[str, Any]) -> None:
-        """Follow a task that an earlier process started."""
+    def take_up(self, migration: Migration, begun: Open) -> list[Command]:
+        """Go on with a move that an earlier process began: follow its task, or see where the VM is.
+
+        What is at the source, and no task moves, is left for a plan of its own.
+        """
         trip = self.trips[migration.vm]
-        trip.tries, trip.began, trip.baggage = 1, self.guard.clock(), baggage
-        self.schedule.adopt(migration.vm)
+        trip.tries, trip.began, trip.baggage = 1, self.guard.clock(), begun.baggage
+        task = self.mover.unfinished(migration)
+        if task is not None:
+            self.follow(migration, task)
+            return []
+        if self.mover.locate(migration) == "source":
+            self.tell(migration, "queued", reason="its relocate has ended, and it is at the source")
+            return self.schedule.step(Ended(vm=migration.vm, state="held"))
+        reason = "its relocate has ended while nobody looked"
+        return self.settle(migration, TaskUpdate(vm=migration.vm, state="error", reason=reason))
+
+    def follow(self, migration: Migration, task: str) -> None:
+        """Follow a task that was not seen to begin."""
         self.mover.follow(migration, task)
         self.tell(migration, "running", reason="taken up: its task was running")
 
@@ -259,8 +274,8 @@ class _Driver:
         self.tell(migration, "queued")
         if task is None:
             return self.schedule.step(Due(vm=migration.vm))
-        self.schedule.states[migration.vm] = "queued"
-        self.adopt(migration, task, self.trips[migration.vm].baggage)
+        self.schedule.adopt(migration.vm)
+        self.follow(migration, task)
         return []
 
     def end(
@@ -320,19 +335,21 @@ def drive(
     observer: Observer,
     guard: Guard,
     *,
-    adopted: Mapping[str, tuple[str, dict[str, Any]]] | None = None,
+    begun: Mapping[str, Open] | None = None,
 ) -> None:
     """Move the VMs of *schedule* and return when nothing runs and nothing will start, or at the third Ctrl-C.
 
-    *adopted* are tasks that an earlier process started, with the VM's baggage, by VM. Raises what *mover* raises when
+    *begun* are moves that an earlier process began and did not see end, by VM. Raises what *mover* raises when
     the vCenter is gone: the tasks go on there without us.
     """
     by_name = {migration.vm: migration for migration in migrations}
     driver = _Driver(schedule, mover, observer, guard, by_name, {vm: _Trip() for vm in by_name})
     for migration in migrations:
         driver.tell(migration, "queued")
-    for vm, (task, baggage) in (adopted or {}).items():
-        driver.adopt(by_name[vm], task, baggage)
+    for vm in begun or {}:
+        schedule.adopt(vm)
+    for vm, open_ in (begun or {}).items():
+        driver.carry_out(driver.take_up(by_name[vm], open_))
     driver.look_at_window()
     driver.step(Begin())
     while not schedule.finished:

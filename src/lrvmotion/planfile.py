@@ -61,6 +61,10 @@ class _Move(_Section):
     ref: MoRef
     source_host: str
     placement: _Place
+    wave: int = 1
+    after: tuple[str, ...] = ()
+    source_datastores: tuple[str, ...] = ()
+    source_folder: str = ""
 
 
 class _Asked(_Section):
@@ -134,6 +138,8 @@ class Saved:
                 folder=move.placement.folder.name,
                 datastore=move.placement.datastore.name,
                 networks=tuple((card.label, card.network.name) for card in move.placement.nics),
+                wave=move.wave,
+                after=move.after,
             )
             for move in self.content.migrations
         }

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NoReturn
 
@@ -19,6 +20,7 @@ from lrvmotion.migrate import Guard, drive
 from lrvmotion.pace import Pace
 from lrvmotion.plan import Plan
 from lrvmotion.prepare import Options, new_run
+from lrvmotion.progress import Open
 from lrvmotion.prove import prove
 from lrvmotion.relays import Relays, watched
 from lrvmotion.schedule import Schedule
@@ -30,7 +32,12 @@ class _Interrupted(Exception):  # noqa: N818 - no error: the user's wish
 
 @dataclass(slots=True)
 class Migrating:
-    """One run of `migrate`, from a plan without errors to its end."""
+    """One run of `migrate`, from a plan without errors to its end.
+
+    *document* is the plan as a file has it (planfile.text), kept in the journal so that the run can be taken up;
+    *begun* are moves that an earlier process began: they are followed, and nothing else is done. *back*: the sites of
+    *config* are swapped (reverse.config).
+    """
 
     config: Config
     world: Connections
@@ -38,8 +45,11 @@ class Migrating:
     observer: Observer
     plan: Plan
     options: Options
+    document: str
     moment: Callable[[], datetime]
     interrupts: Callable[[], int] = lambda: 0
+    begun: Mapping[str, Open] = field(default_factory=dict)
+    back: bool = False
 
     def go(self) -> None:
         """Apply the plan, prove it, move the VMs.
@@ -49,7 +59,9 @@ class Migrating:
         """
         plan = self.plan
         vms = tuple(migration.vm for migration in plan.migrations)
-        self.journal.append("run", plan.run, {"schema": 1, "mode": plan.mode, "mark": plan.mark, "vms": list(vms)})
+        body = {"schema": 1, "mode": plan.mode, "mark": plan.mark, "vms": list(vms), "back": self.back}
+        self.journal.append("run", plan.run, body)
+        self.journal.append("plan", plan.run, {"plan": json.loads(self.document)})
         for name in ("source", "target", *self._boxes()):
             self.journal.append("connection", plan.run, self.world.pinned(name))
         self._quiet()
@@ -63,7 +75,8 @@ class Migrating:
             )
         )
         try:
-            self._change()
+            if not self.begun:
+                self._change()
             self._move()
         except _Interrupted:
             self.observer(Interrupted(level=min(self.interrupts(), 3)))
@@ -150,7 +163,7 @@ class Migrating:
         )
         with relays, RelocateMover(self.world.session("source"), self.world.session("target")) as mover:
             try:
-                drive(plan.migrations, schedule, mover, self.observer, guard)
+                drive(plan.migrations, schedule, mover, self.observer, guard, begun=self.begun)
             except LrvmotionError as error:
                 left = len(self.journal.outstanding())
                 message = f"{error.message}; {left} settings are still changed"

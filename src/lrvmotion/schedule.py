@@ -189,8 +189,8 @@ class Schedule:
         return [] if self.stopped else [*self._hopeless(), *self._startable()]
 
     def adopt(self, vm: str) -> None:
-        """Count *vm* as running: its task was found."""
-        self._expect(vm, "queued")
+        """Count *vm*, which is queued or waits, as running: its task was found."""
+        self._expect(vm, "waiting" if self.states[vm] == "waiting" else "queued")
         self.states[vm] = "running"
 
     @property

@@ -15,6 +15,7 @@ from lrvmotion.inventory import Datastore, Folder, MoRef, Pool
 from lrvmotion.migrate import Guard, drive, wait_s
 from lrvmotion.placement import Placement
 from lrvmotion.plan import Migration
+from lrvmotion.progress import Open
 from lrvmotion.schedule import Begin, Cancel, Due, Ended, Failed, Hold, Limits, Room, Schedule, Start, Stop, queue_end
 
 
@@ -225,9 +226,9 @@ def ticking():
     return lambda: float(next(now))
 
 
-def driven(migrations, mover, adopted=None, **changes):
+def driven(migrations, mover, begun=None, **changes):
     events = []
-    drive(tuple(migrations), Schedule(migrations), mover, events.append, guard(**changes), adopted=adopted)
+    drive(tuple(migrations), Schedule(migrations), mover, events.append, guard(**changes), begun=begun)
     return {event.vm: (event.state, event.reason) for event in events if isinstance(event, Move)}
 
 
@@ -406,11 +407,15 @@ def test_where_a_vm_is_is_asked_until_a_vcenter_answers():
 
 
 def test_tasks_that_were_running_are_taken_up():
-    """Nothing is started for them, and their leases hold."""
-    mover = FakeMover()
-    last = driven([migration("vm1"), migration("vm2")], mover, adopted={"vm1": ("task-1", {})})
-    assert [state for state, _ in last.values()] == ["success", "success"]
-    assert mover.started == ["vm2"]
+    """Nothing is started for them; what arrived meanwhile is verified, what stayed is left for another plan."""
+    mover = FakeMover(at={"vm2": "target", "vm3": "source", "vm4": "both"})
+    mover.tasks["vm1"] = "task-1"
+    moves = [migration(f"vm{n}", f"a{n}", f"b{n}") for n in range(1, 5)]
+    begun = {move.vm: Open(task="task-1", baggage={}) for move in moves}
+    last = driven(moves, mover, begun=begun)
+    assert [state for state, _ in last.values()] == ["success", "success", "queued", "error"]
+    assert last["vm4"][1].startswith("both vCenters have the VM")
+    assert mover.started == []
 
 
 def test_a_queue_whose_last_window_has_closed_ends_with_what_is_left_queued():

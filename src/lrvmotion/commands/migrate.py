@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Mapping
+from enum import StrEnum
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
 
 from lrvmotion.commands import choose
+from lrvmotion.commands import order as orders
 from lrvmotion.commands.context import Context, Output, confirm, fan, moment, wall_clock
 from lrvmotion.commands.plan import known_mode
 from lrvmotion.errors import UsageError
@@ -16,8 +20,16 @@ from lrvmotion.errors import UsageError
 if TYPE_CHECKING:
     from types import FrameType
 
+    from lrvmotion.config import Config
     from lrvmotion.plan import Plan
-    from lrvmotion.planfile import Saved
+    from lrvmotion.progress import Open
+
+
+class OnFailure(StrEnum):
+    """What a failed VM means for the rest of the queue."""
+
+    STOP = "stop"
+    CONTINUE = "continue"
 
 
 def migrate(
@@ -68,7 +80,24 @@ def migrate(
     ] = False,
     max_failures: Annotated[
         int | None,
-        typer.Option(min=0, envvar="LRVMOTION_MAX_FAILURES", help="Start nothing more after this many failures."),
+        typer.Option(
+            min=0, envvar="LRVMOTION_MAX_FAILURES", help="Start nothing more once more VMs than this have failed."
+        ),
+    ] = None,
+    on_failure: Annotated[
+        OnFailure | None,
+        typer.Option(envvar="LRVMOTION_ON_FAILURE", help="stop: start nothing more once a VM has failed."),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Take up the last run that has not finished, or --run's; nothing moves twice."),
+    ] = False,
+    run_id: Annotated[
+        str | None, typer.Option("--run", metavar="RUN", help="The run to take up, or the beginning of its id.")
+    ] = None,
+    reverse: Annotated[
+        str | None,
+        typer.Option("--reverse", metavar="RUN", help="Bring back the VMs that RUN moved, or those that are named."),
     ] = None,
     output: Annotated[
         Output,
@@ -76,35 +105,44 @@ def migrate(
     ] = Output.TEXT,
 ) -> int:
     """Change the hosts and boxes for the mode, move the VMs, and say what is outstanding."""
-    from lrvmotion import again, measured, past, prepare, run
     from lrvmotion import journal as journals
+    from lrvmotion import measured, past, planfile, prepare, run
     from lrvmotion.connect import Connections, records
     from lrvmotion.report import Report
-    from lrvmotion.select import Choice
     from lrvmotion.views import lines, live, ndjson, plans, tables
 
     own: Context = context.obj
     config, now = own.config(), moment()
     config.windows.require(now)
-    saved = _saved(context, plan)
-    choice = choose.choice(vms or [], select, csv) if saved is None else Choice()
-    if saved is None and not choice:
-        message = "no VM is named"
-        raise UsageError(message, hint="name VMs, or give --select EXPR, --csv FILE or --plan FILE")
-    if saved is None and known_mode(mode) is None and config.mode is None:
-        message = "--mode is required: native, proxy, stock or auto"
-        raise UsageError(message, hint='name it, or set mode = "proxy" in the configuration; `plan` compares them')
     state = own.state(config)
-    load = measured.latest(state)
+    journal_file = state / "journal.jsonl"
+    if run_id is not None and not resume:
+        message = "--run names the run that --resume takes up"
+        raise UsageError(message, hint="say --resume --run RUN")
+    if resume:
+        _alone(context, "--resume", "vms", "select", "csv", "plan", "mode", "reverse", "reboot_hosts")
+        order = orders.to_resume(config, records(config), journal_file, run_id)
+    elif reverse is not None:
+        _alone(context, "--reverse", "select", "csv", "plan", "reboot_hosts")
+        order = orders.to_reverse(config, records(config), journal_file, reverse, known_mode(mode), vms or [])
+    else:
+        order = _order(context, config, vms or [], select, csv, plan, known_mode(mode))
+    config = order.config
+    load = None if order.back else measured.latest(state)
+    if on_failure is not None:
+        max_failures = 0 if on_failure is OnFailure.STOP else None
+    elif max_failures is None:
+        max_failures = config.limits.max_failures
+    saved = order.saved if order.progress is None else None
     options = prepare.Options(
         load=load,
         load_age_s=None if load is None else measured.age_s(load, wall_clock()),
         past=past.recorded(state, past.circuit(config)),
-        mode=prepare.resolve(config.at(now), mode, load) if saved is None else saved.plan.mode,
+        mode=prepare.resolve(config.at(now), order.mode, load),
         now=now,
         unproven=unproven,
         reboot_hosts=reboot_hosts if saved is None else saved.reboot_hosts,
-        max_failures=config.limits.max_failures if max_failures is None else max_failures,
+        max_failures=max_failures,
         restore_command=own.command("restore-defaults"),
     )
     report = Report()
@@ -113,25 +151,36 @@ def migrate(
     before = fan(report.take, plain, *([events] if events else []))
     with (
         journals.Journal(state, wall_clock) as journal,
-        Connections(records(config), own.credentials(), before) as world,
+        Connections(order.known, own.credentials(), before) as world,
     ):
-        runs, mark = journals.runs(journal.records), journals.mark(journal.records)
-        if saved is None:
-            made = prepare.prepare(config, world, before, choice, options, runs=runs, mark=mark).plan
-        else:
-            made = again.again(config, world, before, saved, options, runs=runs, mark=mark)
-        prepare.refuse(made)
-        if not unproven:
-            prepare.refuse_unproven(made)
-        if output is Output.TEXT:
-            plans.plan(made, state, stderr=True)
-        confirm(_question(made), yes=yes, undone="nothing was changed", hint="say --yes to go on without being asked")
-        with live.screen(made, quiet=output is not Output.TEXT) as screen, Interrupts() as interrupts:
-            recorder = past.Recorder(state, past.circuit(config), made, wall_clock)
-            observer = fan(report.take, screen, recorder, *([events] if events else []))
-            world.observe(observer)
-            job = run.Migrating(config, world, journal, observer, made, options, moment, interrupts.count)
-            job.go()
+        orders.refuse_other_way(journal, order.known)
+
+        def go(made: Plan, *, begun: Mapping[str, Open]) -> None:
+            text = planfile.text(
+                made, {}, reboot_hosts=options.reboot_hosts, written=wall_clock(), version=version("lrvmotion")
+            )
+            with live.screen(made, quiet=output is not Output.TEXT) as screen, Interrupts() as interrupts:
+                recorder = past.Recorder(state, past.circuit(config), made, wall_clock)
+                observer = fan(report.take, screen, recorder, *([events] if events else []))
+                world.observe(observer)
+                run.Migrating(
+                    config, world, journal, observer, made, options, text, moment, interrupts.count, begun, order.back
+                ).go()
+
+        if order.begun():
+            go(order.on_the_way(world), begun=order.begun())
+            world.observe(before)
+            order = order.after(journal)
+        if not (order.resumes and order.done) and not report.interrupted:
+            made = order.plan(world, journal, before, options)
+            prepare.refuse(made)
+            if not unproven:
+                prepare.refuse_unproven(made)
+            if output is Output.TEXT:
+                plans.plan(made, state, stderr=True)
+            hint = "say --yes to go on without being asked"
+            confirm(_question(made), yes=yes, undone="nothing was changed", hint=hint)
+            go(made, begun={})
         if restore:
             restored = run.restore(journal, world, before, wait_s=config.limits.restore_wait_s)
             report.outstanding = len(restored.left)
@@ -142,16 +191,39 @@ def migrate(
     return int(report.status)
 
 
-def _saved(context: typer.Context, file: Path | None) -> Saved | None:
-    """Return the plan in *file*, None for no file; it leaves no room for what would make another plan."""
-    if file is None:
-        return None
-    if others := choose.given(context, "vms", "mode", "select", "csv", "reboot_hosts"):
-        message = f"--plan excludes {', '.join(others)}: the plan says it"
-        raise UsageError(message, hint="plan again with them, or leave them out")
+def _order(
+    context: typer.Context,
+    config: Config,
+    vms: list[str],
+    select: str | None,
+    csv: Path | None,
+    plan: Path | None,
+    mode: str | None,
+) -> orders.Order:
+    """Return the order of chosen VMs, or of the plan in a file: that leaves no room for what would make another."""
     from lrvmotion import planfile
+    from lrvmotion.connect import records
+    from lrvmotion.select import Choice
 
-    return planfile.load(file)
+    if plan is not None:
+        _alone(context, "--plan", "vms", "mode", "select", "csv", "reboot_hosts")
+        saved = planfile.load(plan)
+        return orders.Order(config=config, known=records(config), choice=Choice(), saved=saved, mode=saved.plan.mode)
+    choice = choose.choice(vms, select, csv)
+    if not choice:
+        message = "no VM is named"
+        raise UsageError(message, hint="name VMs, or give --select EXPR, --csv FILE or --plan FILE")
+    if mode is None and config.mode is None:
+        message = "--mode is required: native, proxy, stock or auto"
+        raise UsageError(message, hint='name it, or set mode = "proxy" in the configuration; `plan` compares them')
+    return orders.Order(config=config, known=records(config), choice=choice, mode=mode)
+
+
+def _alone(context: typer.Context, option: str, *others: str) -> None:
+    """Raise UsageError where *option* stands beside what it leaves no room for."""
+    if found := choose.given(context, *others):
+        message = f"{option} excludes {', '.join(found)}: the plan says it"
+        raise UsageError(message, hint="plan again with them, or leave them out")
 
 
 def _question(plan: Plan) -> str:

@@ -1,0 +1,180 @@
+"""What a migrate is to do: chosen VMs, a saved plan, the rest of a run, or a run's way back; and the plan of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lrvmotion.errors import RefusedError, UsageError
+
+if TYPE_CHECKING:
+    from lrvmotion.config import Config
+    from lrvmotion.connect import Connections
+    from lrvmotion.events import Observer
+    from lrvmotion.journal import Journal
+    from lrvmotion.plan import Plan
+    from lrvmotion.planfile import Saved
+    from lrvmotion.prepare import Options
+    from lrvmotion.progress import Open, Progress
+    from lrvmotion.select import Choice
+
+
+@dataclass(slots=True, kw_only=True)
+class Order:
+    """One of the four: *choice* alone, *saved* alone, *saved* and *progress* (--resume), or all three (--reverse).
+
+    *config* and *known* (connection records) are swapped on the way back. *mode* is what the order itself says, None
+    where it leaves that to the user; *note* is a sentence for the plan.
+    """
+
+    config: Config
+    known: Mapping[str, Mapping[str, Any]]
+    choice: Choice
+    saved: Saved | None = None
+    progress: Progress | None = None
+    mode: str | None = None
+    note: str | None = None
+
+    @property
+    def back(self) -> bool:
+        """Whether the VMs go back to where they came from: source and target are swapped."""
+        return self.progress is not None and (self.progress.back or not self.resumes)
+
+    @property
+    def resumes(self) -> bool:
+        """Whether this takes up a run."""
+        return self.progress is not None and not self.choice
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left of the run that this takes up."""
+        return self.progress is not None and not self.progress.left
+
+    def after(self, journal: Journal) -> Order:
+        """Return the order once what the run had begun has ended."""
+        from lrvmotion import progress
+
+        if self.progress is None:
+            return self
+        return replace(self, progress=progress.chosen(journal.records, self.progress.run))
+
+    def begun(self) -> Mapping[str, Open]:
+        """Return the moves that the run to be taken up had begun."""
+        return self.progress.open if self.resumes and self.progress is not None else {}
+
+    def plan(self, world: Connections, journal: Journal, observer: Observer, options: Options) -> Plan:
+        """Return the plan, made anew."""
+        from lrvmotion import again, prepare
+        from lrvmotion import journal as journals
+        from lrvmotion.findings import Finding, Severity
+
+        runs, mark = journals.runs(journal.records), journals.mark(journal.records)
+        if self.saved is None or self.choice:
+            made = prepare.prepare(self.config, world, observer, self.choice, options, runs=runs, mark=mark).plan
+        elif self.progress is None:
+            return again.again(self.config, world, observer, self.saved, options, runs=runs, mark=mark)
+        else:
+            left, run = self.progress.left, self.progress.run
+            made = again.rest(self.config, world, observer, self.saved, left, options, run=run, runs=runs, mark=mark)
+        if self.note is None:
+            return made
+        finding = Finding(severity=Severity.INFO, code="reverse-mode", subject="plan", summary=self.note)
+        return replace(made, findings=(*made.findings, finding))
+
+    def on_the_way(self, world: Connections) -> Plan:
+        """Return the plan of following what the run had begun: nothing is changed, nothing started."""
+        from lrvmotion import prepare
+
+        if self.saved is None or self.progress is None:
+            raise TypeError
+        _, target = prepare.inventories(world)
+        whole = self.saved.complete(target)
+        moves = tuple(move for move in whole.migrations if move.vm in self.progress.open)
+        run, mark = self.progress.run, self.progress.mark
+        return replace(whole, run=run, mark=mark, changes=(), proofs=(), paths=(), migrations=moves, forecast=None)
+
+
+def to_resume(config: Config, known: Mapping[str, Mapping[str, Any]], journal: Path, run: str | None) -> Order:
+    """Return the order to take up *run* of the *journal*, the last one that is not finished where it is None."""
+    from lrvmotion import reverse
+    from lrvmotion.select import Choice
+
+    progress = _progress(journal, run)
+    if progress.finished:
+        message = f"run {progress.run}: all of its VMs have moved"
+        raise UsageError(message, hint="'lrvmotion restore-defaults' puts back what it changed")
+    saved = _saved(progress)
+    if progress.back:
+        config, known = reverse.config(config), reverse.connections(known)
+    return Order(config=config, known=known, choice=Choice(), saved=saved, progress=progress, mode=progress.mode)
+
+
+def to_reverse(
+    config: Config, known: Mapping[str, Mapping[str, Any]], journal: Path, run: str, mode: str | None, names: list[str]
+) -> Order:
+    """Return the order to bring the VMs that *run* moved back, or those of them that *names* names."""
+    from lrvmotion import reverse
+    from lrvmotion.inventory import near
+    from lrvmotion.select import Choice
+
+    progress = _progress(journal, run)
+    moved = progress.moved
+    if strange := [name for name in names if name not in moved]:
+        message = f"run {progress.run} did not move {', '.join(map(repr, strange))}"
+        raise UsageError(message, hint=near(strange[0], moved) if moved else None)
+    if not moved:
+        message = f"run {progress.run} has moved no VM"
+        raise UsageError(message, hint="'lrvmotion status' lists the runs of this journal")
+    if progress.back:
+        message = f"run {progress.run} was itself a way back"
+        raise UsageError(message, hint="migrate its VMs as any others")
+    wanted, note = mode or progress.mode, None
+    if wanted in {"proxy", "auto"} and config.relay.target is None:
+        wanted = "native"
+        note = "the way back goes in native mode: proxy mode needs a relay at the site that sends ([relay.target])"
+    wishes = reverse.wishes(_saved(progress), names or moved)
+    return Order(
+        config=reverse.config(config),
+        known=reverse.connections(known),
+        choice=Choice(wishes=wishes, file=f"the way back of run {progress.run}"),
+        saved=_saved(progress),
+        progress=progress,
+        mode=wanted,
+        note=note,
+    )
+
+
+def refuse_other_way(journal: Journal, known: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise RefusedError where settings are outstanding that belong to other vCenters than *known*.
+
+    The journal names hosts by their site: "source/esx1" would be looked for at the wrong one.
+    """
+    from lrvmotion.journal import connections
+
+    recorded = connections(journal.records)
+    for site in ("source", "target"):
+        there, here = recorded.get(site), known.get(site)
+        if journal.outstanding() and there and here and there["host"] != here["host"]:
+            message = (
+                f"settings are still changed by a run whose {site} is {there['host']}, and here it is {here['host']}"
+            )
+            raise RefusedError(message, hint="'lrvmotion restore-defaults' puts them back; then run this again")
+
+
+def _progress(journal: Path, run: str | None) -> Progress:
+    from lrvmotion import journal as journals
+    from lrvmotion import progress
+
+    return progress.chosen(journals.read(journal).records, run)
+
+
+def _saved(progress: Progress) -> Saved:
+    from lrvmotion import planfile
+
+    if progress.plan is None:
+        message = f"run {progress.run}: the journal has no plan of it"
+        raise UsageError(message, hint="it was made by an older version: name the VMs that are left yourself")
+    return planfile.parse(json.dumps(progress.plan), f"run {progress.run}")
