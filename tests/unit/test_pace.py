@@ -14,6 +14,7 @@ from lrvmotion.errors import RefusedError, UsageError
 from lrvmotion.events import CapChanged, Message, WindowChanged
 from lrvmotion.pace import AGAIN, Pace
 from lrvmotion.timetable import Timetable, parse
+from lrvmotion.views import words
 
 SITE = {"vcenter": "v", "username": "u"}
 BOX = {"name": "r", "host": "r", "address": "10.0.0.1"}
@@ -182,3 +183,5 @@ def test_a_window_that_opens_and_closes_is_told_once_each():
     opened = WindowChanged(is_open=True, until="2026-11-24T06:00:00+01:00")
     closed = WindowChanged(is_open=False, until="2026-11-23T22:00:00+01:00")
     assert events == [closed, opened, closed]
+    assert words.window(opened.is_open, opened.until) == "maintenance window open until 2026-11-24 06:00"
+    assert words.window(is_open=False, until=None) == "maintenance window closed"

@@ -7,6 +7,7 @@ import time
 from rich.text import Text
 
 from lrvmotion.events import (
+    CapChanged,
     Changed,
     Connected,
     Event,
@@ -21,6 +22,7 @@ from lrvmotion.events import (
     RelaySample,
     RunStarted,
     Waiting,
+    WindowChanged,
 )  # fmt: skip
 from lrvmotion.findings import Severity
 from lrvmotion.plan import ABSENT
@@ -78,6 +80,10 @@ class Lines:
                 return f"waiting for {subject}: {reason}"
             case Rebooting(host=host, phase=phase):
                 return f"{host}: {words.reboot(phase)}"
+            case WindowChanged(is_open=is_open, until=until):
+                return words.window(is_open, until)
+            case CapChanged(relay=name, bps=bps):
+                return f"relay {name}: {'no cap' if bps is None else 'cap ' + units.rate(bps)}"
             case Interrupted(level=level):
                 return interrupted(level)
             case _:

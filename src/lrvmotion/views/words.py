@@ -70,6 +70,12 @@ def reboot(phase: str) -> str:
     return _PHASES.get(phase, phase)
 
 
+def window(is_open: bool, until: str | None) -> str:
+    """Return how the maintenance window is: "maintenance window open until 2026-11-24 06:00"; *until* is ISO 8601."""
+    how = "open" if is_open else "closed"
+    return f"maintenance window {how}" + ("" if until is None else f" until {until[:16].replace('T', ' ')}")
+
+
 def count(number: int, noun: str) -> str:
     """Return "1 setting", "2 settings"."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
