@@ -18,9 +18,10 @@ from lrvmotion.plan import Change, Value
 from lrvmotion.rolling import MAINTENANCE, Standing, order, refusals
 
 IN, OUT = Value("bool", True), Value("bool", False)
-POLL_S = 2.0
+POLL_S = 0.5  # at first, then ever less often
+POLL_MOST_S = 5.0
 SETTLE_S = 60.0  # how long vCenter may take to notice that a host that is back needs no reboot any more
-JITTER = timedelta(seconds=2)  # a boot time is computed from an uptime in seconds (unconfirmed: how exactly)
+JITTER = timedelta(seconds=1)  # a boot time is computed from an uptime in seconds (unconfirmed: how exactly)
 _REASON = "it is rebooted for settings that take effect at a reboot"
 
 
@@ -158,13 +159,18 @@ def back(machine: Rebooter, booted: datetime | None, host: str, limit_s: float) 
     While the vCenter does not answer, it is asked again.
     """
 
+    away = False
+
     def there() -> bool:
+        nonlocal away
         now = machine.now()
-        fresh = now.booted is not None and (booted is None or now.booted - booted > JITTER)
-        return fresh and now.connected
+        away = away or not now.connected
+        if now.booted is None or not now.connected:
+            return False
+        return booted is None or now.booted - booted > (timedelta(0) if away else JITTER)
 
     if not _until(there, limit_s):
-        message = f"{host} did not come back within {limit_s / 60:.0f} min after its reboot"
+        message = f"{host} did not come back within {_duration(limit_s)} after its reboot"
         hint = "look at its console; once it is up, restore-defaults takes it out of maintenance mode"
         raise UnreachableError(message, hint=hint)
 
@@ -178,12 +184,13 @@ def settled(machine: Rebooter, host: str) -> None:
 
 def _until(true: Callable[[], bool], limit_s: float) -> bool:
     """Return whether *true* became so within *limit_s* seconds; where nothing answers, it is asked again."""
-    from tenacity import RetryError, Retrying, retry_if_exception_type, retry_if_result, stop_after_delay, wait_fixed
+    from tenacity import RetryError, Retrying, retry_if_exception_type, retry_if_result, stop_after_delay
+    from tenacity.wait import wait_exponential
 
     retrying = Retrying(
         retry=retry_if_exception_type(UnreachableError) | retry_if_result(lambda answer: not answer),
         stop=stop_after_delay(limit_s),
-        wait=wait_fixed(POLL_S),
+        wait=wait_exponential(multiplier=POLL_S, max=POLL_MOST_S),
     )
     try:
         return retrying(true)
@@ -239,6 +246,10 @@ def due(rolling: Rolling, changes: Iterable[Change], hosts: Collection[str]) -> 
     mine = {change.target for change in changes}
     earlier = waiting(rolling.journal.records, partial(_booted, rolling.world), set(hosts) - mine)
     return [*changes, *earlier]
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
 def _booted(world: World, host: str) -> datetime | None:

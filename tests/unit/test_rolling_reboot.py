@@ -88,7 +88,7 @@ class World:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """Waits are of no interest here."""
-    monkeypatch.setattr(reboot, "POLL_S", 0.001)
+    monkeypatch.setattr(reboot, "POLL_MOST_S", 0.001)
     monkeypatch.setattr(reboot, "SETTLE_S", 0.01)
 
 

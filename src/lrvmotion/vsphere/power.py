@@ -19,7 +19,8 @@ from lrvmotion.vsphere.session import Session
 from lrvmotion.vsphere.stub import managed_object, mapped, moref, properties_of, retrieve
 from lrvmotion.vsphere.tasks import cancel
 
-POLL_S = 1.0
+POLL_S = 2.0  # a task that takes long is looked at so often
+FIRST_POLL_S = 0.2
 EXIT_S = 300.0  # leaving needs nothing moved: it is quick, or it fails
 _ENTER = "HostSystem.enterMaintenanceMode"  # TaskInfo.descriptionId
 _LIVE = frozenset({"queued", "running"})
@@ -170,6 +171,7 @@ class HostPower:
     def _wait(self, task: Any, limit_s: float, proceed: Callable[[], None] = lambda: None) -> Any:  # noqa: ANN401
         """Return the fault with which *task* ended, None where it succeeded; a vCenter that is away is waited for."""
         until = time.monotonic() + limit_s
+        pause = FIRST_POLL_S
         while True:
             proceed()
             row: dict[str, Any] = {}
@@ -183,7 +185,8 @@ class HostPower:
             if time.monotonic() > until:
                 message = f"{self._subject}: {moref(task).value} has not ended after {limit_s:.0f} s"
                 raise UnreachableError(message, hint="look at this task in vCenter")
-            time.sleep(POLL_S)
+            time.sleep(pause)
+            pause = min(POLL_S, 1.5 * pause)
 
     def _ended(self, subject: str, error: Any) -> None:  # noqa: ANN401
         if error is not None:
