@@ -90,14 +90,26 @@ def migrate(
     ] = None,
     resume: Annotated[
         bool,
-        typer.Option("--resume", help="Take up the last run that has not finished, or --run's; nothing moves twice."),
+        typer.Option(
+            "--resume",
+            envvar="LRVMOTION_RESUME",
+            help="Take up the last run that has not finished, or --run's; nothing moves twice.",
+        ),
     ] = False,
     run_id: Annotated[
-        str | None, typer.Option("--run", metavar="RUN", help="The run to take up, or the beginning of its id.")
+        str | None,
+        typer.Option(
+            "--run", metavar="RUN", envvar="LRVMOTION_RUN", help="The run to take up, or the beginning of its id."
+        ),
     ] = None,
     reverse: Annotated[
         str | None,
-        typer.Option("--reverse", metavar="RUN", help="Bring back the VMs that RUN moved, or those that are named."),
+        typer.Option(
+            "--reverse",
+            metavar="RUN",
+            envvar="LRVMOTION_REVERSE",
+            help="Bring back the VMs that RUN moved, or those that are named.",
+        ),
     ] = None,
     output: Annotated[
         Output,
