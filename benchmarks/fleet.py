@@ -215,7 +215,7 @@ def main() -> int:
     parser.add_argument("--samples", type=Path, metavar="FILE", help="every second's sample, as JSON")
     given = parser.parse_args()
     if given.quick:
-        given.vms, given.hosts, given.mib = 48, 4, 64
+        given.vms, given.hosts, given.mib = 48, 4, 512
     try:
         document = measure(given)
     except (BenchError, ValueError) as error:

@@ -17,7 +17,7 @@ def throttle(
         Output, typer.Option(envvar="LRVMOTION_OUTPUT", help="text for people, json for programs.")
     ] = Output.TEXT,
 ) -> int:
-    """Change the cap of every running relay, now and until it is restarted; relay.limit is what it starts with."""
+    """Change the cap of every running relay, until it is restarted or a timetable in relay.limit has its next time."""
     from lrvmotion import journal as journals
     from lrvmotion import timetable
     from lrvmotion.connect import Connections, records
