@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NoReturn
 
-from lrvmotion import outlook
+from lrvmotion import outlook, reboot
 from lrvmotion.apply import Restored, Target, apply, revert
-from lrvmotion.config import Config
+from lrvmotion.config import Config, Limits
 from lrvmotion.connect import Connections
 from lrvmotion.errors import LrvmotionError, NotRestoredError, UnreachableError
 from lrvmotion.events import Interrupted, Message, Observer, RunEnded, RunStarted
+from lrvmotion.inventory import MoRef
 from lrvmotion.journal import Journal
 from lrvmotion.migrate import Guard, drive
 from lrvmotion.pace import Pace
@@ -22,6 +23,7 @@ from lrvmotion.plan import Plan
 from lrvmotion.prepare import Options, new_run
 from lrvmotion.progress import Open
 from lrvmotion.prove import prove
+from lrvmotion.reboot import Rolling
 from lrvmotion.relays import Relays, watched
 from lrvmotion.schedule import Schedule
 
@@ -93,6 +95,7 @@ class Migrating:
         try:
             targets = {change.target: self.world.target(change.target) for change in self.plan.changes}
             apply(self.plan.changes, targets, self.journal, self.plan.run, self.observer, self._proceed)
+            self._reboot()
             prove(
                 self.plan, self.world, self._echoes, self.observer,
                 unproven=self.options.unproven or self.plan.mode == "stock", proceed=self._proceed,
@@ -103,6 +106,25 @@ class Migrating:
     def _proceed(self) -> None:
         if self.interrupts():
             raise _Interrupted
+
+    def _reboot(self) -> None:
+        """Reboot the hosts that need it, where that was asked for; the VMs of this run are moved back to theirs."""
+        if not self.options.reboot_hosts:
+            return
+        homes: dict[str, list[MoRef]] = {}
+        hosts: set[str] = set()
+        for move in self.plan.migrations:
+            homes.setdefault(f"source/{move.source_host}", []).append(move.ref)
+            hosts.add(f"target/{move.placement.host.name}")
+        rolling = self._rolling(homes)
+        rolling.go(reboot.due(rolling, self.plan.changes, hosts | homes.keys()))
+
+    def _rolling(self, homes: Mapping[str, Sequence[MoRef]]) -> Rolling:
+        limits = self.config.limits
+        return Rolling(
+            world=self.world, journal=self.journal, run=self.plan.run, observer=self.observer,
+            enter_s=limits.maintenance_wait_s, boot_s=limits.reboot_wait_s, proceed=self._proceed, homes=homes,
+        )  # fmt: skip
 
     def _quiet(self) -> None:
         """Refuse to write to a host on which a relocate runs, DRS's own included."""
@@ -116,6 +138,8 @@ class Migrating:
         """Put back what this run changed and raise *error*, or NotRestoredError where something is left."""
         run = self.plan.run
         restored = revert(self.journal, self.world.target, self.observer, run=run, only=lambda item: item.run == run)
+        if self.options.reboot_hosts:
+            reboot.again(self._rolling({}), asked=False)
         if restored.left:
             message = f"{error.message}; and {len(restored.left)} settings could not be put back"
             raise NotRestoredError(message, hint=self.options.restore_command) from error
@@ -183,8 +207,14 @@ def restore(
     force: bool = False,
     cancel: bool = False,
     wait_s: float = 14_400.0,
+    limits: Limits | None = None,
+    reboot_hosts: bool = False,
 ) -> Restored:
-    """Put back everything that the journal says is outstanding, newest first, waiting while relocates run."""
+    """Put back everything that the journal says is outstanding, newest first, waiting while relocates run.
+
+    With *reboot_hosts* hosts on which a former value is still in force then are rebooted, else named.
+    """
+    limits = limits or Limits()
     deadline = time.monotonic() + wait_s
     cancelled: set[str] = set()
 
@@ -197,8 +227,15 @@ def restore(
             world.host(target.name).cancel_running()
         time.sleep(2.0)
 
+    rolling = Rolling(
+        world=world, journal=journal, run=new_run(), observer=observer,
+        enter_s=limits.maintenance_wait_s, boot_s=limits.reboot_wait_s,
+    )  # fmt: skip
     try:
-        return revert(journal, world.target, observer, run=new_run(), force=force, wait=wait)
+        reboot.await_returning(journal, world, observer, limits.reboot_wait_s)
+        restored = revert(journal, world.target, observer, run=rolling.run, force=force, wait=wait)
+        reboot.again(rolling, asked=reboot_hosts)
+        return restored
     except KeyboardInterrupt:
         left = len(journal.outstanding())
         observer(Message(text=f"{left} settings are still changed: run restore-defaults again"))

@@ -75,7 +75,7 @@ def migrate(
         typer.Option(
             "--reboot-hosts",
             envvar="LRVMOTION_REBOOT_HOSTS",
-            help="Also set what needs a reboot of the host (not active before it).",
+            help="Also set what takes effect at a reboot, and reboot these hosts, one at a time.",
         ),
     ] = False,
     max_failures: Annotated[
@@ -194,7 +194,10 @@ def migrate(
             confirm(_question(made), yes=yes, undone="nothing was changed", hint=hint)
             go(made, begun={})
         if restore:
-            restored = run.restore(journal, world, before, wait_s=config.limits.restore_wait_s)
+            restored = run.restore(
+                journal, world, before, wait_s=config.limits.restore_wait_s, limits=config.limits,
+                reboot_hosts=options.reboot_hosts,
+            )  # fmt: skip
             report.outstanding = len(restored.left)
     if output is Output.TEXT:
         tables.report(report, state, own.command("restore-defaults"))

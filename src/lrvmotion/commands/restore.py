@@ -35,13 +35,21 @@ def restore_defaults(
             help="Seconds to wait for running relocates.",
         ),
     ] = 14_400.0,
+    reboot_hosts: Annotated[
+        bool,
+        typer.Option(
+            "--reboot-hosts",
+            envvar="LRVMOTION_REBOOT_HOSTS",
+            help="Then reboot, one at a time, hosts on which a former value is still in force.",
+        ),
+    ] = False,
     output: Annotated[
         Output, typer.Option(envvar="LRVMOTION_OUTPUT", help="text for people, json for programs.")
     ] = Output.TEXT,
 ) -> int:
     """Put every host and box back to what it was before; needs only the journal and credentials."""
+    from lrvmotion import inforce, run
     from lrvmotion import journal as journals
-    from lrvmotion import run
     from lrvmotion.connect import Connections, records
     from lrvmotion.report import Report
     from lrvmotion.views import lines, tables
@@ -56,8 +64,12 @@ def restore_defaults(
         recorded = journals.connections(journal.records)
         with Connections({**known, **recorded}, own.credentials(), observer) as world:
             recognised: list[str] = []
-            if journal.outstanding():
-                restored = run.restore(journal, world, observer, force=force, cancel=cancel, wait_s=wait)
+            if journal.outstanding() or (reboot_hosts and inforce.put_back(journal.records)):
+                limits = config.limits if config else None
+                restored = run.restore(
+                    journal, world, observer, force=force, cancel=cancel, wait_s=wait, limits=limits,
+                    reboot_hosts=reboot_hosts,
+                )  # fmt: skip
                 report.outstanding = len(restored.left)
             elif not journal.records and config is not None:
                 recognised = _recognised(world, [f"box/{relay.name}" for relay in config.relay.source])

@@ -1,0 +1,142 @@
+"""migrate and restore-defaults with --reboot-hosts: the real command line against a lab without a network."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+
+import pytest
+
+from lab_client import Lab
+
+KEY = "Net.TcpipRxDispatchQueues"
+HOSTS = {"source": ("esx-a1", "esx-a2"), "target": ("esx-b1", "esx-b2")}
+MOVE = ("migrate", "--mode", "native", "--reboot-hosts", "--unproven", "--yes")
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    with Lab(tmp_path_factory.mktemp("reboot"), "--no-net", name=f"reboot{os.getpid()}") as made:
+        text = made.config.read_text()
+        made.config.write_text(text + "\n[limits]\nreboot_wait_s = 4\n")
+        for site, names in HOSTS.items():
+            for name in names:
+                made.control(site, "host_set", host=name, boot_s=0.5)
+        yield made
+
+
+@pytest.fixture
+def automated(lab):
+    for site in HOSTS:
+        lab.control(site, "cluster_drs", level="fullyAutomated")
+    yield
+    for site in HOSTS:
+        lab.control(site, "cluster_drs", level=None)
+
+
+def hosts(lab) -> dict[str, dict]:
+    """Return every host by its target's name, as the vCenter has it."""
+    return {f"{site}/{name}": host for site in HOSTS for name, host in lab.control(site, "state")["hosts"].items()}
+
+
+def queues(lab) -> dict[str, tuple[int, int]]:
+    """Return (value, value in force) of every host that is not as at first."""
+    now = {name: host["options"][KEY] for name, host in hosts(lab).items()}
+    return {name: (o["value"], o["effective"]) for name, o in now.items() if (o["value"], o["effective"]) != (2, 2)}
+
+
+def orders(lab) -> int:
+    return sum(lab.control(site, "calls")["calls"].get("RebootHost_Task", 0) for site in HOSTS)
+
+
+def test_running_vms_that_drs_does_not_move_refuse_it(lab):
+    """Exit 3 with a hint, and nothing was changed; the plan says the same."""
+    before = lab.state()
+    made = lab.json("plan", "--mode", "native", "--reboot-hosts", "vm1", status=3)
+    (finding,) = (item for item in made["findings"] if item["code"] == "reboot-vms")
+    assert finding["subject"] == "source/esx-a1"
+    assert "DRS of Cluster is off" in finding["summary"]
+    done = lab.run(*MOVE, "vm1")
+    assert (done.returncode, "hint:" in done.stderr, "Traceback" in done.stderr) == (3, True, False), done.stderr
+    assert lab.state() == before
+    assert orders(lab) == 0
+
+
+def test_the_plan_lists_the_hosts_in_their_order(lab, automated):
+    """The target's first; and what happens to the VMs on each."""
+    text = lab.run("plan", "--mode", "native", "--reboot-hosts", "vm1", "vm2").stdout
+    flat = " ".join(text.split())
+    assert "target/esx-b1: is rebooted in maintenance mode, 1 of " in flat
+    assert "no VM runs on it" in flat
+    assert re.search(r"source/esx-a1: is rebooted .* DRS moves \d running VMs away first", flat)
+
+
+def test_reboot_move_restore_and_reboot_again(lab, automated):
+    """The value is in force before the first move; the former one is after restore-defaults --reboot-hosts only."""
+    before = lab.state()
+    done = lab.run(*MOVE, "vm1")
+    assert done.returncode == 0, done.stderr
+    phases = re.findall(
+        r"^(\S+/\S+): (enters maintenance|is rebooted|is up again|rebooted,)", done.stderr, re.MULTILINE
+    )
+    touched = list(dict.fromkeys(host for host, _ in phases))
+    assert touched == [host for host, _ in phases[::4]]  # all of one host, then all of the next
+    assert set(queues(lab)) == set(touched)
+    assert set(queues(lab).values()) == {(5, 5)}
+    assert "vm1" in lab.vms()["target"]
+    done = lab.run("restore-defaults")
+    assert done.returncode == 0, done.stderr
+    assert "in force after its next reboot" in " ".join(done.stderr.split())
+    assert set(queues(lab).values()) == {(2, 5)}
+    made = lab.json("check", status=0)
+    assert {f["subject"] for f in made["findings"] if f["code"] == "host-reboot"} == set(touched)
+    done = lab.run("restore-defaults", "--reboot-hosts")
+    assert done.returncode == 0, done.stderr
+    assert lab.state() == before
+    ordered = orders(lab)
+    assert lab.run("restore-defaults", "--reboot-hosts").returncode == 0
+    assert orders(lab) == ordered
+
+
+def test_killed_while_a_host_reboots(lab, automated):
+    """restore-defaults waits until the host is back, and takes it out of maintenance mode."""
+    before = lab.state()
+    lab.control("source", "host_set", host="esx-a2", boot_s=2.5)
+    run = lab.spawn(*MOVE, "vm2")
+    try:
+        _until(lambda: hosts(lab)["source/esx-a2"]["connection"] == "notResponding")
+    finally:
+        run.send_signal(signal.SIGKILL)
+        run.communicate()
+    assert hosts(lab)["source/esx-a2"]["maintenance"]
+    done = lab.run("restore-defaults", "--reboot-hosts")
+    assert done.returncode == 0, done.stderr
+    assert "waiting for source/esx-a2" in done.stderr
+    assert lab.state() == before
+    lab.control("source", "host_set", host="esx-a2", boot_s=0.5)
+
+
+def test_a_host_that_does_not_come_back(lab, automated):
+    """No other host is touched, the rest is put back, exit 7; once the host is up, restore-defaults does the rest."""
+    before, ordered = lab.state(), orders(lab)
+    lab.control("target", "host_set", host="esx-b1", boot_s=None)
+    done = lab.run(*MOVE, "vm3")
+    assert done.returncode == 7, done.stderr
+    assert "did not come back" in done.stderr
+    assert orders(lab) == ordered + 1
+    assert {name for name, host in hosts(lab).items() if host["maintenance"]} == {"target/esx-b1"}
+    assert lab.run("restore-defaults").returncode == 7
+    lab.control("target", "host_set", host="esx-b1", boot_s=0.5)
+    lab.control("target", "host_start", host="esx-b1")
+    done = lab.run("restore-defaults", "--reboot-hosts")
+    assert done.returncode == 0, done.stderr
+    assert lab.state() == before
+
+
+def _until(true, seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.02)
