@@ -70,7 +70,7 @@ bench-full: install tools root ## the whole grid in the background, some six hou
 
 crash-matrix: install tools root ## die at every journal byte and call, and by kill -9 in a lab; all as before? half an hour
 	@mkdir -p $(CRASH)
-	$(ROOT) env PYTHONPATH=tests $(VENV)/bin/python -m crash --json $(CRASH)/matrix.json --keep $(CRASH)/failed
+	$(ROOT) env PYTHONPATH=tests PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/python -m crash --json $(CRASH)/matrix.json --keep $(CRASH)/failed
 
 clean: ## remove what was made here
 	rm -rf $(VENV) $(BENCH) $(CRASH) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

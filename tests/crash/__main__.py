@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TextIO
 
@@ -25,10 +25,11 @@ from crash.memory import Matrix, Result
 from crash.worlds import worlds
 
 SCENARIOS = (
-    Scenario(mode="native", kills=70),
-    Scenario(mode="proxy", kills=110),
-    Scenario(mode="native", restore=True, kills=20),
-    Scenario(mode="proxy", restore=True, kills=30),
+    Scenario(mode="native", kills=100),
+    Scenario(mode="proxy", kills=150),
+    Scenario(mode="proxy", over="native", kills=20),
+    Scenario(mode="native", restore=True, kills=30),
+    Scenario(mode="proxy", restore=True, kills=40),
 )
 NO_NET = (
     Scenario(mode="native", kills=30, options=("--unproven",)),
@@ -57,10 +58,11 @@ def main() -> int:
     memory = Result() if asked.kills else deaths(asked.every)
     killed = [] if asked.memory else kills(asked)
     failures = [*memory.failures, *(f"{one.scenario}, {one.point}: {wrong}" for one in killed for wrong in one.wrong)]
-    real = sum(one.died for one in killed)
+    real = sum(one.died + one.again for one in killed)
     if asked.json:
         document = {
-            "schema": 1, "kills": real, "resumed": sum(one.resumed for one in killed),
+            "schema": 1, "kills": real,
+            "points_not_reached": sum(not one.died for one in killed), "resumed": sum(one.resumed for one in killed),
             "journal_deaths": memory.journal_bytes, "memory_deaths": memory.deaths, "failures": failures,
             "seconds": round(time.monotonic() - began), "points": [asdict(one) for one in killed],
         }  # fmt: skip
@@ -101,7 +103,7 @@ def kills(asked: argparse.Namespace) -> list[Killed]:
             try:
                 for scenario in NO_NET if asked.no_net else SCENARIOS:
                     count = max(1, round(scenario.kills * asked.share))
-                    for one in killer.run(_with(scenario, count), say):
+                    for one in killer.run(replace(scenario, kills=count), say):
                         found.append(one)
                         say(_line(len(found), one))
             except BrokenError as error:
@@ -110,12 +112,9 @@ def kills(asked: argparse.Namespace) -> list[Killed]:
     return found
 
 
-def _with(scenario: Scenario, count: int) -> Scenario:
-    return Scenario(mode=scenario.mode, restore=scenario.restore, kills=count, options=scenario.options)
-
-
 def _line(number: int, one: Killed) -> str:
     how = ("killed" if one.died else "not reached") + (", resumed" if one.resumed else "")
+    how += ", restore killed too" if one.again else ""
     end = "FAILED: " + "; ".join(one.wrong) if one.wrong else "as before"
     return f"{number:3d} {one.seconds:5.1f} s  {one.scenario}: {one.point}: {how}: {end}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import signal
 import subprocess
@@ -14,25 +15,42 @@ from crash.lab import Lab, last_json
 from crash.points import Point, read_tape, spread
 
 PAIR = ("vm1", "vm2")  # one on each source host
+OTHERS = ("vm3", "vm4")
+# Of the deaths of a migrate: which are followed by --resume, which by a restore that dies too, and which by a restore
+# that has nothing but the journal.
 RESUME_EVERY = 3
+AGAIN_EVERY = 2
+ALONE_EVERY = 5
+RESTORE_POINTS = 400  # about as many as a restore passes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """What is killed: a migrate of *mode*, or the restore after one; at *kills* points."""
+    """What is killed: a migrate of *mode*, or the restore after one; at *kills* points.
+
+    *over*: the mode of a run before it, whose changes are still there.
+    """
 
     mode: str
+    over: str | None = None
     restore: bool = False
     kills: int
     options: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
-        return f"restore after {self.mode}" if self.restore else self.mode
+        mode = f"{self.mode} over {self.over}" if self.over else self.mode
+        return f"restore after {mode}" if self.restore else mode
 
     @property
-    def migrate(self) -> tuple[str, ...]:
-        return ("migrate", "--mode", self.mode, "--yes", "--output", "json", *self.options, *PAIR)
+    def steps(self) -> list[tuple[str, ...]]:
+        """The commands of its life, the one that is killed last."""
+        found = [self._migrate(self.over, OTHERS)] if self.over else []
+        found.append(self._migrate(self.mode, PAIR))
+        return [*found, RESTORE] if self.restore else found
+
+    def _migrate(self, mode: str, vms: tuple[str, ...]) -> tuple[str, ...]:
+        return ("migrate", "--mode", mode, "--yes", "--output", "json", *self.options, *vms)
 
 
 RESTORE = ("restore-defaults", "--output", "json")
@@ -40,11 +58,12 @@ RESTORE = ("restore-defaults", "--output", "json")
 
 @dataclass(slots=True, kw_only=True)
 class Killed:
-    """What came of one point: whether the process died there, whether it was resumed, what was wrong after."""
+    """What came of one point: did it die there, did the restore die too, was it resumed, and what was wrong after."""
 
     scenario: str
     point: str
     died: bool
+    again: bool = False
     resumed: bool = False
     seconds: float = 0.0
     wrong: list[str] = field(default_factory=list)
@@ -58,6 +77,7 @@ class Executioner:
         self._scratch = scratch
         self._resume = resume
         self._count = 0
+        self._random = random.Random(1)
 
     def run(self, scenario: Scenario, tell: Callable[[str], None]) -> Iterator[Killed]:
         """Yield what came of each point of *scenario*."""
@@ -76,13 +96,10 @@ class Executioner:
         """Run *scenario* to its end and return the points that it passed."""
         state = self._scratch / f"tape {scenario.name}"
         tape = self._scratch / f"{scenario.name}.tape"
-        steps = [(scenario.migrate, not scenario.restore), (RESTORE, scenario.restore)]
-        for words, recorded in steps:
-            mortal = ("--tape", str(tape)) if recorded else None
-            done = self._lab.product(state, *words, mortal=mortal)
-            if done.returncode:
-                message = f"{scenario.name}: {' '.join(words)} ended with {done.returncode}: {done.stderr[-600:]}"
-                raise RuntimeError(message)
+        for words in scenario.steps[:-1]:
+            self._must(state, *words)
+        self._must(state, *scenario.steps[-1], mortal=("--tape", str(tape)))
+        self._must(state, *RESTORE)
         if wrong := self._lab.wrong():
             message = f"{scenario.name}: not as before without any death: {wrong}"
             raise RuntimeError(message)
@@ -95,18 +112,20 @@ class Executioner:
         lab = self._lab
         self._count += 1
         state = self._scratch / f"{self._count:03d}"
-        words = RESTORE if scenario.restore else scenario.migrate
-        if scenario.restore and (done := lab.product(state, *scenario.migrate)).returncode:
-            message = f"migrate ended with {done.returncode}: {done.stderr[-300:]}"
-            raise RuntimeError(message)
-        done = lab.product(state, *words, mortal=("--die", point.label, str(point.nth)))
+        for words in scenario.steps[:-1]:
+            self._must(state, *words)
+        done = lab.product(state, *scenario.steps[-1], mortal=("--die", point.label, str(point.nth)))
         killed = Killed(scenario=scenario.name, point=str(point), died=done.returncode == -signal.SIGKILL)
         if not killed.died and done.returncode:
             killed.wrong.append(f"ended with {done.returncode} before the point: {done.stderr.strip()[-300:]}")
         if self._resume and not scenario.restore and self._count % RESUME_EVERY == 0:
             killed.resumed = True
-            killed.wrong += self._go_on(state)
-        done = lab.product(state, *RESTORE)
+            killed.wrong += self._go_on(state, scenario)
+        if not scenario.restore and self._count % AGAIN_EVERY == 0:
+            nth = self._random.randint(1, RESTORE_POINTS)
+            killed.again = lab.product(state, *RESTORE, mortal=("--die", "*", str(nth))).returncode == -signal.SIGKILL
+        alone = self._count % ALONE_EVERY == 0 and '"kind": "intended"' in self._journal(state)
+        done = lab.product(state, *RESTORE, config=not alone)
         if done.returncode or last_json(done).get("left"):
             killed.wrong.append(f"restore-defaults ended with {done.returncode}: {done.stderr.strip()[-600:]}")
         killed.wrong += lab.wrong()
@@ -117,15 +136,28 @@ class Executioner:
         lab.home()
         return killed
 
-    def _go_on(self, state: Path) -> list[str]:
-        """Take the run up again: every VM arrives; where no plan was recorded yet, there is nothing to take up."""
-        begun = (state / "journal.jsonl").exists() and '"kind": "run"' in (state / "journal.jsonl").read_text()
-        done = self._lab.product(state, "migrate", "--resume", "--yes", "--output", "json")
-        if not begun:
-            return [] if done.returncode == 2 else [f"--resume of nothing ended with {done.returncode}"]
+    def _go_on(self, state: Path, scenario: Scenario) -> list[str]:
+        """Take the run up again: every VM arrives; where all have, or no plan was recorded, nothing is taken up."""
+        begun = '"kind": "run"' in self._journal(state)
+        done = self._lab.product(state, "migrate", "--resume", "--yes", "--output", "json", *scenario.options)
+        over = self._lab.quiet() and not self._lab.there(PAIR)
+        if done.returncode == 2 and (over or not begun):
+            return []
         if done.returncode:
             return [f"--resume ended with {done.returncode}: {done.stderr.strip()[-600:]}"]
         return [f"--resume left {vm} at the source" for vm in self._lab.there(PAIR)]
+
+    def _must(self, state: Path, *words: str, mortal: tuple[str, ...] | None = None) -> None:
+        """Run a command that nothing stands in the way of; RuntimeError where it fails all the same."""
+        done = self._lab.product(state, *words, mortal=mortal)
+        if done.returncode:
+            message = f"{' '.join(words)} ended with {done.returncode}: {done.stderr.strip()[-600:]}"
+            raise RuntimeError(message)
+
+    @staticmethod
+    def _journal(state: Path) -> str:
+        path = state / "journal.jsonl"
+        return path.read_text() if path.exists() else ""
 
     def _heal(self, state: Path, killed: Killed) -> None:
         """Let one failure not spoil the points after it; what does not heal ends the matrix."""

@@ -16,6 +16,7 @@ from lrvmotion.lab.client import ask
 from lrvmotion.lab.spec import MIB, LabSpec, VmSpec, WanSpec
 
 VMS = 4
+ENDS_S = 180.0  # a command that takes longer hangs
 SITES = ("source", "target")
 # A VM takes a second or two: long enough to die in the middle of its move.
 CIRCUIT = WanSpec(rate_bps=200_000_000, delay_ms=2.0, profile="clean")
@@ -67,14 +68,17 @@ class Lab:
         return self.control(site, "state")["vms"]
 
     def product(
-        self, state: Path, *arguments: str, mortal: tuple[str, ...] | None = None, timeout_s: float = 180.0
+        self, state: Path, *arguments: str, mortal: tuple[str, ...] | None = None, config: bool = True
     ) -> subprocess.CompletedProcess[str]:
-        """Run lrvmotion with the journal in *state*; *mortal*: how it records its points, or dies."""
+        """Run lrvmotion with the journal in *state*; *mortal*: how it records its points, or dies.
+
+        Without *config* it has the journal alone.
+        """
         module = ["lrvmotion"] if mortal is None else ["crash.mortal", *mortal, "--"]
-        words = ["--config", str(self.config), "--state-dir", str(state), *arguments]
+        words = [*(["--config", str(self.config)] if config else []), "--state-dir", str(state), *arguments]
         return subprocess.run(
             [sys.executable, "-m", *module, *words], capture_output=True, text=True, stdin=subprocess.DEVNULL,
-            check=False, cwd=self.folder, timeout=timeout_s,
+            check=False, cwd=self.folder, timeout=ENDS_S,
             env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
         )  # fmt: skip
 

@@ -2,6 +2,8 @@
 
     python -m crash.mortal --tape FILE | --die LABEL NTH  -- lrvmotion's own arguments
 
+LABEL * is any.
+
 Nothing of the product knows of it: its seams (Journal's opener, Target.write, Mover.start and updates, the Shell) and
 those of pyVmomi and paramiko (a call, a request that was sent, an SSH command) are wrapped from outside.
 """
@@ -16,6 +18,7 @@ import re
 import signal
 import sys
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -24,7 +27,10 @@ _VARIES = (
     (re.compile(r"lrvmotion-[a-z0-9]{6}\b"), "lrvmotion-RUN"),
     (re.compile(r"\b[0-9a-f]{12,}\b"), "HASH"),
     (re.compile(r"-[0-9a-f]{8}\.json"), "-HASH.json"),
+    (re.compile(r"(vmknic|vmotion-service|gateway)/[0-9a-f.:]+"), r"\1/ADDRESS"),  # from a pool, in any order
 )
+TICK_S = 0.2
+TICKS = 15
 
 
 class Reaper:
@@ -45,7 +51,8 @@ class Reaper:
             self._passed[label] += 1
             if self._tape is not None:
                 self._tape.write(json.dumps(label) + "\n")
-            if label == self._label and self._passed[label] == self._nth:
+            passed = self._passed.total() if self._label == "*" else self._passed[label]
+            if self._label in {label, "*"} and passed == self._nth:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     @property
@@ -139,7 +146,16 @@ def _arm_targets(reap: Reaper) -> None:
 
     for owner in (RelayBox, HostTarget):
         _wrap(owner, "write", named("write", lambda self, arguments: f"{self.name} {arguments[0]}"))
-    _wrap(RelocateMover, "start", named("start", lambda self, arguments: "a move"))
+
+    def started(before):
+        def start(self, migration):
+            task = reap.around("start a move", before, self, migration)
+            _tick(reap)
+            return task
+
+        return start
+
+    _wrap(RelocateMover, "start", started)
     _wrap(RelocateMover, "verify", named("verify", lambda self, arguments: "a move"))
 
     def told(before):
@@ -152,6 +168,17 @@ def _arm_targets(reap: Reaper) -> None:
         return updates
 
     _wrap(RelocateMover, "updates", told)
+
+
+def _tick(reap: Reaper) -> None:
+    """Pass a point every so often while the VM moves, whatever the command does then."""
+
+    def tick() -> None:
+        for number in range(1, TICKS + 1):
+            time.sleep(TICK_S)
+            reap(f"moving {number * TICK_S * 1000:.0f} ms")
+
+    threading.Thread(target=tick, daemon=True).start()
 
 
 def _arm_vcenter(reap: Reaper) -> None:

@@ -35,8 +35,8 @@ def read_tape(path: Path) -> list[str]:
 
 
 def kind(label: str) -> str:
-    """Return the label without hosts, numbers and addresses."""
-    return _PLACES.sub("_", label)
+    """Return the label without hosts, numbers and addresses; each moment of a move is a kind of its own."""
+    return label if label.startswith("moving ") else _PLACES.sub("_", label)
 
 
 def worth(label: str) -> bool:
