@@ -42,7 +42,7 @@ class Outstanding:
     """A setting that we changed, or may have, and have not put back: *prior* is the first one recorded.
 
     *planned* lists every value that we may have written since, the newest last: after a crash between two changes of
-    one setting any of them may be there.
+    one setting any of them may be there. *applied*: the newest was read back; without it, it may never have been there.
     """
 
     target: str
@@ -52,6 +52,11 @@ class Outstanding:
     run: str
     seq: int
     reboot: bool = False
+    applied: bool = False
+
+    def stands(self, now: Value) -> bool:
+        """Return whether *now* is as we left the setting; a death before the write leaves what was there before it."""
+        return now == self.planned[-1] or (not self.applied and now in (self.prior, *self.planned))
 
 
 class Clock(Protocol):
@@ -122,6 +127,8 @@ def outstanding(records: list[Record]) -> list[Outstanding]:
                 seq=before.seq if before else record.seq,
                 reboot=body.get("reboot", False),
             )
+        elif record.kind == "applied" and (changed := open_.get((body["target"], body["key"]))) is not None:
+            open_[body["target"], body["key"]] = replace(changed, applied=True)
         elif record.kind in {"reverted", "released"}:
             open_.pop((body["target"], body["key"]), None)
     return sorted(open_.values(), key=lambda item: item.seq)

@@ -89,7 +89,7 @@ class Relays:
         for item in self.journal.outstanding():
             if item.target in mine:
                 now = self.world.target(item.target).read(item.key)
-                if now != item.planned[-1]:
+                if not item.stands(now):
                     reasons.append(f"{item.target}: {item.key} is {now.brief()}, {item.planned[-1].brief()} was set")
         return reasons
 

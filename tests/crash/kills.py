@@ -72,10 +72,11 @@ class Killed:
 class Executioner:
     """Records a scenario's points and dies at them, one after the other."""
 
-    def __init__(self, lab: Lab, scratch: Path, *, resume: bool) -> None:
+    def __init__(self, lab: Lab, scratch: Path, *, resume: bool, resume_every: int = RESUME_EVERY) -> None:
         self._lab = lab
         self._scratch = scratch
         self._resume = resume
+        self._resume_every = resume_every
         self._count = 0
         self._random = random.Random(1)
 
@@ -95,7 +96,9 @@ class Executioner:
     def record(self, scenario: Scenario) -> list[str]:
         """Run *scenario* to its end and return the points that it passed."""
         state = self._scratch / f"tape {scenario.name}"
+        shutil.rmtree(state, ignore_errors=True)
         tape = self._scratch / f"{scenario.name}.tape"
+        tape.unlink(missing_ok=True)
         for words in scenario.steps[:-1]:
             self._must(state, *words)
         self._must(state, *scenario.steps[-1], mortal=("--tape", str(tape)))
@@ -112,13 +115,14 @@ class Executioner:
         lab = self._lab
         self._count += 1
         state = self._scratch / f"{self._count:03d}"
+        shutil.rmtree(state, ignore_errors=True)  # of an earlier matrix
         for words in scenario.steps[:-1]:
             self._must(state, *words)
         done = lab.product(state, *scenario.steps[-1], mortal=("--die", point.label, str(point.nth)))
         killed = Killed(scenario=scenario.name, point=str(point), died=done.returncode == -signal.SIGKILL)
         if not killed.died and done.returncode:
             killed.wrong.append(f"ended with {done.returncode} before the point: {done.stderr.strip()[-300:]}")
-        if self._resume and not scenario.restore and self._count % RESUME_EVERY == 0:
+        if self._resume and not scenario.restore and self._count % self._resume_every == 0:
             killed.resumed = True
             killed.wrong += self._go_on(state, scenario)
         if not scenario.restore and self._count % AGAIN_EVERY == 0:
@@ -144,7 +148,8 @@ class Executioner:
         if done.returncode == 2 and (over or not begun):
             return []
         if done.returncode:
-            return [f"--resume ended with {done.returncode}: {done.stderr.strip()[-600:]}"]
+            said = done.stderr.strip()[-600:] or last_json(done).get("moves")
+            return [f"--resume ended with {done.returncode}: {said}"]
         return [f"--resume left {vm} at the source" for vm in self._lab.there(PAIR)]
 
     def _must(self, state: Path, *words: str, mortal: tuple[str, ...] | None = None) -> None:

@@ -44,6 +44,20 @@ def test_the_first_prior_is_kept_when_a_setting_is_changed_again(tmp_path):
     assert (item.prior, item.planned) == (LONG0, (LONG48, LONG5))
 
 
+def test_a_setting_whose_write_was_never_seen_may_be_as_it_was_before(tmp_path):
+    """Death between record and write: the value before is as we left it; one that was applied must still be there."""
+    with Journal(tmp_path, clock) as journal:
+        journal.intended("r1", change("option/x", LONG0, LONG48))
+        (item,) = journal.outstanding()
+        assert [item.stands(now) for now in (LONG0, LONG48, LONG5)] == [True, True, False]
+        journal.applied("r1", "source/a", "option/x")
+        (item,) = journal.outstanding()
+        assert [item.stands(now) for now in (LONG0, LONG48)] == [False, True]
+        journal.intended("r2", change("option/x", LONG48, LONG5))
+        (item,) = journal.outstanding()
+        assert [item.stands(now) for now in (LONG48, LONG5, ABSENT)] == [True, True, False]
+
+
 def test_what_a_saved_plan_made_carries_the_plans_mark_until_it_is_put_back(tmp_path):
     """A run of a saved plan has an id of its own; later runs go on under the mark, and both are ours."""
     with Journal(tmp_path, clock) as journal:

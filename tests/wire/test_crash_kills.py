@@ -13,6 +13,7 @@ from crash.points import Point
 UNPROVEN = ("--unproven",)
 NATIVE = Scenario(mode="native", kills=0, options=UNPROVEN)
 AFTER = Scenario(mode="native", restore=True, kills=0, options=UNPROVEN)
+HALF_MADE = Point("write target/esx-b1 vmotion-service/ADDRESS | before")
 
 
 @pytest.fixture(scope="module")
@@ -37,3 +38,12 @@ def test_it_dies_at_the_point_and_restore_puts_everything_back(lab, tmp_path, sc
     assert killed.wrong == []
     assert sorted(lab.vms("source")) == ["vm1", "vm2", "vm3", "vm4"]
     assert lab.vms("target") == {}
+
+
+def test_a_run_that_died_between_record_and_write_is_taken_up(lab, tmp_path):
+    """The vmknic is there and its service is recorded and was never set: the VMs are not held for that."""
+    killer = Executioner(lab, tmp_path, resume=True, resume_every=1)
+    killed = killer.kill(NATIVE, HALF_MADE)
+    assert killed.died
+    assert killed.resumed
+    assert killed.wrong == []
