@@ -16,8 +16,8 @@ from crash.points import Point, read_tape, spread
 
 PAIR = ("vm1", "vm2")  # one on each source host
 OTHERS = ("vm3", "vm4")
-# Of the deaths of a migrate: which are followed by --resume, which by a restore that dies too, and which by a restore
-# that has nothing but the journal.
+# Of the deaths of a migrate: which are followed by --resume (all are once VMs move), which by a restore that dies too,
+# and which by a restore that has nothing but the journal.
 RESUME_EVERY = 3
 AGAIN_EVERY = 2
 ALONE_EVERY = 5
@@ -122,7 +122,7 @@ class Executioner:
         killed = Killed(scenario=scenario.name, point=str(point), died=done.returncode == -signal.SIGKILL)
         if not killed.died and done.returncode:
             killed.wrong.append(f"ended with {done.returncode} before the point: {done.stderr.strip()[-300:]}")
-        if self._resume and not scenario.restore and self._count % self._resume_every == 0:
+        if self._resume and not scenario.restore and (point.moving or self._count % self._resume_every == 0):
             killed.resumed = True
             killed.wrong += self._go_on(state, scenario)
         if not scenario.restore and self._count % AGAIN_EVERY == 0:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -55,6 +56,7 @@ class Lab:
             raise RuntimeError(done.stderr[-1000:])
         self.before = witness.state(self.spec, self.directory)
         self.digest = witness.digest(self.before)
+        self._relocates = len(self._tasks())
         self._machines = {vm: about["instance_uuid"] for vm, about in self.vms("source").items()}
         return self
 
@@ -92,7 +94,7 @@ class Lab:
         return True
 
     def wrong(self) -> list[str]:
-        """Return how the lab differs from before, one line each: a setting, or a VM not on exactly one side."""
+        """Return how the lab differs from before, one line each: settings, VMs not on exactly one side."""
         found = [] if self.quiet() else ["a relocate does not end"]
         sides: dict[str, list[str]] = {uuid: [] for uuid in self._machines.values()}
         for site in SITES:
@@ -102,10 +104,17 @@ class Lab:
         for uuid, where in sides.items():
             if len(where) != 1:
                 found.append(f"{names.get(uuid, uuid)} is on {len(where)} sides")
+        asked = Counter(task["entity"] for task in self._tasks()[self._relocates :])
+        found += [f"{vm} was relocated {count} times" for vm, count in asked.items() if count > 1]
         now = witness.state(self.spec, self.directory)
         if witness.digest(now) != self.digest:
             found += witness.differences(self.before, now)
         return found
+
+    def _tasks(self) -> list[dict[str, Any]]:
+        """Return every relocate that the source vCenter was ever asked for."""
+        tasks = self.control("source", "tasks")["tasks"]
+        return [task for task in tasks if task["description"] == "VirtualMachine.relocate"]
 
     def there(self, vms: tuple[str, ...]) -> list[str]:
         """Return which of *vms* are not at the target."""
@@ -118,6 +127,7 @@ class Lab:
         for vm in self.vms("target"):
             document = self.control("target", "vm_leave", vm=vm)
             self.control("source", "vm_arrive", host=hosts[vm], document=document)
+        self._relocates = len(self._tasks())
 
 
 def last_json(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:

@@ -18,12 +18,20 @@ _READS = re.compile(
 )
 
 
+_MOVING = re.compile(r"start a move|moving |update |verify |journal (move|task|moved)\b")
+
+
 @dataclass(frozen=True, slots=True)
 class Point:
     """The *nth* time that a run passes *label*."""
 
     label: str
     nth: int = 1
+
+    @property
+    def moving(self) -> bool:
+        """Whether VMs move, or are about to."""
+        return _MOVING.match(self.label) is not None
 
     def __str__(self) -> str:
         return self.label if self.nth == 1 else f"{self.label}, time {self.nth}"
