@@ -121,6 +121,10 @@ class Connections:
             self._inventories[site] = collect_names(self.session(site))
         return self._inventories[site]
 
+    def forget(self) -> None:
+        """Collect the inventories anew when they are asked for next: a host that was away is back."""
+        self._inventories.clear()
+
     def facts(self, name: str) -> BoxFacts:
         """Return what the box *name* is and has, asked once; RefusedError where it does not say."""
         if name not in self._facts:

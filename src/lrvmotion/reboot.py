@@ -198,22 +198,33 @@ def _until(true: Callable[[], bool], limit_s: float) -> bool:
         return False
 
 
-def await_returning(journal: Journal, world: World, observer: Observer, limit_s: float) -> None:
-    """Wait for the hosts that a run which died was rebooting: nothing can be put back on a host that is away.
+def recover(rolling: Rolling) -> None:
+    """Take the hosts that a run which died had in its hands out of maintenance mode, or as far as that goes.
 
-    It returns where one does not come back in *limit_s* seconds too; what is outstanding on it is left then.
+    One that is being emptied is stopped at once, relocates or not; one that is being rebooted is waited for. What
+    cannot be done stays outstanding, and says why when it is put back with the rest.
     """
+    journal, world, observer = rolling.journal, rolling.world, rolling.observer
     last = {r.body["host"]: r.body["phase"] for r in journal.records if r.kind == "reboot"}
-    mine = {item.target for item in journal.outstanding() if item.key == MAINTENANCE}
-    for host in sorted(host for host in mine if last.get(host) == "reboot"):
+    for host in sorted(item.target for item in journal.outstanding() if item.key == MAINTENANCE):
         try:
-            machine = world.rebooter(host)
-            if machine.now().connected:
-                continue
-            observer(Waiting(subject=host, reason="it is being rebooted"))
-            back(machine, None, host, limit_s)
-        except (UnreachableError, RefusedError) as error:
+            machine, target = world.rebooter(host), world.target(host)
+            if not machine.now().connected and last.get(host) == "reboot":
+                observer(Waiting(subject=host, reason="it is being rebooted"))
+                back(machine, None, host, rolling.boot_s)
+            if target.read(MAINTENANCE) == IN:
+                target.write(MAINTENANCE, OUT)
+        except LrvmotionError as error:
             observer(Message(text=error.message))
+
+
+def release(rolling: Rolling) -> None:
+    """Recover, and record what has left maintenance mode: a run that is taken up plans with these hosts again."""
+    recover(rolling)
+    revert(
+        rolling.journal, rolling.world.target, rolling.observer, run=rolling.run,
+        only=lambda item: item.key == MAINTENANCE,
+    )  # fmt: skip
 
 
 def again(rolling: Rolling, *, asked: bool) -> list[Stale]:

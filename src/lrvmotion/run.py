@@ -227,12 +227,9 @@ def restore(
             world.host(target.name).cancel_running()
         time.sleep(2.0)
 
-    rolling = Rolling(
-        world=world, journal=journal, run=new_run(), observer=observer,
-        enter_s=limits.maintenance_wait_s, boot_s=limits.reboot_wait_s,
-    )  # fmt: skip
+    rolling = _rolling(journal, world, observer, limits)
     try:
-        reboot.await_returning(journal, world, observer, limits.reboot_wait_s)
+        reboot.recover(rolling)
         restored = revert(journal, world.target, observer, run=rolling.run, force=force, wait=wait)
         reboot.again(rolling, asked=reboot_hosts)
         return restored
@@ -240,3 +237,16 @@ def restore(
         left = len(journal.outstanding())
         observer(Message(text=f"{left} settings are still changed: run restore-defaults again"))
         raise
+
+
+def release(journal: Journal, world: Connections, observer: Observer, limits: Limits) -> None:
+    """Take out of maintenance mode the hosts that a run which died left there, before it is taken up."""
+    reboot.release(_rolling(journal, world, observer, limits))
+    world.forget()
+
+
+def _rolling(journal: Journal, world: Connections, observer: Observer, limits: Limits) -> Rolling:
+    return Rolling(
+        world=world, journal=journal, run=new_run(), observer=observer,
+        enter_s=limits.maintenance_wait_s, boot_s=limits.reboot_wait_s,
+    )  # fmt: skip

@@ -8,7 +8,6 @@ import pytest
 
 from fakes import FakeTarget
 from lrvmotion import inforce, reboot
-from lrvmotion.apply import revert
 from lrvmotion.errors import RefusedError, UnreachableError
 from lrvmotion.events import Rebooting
 from lrvmotion.journal import Journal
@@ -194,10 +193,12 @@ def test_a_host_that_does_not_come_back_stops_the_rolling_reboot(journal):
     assert log == ["source/a1 enter", "source/a1 reboot"]
     assert [(item.target, item.key) for item in journal.outstanding()] == [("source/a1", MAINTENANCE)]
     said: list = []
-    reboot.await_returning(journal, world, said.append, 0.01)
+    again = Rolling(world=world, journal=journal, run="later", observer=said.append, enter_s=1.0, boot_s=0.01)
+    reboot.recover(again)
     assert [type(event).__name__ for event in said] == ["Waiting", "Message"]
     one.connected = True
-    assert revert(journal, world.target, said.append, run="later").left == []
+    reboot.release(again)
+    assert journal.outstanding() == []
     assert one.target.values[MAINTENANCE] == OUT
 
 

@@ -76,8 +76,10 @@ def test_the_plan_lists_the_hosts_in_their_order(lab, automated):
 def test_reboot_move_restore_and_reboot_again(lab, automated):
     """The value is in force before the first move; the former one is after restore-defaults --reboot-hosts only."""
     before = lab.state()
-    done = lab.run(*MOVE, "vm1")
+    places = {name: vm["host"] for name, vm in lab.control("source", "state")["vms"].items()}
+    done = lab.run(*MOVE, "vm1", "vm2")
     assert done.returncode == 0, done.stderr
+    assert {places["vm1"], places["vm2"]} == set(HOSTS["source"])
     phases = re.findall(
         r"^(\S+/\S+): (enters maintenance|is rebooted|is up again|rebooted,)", done.stderr, re.MULTILINE
     )
@@ -85,7 +87,7 @@ def test_reboot_move_restore_and_reboot_again(lab, automated):
     assert touched == [host for host, _ in phases[::4]]  # all of one host, then all of the next
     assert set(queues(lab)) == set(touched)
     assert set(queues(lab).values()) == {(5, 5)}
-    assert "vm1" in lab.vms()["target"]
+    assert {"vm1", "vm2"} <= set(lab.vms()["target"])
     done = lab.run("restore-defaults")
     assert done.returncode == 0, done.stderr
     assert "in force after its next reboot" in " ".join(done.stderr.split())
@@ -100,29 +102,38 @@ def test_reboot_move_restore_and_reboot_again(lab, automated):
     assert orders(lab) == ordered
 
 
-def test_killed_while_a_host_reboots(lab, automated):
-    """restore-defaults waits until the host is back, and takes it out of maintenance mode."""
+@pytest.mark.parametrize("then", ["restore", "resume"])
+def test_killed_while_a_host_reboots(lab, automated, then):
+    """The next command waits until the host is back, and takes it out of maintenance mode; a resumed run goes on."""
     before = lab.state()
-    lab.control("source", "host_set", host="esx-a2", boot_s=2.5)
-    run = lab.spawn(*MOVE, "vm2")
+    (vm, host), *_ = sorted((name, vm["host"]) for name, vm in lab.control("source", "state")["vms"].items())
+    lab.control("source", "host_set", host=host, boot_s=2.5)
+    run = lab.spawn(*MOVE, vm)
     try:
-        _until(lambda: hosts(lab)["source/esx-a2"]["connection"] == "notResponding")
+        _until(lambda: hosts(lab)[f"source/{host}"]["connection"] == "notResponding")
     finally:
         run.send_signal(signal.SIGKILL)
         run.communicate()
-    assert hosts(lab)["source/esx-a2"]["maintenance"]
+    assert hosts(lab)[f"source/{host}"]["maintenance"]
+    if then == "resume":
+        done = lab.run("migrate", "--resume", "--unproven", "--yes")
+        assert done.returncode == 0, done.stderr
+        assert f"waiting for source/{host}" in done.stderr
+        assert vm in lab.vms()["target"]
+        assert set(queues(lab).values()) == {(5, 5)}
     done = lab.run("restore-defaults", "--reboot-hosts")
     assert done.returncode == 0, done.stderr
-    assert "waiting for source/esx-a2" in done.stderr
+    assert (f"waiting for source/{host}" in done.stderr) == (then == "restore")
     assert lab.state() == before
-    lab.control("source", "host_set", host="esx-a2", boot_s=0.5)
+    lab.control("source", "host_set", host=host, boot_s=0.5)
 
 
 def test_a_host_that_does_not_come_back(lab, automated):
     """No other host is touched, the rest is put back, exit 7; once the host is up, restore-defaults does the rest."""
     before, ordered = lab.state(), orders(lab)
     lab.control("target", "host_set", host="esx-b1", boot_s=None)
-    done = lab.run(*MOVE, "vm3")
+    vm = min(lab.vms()["source"])
+    done = lab.run(*MOVE, vm)
     assert done.returncode == 7, done.stderr
     assert "did not come back" in done.stderr
     assert orders(lab) == ordered + 1

@@ -145,7 +145,7 @@ def migrate(
         max_failures = 0 if on_failure is OnFailure.STOP else None
     elif max_failures is None:
         max_failures = config.limits.max_failures
-    saved = order.saved if order.progress is None else None
+    saved = order.saved if order.progress is None or order.resumes else None
     options = prepare.Options(
         load=load,
         load_age_s=None if load is None else measured.age_s(load, wall_clock()),
@@ -166,6 +166,8 @@ def migrate(
         Connections(order.known, own.credentials(), before) as world,
     ):
         orders.refuse_other_way(journal, order.known)
+        if order.resumes:
+            run.release(journal, world, before, config.limits)
 
         def go(made: Plan, *, begun: Mapping[str, Open]) -> None:
             text = planfile.text(

@@ -52,7 +52,10 @@ class HostPower:
 
         def ask() -> Standing:
             row = properties_of(content, self._host, ("vm", "parent"))
-            parent = row["parent"]
+            parent = row.get("parent")
+            if parent is None:
+                message = f"{self._subject}: its cluster cannot be read"
+                raise RefusedError(message, hint="the account needs System.Read on it")
             about = properties_of(content, parent, _about(parent))
             wanted = {
                 vim.VirtualMachine: ("name", "runtime.powerState"),
