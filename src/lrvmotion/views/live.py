@@ -15,7 +15,18 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from lrvmotion.events import Changed, Event, Interrupted, Left, Move, Proven, RelaySample, RunStarted, Waiting
+from lrvmotion.events import (
+    Changed,
+    Event,
+    Interrupted,
+    Left,
+    Move,
+    Proven,
+    Rebooting,
+    RelaySample,
+    RunStarted,
+    Waiting,
+)
 from lrvmotion.plan import Plan
 from lrvmotion.views import console, lines, units, words
 from lrvmotion.views.progress import Progress, left
@@ -82,6 +93,9 @@ class Screen:
                 case Proven():
                     self._note = "proving that the traffic takes the new way"
                     self._say(f"{event.subject}: {event.detail}")
+                case Rebooting(host=host, phase=phase):
+                    self._note = f"{host}: {words.reboot(phase)}"
+                    self._say(self._note)
                 case Waiting(subject=subject, reason=reason):
                     self._note = f"waiting for {subject}: {reason}"
                 case Left(target=target, key=key):
