@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, Protocol
 
-from lrvmotion.findings import Finding
+from lrvmotion.findings import Finding, Severity
 
 MoveState = Literal["queued", "running", "waiting", "success", "error", "cancelled", "held"]
 
@@ -209,8 +210,11 @@ class Observer(Protocol):
 
 def name_of(event: Event) -> str:
     """Return the event's type in NDJSON: MoveEnded -> "move_ended"."""
-    name = type(event).__name__
-    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
+    return _name(type(event))
+
+
+def _name(kind: type[Event]) -> str:
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in kind.__name__).lstrip("_")
 
 
 def to_json(event: Event) -> dict[str, Any]:
@@ -222,3 +226,24 @@ def to_json(event: Event) -> dict[str, Any]:
             value = {f.name: getattr(value, f.name) for f in fields(value)}
         record[item.name] = list(value) if isinstance(value, tuple) else value
     return record
+
+
+def from_json(record: Mapping[str, Any]) -> Event | None:
+    """Return the event that *to_json* made *record* of; None for a type that this version does not know.
+
+    Fields that it does not know are left out; TypeError or ValueError where one is missing or wrong.
+    """
+    kind = _KINDS.get(str(record["type"]))
+    if kind is None:
+        return None
+    given: dict[str, Any] = {}
+    for item in fields(kind):
+        if item.name in record:
+            value = record[item.name]
+            if item.name == "finding":
+                value = Finding(**{**value, "severity": Severity(value["severity"])})
+            given[item.name] = tuple(value) if isinstance(value, list) else value
+    return kind(**given)
+
+
+_KINDS = {_name(kind): kind for kind in list(globals().values()) if isinstance(kind, type) and issubclass(kind, Event)}

@@ -118,7 +118,7 @@ def migrate(
 ) -> int:
     """Change the hosts and boxes for the mode, move the VMs, and say what is outstanding."""
     from lrvmotion import journal as journals
-    from lrvmotion import measured, past, planfile, prepare, run
+    from lrvmotion import kept, measured, past, planfile, prepare, run
     from lrvmotion.connect import Connections, records
     from lrvmotion.report import Report
     from lrvmotion.views import lines, live, ndjson, plans, tables
@@ -160,10 +160,11 @@ def migrate(
     report = Report()
     events = ndjson.Ndjson() if output is Output.NDJSON else None
     plain = lines.Lines(quiet=output is not Output.TEXT)
-    before = fan(report.take, plain, *([events] if events else []))
+    seen = [events] if events else []
     with (
         journals.Journal(state, wall_clock) as journal,
-        Connections(order.known, own.credentials(), before) as world,
+        kept.EventLog(state, wall_clock, told := fan(plain, *seen)) as log,
+        Connections(order.known, own.credentials(), before := fan(report.take, plain, log, *seen)) as world,
     ):
         orders.refuse_other_way(journal, order.known)
         if order.resumes:
@@ -175,11 +176,13 @@ def migrate(
             )
             with live.screen(made, quiet=output is not Output.TEXT) as screen, Interrupts() as interrupts:
                 recorder = past.Recorder(state, past.circuit(config), made, wall_clock)
-                observer = fan(report.take, screen, recorder, *([events] if events else []))
+                log.say = fan(screen, *seen)
+                observer = fan(report.take, screen, recorder, log, *seen)
                 world.observe(observer)
                 run.Migrating(
                     config, world, journal, observer, made, options, text, moment, interrupts.count, begun, order.back
                 ).go()
+            log.say = told
 
         if order.begun():
             go(order.on_the_way(world), begun=order.begun())

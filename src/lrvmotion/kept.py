@@ -1,0 +1,151 @@
+"""The events of each run, kept in the state directory with their times: the report is made of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self, TextIO
+
+from lrvmotion.errors import UsageError
+from lrvmotion.events import Event, Message, Observer, RunStarted, from_json, to_json
+
+SCHEMA = "1.0"
+FOLDER = "runs"
+NAME = "events.ndjson"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """One event and its time: *at* is ISO 8601 in UTC, *t* seconds since the process that told it began the run."""
+
+    at: str
+    t: float
+    event: Event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """The events of one run, in order; *torn* counts lines that were not whole, *gone*: there is no file of them."""
+
+    told: tuple[Told, ...] = ()
+    torn: int = 0
+    gone: bool = False
+
+
+class EventLog:
+    """An Observer that appends every event of a run to its file, mode 600. Close it, or use it as a context manager.
+
+    What is told before RunStarted waits for it: it names the run. A run that is taken up goes on in the same file. A
+    disk that does not take it ends the recording, never the run: *say* hears of that once. Never raises.
+    """
+
+    def __init__(
+        self,
+        state: Path,
+        clock: Callable[[], str],
+        say: Observer,
+        *,
+        seconds: Callable[[], float] = time.monotonic,
+        opener: Callable[[Path], TextIO] | None = None,
+    ) -> None:
+        self.say = say
+        self._state, self._clock, self._seconds, self._opener = state, clock, seconds, opener or _open
+        self._ahead: list[tuple[str, float, Event]] = []
+        self._run = ""
+        self._began = 0.0
+        self._file: TextIO | None = None
+        self._ended = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __call__(self, event: Event) -> None:
+        """Keep *event*."""
+        if self._ended:
+            return
+        self._ahead.append((self._clock(), self._seconds(), event))
+        try:
+            if isinstance(event, RunStarted) and event.run != self._run:
+                self._begin(event.run)
+            if self._file is not None:
+                self._write(self._file)
+        except OSError as error:
+            self._ended = True
+            self.close()
+            self.say(Message(text=f"the report of this run will lack its rest: {self._path()}: {error.strerror}"))
+
+    def close(self) -> None:
+        """Close the file."""
+        file, self._file = self._file, None
+        if file is not None:
+            try:
+                file.close()
+            except OSError:
+                return  # what a full disk did not take is lost; that was said when it was written
+
+    def _path(self) -> Path:
+        return self._state / FOLDER / self._run / NAME
+
+    def _begin(self, run: str) -> None:
+        self.close()
+        self._run, self._began = run, self._seconds()
+        self._path().parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._file = self._opener(self._path())
+        self._file.write(json.dumps({"type": "version", "schema": SCHEMA}) + "\n")
+
+    def _write(self, file: TextIO) -> None:
+        for at, seconds, event in self._ahead:
+            kind, *rest = to_json(event).items()
+            record = dict([kind, ("at", at), ("t", round(seconds - self._began, 3)), *rest])
+            file.write(json.dumps(record) + "\n")
+        file.flush()
+        self._ahead.clear()
+
+
+def read(state: Path, run: str) -> Kept:
+    """Read the events of *run*; UsageError for a file of a newer version, or one that cannot be read.
+
+    Lines that a death cut short are left out, and so are events that this version does not know.
+    """
+    path = state / FOLDER / run / NAME
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return Kept(gone=True)
+    except OSError as error:
+        message = f"{path}: the events of the run cannot be read: {error.strerror}"
+        raise UsageError(message, hint="they belong to whoever ran migrate: be that user") from None
+    told: list[Told] = []
+    torn = 0
+    for line in lines:
+        try:
+            record = json.loads(line) if line else {"type": ""}
+            if record["type"] == "version":
+                _known(path, str(record["schema"]))
+            elif (event := from_json(record)) is not None:
+                told.append(Told(at=str(record["at"]), t=float(record["t"]), event=event))
+        except (ValueError, KeyError, TypeError):
+            torn += 1
+    return Kept(told=tuple(told), torn=torn)
+
+
+def _known(path: Path, schema: str) -> None:
+    if int(schema.partition(".")[0]) > int(SCHEMA.partition(".")[0]):
+        message = f"{path}: written by a newer lrvmotion (schema {schema})"
+        raise UsageError(message, hint="use that version, or a newer one")
+
+
+def _open(path: Path) -> TextIO:
+    """Open *path* for its owner alone, and begin a new line where a death left part of one."""
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    size = os.fstat(descriptor).st_size
+    if size and os.pread(descriptor, 1, size - 1) != b"\n":
+        os.write(descriptor, b"\n")
+    return os.fdopen(descriptor, "a", encoding="utf-8")
