@@ -52,7 +52,7 @@ class Lab:
             for index in range(1, number + 1):
                 self.add(site, f"vmk{index}", f"{lan}.{10 + index}")
             self.host(site, "default_gateway", netstack=STACK, gateway=f"{lan}.254")
-        self.host("target", "vmotion_vmknics", devices=[f"vmk{index}" for index in range(1, targets + 1)])
+        self.host("target", "services", vmotion=[f"vmk{index}" for index in range(1, targets + 1)], nfc=[])
 
 
 def lab_spec(wan: WanSpec, name: str | None = None, *, box: bool = False) -> LabSpec:

@@ -185,9 +185,9 @@ def test_vmotion_is_listened_on_exactly_the_vmknics_chosen(lab: Lab) -> None:
     lab.standard()
     lab.add("target", "vmk2", "10.99.0.12")
     assert move(lab, "no", targets=["10.99.0.12"])["reason"] == "connect"
-    lab.host("target", "vmotion_vmknics", devices=["vmk1", "vmk2"])
+    lab.host("target", "services", vmotion=["vmk1", "vmk2"], nfc=[])
     assert move(lab, "yes", targets=["10.99.0.12"])["phase"] == "done"
-    lab.host("target", "vmotion_vmknics", devices=["vmk1"])
+    lab.host("target", "services", vmotion=["vmk1"], nfc=[])
     assert move(lab, "again", targets=["10.99.0.12"])["reason"] == "connect"
 
 

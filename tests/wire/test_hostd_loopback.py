@@ -37,7 +37,7 @@ def hosts(tmp_path: Path):
         made.append(host)
         for number in range(count):
             host.vmknic_add(**nic(f"vmk{number}", f"{lan}.{10 + number}"))
-    made[1].vmotion_vmknics(["vmk0", "vmk1"])
+    made[1].services(["vmk0", "vmk1"], [])
     yield tuple(made)
     for host in made:
         host.close()
@@ -163,7 +163,7 @@ def test_a_target_that_stops_reading_fails_the_move_after_the_time_out(hosts, tm
     """No progress for NetTimeout: the stream and the move fail, and say so."""
     source, _ = hosts
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        loopback.publish(tmp_path, "target", "mute", {"10.99.0.66": listener.getsockname()[1]})
+        loopback.publish(tmp_path, "target", "mute", {"10.99.0.66:8000": listener.getsockname()[1]})
         move(source, "m", streams=1, targets=["10.99.0.66"], timeout_s=0.5, disk_bytes=1 << 40)
         accepted, _ = listener.accept()
         with accepted:
@@ -176,7 +176,7 @@ def test_a_target_that_ends_early_fails_the_move(hosts, tmp_path) -> None:
     """An orderly end before every byte was counted is a failure too."""
     source, _ = hosts
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        loopback.publish(tmp_path, "target", "short", {"10.99.0.66": listener.getsockname()[1]})
+        loopback.publish(tmp_path, "target", "short", {"10.99.0.66:8000": listener.getsockname()[1]})
         move(source, "m", streams=1, targets=["10.99.0.66"], memory_bytes=0, disk_bytes=1000)
         accepted, _ = listener.accept()
         with accepted:

@@ -30,7 +30,11 @@ def _hosts(prefix: str, network: str, count: int, router: str) -> tuple[HostSpec
             netstack=netstack,
             services=("vmotion",),
         )
-        hosts.append(HostSpec(name=f"{prefix}{number}", vmknics=(management, vmotion), gateways=((netstack, router),)))
+        # One gateway a stack: the default stack's is the vMotion network's router where it has that vmknic too.
+        gateways: tuple[tuple[str, str], ...] = ((netstack, router),)
+        if netstack != "defaultTcpipStack":
+            gateways += (("defaultTcpipStack", f"{management.address.rpartition('.')[0]}.254"),)
+        hosts.append(HostSpec(name=f"{prefix}{number}", vmknics=(management, vmotion), gateways=gateways))
     return tuple(hosts)
 
 

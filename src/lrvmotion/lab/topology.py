@@ -143,6 +143,7 @@ def _site(spec: LabSpec, site: SiteSpec, fresh: list[str]) -> None:
             f"-n {router} link add {LAN} type bridge stp_state 0 mcast_snooping 0",
             f"-n {router} link set {LAN} mtu {WAN_MTU} up",
             f"-n {router} addr add {site.router}/{length} dev {LAN}",
+            *(f"-n {router} addr add {network[-2]}/{network.prefixlen} dev {LAN}" for network in management(site)),
         )
     ends = [(host_namespace(spec, site.name, host.name), UPLINK) for host in site.hosts]
     ends += [(box_namespace(spec, site.name, box.name), BOX_LINK) for box in site.boxes]
@@ -168,12 +169,21 @@ def _site(spec: LabSpec, site: SiteSpec, fresh: list[str]) -> None:
             )
 
 
+def management(site: SiteSpec) -> list[ipaddress.IPv4Network]:
+    """Return the networks of the management vmknics; NFC goes over these, their router has the last address."""
+    nics = [nic for host in site.hosts for nic in host.vmknics if "management" in nic.services]
+    return sorted({ipaddress.IPv4Interface(f"{nic.address}/{nic.prefix_length}").network for nic in nics})
+
+
 def _wan(spec: LabSpec, site: SiteName) -> None:
     router, other = router_namespace(spec, site), spec.target if site == "source" else spec.source
     _ip(
         f"-n {router} link set {WAN} mtu {WAN_MTU} txqueuelen {WAN_QUEUE} addrgenmode none up",
         f"-n {router} addr replace {WAN_ADDRESSES[site]} peer {WAN_ADDRESSES[other.name]} dev {WAN}",
-        f"-n {router} route replace {other.lan} via {WAN_ADDRESSES[other.name]} dev {WAN}",
+        *(
+            f"-n {router} route replace {network} via {WAN_ADDRESSES[other.name]} dev {WAN}"
+            for network in (other.lan, *management(other))
+        ),
     )
 
 

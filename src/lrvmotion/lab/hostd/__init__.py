@@ -13,7 +13,7 @@ it real; this process knows only devices, routes, pings and vMotion bytes. It is
 | vmknic_remove | device | {} |
 | route_add, route_remove | netstack, prefix ("10.99.0.9/32"), gateway | {} |
 | default_gateway | netstack, gateway (null: none) | {} |
-| vmotion_vmknics | devices: the vmknics that carry vMotion: TCP 8000 is listened on exactly these addresses | {} |
+| services | vmotion, nfc: the vmknics that carry them: TCP 8000 and 902 are listened on exactly these addresses | {} |
 | ping | host, interface (null or device), netstack, count, size, df, interval (s), ttl, wait (s) | transmitted, received, duplicated, rtt_min_us, rtt_avg_us, rtt_max_us, trace [{seq, rtt_us, ttl, bytes, host}]; `failed` with "sendto() failed (Message too long)" for df and too large; `unsupported` without a network |
 | expect | id, receive_buffer_bytes, idle_timeout_s: streams of migration *id* are accepted from now on, others are reset; receive_buffer_bytes is NetExpectedLineRateMBps as bytes/s, the listener multiplies it by the RTT that the connection shows (TCP_INFO) | {} |
 | migrate | id, sources [vmknic devices], targets [addresses], port, streams, bind (bool: sockets are bound to their vmknic), congestion_control, line_rate_bytes (bytes/s), memory_bytes, disk_bytes, dirty_bps, switchover_s, timeout_s (NetTimeout) | {} at once; the move runs on |

@@ -32,7 +32,7 @@ class Host:
         self._config = Configuration()
         self._kernel = Kernel() if net else None
         self._receiver = Receiver()
-        self._listening: list[str] = []
+        self._listening: dict[int, list[str]] = {}  # vmknics by port
         self._migrations: dict[str, Migration] = {}
         self._lock = threading.RLock()
         self._ops: dict[str, Callable[..., Any]] = {
@@ -42,7 +42,7 @@ class Host:
             "route_add": self.route_add,
             "route_remove": self.route_remove,
             "default_gateway": self.default_gateway,
-            "vmotion_vmknics": self.vmotion_vmknics,
+            "services": self.services,
             "ping": self.ping,
             "expect": self.expect,
             "migrate": self.migrate,
@@ -89,8 +89,10 @@ class Host:
         """Remove a vmknic, its listener with it."""
         with self._lock:
             self._nic(device)
-            self._receiver.unlisten(device)
-            self._listening = [name for name in self._listening if name != device]
+            self._unlisten(device)
+            self._listening = {
+                port: [name for name in names if name != device] for port, names in self._listening.items()
+            }
             changed = deepcopy(self._config)
             del changed.vmknics[device]
             self._make(changed)
@@ -127,12 +129,12 @@ class Host:
                 changed.defaults[netstack] = str(ipaddress.ip_address(gateway))
             self._make(changed)
 
-    def vmotion_vmknics(self, devices: list[str]) -> None:
-        """Listen for vMotion on exactly these vmknics."""
+    def services(self, vmotion: list[str], nfc: list[str]) -> None:
+        """Listen for vMotion and for NFC on exactly these vmknics."""
         with self._lock:
-            for device in devices:
+            for device in (*vmotion, *nfc):
                 self._nic(device)
-            self._listening = list(devices)
+            self._listening = {protocol.PORT: list(vmotion), protocol.NFC_PORT: list(nfc)}
             self._listen()
 
     def ping(
@@ -282,7 +284,7 @@ class Host:
     def reset(self) -> None:
         """Remove every vmknic, route and listener: the host was rebooted."""
         with self._lock:
-            self._listening = []
+            self._listening = {}
             self._listen()
             self._make(Configuration(stacks=self._config.stacks))
 
@@ -305,7 +307,7 @@ class Host:
                 raise RpcError(kind="exists", message=f"{nic.address} is the address of {other.device}")
         old = changed.vmknics.get(nic.device)
         if old is not None and old.mac != nic.mac:  # the interface is made anew: a listener bound to it is deaf
-            self._receiver.unlisten(nic.device)
+            self._unlisten(nic.device)
         changed.vmknics[nic.device] = nic
         self._make(changed)
         self._listen()
@@ -319,26 +321,36 @@ class Host:
             try:
                 self._kernel.make(changed)
             except RpcError:
-                for device in self._listening:
-                    self._receiver.unlisten(device)
+                for device in {name for names in self._listening.values() for name in names}:
+                    self._unlisten(device)
                 self._kernel.rebuild(self._config)
                 self._listen()
                 raise
         self._config = changed
 
     def _listen(self) -> None:
-        nics = [self._config.vmknics[device] for device in self._listening]
+        nics = [(port, self._config.vmknics[name]) for port, names in self._listening.items() for name in names]
         if self._kernel is not None:
-            self._receiver.listen({nic.device: (nic.device, nic.address, protocol.PORT) for nic in nics})
+            # What is asked on port 8000 is answered where the question came in; NFC follows the default stack's routes.
+            self._receiver.listen(
+                {
+                    _listener(port, nic.device): (nic.device if port == protocol.PORT else None, nic.address, port)
+                    for port, nic in nics
+                }
+            )
             return
-        where = self._receiver.listen({nic.device: (None, loopback.ADDRESS, 0) for nic in nics})
-        ports = {nic.address: where[nic.device][1] for nic in nics}
+        where = self._receiver.listen({_listener(port, nic.device): (None, loopback.ADDRESS, 0) for port, nic in nics})
+        ports = {loopback.key(nic.address, port): where[_listener(port, nic.device)][1] for port, nic in nics}
         loopback.publish(self._directory, self._site, self._name, ports)
+
+    def _unlisten(self, device: str) -> None:
+        for port in self._listening:
+            self._receiver.unlisten(_listener(port, device))
 
     def _pair(self, nic: Vmknic, target: str, port: int, bind: bool) -> Pair:
         if self._kernel is None:
             # Port 1 of loopback answers with a reset: what a host without a listener would do.
-            endpoint = loopback.find(self._directory, target) or (loopback.ADDRESS, 1)
+            endpoint = loopback.find(self._directory, target, port) or (loopback.ADDRESS, 1)
             return Pair(source=nic.address, target=target, device=None, bind=None, mark=0, endpoint=endpoint)
         return Pair(
             source=nic.address,
@@ -348,6 +360,10 @@ class Host:
             mark=0 if bind else self._config.mark(nic.netstack),
             endpoint=(target, port),
         )
+
+
+def _listener(port: int, device: str) -> str:
+    return f"{device}:{port}"
 
 
 def _vmknic(fields: dict[str, Any]) -> Vmknic:

@@ -13,6 +13,7 @@ import struct
 from typing import Any
 
 PORT = 8000
+NFC_PORT = 902
 MAGIC = b"LRVSTRM1"
 HEAD = struct.Struct("!8sI")
 COUNT = struct.Struct("!Q")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyVmomi import VmomiSupport, vim, vmodl
 
-from lrvmotion.lab.vcenter import vm_traits
+from lrvmotion.lab.vcenter import carriage, vm_traits
 from lrvmotion.lab.vcenter.entity import Folder, ResourcePool
 from lrvmotion.lab.vcenter.hostd_client import HostdError
 from lrvmotion.lab.vcenter.network import DistributedVirtualPortgroup
@@ -115,6 +115,10 @@ def _host(host: Any, demand: dict[str, Any]) -> list[Problem]:
     if host.maintenance:
         text = "The operation is not allowed in the current state: the host is in maintenance mode."
         return [problem("hostTests", "vim.fault.InvalidState", text)]
+    if demand["uses_nfc"] and not host.network.nfc():
+        # unconfirmed: the fault of a host without any vmkernel NIC for NFC
+        text = f"The destination host '{host.name}' has no management interface."
+        return [problem("hostTests", "vmodl.fault.HostNotReachable", text)]
     if demand["uses_vmotion"] and not host.network.vmotion():
         text = f"The vMotion interface of the destination host '{host.name}' is not configured."
         return [problem("hostTests", "vim.fault.VMotionNotConfigured", text)]
@@ -146,14 +150,15 @@ def prepare(vcenter: Vcenter, demand: dict[str, Any], move: str, cost: int) -> d
         timeout = host.options.number("Migrate.NetTimeout", 20)
         # The field report saw only two of five target addresses used; cause unknown (vsphere.md 11).
         addresses = [nic.address for nic in host.network.vmotion()[:2]]
-    if demand["uses_vmotion"]:
+        nfc = next((nic.address for nic in host.network.nfc()), None)
+    for part in _parts(demand, move):
         try:
-            host.hostd.call("expect", id=move, receive_buffer_bytes=rate, idle_timeout_s=timeout)
+            host.hostd.call("expect", id=part, receive_buffer_bytes=rate, idle_timeout_s=timeout)
         except HostdError as error:
             release(vcenter, demand, move, cost)
             return {"failed": str(error)}
     store: Any = vcenter.registry.find(demand["datastore"])
-    return {"busy": False, "addresses": addresses, "host": host.name, "datastore": store.name}
+    return {"busy": False, "addresses": addresses, "nfc": nfc, "host": host.name, "datastore": store.name}
 
 
 def release(vcenter: Vcenter, demand: dict[str, Any], move: str, cost: int) -> dict[str, Any]:
@@ -162,10 +167,16 @@ def release(vcenter: Vcenter, demand: dict[str, Any], move: str, cost: int) -> d
         host: Any = vcenter.registry.find(demand["host"])
         host.cost -= cost
         vcenter.registry.changed.notify_all()
-    if demand["uses_vmotion"]:
+    for part in _parts(demand, move):
         with contextlib.suppress(HostdError):  # nothing to forget: the host is gone, or never expected it
-            host.hostd.call("forget", id=move)
+            host.hostd.call("forget", id=part)
     return {}
+
+
+def _parts(demand: dict[str, Any], move: str) -> list[str]:
+    """Return the ids under which the target host expects the parts of *move*."""
+    ids = {move: demand["uses_vmotion"], carriage.name(move): demand["uses_nfc"]}
+    return [part for part, used in ids.items() if used]
 
 
 def commit(vcenter: Vcenter, demand: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:

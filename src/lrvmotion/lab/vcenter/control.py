@@ -62,6 +62,7 @@ class Control:
             "tasks": self.tasks,
             "vm_power": self.vm_power,
             "vm_snapshot": self.vm_snapshot,
+            "vm_snapshots_remove": self.vm_snapshots_remove,
             "vm_device": self.vm_device,
             "vm_leave": self.vm_leave,
             "vm_arrive": self.vm_arrive,
@@ -184,6 +185,13 @@ class Control:
         """Add a snapshot to a VM."""
         with self.vcenter.lock:
             self._vm(request).snapshot(request.get("name", "snapshot"))
+
+    def vm_snapshots_remove(self, request: Request) -> None:
+        """Remove all snapshots of a VM."""
+        with self.vcenter.lock:
+            vm = self._vm(request)
+            vm.snapshots.clear()
+            vm.changed()
 
     def vm_device(self, request: Request) -> None:
         """Connect *iso* to a VM's CD-ROM drive; null disconnects it."""

@@ -27,12 +27,14 @@ READS = frozenset({
 class FaultRule:
     """One rule: *count* matching calls, after *skip* of them, are delayed, answered by a fault, or dropped.
 
-    *object* is a moId or the name of a VM or host. *after* lets the call take effect first: the reply is what is lost.
+    *object* is a moId or the name of a VM or host; *path* a property that the call must ask for. *after* lets the
+    call take effect first: the reply is what is lost.
     *in_task* makes the task of a `_Task` method end in the fault, rather than the call.
     """
 
     method: str
     object: str | None = None
+    path: str | None = None
     fault: str | None = None
     key: str | None = None
     message: str | None = None
@@ -90,13 +92,17 @@ class Trouble:
             self.calls.clear()
             self.writes = 0
 
-    def match(self, method: str, names: set[str], *, in_task: bool = False) -> FaultRule | None:
-        """Return the rule for this call and use up one of its counts."""
+    def match(
+        self, method: str, names: set[str], *, paths: frozenset[str] = frozenset(), in_task: bool = False
+    ) -> FaultRule | None:
+        """Return the rule for this call, which asks for the properties *paths*, and use up one of its counts."""
         with self._lock:
             for rule in self.rules:
                 if rule.method != method or rule.in_task != in_task:
                     continue
                 if rule.object is not None and rule.object not in names:
+                    continue
+                if rule.path is not None and rule.path not in paths:
                     continue
                 if rule.skip > 0:
                     rule.skip -= 1

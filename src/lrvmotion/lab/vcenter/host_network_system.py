@@ -3,6 +3,7 @@
 # ruff: noqa: ANN401, N803 - pyVmomi makes its types at run time; parameters carry the API's names
 from __future__ import annotations
 
+import contextlib
 import itertools
 from dataclasses import replace
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
@@ -17,6 +18,8 @@ from lrvmotion.lab.vcenter.managed_object import ManagedObject, Values
 from lrvmotion.lab.vcenter.server import unlocked
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from lrvmotion.lab.vcenter.host_system import HostSystem
     from lrvmotion.lab.vcenter.server import Call
 
@@ -53,8 +56,13 @@ class HostNetworkSystem(ManagedObject):
         self._macs = itertools.count(len(host.network.vmknics))
 
     def _hostd(self, op: str, **arguments: Any) -> None:
-        try:
+        with self._reached():
             self.host.hostd.call(op, **arguments)
+
+    @contextlib.contextmanager
+    def _reached(self) -> Iterator[None]:
+        try:
+            yield
         except HostdError as error:
             if error.kind == "unreachable":
                 raise vmodl.fault.HostCommunication(msg=str(error)) from error
@@ -149,7 +157,8 @@ class HostNetworkSystem(ManagedObject):
         return mac(site, self.host.number, next(self._macs))
 
     def _hostd_services(self) -> None:
-        self._hostd("vmotion_vmknics", devices=[nic.device for nic in self.host.network.vmotion()])
+        with self._reached():
+            self.host.push_services()
 
     def _place(self, portgroup: str, nic: Any) -> str | None:
         port = nic.distributedVirtualPort

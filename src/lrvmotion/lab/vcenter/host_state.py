@@ -84,6 +84,13 @@ class NetworkState:
         chosen = self.selected.get("vmotion", set())
         return own or [nic for nic in self.vmknics.values() if nic.device in chosen]
 
+    def nfc(self) -> list[Vmknic]:
+        """Return the vmkernel NICs that NFC uses: the provisioning ones, else the management ones (vsphere.md 6)."""
+        services = ("vSphereProvisioning", "management")
+        sets = (self.selected.get(service, set()) for service in services)
+        chosen: set[str] = next((devices for devices in sets if devices), set())
+        return [nic for nic in self.vmknics.values() if nic.device in chosen]
+
     def document(self) -> dict[str, Any]:
         """Return everything for the witness, sorted, no clock or counter in it."""
         return {

@@ -105,8 +105,9 @@ class HostSystem(Entity):
             self.push_services()
 
     def push_services(self) -> None:
-        """Tell the host's process which vmkernel NICs carry vMotion."""
-        self.hostd.call("vmotion_vmknics", devices=[nic.device for nic in self.network.vmotion()])
+        """Tell the host's process which vmkernel NICs carry vMotion, and which NFC."""
+        vmotion, nfc = self.network.vmotion(), self.network.nfc()
+        self.hostd.call("services", vmotion=[nic.device for nic in vmotion], nfc=[nic.device for nic in nfc])
 
     def attach(self) -> bool:
         """Connect to the host's process if it is there: push the configuration, then the host is connected."""

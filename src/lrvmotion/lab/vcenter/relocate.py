@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyVmomi import vim, vmodl
 
-from lrvmotion.lab.vcenter import peer, vm_traits
+from lrvmotion.lab.vcenter import carriage, peer, vm_traits
 from lrvmotion.lab.vcenter.hostd_client import HostdError
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ class Job:
         across = self.demand["host"] != self.source.moid or self.remote
         self.moves_memory = vm.powered_on and across
         self.demand["uses_vmotion"] = self.moves_memory
+        # Within one vCenter cold data is not carried: the storages of all hosts are one there.
+        self.demand["uses_nfc"] = self.remote and (not vm.powered_on or bool(vm.snapshots))
         # 4 of 8 for storage that is not shared, 1 for memory alone (vsphere.md 5)
         self.cost = 4 if self.demand["copies_disk"] else 1
 
@@ -113,10 +115,6 @@ class Job:
         elif self.moves_memory and not host.network.vmotion():
             text = f"The vMotion interface of the source host '{host.name}' is not configured."
             found.append(problem("sourceTests", "vim.fault.VMotionNotConfigured", text))
-        if self.remote and (not vm.powered_on or vm.snapshots):
-            # Cold data travels by NFC on TCP 902 (vsphere.md 6), which the lab's hosts do not carry.
-            text = "lab: disks of powered-off VMs and of VMs with snapshots go by NFC, which is not simulated"
-            found.append(problem("sourceTests", "vmodl.fault.NotSupported", text))
         if self.remote:
             found += [problem("sourceTests", kind, text, **more) for kind, text, more in vm_traits.refusals(vm)]
         if self.remote and vm.iso:
@@ -171,8 +169,8 @@ class Job:
             try:
                 task.begin()
                 self.refuse()  # the queue may have been long
-                if self.moves_memory:
-                    self._carry(task, move, prepared["addresses"])
+                if self.demand["uses_vmotion"] or self.demand["uses_nfc"]:
+                    self._carry(task, move, prepared)
                 task.report(task.progress or 0, cancelable=False)
                 self._arrive()
             finally:
@@ -218,67 +216,21 @@ class Job:
     def _free(self, move: str) -> None:
         if self.remote or self.demand["host"] != self.source.moid:
             self._give_back()
-        if self.moves_memory:
-            with contextlib.suppress(HostdError):  # the host is gone, and its record with it
-                self.source.hostd.call("forget", id=move)
+        parts = {move: self.moves_memory, carriage.name(move): self.demand["uses_nfc"]}
+        for part in [part for part, used in parts.items() if used]:
+            with contextlib.suppress(HostdError):  # the host is gone, and its record with it; or it never began
+                self.source.hostd.call("forget", id=part)
         # a vCenter that has gone has nothing reserved: whether the VM arrived was decided before
         with contextlib.suppress(vmodl.MethodFault):
             self._ask("relocate_release", demand=self.demand, move=move, cost=self.cost)
 
-    def _carry(self, task: Task, move: str, targets: list[str]) -> None:
+    def _carry(self, task: Task, move: str, prepared: dict[str, Any]) -> None:
         with self.vcenter.lock:
-            request = self._request(targets)
-        hostd = self.source.hostd
-        try:
-            hostd.call("migrate", id=move, **request)
-            while True:
-                now = hostd.call("progress", id=move)
-                phase = now["phase"]
-                if phase in {"done", "failed", "cancelled"}:
-                    break
-                total = max(now["bytes_total"], 1)
-                percent = min(99, 100 * now["bytes_arrived"] // total)
-                early = phase in {"connect", "precopy"}  # not cancelable after switchover (vsphere.md 8)
-                task.report(max(percent, task.progress or 0), cancelable=early)
-                if task.cancelled and early:
-                    self._cancel(hostd, move)
-                time.sleep(_POLL_S)
-        except HostdError as error:
-            raise vmodl.fault.HostCommunication(msg=f"The source host: {error}") from error
-        if phase == "cancelled":
-            raise vmodl.fault.RequestCanceled(msg="The task was canceled by a user.")
-        if phase == "failed":
-            raise _migration_failed(str(now.get("error") or "unknown"))
-
-    @staticmethod
-    def _cancel(hostd: Any, move: str) -> None:
-        try:
-            hostd.call("cancel", id=move)
-        except HostdError as error:
-            if error.kind != "invalid":  # invalid: switchover has begun, too late
-                raise
-
-    def _request(self, targets: list[str]) -> dict[str, Any]:
-        """Return hostd's arguments: each is an effective setting of the source host."""
-        host, vm = self.source, self.vm
-        nics = host.network.vmotion()
-        bind = host.options.number("Migrate.BindToVmknic", 3)
-        return {
-            "sources": [nic.device for nic in nics],
-            "targets": targets,
-            "port": 8000,
-            # 0: dynamic, one stream below 15 Gb/s of uplink (vsphere.md 1.3, unconfirmed on hardware)
-            "streams": host.options.number("Migrate.VMotionStreamHelpers", 0) or 1,
-            # 3 always, 2 with several vmknics (vsphere.md 1.2)
-            "bind": bind >= 3 or (bind == 2 and len(nics) > 1),
-            "congestion_control": host.network.netstacks[nics[0].netstack].congestion_control,
-            "line_rate_bytes": host.options.number("Migrate.NetExpectedLineRateMBps", 133) * 1_000_000,
-            "memory_bytes": vm.memory_bytes,
-            "disk_bytes": vm.disk_bytes if self.demand["copies_disk"] else 0,
-            "dirty_bps": vm.dirty_bps,
-            "switchover_s": host.options.number("Migrate.PreCopySwitchoverTimeGoal", 500) / 1000,
-            "timeout_s": host.options.number("Migrate.NetTimeout", 20),
-        }
+            carried = carriage.load(self.vm, memory=self.moves_memory, disks=self.demand["copies_disk"])
+        if self.demand["uses_nfc"]:
+            carriage.by_nfc(task, self.source, move, prepared["nfc"], carried)
+        if self.moves_memory:
+            carriage.by_vmotion(task, self.source, self.vm, move, prepared["addresses"], carried)
 
     def _arrive(self) -> None:
         vcenter = self.vcenter
@@ -324,13 +276,3 @@ def start(call: Call | None, vm: Any, spec: Any) -> Any:
 
 def _wrong(name: str) -> Any:
     return vmodl.fault.InvalidArgument(invalidProperty=name, msg=f"A specified parameter was not correct: {name}")
-
-
-def _migration_failed(reason: str) -> Any:
-    # unconfirmed: the exact class; the key is one that vsphere.md 4 quotes from VMware's own mover
-    message = f"Migration to the destination host failed: {reason}"
-    return vim.fault.GenericVmConfigFault(
-        reason=reason,
-        msg=message,
-        faultMessage=[vmodl.LocalizableMessage(key="msg.migrate.fail.dst", message=message)],
-    )

@@ -135,7 +135,8 @@ def _invoke(call: Call, request: soap_codec.Request) -> str:
             obj=_reference(request),
             msg="The object has already been deleted or has not been completely created",
         )
-    rule = call.vcenter.trouble.match(request.method, {request.moid, getattr(target, "name", "")})
+    names = {request.moid, getattr(target, "name", "")}
+    rule = call.vcenter.trouble.match(request.method, names, paths=_paths(request))
     if rule is not None:
         time.sleep(rule.delay_s)
         if not rule.after:
@@ -153,6 +154,12 @@ def _invoke(call: Call, request: soap_codec.Request) -> str:
     if rule is not None and rule.after:
         _strike(rule)
     return content
+
+
+def _paths(request: soap_codec.Request) -> frozenset[str]:
+    """Return the properties that *request* asks for."""
+    wanted = [spec for part in request.arguments.get("specSet") or () for spec in part.propSet or ()]
+    return frozenset(path for spec in wanted for path in spec.pathSet or ())
 
 
 def _strike(rule: Any) -> None:

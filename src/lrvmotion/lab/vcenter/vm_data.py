@@ -206,7 +206,7 @@ def config(vm: Any) -> Any:
 def runtime(vm: Any) -> Any:
     """Return the VirtualMachineRuntimeInfo."""
     return V.RuntimeInfo(
-        host=vm.host.ref,
+        host=None if vm.traits.no_host else vm.host.ref,
         connectionState=connection(vm),
         powerState=power_state(vm),
         toolsInstallerMounted=vm.traits.tools_installer,
@@ -357,7 +357,7 @@ VALUES: dict[str, Callable[[Any], Any]] = {
     "config.files": files,
     "config.files.vmPathName": path,
     "runtime": runtime,
-    "runtime.host": lambda vm: vm.host,
+    "runtime.host": lambda vm: None if vm.traits.no_host else vm.host,
     "runtime.powerState": power_state,
     "runtime.connectionState": connection,
     "runtime.bootTime": lambda vm: vm.boot_time,
@@ -378,7 +378,7 @@ VALUES: dict[str, Callable[[Any], Any]] = {
     "summary.config.numVirtualDisks": lambda vm: vm.traits.disks,
     "summary.config.guestFullName": lambda _: "Debian GNU/Linux 12 (64-bit)",
     "summary.config.annotation": lambda _: "",
-    "summary.runtime.host": lambda vm: vm.host,
+    "summary.runtime.host": lambda vm: None if vm.traits.no_host else vm.host,
     "summary.runtime.powerState": power_state,
     "summary.runtime.connectionState": connection,
     "summary.storage.committed": lambda vm: vm.disk_bytes,

@@ -19,7 +19,10 @@ PLUGS = ("floppy", "usb", "serial", "serial-network", "parallel", "passthrough",
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traits:
-    """The defaults are a plain VM's; *plugged* are of PLUGS, all connected; *rdm* is a compatibilityMode."""
+    """The defaults are a plain VM's; *plugged* are of PLUGS, all connected; *rdm* is a compatibilityMode.
+
+    *no_host*: its host is not told, as the API has it for a VM whose host was removed or may not be seen.
+    """
 
     version: str = "vmx-19"
     suspended: bool = False
@@ -38,6 +41,7 @@ class Traits:
     plugged: tuple[str, ...] = ()
     permissions: tuple[str, ...] = ()
     attributes: tuple[tuple[str, str], ...] = ()
+    no_host: bool = False
 
     @classmethod
     def of(cls, document: dict[str, Any]) -> Traits:
