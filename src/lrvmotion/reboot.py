@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -15,11 +17,12 @@ from lrvmotion.inforce import Stale, stale, waiting
 from lrvmotion.inventory import MoRef
 from lrvmotion.journal import Journal
 from lrvmotion.plan import Change, Value
-from lrvmotion.rolling import MAINTENANCE, Standing, order, refusals
+from lrvmotion.rolling import MAINTENANCE, Standing, order, refusals, some
 
 IN, OUT = Value("bool", True), Value("bool", False)
 POLL_S = 0.5  # at first, then ever less often
 POLL_MOST_S = 5.0
+TOLD_S = 30.0  # so often it is said which VMs still run on a host that gets empty
 SETTLE_S = 60.0  # how long vCenter may take to notice that a host that is back needs no reboot any more
 JITTER = timedelta(seconds=1)  # a boot time is computed from an uptime in seconds (unconfirmed: how exactly)
 _REASON = "it is rebooted for settings that take effect at a reboot"
@@ -100,7 +103,7 @@ class Rolling:
         change = Change(target=host, key=MAINTENANCE, prior=OUT, planned=IN, reason=_REASON)
         self.journal.intended(self.run, change)
         try:
-            machine.enter(self.enter_s, self.proceed)
+            machine.enter(self.enter_s, self._emptying(host, machine))
             self.journal.applied(self.run, host, MAINTENANCE)
             self.proceed()
         except Exception:
@@ -124,6 +127,22 @@ class Rolling:
             for stays in machine.bring_home(vms, self.enter_s):
                 self.observer(Message(text=f"{host}: {stays}"))
         self._step(host, "verified")
+
+    def _emptying(self, host: str, machine: Rebooter) -> Callable[[], None]:
+        """Return what is called again and again while the host gets empty: it says who is still there."""
+        told = time.monotonic()
+
+        def look() -> None:
+            nonlocal told
+            self.proceed()
+            if time.monotonic() - told < TOLD_S:
+                return
+            told = time.monotonic()
+            with suppress(LrvmotionError):
+                if running := machine.standing().running:
+                    self.observer(Waiting(subject=host, reason=f"still running on it: {some(running)}"))
+
+        return look
 
     def _refuse(self, host: str, target: Target, machine: Rebooter, before: Standby) -> None:
         """Raise for what forbids to reboot the host now, before anything is done to it."""

@@ -49,10 +49,10 @@ def refusals(standing: Standing) -> Iterator[Finding]:
         yield _error("reboot-last", standing.host, summary, "bring another host back, or leave out --reboot-hosts")
     elif standing.running and standing.drs != AUTOMATED:
         level = f"is {_words(standing.drs)}" if standing.drs else "is off"
-        summary = f"is not rebooted: it has {vms} ({_some(standing.running)}), and DRS of {standing.cluster} {level}"
+        summary = f"is not rebooted: it has {vms} ({some(standing.running)}), and DRS of {standing.cluster} {level}"
         yield _error("reboot-vms", standing.host, summary, _MANUAL)
     elif standing.fixed:
-        summary = f"is not rebooted: {_some(standing.fixed)} would stay, for DRS is not fully automated for that VM"
+        summary = f"is not rebooted: {some(standing.fixed)} would stay, for DRS is not fully automated for that VM"
         yield _error("reboot-vms", standing.host, summary, "move them away or stop them, or leave out --reboot-hosts")
 
 
@@ -72,7 +72,8 @@ def _error(code: str, subject: str, summary: str, hint: str) -> Finding:
     return Finding(severity=Severity.ERROR, code=code, subject=subject, summary=summary, hint=hint)
 
 
-def _some(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
+    """Return the first of *names* and how many more there are."""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more
 

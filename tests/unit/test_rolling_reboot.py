@@ -9,7 +9,7 @@ import pytest
 from fakes import FakeTarget
 from lrvmotion import inforce, reboot
 from lrvmotion.errors import RefusedError, UnreachableError
-from lrvmotion.events import Rebooting
+from lrvmotion.events import Rebooting, Waiting
 from lrvmotion.journal import Journal
 from lrvmotion.plan import Change, Value
 from lrvmotion.reboot import IN, OUT, Rolling, Standby
@@ -230,6 +230,18 @@ def test_interrupted_before_the_reboot_nothing_is_rebooted(journal):
     assert machine.log == ["source/a1 enter"]
     assert machine.target.values[MAINTENANCE] == OUT
     assert journal.outstanding() == []
+
+
+def test_while_a_host_gets_empty_it_is_said_who_is_still_there(journal, monkeypatch):
+    """A VM that DRS cannot move is seen long before the time is over."""
+    monkeypatch.setattr(reboot, "TOLD_S", 0.0)
+    machine = Machine("source/a1", [], running=("vm1",), drs="fullyAutomated")
+    said: list = []
+    rolling = Rolling(
+        world=World(machine), journal=journal, run="abcdef", observer=said.append, enter_s=1.0, boot_s=0.02
+    )  # fmt: skip
+    rolling.go([change("source/a1")])
+    assert [event.reason for event in said if isinstance(event, Waiting)] == ["still running on it: vm1"]
 
 
 def test_what_was_put_back_is_in_force_only_after_another_reboot(tmp_path):
