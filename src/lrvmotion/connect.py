@@ -113,6 +113,10 @@ class Connections:
             known["pem"] = self._sessions[name].pem
         return known
 
+    def accounts(self) -> dict[str, str]:
+        """Return with which account everything known is logged in to: "user at host", by its name."""
+        return {name: f"{known['username']} at {known['host']}" for name, known in self._known.items()}
+
     def inventory(self, site: SiteName) -> Inventory:
         """Return the names inventory of *site*, collected once."""
         if site not in self._inventories:

@@ -16,6 +16,7 @@ from lrvmotion.errors import RefusedError, UnreachableError, UsageError
 from lrvmotion.plan import Change, Value
 
 SCHEMA = 1
+THROTTLE = "throttle"  # the journal of caps set by hand, while a run holds its own
 GENESIS = "0" * 64
 _END = b', "hash": "' + b"." * 64 + b'"}'  # how every line ends, a digit for a dot
 _DIGITS = b"0123456789abcdef"
@@ -171,14 +172,22 @@ def connections(records: list[Record]) -> dict[str, dict[str, Any]]:
 
 
 class Journal:
-    """The open journal of a state directory, held by one process at a time.
+    """The open journal of a state directory, held by one process at a time; *name* is another one's beside it.
 
     Every append is whole and on the disk (fsync) before it returns. *opener* makes the file object, unbuffered, so that
     nothing of a record that failed is written later: tests pass one that dies at a chosen byte.
     """
 
-    def __init__(self, directory: Path, clock: Clock, *, opener: Callable[[Path], BinaryIO] | None = None) -> None:
-        self.path = directory / "journal.jsonl"
+    def __init__(
+        self,
+        directory: Path,
+        clock: Clock,
+        *,
+        name: str = "journal",
+        opener: Callable[[Path], BinaryIO] | None = None,
+    ) -> None:
+        self.path = directory / f"{name}.jsonl"
+        self._held = directory / ("lock" if name == "journal" else f"{name}.lock")
         self._directory = directory
         self._clock = clock
         self._opener = opener or _open
@@ -192,7 +201,7 @@ class Journal:
     def __enter__(self) -> Self:
         try:
             self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock = _lock(self._directory)
+            self._lock = _lock(self._held)
             self._load()
             self._file = self._opener(self.path)
             _sync_folder(self._directory)
@@ -322,14 +331,15 @@ def _open(path: Path) -> BinaryIO:
     return os.fdopen(descriptor, "ab", buffering=0)
 
 
-def _lock(directory: Path) -> int:
-    descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def _lock(path: Path) -> int:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         holder = os.read(descriptor, 64).decode(errors="replace").strip()
         os.close(descriptor)
-        message = f"{directory}: another lrvmotion works with this journal" + (f" (process {holder})" if holder else "")
+        whose = f" (process {holder})" if holder else ""
+        message = f"{path.parent}: another lrvmotion works with this journal{whose}"
         raise UnreachableError(message, hint="wait until it ends, or stop it; then run this again") from None
     with contextlib.suppress(OSError):  # the lock holds on a full disk too; only the message to others is poorer
         os.ftruncate(descriptor, 0)

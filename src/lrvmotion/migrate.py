@@ -98,6 +98,7 @@ class _Driver:
             command = pending.pop(0)
             match command:
                 case Cancel(vm=vm):
+                    self.record("cancel", {"vm": vm})
                     self.mover.cancel(vm)
                 case Hold(vm=vm, reason=reason):
                     self.close(self.migrations[vm], "held", reason=reason)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from lrvmotion.config import Config
 from lrvmotion.errors import LrvmotionError
@@ -27,15 +28,20 @@ class Pace:
     """What the clock asks for, looked at every few seconds by `look`, which waits for nobody.
 
     *relays* are the near relays that run; *throttle* sets the cap of one, bit/s, None: none, from a thread of its own,
-    and raises LrvmotionError where the relay does not take it. A cap that somebody sets by hand holds until the
-    timetable's next change.
+    and raises LrvmotionError where the relay does not take it; *record* keeps that before. A cap that somebody sets by
+    hand holds until the timetable's next change.
     """
 
     def __init__(
-        self, config: Config, relays: Sequence[str], throttle: Callable[[str, int | None], None], observer: Observer
+        self,
+        config: Config,
+        relays: Sequence[str],
+        throttle: Callable[[str, int | None], None],
+        observer: Observer,
+        record: Callable[[str, Mapping[str, Any]], None] = lambda *_: None,
     ) -> None:
         self.windows = config.windows
-        self._relay, self._throttle, self._observer = config.relay, throttle, observer
+        self._relay, self._throttle, self._observer, self._record = config.relay, throttle, observer, record
         self._near = tuple(relays) if config.relay.timetable is not None else ()
         self._cap: int | None = None
         self._wanted: dict[str, datetime | None] = dict.fromkeys(self._near)  # relays to be told, and not before when
@@ -70,6 +76,12 @@ class Pace:
             if relay in self._sending or (when is not None and when - AGAIN <= now < when):
                 continue
             del self._wanted[relay]
+            try:
+                self._record("cap", {"target": f"box/{relay}", "planned": cap})
+            except LrvmotionError as error:
+                self._observer(Message(text=f"relay {relay}: its cap is not changed: {error.message}"))
+                self._wanted[relay] = now + AGAIN
+                continue
             sending = self._sending[relay] = _Sending(cap)
             name = f"cap of {relay}"
             threading.Thread(target=self._carry_out, args=(relay, sending), name=name, daemon=True).start()

@@ -16,7 +16,7 @@ from lrvmotion.connect import Connections
 from lrvmotion.errors import LrvmotionError, NotRestoredError, UnreachableError
 from lrvmotion.events import Interrupted, Message, Observer, RunEnded, RunStarted
 from lrvmotion.inventory import MoRef
-from lrvmotion.journal import Journal
+from lrvmotion.journal import Journal, JournalError
 from lrvmotion.migrate import Guard, drive
 from lrvmotion.pace import Pace
 from lrvmotion.plan import Plan
@@ -38,7 +38,7 @@ class Migrating:
 
     *document* is the plan as a file has it (planfile.text), kept in the journal so that the run can be taken up;
     *begun* are moves that an earlier process began: they are followed, and nothing else is done. *back*: the sites of
-    *config* are swapped (reverse.config).
+    *config* are swapped (reverse.config). *who* runs it, for the journal.
     """
 
     config: Config
@@ -52,6 +52,7 @@ class Migrating:
     interrupts: Callable[[], int] = lambda: 0
     begun: Mapping[str, Open] = field(default_factory=dict)
     back: bool = False
+    who: str = ""
 
     def go(self) -> None:
         """Apply the plan, prove it, move the VMs.
@@ -61,7 +62,8 @@ class Migrating:
         """
         plan = self.plan
         vms = tuple(migration.vm for migration in plan.migrations)
-        body = {"schema": 1, "mode": plan.mode, "mark": plan.mark, "vms": list(vms), "back": self.back}
+        by = {"who": self.who, "accounts": self.world.accounts()}
+        body = {"schema": 1, "mode": plan.mode, "mark": plan.mark, "vms": list(vms), "back": self.back, **by}
         self.journal.append("run", plan.run, body)
         self.journal.append("plan", plan.run, {"plan": json.loads(self.document)})
         for name in ("source", "target", *self._boxes()):
@@ -166,7 +168,7 @@ class Migrating:
             through=dict(plan.through),
         )
         relays = Relays(self.config, self.world, self.journal, self.observer, plan, self.interrupts)
-        pace = Pace(self.config, plan.relays, relays.cap, self.observer)
+        pace = Pace(self.config, plan.relays, relays.cap, self.observer, self._record)
         relays.restarted = pace.restarted
 
         def look(running: list[str]) -> str | None:
@@ -209,10 +211,12 @@ def restore(
     wait_s: float = 14_400.0,
     limits: Limits | None = None,
     reboot_hosts: bool = False,
+    who: str = "",
 ) -> Restored:
     """Put back everything that the journal says is outstanding, newest first, waiting while relocates run.
 
-    With *reboot_hosts* hosts on which a former value is still in force then are rebooted, else named.
+    *who* does it, for the journal. With *reboot_hosts* hosts on which a former value is still in force then are
+    rebooted, else named.
     """
     limits = limits or Limits()
     deadline = time.monotonic() + wait_s
@@ -224,10 +228,12 @@ def restore(
             raise UnreachableError(message, hint="run this again when they have ended, or with --cancel")
         if cancel and target.name not in cancelled:
             cancelled.add(target.name)
+            journal.append("cancel", rolling.run, {"target": target.name, "running": running})
             world.host(target.name).cancel_running()
         time.sleep(2.0)
 
     rolling = _rolling(journal, world, observer, limits)
+    _begin(rolling, world, who)
     try:
         reboot.recover(rolling)
         restored = revert(journal, world.target, observer, run=rolling.run, force=force, wait=wait)
@@ -239,10 +245,21 @@ def restore(
         raise
 
 
-def release(journal: Journal, world: Connections, observer: Observer, limits: Limits) -> None:
+def release(journal: Journal, world: Connections, observer: Observer, limits: Limits, who: str = "") -> None:
     """Take out of maintenance mode the hosts that a run which died left there, before it is taken up."""
-    reboot.release(_rolling(journal, world, observer, limits))
+    rolling = _rolling(journal, world, observer, limits)
+    if journal.outstanding():
+        _begin(rolling, world, who)
+    reboot.release(rolling)
     world.forget()
+
+
+def _begin(rolling: Rolling, world: Connections, who: str) -> None:
+    """Record who puts back what the next records name; where the disk is full, putting back goes before."""
+    try:
+        rolling.journal.append("restore", rolling.run, {"schema": 1, "who": who, "accounts": world.accounts()})
+    except JournalError as error:
+        rolling.observer(Message(text=f"{error.message}; who puts back is not recorded"))
 
 
 def _rolling(journal: Journal, world: Connections, observer: Observer, limits: Limits) -> Rolling:

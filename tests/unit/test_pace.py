@@ -185,3 +185,19 @@ def test_a_window_that_opens_and_closes_is_told_once_each():
     assert events == [closed, opened, closed]
     assert words.window(opened.is_open, opened.until) == "maintenance window open until 2026-11-24 06:00"
     assert words.window(is_open=False, until=None) == "maintenance window closed"
+
+
+def test_a_cap_is_recorded_before_it_is_sent_and_not_sent_where_it_cannot_be():
+    """What is not recorded is not done: a full disk leaves the cap as it is, and that is said."""
+    timetable, records = parsed("08:00 500M, 19:00 off"), []
+    looked(Pace(timetable, ["a"], Relays(), [].append, lambda *one: records.append(one)), MORNING)
+    assert records == [("cap", {"target": "box/a", "planned": None})]
+
+    def full(*_: object) -> None:
+        message = "the journal cannot be written: No space left on device"
+        raise RefusedError(message)
+
+    relays, events = Relays(), []
+    looked(Pace(timetable, ["a"], relays, events.append, full), MORNING)
+    assert relays.caps == []
+    assert any("No space left" in event.text for event in events)

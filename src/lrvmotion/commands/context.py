@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -72,6 +73,18 @@ class Context:
         from platformdirs import user_state_path
 
         return user_state_path("lrvmotion")
+
+    def who(self) -> str:
+        """Return who calls, for the journal: the user at this machine, and who became it by sudo."""
+        import pwd
+        import socket
+
+        try:
+            user = pwd.getpwuid(os.getuid()).pw_name
+        except KeyError:  # a container's user has no name
+            user = str(os.getuid())
+        before = self.environment.get("SUDO_USER")
+        return f"{f'{before} as ' if before and before != user else ''}{user}@{socket.gethostname()}"
 
     def credentials(self) -> Credentials:
         """Return where passwords come from: the environment, files, and a prompt on a terminal."""

@@ -168,7 +168,7 @@ def migrate(
     ):
         orders.refuse_other_way(journal, order.known)
         if order.resumes:
-            run.release(journal, world, before, config.limits)
+            run.release(journal, world, before, config.limits, own.who())
 
         def go(made: Plan, *, begun: Mapping[str, Open]) -> None:
             text = planfile.text(
@@ -180,8 +180,9 @@ def migrate(
                 observer = fan(report.take, screen, recorder, log, *seen)
                 world.observe(observer)
                 run.Migrating(
-                    config, world, journal, observer, made, options, text, moment, interrupts.count, begun, order.back
-                ).go()
+                    config, world, journal, observer, made, options, text, moment, interrupts.count, begun, order.back,
+                    own.who(),
+                ).go()  # fmt: skip
             log.say = told
 
         if order.begun():
@@ -201,7 +202,7 @@ def migrate(
         if restore:
             restored = run.restore(
                 journal, world, before, wait_s=config.limits.restore_wait_s, limits=config.limits,
-                reboot_hosts=options.reboot_hosts,
+                reboot_hosts=options.reboot_hosts, who=own.who(),
             )  # fmt: skip
             report.outstanding = len(restored.left)
     if output is Output.TEXT:

@@ -68,7 +68,7 @@ def restore_defaults(
                 limits = config.limits if config else None
                 restored = run.restore(
                     journal, world, observer, force=force, cancel=cancel, wait_s=wait, limits=limits,
-                    reboot_hosts=reboot_hosts,
+                    reboot_hosts=reboot_hosts, who=own.who(),
                 )  # fmt: skip
                 report.outstanding = len(restored.left)
             elif not journal.records and config is not None:

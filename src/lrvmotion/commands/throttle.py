@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lrvmotion.commands.context import Context, Output
+from lrvmotion.commands.context import Context, Output, wall_clock
 from lrvmotion.errors import ExitStatus, UsageError
 
 
@@ -30,7 +30,8 @@ def throttle(
     except ValueError as error:
         raise UsageError(str(error), hint="for example: lrvmotion throttle 2G, or: lrvmotion throttle off") from None
     config = own.config() if own.find_config() else None
-    opened = journals.read(own.state(config) / "journal.jsonl")
+    state = own.state(config)
+    opened = journals.read(state / "journal.jsonl")
     boxes = dict.fromkeys(i.target for i in journals.outstanding(opened.records) if i.target.startswith("box/"))
     mark = journals.mark(opened.records)
     if not boxes or mark is None:
@@ -40,8 +41,14 @@ def throttle(
         )
     known = {**(records(config) if config else {}), **journals.connections(opened.records)}
     caps: dict[str, int | None] = {}
-    with Connections(known, own.credentials(), lines.Lines(quiet=True)) as world:
+    with (
+        journals.Journal(state, wall_clock, name=journals.THROTTLE) as journal,  # a run holds the other one
+        Connections(known, own.credentials(), lines.Lines(quiet=True)) as world,
+    ):
         for name in boxes:
+            by = {"who": own.who(), "accounts": {name: world.accounts()[name]}}
+            now = health(world.shell(name), mark).limit_bps
+            journal.append("throttle", mark, {"schema": 1, "target": name, "prior": now, "planned": bps, **by})
             limit(world.shell(name), mark, bps)
             caps[name] = health(world.shell(name), mark).limit_bps
     if output is Output.TEXT:
