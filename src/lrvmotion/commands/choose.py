@@ -28,7 +28,7 @@ Csv = Annotated[
         "--csv",
         metavar="FILE",
         envvar="LRVMOTION_CSV",
-        help="VMs from a CSV file: vm, target_host, pool, folder, datastore, network(s), wave.",
+        help="VMs from a CSV file: vm, target_host, pool, folder, datastore, network(s), wave, after.",
     ),
 ]
 
