@@ -97,7 +97,10 @@ class Proven(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelaySample(Event):
-    """What the relay counted: live streams, bit/s to the WAN, RTT and share of segments sent again, and the verdict."""
+    """What the relay counted: live streams, bit/s to the WAN, RTT and share of segments sent again, and the verdict.
+
+    *cap_bps* is the cap that holds at it, None: none.
+    """
 
     relay: str
     streams: int
@@ -106,6 +109,7 @@ class RelaySample(Event):
     retransmits: float | None
     limiter: str
     bytes: int
+    cap_bps: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -111,6 +111,7 @@ class Relays:
         return RelaySample(
             relay=relay, streams=status.streams, bps=status.bps, rtt_ms=status.rtt_ms,
             retransmits=status.retransmits, limiter=status.limiter, bytes=status.bytes,
+            cap_bps=status.limit_bps,
         )  # fmt: skip
 
     def _alive(self, relay: str) -> bool:

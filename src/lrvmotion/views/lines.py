@@ -1,17 +1,17 @@
-"""Events as plain lines on stderr, and a heartbeat for long moves: what is seen off a terminal."""
+"""Events as plain lines on stderr: what is seen off a terminal."""
 
 from __future__ import annotations
-
-import time
 
 from rich.text import Text
 
 from lrvmotion.events import (
     CapChanged,
+    Carried,
     Changed,
     Connected,
     Event,
     Found,
+    HookRan,
     Interrupted,
     Left,
     Message,
@@ -28,8 +28,6 @@ from lrvmotion.findings import Severity
 from lrvmotion.plan import ABSENT
 from lrvmotion.views import console, units, words
 
-HEARTBEAT_S = 30.0
-
 
 class Lines:
     """An observer that prints a line per event; with *quiet* nothing at all. *findings* off: the plan shows them."""
@@ -39,14 +37,15 @@ class Lines:
         self._findings = findings
         self._console = console.err()
         self._states: dict[str, str] = {}
-        self._beat: dict[str, float] = {}
 
     def __call__(self, event: Event) -> None:
         """Print *event* where it is worth a line."""
-        if self._quiet:
-            return
-        line = self._line(event)
-        if line is not None:
+        if not self._quiet and (line := self._line(event)) is not None:
+            self.say(line)
+
+    def say(self, line: str) -> None:
+        """Print *line*."""
+        if not self._quiet:
             console.hang(self._console, Text(), Text(line))
 
     def _line(self, event: Event) -> str | None:
@@ -57,8 +56,6 @@ class Lines:
                 return f"{site}: {address}, {version}"
             case PathMeasured(reason=None):
                 return measured(event)  # what could not be measured is a finding, and shown with the plan
-            case RelaySample():
-                return self._relay(event)
             case Found(finding=finding) if self._findings or finding.severity is Severity.ERROR:
                 return None if not self._findings else f"{finding.severity}: {finding.subject}: {finding.summary}"
             case RunStarted(run=run, mode=mode, journal=journal):
@@ -84,29 +81,24 @@ class Lines:
                 return words.window(is_open, until)
             case CapChanged(relay=name, bps=bps):
                 return f"relay {name}: {'no cap' if bps is None else 'cap ' + units.rate(bps)}"
+            case HookRan() | Carried():
+                return failing(event)
             case Interrupted(level=level):
                 return interrupted(level)
             case _:
                 return None
 
-    def _relay(self, sample: RelaySample) -> str | None:
-        now = time.monotonic()
-        if not sample.streams or now - self._beat.get(sample.relay, 0.0) < HEARTBEAT_S:
-            return None
-        self._beat[sample.relay] = now
-        return f"{relay(sample)}; {sample.limiter}" if sample.limiter else relay(sample)
-
     def _move(self, move: Move) -> str | None:
-        now = time.monotonic()
-        fresh = self._states.get(move.vm) != move.state
-        if not fresh and now - self._beat.get(move.vm, 0.0) < HEARTBEAT_S:
-            return None
+        before = self._states.get(move.vm)
         self._states[move.vm] = move.state
-        self._beat[move.vm] = now
+        if before == move.state or (before is None and move.state == "queued"):  # that a VM is in the plan is no news
+            return None
         where = f"{move.source_host} -> {move.target_host}"
         text = f"{move.vm}: {words.state(move.state)}, {where}"
-        if move.state == "running" and not fresh:
-            text += f", {move.percent} % after {units.duration(move.elapsed_s)}"
+        if move.tries > 1:
+            text += f", try {move.tries}"
+        if move.state == "waiting":
+            text += f" {units.clock(move.wait_s)} for the next try"
         if move.state == "success":
             text += f", {units.duration(move.elapsed_s)}"
         if move.reason:
@@ -120,6 +112,19 @@ def measured(event: PathMeasured) -> str:
     rtt = "RTT -" if event.rtt_ms is None else f"RTT {event.rtt_ms:.1f} ms"
     loss = "" if event.loss is None else f", loss {event.loss:.1%} of {event.sent} pings"
     return f"{pair}: {rtt}{loss}"
+
+
+def failing(event: HookRan | Carried) -> str | None:
+    """Return what a hook that failed, or what a VM was not given back, is about; None where all is well."""
+    if isinstance(event, HookRan):
+        if event.status == 0:
+            return None
+        how = "did not end" if event.status is None else f"ended with {event.status}"
+        return f"hook {event.point} of {event.subject} {how}{f': {event.detail}' if event.detail else ''}"
+    if event.carried:
+        return None
+    how = "not looked at" if event.carried is None else "not carried over"
+    return f"{event.vm}: {event.kind} {event.name} {how}{f': {event.reason}' if event.reason else ''}"
 
 
 def interrupted(level: int) -> str:

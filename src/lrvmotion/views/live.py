@@ -1,4 +1,4 @@
-"""The live screen of a run: a header, a line a relay, a line a VM, all of them in sum; plain lines off a terminal."""
+"""The live screen of a run: the circuit, the relays, the queue, and a line a VM; plain lines off a terminal."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
-from rich.markup import escape
-from rich.progress_bar import ProgressBar
-from rich.table import Table
 from rich.text import Text
 
 from lrvmotion.events import (
+    Carried,
     Changed,
     Event,
+    HookRan,
     Interrupted,
     Left,
+    Message,
     Move,
     Proven,
     Rebooting,
-    RelaySample,
     RunStarted,
     Waiting,
 )
 from lrvmotion.plan import Plan
-from lrvmotion.views import console, lines, units, words
-from lrvmotion.views.progress import Progress, left
-from lrvmotion.views.tables import STYLES
+from lrvmotion.views import console, heartbeat, lines, rows, units, words
+from lrvmotion.views.state import State
 
-FRESH_S = 6.0  # a relay's sample older than this says nothing about now
-ORDER = ("running", "error", "held", "cancelled", "queued", "success")
+FRAMES = 4  # a second
 CHANGES = 7  # lines of the last changes, before the first move
+BLOCKS = " ▁▂▃▄▅▆▇█"
+KEYS = "Ctrl-C: start nothing more; twice: cancel what runs"
+SAID_S = 15.0  # so long a message is shown
 
 
 @contextmanager
@@ -45,30 +45,37 @@ def screen(plan: Plan, *, quiet: bool) -> Iterator[Callable[[Event], None]]:
     """
     terminal = console.err()
     if not console.live(terminal) or (quiet and sys.stdout.isatty()):
-        yield lines.Lines(quiet=quiet)
+        with heartbeat.Heartbeat(lines.Lines(quiet=quiet)) as beating:
+            yield beating
         return
     view = Screen(plan, time.monotonic)
     # stdout is for results: redirected by Live, events would land on the screen instead.
     with (
         console.unechoed(),
         Live(
-            view, console=terminal, refresh_per_second=4, transient=True, redirect_stdout=False, redirect_stderr=False
+            view,
+            console=terminal,
+            refresh_per_second=FRAMES,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+            vertical_overflow="crop",
         ),
     ):
         yield view
 
 
 class Screen:
-    """What the live screen knows, drawn anew four times a second; *clock* is monotonic, in seconds."""
+    """What the live screen draws, anew a few times a second; *clock* is monotonic, in seconds."""
 
     def __init__(self, plan: Plan, clock: Callable[[], float]) -> None:
         self._plan = plan
         self._clock = clock
         self._began = clock()
         self._lock = threading.Lock()
-        self._moves: dict[str, Progress] = {}
-        self._relays: dict[str, tuple[float, RelaySample]] = {}
+        self._state = State()
         self._note = ""
+        self._noted = 0.0
         self._interrupted = ""
         self._done: list[str] = []
 
@@ -76,34 +83,36 @@ class Screen:
         """Take one event."""
         with self._lock:
             now = self._clock()
+            self._state.take(event, now)
             match event:
-                case Move():
-                    self._note = ""
-                    if event.vm in self._moves:
-                        self._moves[event.vm].take(event, now)
-                    else:
-                        self._moves[event.vm] = Progress(event, now)
-                case RelaySample():
-                    self._relays[event.relay] = (now, event)
                 case RunStarted():
-                    self._note = "changing hosts and boxes" if self._plan.changes else "starting"
+                    self._tell("changing hosts and boxes" if self._plan.changes else "starting", now)
+                case Move() if event.state == "running" and not self._state.history:
+                    self._note = ""
                 case Changed(done=done, total=total):
-                    self._note = f"{'changed' if event.how == 'applied' else 'put back'} {done} of {total}"
+                    self._tell(f"{'changed' if event.how == 'applied' else 'put back'} {done} of {total}", now)
                     self._say(f"{event.target}  {words.setting(event.key)}  {event.value}")
                 case Proven():
-                    self._note = "proving that the traffic takes the new way"
+                    self._tell("proving that the traffic takes the new way", now)
                     self._say(f"{event.subject}: {event.detail}")
                 case Rebooting(host=host, phase=phase):
-                    self._note = f"{host}: {words.reboot(phase)}"
+                    self._tell(f"{host}: {words.reboot(phase)}", now)
                     self._say(self._note)
                 case Waiting(subject=subject, reason=reason):
-                    self._note = f"waiting for {subject}: {reason}"
+                    self._tell(f"waiting for {subject}: {reason}", now)
                 case Left(target=target, key=key):
                     self._say(f"left: {target} {words.setting(key)}")
+                case Message(text=text):
+                    self._tell(text, now)
+                case HookRan() | Carried() if (said := lines.failing(event)) is not None:
+                    self._tell(said, now)
                 case Interrupted(level=level):
                     self._interrupted = lines.interrupted(level)
                 case _:
                     pass
+
+    def _tell(self, text: str, now: float) -> None:
+        self._note, self._noted = text, now
 
     def _say(self, text: str) -> None:
         self._done = [*self._done, lines.short(text, 200)][-CHANGES:]
@@ -112,86 +121,72 @@ class Screen:
         """Draw it as wide and as high as the terminal is now."""
         with self._lock:
             now = self._clock()
-            yield _line(self._header(now), "bold")
-            for name in self._plan.relays:
-                sample = self._relays[name][1] if name in self._relays else None
-                yield _line(lines.relay(sample) if sample else f"relay {name}: not asked yet", "magenta")
-                yield _line(f"  {sample.limiter}" if sample else "", "dim")
-            if self._moves:
-                yield self._table(now, options.max_width, max(to.height - 7 - 2 * len(self._plan.relays), 1))
+            self._state.tick(now)
+            drawn = [*self._header(now, options.max_width)]
+            if self._state.vms:
+                drawn += self._vms(now, options.max_width, max(to.height - 2 - len(drawn), 2))
             else:
-                yield Group(*[_line(f"  {text}", "dim") for text in self._done])
-            note = self._note or "Ctrl-C: start nothing more; twice: cancel what runs"
-            yield _line(self._interrupted or note, "yellow" if self._interrupted else "dim")
+                drawn += [_line(f"  {text}", "dim") for text in self._done]
+            drawn.append(self._foot(now))
+        yield Text("\n", no_wrap=True, overflow="ellipsis").join(drawn)
 
-    def _header(self, now: float) -> str:
-        plan = self._plan
-        text = f"{plan.mode} mode · run {plan.run} · {units.clock(now - self._began)}"
-        states = [progress.move.state for progress in self._moves.values()]
-        counts = [f"{states.count(state)} {words.state(state)}" for state in reversed(ORDER) if state in states]
-        return f"{text} · {', '.join(counts)}" if counts else text
+    def _header(self, now: float, width: int) -> Iterator[Text]:
+        plan, state = self._plan, self._state
+        head = f"{plan.mode} mode · run {plan.run} · {units.clock(now - self._began)}"
+        if state.window is not None:
+            head += f" · {words.window(state.window.is_open, state.window.until)}"
+        yield _line(head, "bold")
+        if state.vms:
+            counts = words.counts(state.counts)
+            yield _line(f"{words.count(len(state.vms), 'VM')}: {counts}", "bold")
+            yield from self._circuit(now, width)
+        for name in plan.relays:
+            at = state.relays.get(name)
+            cap = "" if (bps := state.caps.get(name)) is None else f", cap {units.rate(bps)}"
+            said = lines.relay(at[1]).removeprefix("relay ") if at else f"{name}: not asked yet"
+            yield _line(f"{said}{cap}", "magenta")
+            if len(plan.relays) < 3:
+                yield _line(f"  {at[1].limiter}" if at else "", "dim")
 
-    def _table(self, now: float, width: int, rows: int) -> Table:
-        spare = max(width - 80, 0)
-        widths = {
-            "VM": 15 + min(spare // 4, 17), "state": 9, "to": 12 + min(spare // 6, 12),
-            "progress": 10 + min(spare // 3, 30), "%": 4, "rate": 11, "left": 7,
-        }  # fmt: skip
-        table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
-        for name, size in widths.items():
-            justify = "right" if name in {"%", "rate", "left"} else "left"
-            table.add_column(name, justify=justify, width=size, no_wrap=True, overflow="ellipsis")  # type: ignore[arg-type]
-        moves = sorted(self._moves.values(), key=lambda progress: ORDER.index(progress.move.state))
-        total = carried = sum_bps = longest = 0.0
-        for number, progress in enumerate(moves):
-            bps = self._rate(progress, now)
-            done = progress.carried(now, bps)
-            total, carried = total + progress.move.bytes_total, carried + done
-            running = progress.move.state == "running"
-            sum_bps += (bps or 0.0) if running else 0.0
-            longest = max(longest, (left(progress.move.bytes_total, done, bps) or 0.0) if running else 0.0)
-            if number < rows:
-                table.add_row(*_row(progress, now, bps, done, widths["progress"]))
-        if len(moves) > rows:
-            table.add_row(f"and {len(moves) - rows} more")
-        if len(moves) > 1:
-            rest = left(total, carried, sum_bps)
-            percent = carried / total * 100 if total else 0.0
-            table.add_row(
-                Text("all", style="bold"), "", "", _bar(percent, widths["progress"]), str(int(percent)),
-                units.rate(sum_bps) if sum_bps else "-", "-" if rest is None else units.clock(max(rest, longest)),
-            )  # fmt: skip
-        return table
+    def _circuit(self, now: float, width: int) -> Iterator[Text]:
+        """Yield the circuit's rate over the last minutes and how far the queue is, against the forecast."""
+        state = self._state
+        bps = state.history[-1] if state.history else 0.0
+        said = f" {units.rate(bps) if bps else '-'}, highest {units.rate(state.highest) if state.highest else '-'}"
+        seconds = max(min(width - 40, 120), 10)
+        graph = Text(sparkline(list(state.history)[-seconds:], seconds), style="green", no_wrap=True)
+        yield graph.append(said, style="bold") if len(said) + seconds <= width else graph
+        carried, total = state.carried(now), state.total
+        text = f"{units.size(carried)} of {units.size(total)}"
+        left = state.left_s(now)
+        text += f" · left {'-' if left is None else units.clock(left)}"
+        yield _line(f"{text}{heartbeat.against(state, now, left)}", "")
 
-    def _rate(self, progress: Progress, now: float) -> float | None:
-        """Return bit/s of a move: what the relays carry where it is the only one that runs, else by its percent."""
-        running = [other for other in self._moves.values() if other.move.state == "running"]
-        if running == [progress]:
-            fresh = [sample.bps for at, sample in self._relays.values() if now - at < FRESH_S and sample.streams]
-            if sum(fresh) > 0:
-                return sum(fresh)
-        return progress.rate()
+    def _vms(self, now: float, width: int, height: int) -> Iterator[Text]:
+        state = self._state
+        columns = rows.Columns.of(width, waves=state.waves > 1, cold=state.cold_bytes > 0)
+        yield columns.head()
+        shown = rows.chosen(state, height - 1 if len(state.vms) <= height - 1 else height - 2)
+        for vm in shown:
+            yield rows.row(state, vm, columns, now)
+        if text := rows.more(state, shown):
+            yield _line(text, "dim")
 
-
-def _row(progress: Progress, now: float, bps: float | None, carried: float, bar: int) -> list[RenderableType]:
-    """Return a VM's cells; what has ended shows how long it took."""
-    move = progress.move
-    name, state = escape(move.vm), Text(words.state(move.state), style=STYLES.get(move.state, ""))
-    if move.state not in {"running", "success"}:
-        return [name, state, escape(move.target_host), "", "", "-", "-"]
-    percent = carried / move.bytes_total * 100 if move.bytes_total else float(move.percent)
-    rest: float | None = progress.elapsed(now)
-    if move.state == "running":
-        # The last percent is what the VM dirtied meanwhile, sent again: nobody knows how long that takes.
-        rest = left(move.bytes_total, carried, bps) if percent < 99 else None
-    return [
-        name, state, escape(move.target_host), _bar(percent, bar), str(int(percent)),
-        "-" if bps is None else units.rate(bps), "-" if rest is None else units.clock(rest),
-    ]  # fmt: skip
+    def _foot(self, now: float) -> Text:
+        if self._interrupted:
+            return _line(self._interrupted, "yellow")
+        said = self._note if not self._state.vms or now - self._noted < SAID_S else ""
+        return _line(rows.clean(said) or KEYS, "dim")
 
 
-def _bar(percent: float, width: int) -> ProgressBar:
-    return ProgressBar(total=100, completed=percent, width=width)
+def sparkline(values: list[float], width: int) -> str:
+    """Return the last of *values* as blocks, the highest of them a full one, at the right of *width* cells."""
+    top = max(values, default=0.0)
+    steps = len(BLOCKS) - 1
+    blocks = [
+        BLOCKS[min(max(round(value / top * steps), 1 if value else 0), steps)] if top else " " for value in values
+    ]
+    return "".join(blocks[-width:]).rjust(width)
 
 
 def _line(text: str, style: str) -> Text:

@@ -19,8 +19,8 @@ class Progress:
         self._steps: deque[tuple[float, float]] = deque([(now, self._step())])
 
     def take(self, move: Move, now: float) -> None:
-        """Take the next event of the same VM."""
-        if self.move.state == "queued" and move.state == "running":
+        """Take the next event of the same VM; a new try begins anew."""
+        if move.tries != self.move.tries or (self.move.state != "running" and move.state == "running"):
             self._steps.clear()
         self.move, self._seen = move, now
         if not self._steps or self._step() > self._steps[-1][1]:
@@ -33,14 +33,20 @@ class Progress:
         running = self.move.state == "running"
         return self.move.elapsed_s + (now - self._seen if running else 0.0)
 
-    def rate(self) -> float | None:
-        """Return bit/s over the last steps, else since the start; None where nothing can be said."""
+    def rate(self, now: float | None = None) -> float | None:
+        """Return bit/s over the last steps, else since the start; None where nothing can be said.
+
+        At *now* it is not more than the next percent would make of it: a move that stands still is seen to slow down.
+        """
         if self.move.state == "success":
             return self._mean(self.move.elapsed_s)
         first, last = self._steps[0], self._steps[-1]
-        if last[0] - first[0] >= LEAST_S:
-            return (last[1] - first[1]) * 8 / (last[0] - first[0])
-        return self._mean(self.move.elapsed_s)
+        if last[0] - first[0] < LEAST_S:
+            return self._mean(self.move.elapsed_s)
+        bps = (last[1] - first[1]) * 8 / (last[0] - first[0])
+        if now is None or now <= last[0] or self.move.percent >= 99:
+            return bps
+        return min(bps, self.move.bytes_total / 100 * 8 / (now - last[0]))
 
     def carried(self, now: float, bps: float | None) -> float:
         """Return bytes so far: the last step and what *bps* added since, less than the next step."""

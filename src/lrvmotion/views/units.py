@@ -6,7 +6,7 @@ from __future__ import annotations
 def size(count: float) -> str:
     """Return *count* bytes in binary units: "1.5 GiB"."""
     for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(count) < 1024:
+        if abs(count) < 1023.95:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1024
     return f"{count:.1f} TiB"
@@ -15,7 +15,7 @@ def size(count: float) -> str:
 def rate(bps: float) -> str:
     """Return *bps* bit/s in decimal units: "823 Mbit/s"."""
     for unit in ("bit/s", "kbit/s", "Mbit/s"):
-        if abs(bps) < 1000:
+        if abs(bps) < 999.5:  # what would be rounded to 1000 is 1 of the next unit
             return f"{bps:.0f} {unit}"
         bps /= 1000
     return f"{bps:.2f} Gbit/s"

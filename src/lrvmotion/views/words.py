@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lrvmotion.plan import ABSENT, Value
@@ -19,6 +19,7 @@ _LABELS = {
 }  # fmt: skip
 SUBJECTS = 6  # names in one line: the rest is a number
 _STATES = {"success": "moved", "error": "failed"}
+_COUNTED = ("success", "running", "waiting", "error", "held", "cancelled", "queued")
 _PHASES = {
     "maintenance": "enters maintenance mode", "reboot": "is rebooted", "back": "is up again",
     "home": "the VMs of this run go back to it", "verified": "rebooted, its settings are in force",
@@ -63,6 +64,11 @@ def _part(name: str, part: Any) -> str:  # noqa: ANN401 - any JSON
 def state(name: str) -> str:
     """Return a move's state in a word."""
     return _STATES.get(name, name)
+
+
+def counts(states: Mapping[Any, int]) -> str:
+    """Return how many moves are in which state: "6 moved, 2 running, 1 failed"."""
+    return ", ".join(f"{states[name]} {state(name)}" for name in _COUNTED if states.get(name))
 
 
 def reboot(phase: str) -> str:
