@@ -25,11 +25,11 @@ from crash.memory import Matrix, Result
 from crash.worlds import worlds
 
 SCENARIOS = (
-    Scenario(mode="native", kills=100),
-    Scenario(mode="proxy", kills=150),
-    Scenario(mode="proxy", over="native", kills=20),
-    Scenario(mode="native", restore=True, kills=30),
-    Scenario(mode="proxy", restore=True, kills=40),
+    Scenario(mode="native", kills=45),
+    Scenario(mode="proxy", kills=90),
+    Scenario(mode="proxy", over="native", kills=8),
+    Scenario(mode="native", restore=True, kills=12),
+    Scenario(mode="proxy", restore=True, kills=25),
 )
 NO_NET = (
     Scenario(mode="native", kills=30, options=("--unproven",)),
@@ -95,7 +95,7 @@ def kills(asked: argparse.Namespace) -> list[Killed]:
     """Die for real, in one lab."""
     found: list[Killed] = []
     with tempfile.TemporaryDirectory(prefix="lrv-crash-") as scratch:
-        folder = asked.keep or Path(scratch)
+        folder = (asked.keep or Path(scratch)).resolve()
         folder.mkdir(parents=True, exist_ok=True)
         say("kills: building the lab")
         with Lab(Path(scratch), net=not asked.no_net, name=f"crash{os.getpid()}") as lab:

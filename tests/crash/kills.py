@@ -13,6 +13,7 @@ from pathlib import Path
 
 from crash.lab import Lab, last_json
 from crash.points import Point, read_tape, spread
+from lrvmotion.journal import read
 
 PAIR = ("vm1", "vm2")  # one on each source host
 OTHERS = ("vm3", "vm4")
@@ -82,7 +83,11 @@ class Executioner:
 
     def run(self, scenario: Scenario, tell: Callable[[str], None]) -> Iterator[Killed]:
         """Yield what came of each point of *scenario*."""
-        points = spread(self.record(scenario), scenario.kills)
+        try:
+            points = spread(self.record(scenario), scenario.kills)
+        except RuntimeError as error:
+            yield Killed(scenario=scenario.name, point="no death", died=False, wrong=[str(error)])
+            return
         tell(f"{scenario.name}: {len(points)} points")
         for point in points:
             began = time.monotonic()
@@ -128,7 +133,7 @@ class Executioner:
         if not scenario.restore and self._count % AGAIN_EVERY == 0:
             nth = self._random.randint(1, RESTORE_POINTS)
             killed.again = lab.product(state, *RESTORE, mortal=("--die", "*", str(nth))).returncode == -signal.SIGKILL
-        alone = self._count % ALONE_EVERY == 0 and '"kind": "intended"' in self._journal(state)
+        alone = self._count % ALONE_EVERY == 0 and "intended" in self._kinds(state)
         done = lab.product(state, *RESTORE, config=not alone)
         if done.returncode or last_json(done).get("left"):
             killed.wrong.append(f"restore-defaults ended with {done.returncode}: {done.stderr.strip()[-600:]}")
@@ -142,7 +147,7 @@ class Executioner:
 
     def _go_on(self, state: Path, scenario: Scenario) -> list[str]:
         """Take the run up again: every VM arrives; where all have, or no plan was recorded, nothing is taken up."""
-        begun = '"kind": "run"' in self._journal(state)
+        begun = "run" in self._kinds(state)
         done = self._lab.product(state, "migrate", "--resume", "--yes", "--output", "json", *scenario.options)
         over = self._lab.quiet() and not self._lab.there(PAIR)
         if done.returncode == 2 and (over or not begun):
@@ -160,9 +165,9 @@ class Executioner:
             raise RuntimeError(message)
 
     @staticmethod
-    def _journal(state: Path) -> str:
-        path = state / "journal.jsonl"
-        return path.read_text() if path.exists() else ""
+    def _kinds(state: Path) -> set[str]:
+        """Return what kinds of records the journal has, whole ones."""
+        return {record.kind for record in read(state / "journal.jsonl").records}
 
     def _heal(self, state: Path, killed: Killed) -> None:
         """Let one failure not spoil the points after it; what does not heal ends the matrix."""
