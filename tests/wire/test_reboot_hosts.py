@@ -19,8 +19,6 @@ MOVE = ("migrate", "--mode", "native", "--reboot-hosts", "--unproven", "--yes")
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
     with Lab(tmp_path_factory.mktemp("reboot"), "--no-net", name=f"reboot{os.getpid()}") as made:
-        text = made.config.read_text()
-        made.config.write_text(text + "\n[limits]\nreboot_wait_s = 4\n")
         for site, names in HOSTS.items():
             for name in names:
                 made.control(site, "host_set", host=name, boot_s=0.5)
@@ -132,13 +130,15 @@ def test_a_host_that_does_not_come_back(lab, automated):
     """No other host is touched, the rest is put back, exit 7; once the host is up, restore-defaults does the rest."""
     before, ordered = lab.state(), orders(lab)
     lab.control("target", "host_set", host="esx-b1", boot_s=None)
+    impatient = lab.folder / "impatient.toml"
+    impatient.write_text(lab.config.read_text() + "\n[limits]\nreboot_wait_s = 3\n")
     vm = min(lab.vms()["source"])
-    done = lab.run(*MOVE, vm)
+    done = lab.run("--config", str(impatient), *MOVE, vm, config=False)
     assert done.returncode == 7, done.stderr
     assert "did not come back" in done.stderr
     assert orders(lab) == ordered + 1
     assert {name for name, host in hosts(lab).items() if host["maintenance"]} == {"target/esx-b1"}
-    assert lab.run("restore-defaults").returncode == 7
+    assert lab.run("--config", str(impatient), "restore-defaults", config=False).returncode == 7
     lab.control("target", "host_set", host="esx-b1", boot_s=0.5)
     lab.control("target", "host_start", host="esx-b1")
     done = lab.run("restore-defaults", "--reboot-hosts")
