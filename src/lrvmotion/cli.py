@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from lrvmotion.commands import check, init, lab, migrate, plan, restore, status, throttle
-from lrvmotion.commands.context import Context, Output
+from lrvmotion.commands.context import Context, Output, wall_clock
 from lrvmotion.errors import ExitStatus, LrvmotionError
 from lrvmotion.views import ndjson, trouble
 
@@ -120,7 +120,7 @@ def _usage(words: list[str], error: typer.TyperException) -> int:
 def _fail(words: list[str], message: str, hint: str | None, status: ExitStatus) -> int:
     trouble.show(message, hint)
     try:
-        trouble.tell(_output(words), message, hint, int(status))
+        trouble.tell(_output(words), message, hint, int(status), wall_clock())
     except BrokenPipeError:
         ndjson.deaf()
     return int(status)

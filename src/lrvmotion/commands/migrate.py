@@ -158,7 +158,7 @@ def migrate(
         restore_command=own.command("restore-defaults"),
     )
     report = Report()
-    events = ndjson.Ndjson() if output is Output.NDJSON else None
+    events = ndjson.Ndjson(wall_clock) if output is Output.NDJSON else None
     plain = lines.Lines(quiet=output is not Output.TEXT)
     seen = [events] if events else []
     with (

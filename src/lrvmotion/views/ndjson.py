@@ -1,21 +1,26 @@
-"""Events as NDJSON on stdout: the first line names the schema's version, minor versions only add."""
+"""Events as NDJSON on stdout: the first line names the schema's version, minor versions only add (docs/ndjson.md)."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from lrvmotion.events import Event, to_json
 
-SCHEMA = "1.0"
+SCHEMA = "1.1"
 
 
 class Ndjson:
-    """An observer that writes one JSON object a line, flushed, until its reader leaves."""
+    """An observer that writes one JSON object a line, flushed, until its reader leaves.
 
-    def __init__(self) -> None:
+    *clock* returns the time now, ISO 8601 in UTC: every line has it, as "at".
+    """
+
+    def __init__(self, clock: Callable[[], str]) -> None:
+        self._clock = clock
         self._gone = False
         self._write({"type": "version", "schema": SCHEMA})
 
@@ -27,11 +32,16 @@ class Ndjson:
         if self._gone:
             return
         try:
-            sys.stdout.write(json.dumps(record) + "\n")
+            sys.stdout.write(line(record, self._clock()))
             sys.stdout.flush()
         except BrokenPipeError:  # whoever read has left; the run does not end for that
             self._gone = True
             deaf()
+
+
+def line(record: Mapping[str, object], at: str) -> str:
+    """Return *record* as a line, its type first, then *at*."""
+    return json.dumps({"type": record["type"], "at": at, **record}) + "\n"
 
 
 def deaf() -> None:

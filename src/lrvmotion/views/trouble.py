@@ -6,6 +6,8 @@ import json
 import sys
 from typing import Any
 
+from lrvmotion.views import ndjson
+
 
 def show(message: str, hint: str | None = None) -> None:
     """Print the sentence on stderr, then the hint."""
@@ -19,11 +21,11 @@ def document(message: str, hint: str | None, status: int) -> dict[str, Any]:
     return {"message": message, "hint": hint, "status": status}
 
 
-def tell(output: str, message: str, hint: str | None, status: int) -> None:
-    """Print the error on stdout where *output* is json (one document) or ndjson (one more line)."""
+def tell(output: str, message: str, hint: str | None, status: int, at: str) -> None:
+    """Print the error on stdout where *output* is json (one document) or ndjson (one more line, with its time *at*)."""
     error = document(message, hint, status)
     if output == "json":
         sys.stdout.write(json.dumps({"schema": 1, "error": error}) + "\n")
     elif output == "ndjson":
-        sys.stdout.write(json.dumps({"type": "error", **error}) + "\n")
+        sys.stdout.write(ndjson.line({"type": "error", **error}, at))
     sys.stdout.flush()
