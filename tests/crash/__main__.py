@@ -1,6 +1,6 @@
 """make crash-matrix: death in memory, death by kill -9 in a lab, and everything as before after each.
 
-    python -m crash [--memory | --kills] [--no-net] [--every N] [--share F] [--json FILE] [--keep FOLDER]
+    python -m crash [--memory | --kills] [--no-net] [--every N] [--share F] [--only TEXT] [--json FILE] [--keep FOLDER]
 
 Ends with "kills K, journal deaths J" and "crash matrix: N points, 0 failures"; exit status 1 where something failed.
 """
@@ -25,11 +25,11 @@ from crash.memory import Matrix, Result
 from crash.worlds import worlds
 
 SCENARIOS = (
-    Scenario(mode="native", kills=45),
-    Scenario(mode="proxy", kills=90),
-    Scenario(mode="proxy", over="native", kills=8),
-    Scenario(mode="native", restore=True, kills=12),
-    Scenario(mode="proxy", restore=True, kills=25),
+    Scenario(mode="proxy", kills=80),
+    Scenario(mode="proxy", restore=True, kills=20),
+    Scenario(mode="native", kills=40),
+    Scenario(mode="native", restore=True, kills=10),
+    Scenario(mode="proxy", over="native", kills=6),
 )
 NO_NET = (
     Scenario(mode="native", kills=30, options=("--unproven",)),
@@ -51,6 +51,7 @@ def main() -> int:
     parser.add_argument("--no-net", action="store_true", help="a lab on loopback: native mode, without root")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="only each N-th death in memory")
     parser.add_argument("--share", type=float, default=1.0, metavar="F", help="only this share of the real deaths")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only real deaths whose scenario or point has it")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every point and what came of it")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep journals of failed points there")
     asked = parser.parse_args()
@@ -99,7 +100,7 @@ def kills(asked: argparse.Namespace) -> list[Killed]:
         folder.mkdir(parents=True, exist_ok=True)
         say("kills: building the lab")
         with Lab(Path(scratch), net=not asked.no_net, name=f"crash{os.getpid()}") as lab:
-            killer = Executioner(lab, folder, resume=_resumes())
+            killer = Executioner(lab, folder, resume=_resumes(), only=asked.only)
             try:
                 for scenario in NO_NET if asked.no_net else SCENARIOS:
                     count = max(1, round(scenario.kills * asked.share))

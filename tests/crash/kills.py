@@ -73,11 +73,14 @@ class Killed:
 class Executioner:
     """Records a scenario's points and dies at them, one after the other."""
 
-    def __init__(self, lab: Lab, scratch: Path, *, resume: bool, resume_every: int = RESUME_EVERY) -> None:
+    def __init__(
+        self, lab: Lab, scratch: Path, *, resume: bool, resume_every: int = RESUME_EVERY, only: str = ""
+    ) -> None:
         self._lab = lab
         self._scratch = scratch
         self._resume = resume
         self._resume_every = resume_every
+        self._only = only
         self._count = 0
         self._random = random.Random(1)
 
@@ -88,6 +91,7 @@ class Executioner:
         except RuntimeError as error:
             yield Killed(scenario=scenario.name, point="no death", died=False, wrong=[str(error)])
             return
+        points = [point for point in points if self._only in f"{scenario.name}: {point}"]
         tell(f"{scenario.name}: {len(points)} points")
         for point in points:
             began = time.monotonic()
