@@ -69,7 +69,7 @@ def chosen(state: State, rows: int) -> list[str]:
     """
     if len(state.vms) <= rows:
         return list(state.vms)
-    bad, following = state.bad[-min(BADS, rows // 4) :] if rows >= 4 else [], state.queued(min(NEXT, rows // 5))
+    bad, following = state.bad[-min(BADS, rows // 5) :] if rows >= 5 else [], state.queued(min(NEXT, rows // 7))
     busy = [*state.running, *sorted(state.waiting, key=lambda vm: state.waiting[vm])]
     busy = busy[: max(rows - len(bad) - len(following), 1)]
     spare = rows - len(busy) - len(bad) - len(following)
