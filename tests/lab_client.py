@@ -45,7 +45,7 @@ class Lab:
 
     def json(self, *arguments: str, status: int = 0) -> dict:
         done = self.run(*arguments, "--output", "json")
-        assert done.returncode == status, (done.returncode, done.stdout[-2000:], done.stderr[-3000:])
+        assert done.returncode == status, (done.returncode, done.stdout[-2000:], done.stderr[-5000:])
         return json.loads(done.stdout.splitlines()[-1])
 
     def spawn(self, *arguments: str) -> subprocess.Popen:

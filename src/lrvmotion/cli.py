@@ -101,10 +101,25 @@ def run(arguments: list[str] | None = None) -> int:
         ndjson.deaf()
         return int(ExitStatus.OK)
     except Exception as error:  # noqa: BLE001 - the last resort: what nobody foresaw is a bug, shown whole
-        traceback.print_exc()
+        bug = _root(error)
+        fault = hasattr(bug, "faultMessage")  # its repr may hold the objects of a call, a password among them
+        if fault:
+            traceback.print_tb(bug.__traceback__)
+        else:
+            traceback.print_exc()
+        said = getattr(bug, "msg", None) if fault else str(bug)
         hint = "this is a bug; 'lrvmotion status' shows what is outstanding, 'lrvmotion restore-defaults' puts it back"
-        return _fail(words, f"unexpected: {type(error).__name__}: {error}", hint, ExitStatus.UNEXPECTED)
+        return _fail(words, f"unexpected: {type(bug).__name__}: {said}", hint, ExitStatus.UNEXPECTED)
     return result if isinstance(result, int) else int(ExitStatus.OK)
+
+
+def _root(error: BaseException) -> BaseException:
+    """Return what really happened: Typer marks the exceptions that pass it, and pyVmomi's take no mark."""
+    while isinstance(error, AttributeError) and "typer" in str(error) and error.__context__ is not None:
+        error = error.__context__
+    while isinstance(error, AttributeError) and "_propInfo" in str(error) and error.__context__ is not None:
+        error = error.__context__
+    return error
 
 
 def _usage(words: list[str], error: typer.TyperException) -> int:

@@ -74,12 +74,14 @@ class Follower:
         self._asked = time.monotonic()
         try:
             self._poll(min(max(1, math.ceil(timeout_s)), POLL_LIMIT_S))
-        except (*WIRE_ERRORS, UnreachableError) as error:
+        except (*WIRE_ERRORS, UnreachableError, vmodl.MethodFault) as error:
+            # A fault of the poll itself (SystemError while the vCenter starts, for example) is no news of any task.
             self._collector = None
             now = time.monotonic()
             self._lost_at = self._lost_at or now
             if now - self._lost_at > GONE_S:
-                message = f"{self._session.site} vCenter has not answered for {GONE_S:.0f} s: {error}"
+                why = faults.text(error) if isinstance(error, vmodl.MethodFault) else error
+                message = f"{self._session.site} vCenter has not answered for {GONE_S:.0f} s: {why}"
                 raise UnreachableError(message, hint="running moves go on there without us") from None
             time.sleep(RETRY_S)
         else:

@@ -51,9 +51,21 @@ class FaultRule:
             return None
         kind: Any = VmomiSupport.GetVmodlType(self.fault)
         error = kind(msg=self.message or f"Scripted fault {self.fault}")
+        for info in kind._GetPropertyList():  # noqa: SLF001 - what the API requires of this fault, the wire does too
+            if not info.flags & VmomiSupport.F_OPTIONAL and getattr(error, info.name) is None:
+                setattr(error, info.name, _any(info.type))
         if self.key:
             error.faultMessage = [vmodl.LocalizableMessage(key=self.key, message=self.message or self.key)]
         return error
+
+
+def _any(kind: Any) -> Any:
+    """Return some value of a pyVmomi type: a field that has to be there."""
+    if issubclass(kind, list):
+        return kind([])
+    if hasattr(kind, "values"):  # an enumeration
+        return kind.values[0]
+    return kind("scripted") if issubclass(kind, (str, VmomiSupport.ManagedObject)) else kind()
 
 
 class Trouble:
