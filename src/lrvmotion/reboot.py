@@ -71,7 +71,8 @@ class World(Protocol):
 class Rolling:
     """A rolling reboot of one *run*: *enter_s* is how long a host may take to become empty, *boot_s* to come back.
 
-    *proceed* may raise between two steps, but not while a host is away. *homes* are the VMs that are moved back to
+    *turn* returns when the next host may be taken, or raises; *proceed* may raise between two steps of one, but not
+    while it is away. *homes* are the VMs that are moved back to
     their host once it is up again, by host.
     """
 
@@ -82,6 +83,7 @@ class Rolling:
     enter_s: float
     boot_s: float
     proceed: Callable[[], None] = lambda: None
+    turn: Callable[[], None] = lambda: None
     homes: Mapping[str, Sequence[MoRef]] = field(default_factory=dict)
 
     def go(self, changes: Iterable[Change]) -> None:
@@ -92,6 +94,7 @@ class Rolling:
         """
         changes = [change for change in changes if change.reboot]
         for host in order(changes):
+            self.turn()
             self.proceed()
             self._one(host, [change for change in changes if change.target == host])
 

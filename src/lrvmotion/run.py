@@ -13,8 +13,8 @@ from lrvmotion import outlook, reboot
 from lrvmotion.apply import Restored, Target, apply, revert
 from lrvmotion.config import Config, Limits
 from lrvmotion.connect import Connections
-from lrvmotion.errors import LrvmotionError, NotRestoredError, UnreachableError
-from lrvmotion.events import Interrupted, Message, Observer, RunEnded, RunStarted
+from lrvmotion.errors import LrvmotionError, NotRestoredError, RefusedError, UnreachableError
+from lrvmotion.events import Interrupted, Message, Observer, RunEnded, RunStarted, Waiting
 from lrvmotion.inventory import MoRef
 from lrvmotion.journal import Journal, JournalError
 from lrvmotion.migrate import Guard, drive
@@ -125,8 +125,23 @@ class Migrating:
         limits = self.config.limits
         return Rolling(
             world=self.world, journal=self.journal, run=self.plan.run, observer=self.observer,
-            enter_s=limits.maintenance_wait_s, boot_s=limits.reboot_wait_s, proceed=self._proceed, homes=homes,
+            enter_s=limits.maintenance_wait_s, boot_s=limits.reboot_wait_s, proceed=self._proceed, turn=self._turn,
+            homes=homes,
         )  # fmt: skip
+
+    def _turn(self) -> None:
+        """Return when a maintenance window is open: a host is rebooted at no other time."""
+        windows, told = self.config.windows, False
+        while (at := windows.opens(now := self.moment())) != now:
+            self._proceed()
+            if at is None:
+                message = "no maintenance window opens any more in which hosts could be rebooted"
+                raise RefusedError(message, hint="give the configuration a window, or leave out --reboot-hosts")
+            if not told:
+                local = at.astimezone(windows.zone()).isoformat(timespec="seconds")
+                self.observer(Waiting(subject="the maintenance window", reason=f"hosts are rebooted from {local} on"))
+                told = True
+            time.sleep(1.0)
 
     def _quiet(self) -> None:
         """Refuse to write to a host on which a relocate runs, DRS's own included."""

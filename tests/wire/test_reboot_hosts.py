@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -72,10 +73,14 @@ def test_the_plan_lists_the_hosts_in_their_order(lab, automated):
 
 
 def test_reboot_move_restore_and_reboot_again(lab, automated):
-    """The value is in force before the first move; the former one is after restore-defaults --reboot-hosts only."""
+    """In a window; in force before the first move; the former value is after restore-defaults --reboot-hosts only."""
     before = lab.state()
+    opens = datetime.now(UTC) + timedelta(seconds=8)
+    window = f'\n[[window]]\nstart = "{opens.isoformat()}"\nend = "{(opens + timedelta(hours=2)).isoformat()}"\n'
+    at_night = lab.folder / "at-night.toml"
+    at_night.write_text(lab.config.read_text() + window)
     places = {name: vm["host"] for name, vm in lab.control("source", "state")["vms"].items()}
-    done = lab.run(*MOVE, "vm1", "vm2")
+    done = lab.run("--config", str(at_night), *MOVE, "vm1", "vm2", config=False)
     assert done.returncode == 0, done.stderr
     assert {places["vm1"], places["vm2"]} == set(HOSTS["source"])
     phases = re.findall(
@@ -86,6 +91,9 @@ def test_reboot_move_restore_and_reboot_again(lab, automated):
     assert set(queues(lab)) == set(touched)
     assert set(queues(lab).values()) == {(5, 5)}
     assert {"vm1", "vm2"} <= set(lab.vms()["target"])
+    tasks = [task for site in HOSTS for task in lab.control(site, "tasks")["tasks"]]
+    rebooted = [datetime.fromisoformat(t["started"]) for t in tasks if t["description"] == "HostSystem.reboot"]
+    assert min(rebooted) > opens  # no host is rebooted outside of a maintenance window
     done = lab.run("restore-defaults")
     assert done.returncode == 0, done.stderr
     assert "in force after its next reboot" in " ".join(done.stderr.split())
