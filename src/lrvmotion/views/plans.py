@@ -25,7 +25,7 @@ def plan(made: Plan, state: Path, *, stderr: bool = False) -> None:
     to = console.err() if stderr else console.out()
     streams = f"{words.count(made.vmknics, 'vmknic')} at the source, {words.count(made.streams, 'stream')} a move"
     to.print()
-    to.print(Text(f"{made.mode} mode: {streams if made.migrations or made.changes else 'no VM named'}", style="bold"))
+    to.print(Text(f"{made.mode} mode: {streams if made.migrations or made.changes else 'no VM moves'}", style="bold"))
     tree.changes(to, made)
     _skipped(to, made)
     if not made.changes:
