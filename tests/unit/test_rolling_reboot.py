@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from fakes import FakeTarget
+from fakes import Died, FakeTarget, Fuse, MortalFile
 from lrvmotion import inforce, reboot
 from lrvmotion.errors import RefusedError, UnreachableError
 from lrvmotion.events import Rebooting, Waiting
@@ -34,16 +34,16 @@ class Machine:
         self.log = log
         self.fail = fail
         self.booted = START
-        self.polls = 0
         self.required = True
         self.connected = True
         self.about = Standing(host=name, cluster="Cluster", **{"others": ("other",), **standing})
 
     def standing(self) -> Standing:
+        self.target.fuse.point()
         return self.about
 
     def now(self) -> Standby:
-        self.polls += 1
+        self.target.fuse.point()
         inside = self.target.values[MAINTENANCE] == IN
         return Standby(
             connected=self.connected, in_maintenance=inside, booted=self.booted, reboot_required=self.required
@@ -51,20 +51,24 @@ class Machine:
 
     def enter(self, timeout_s, proceed) -> None:
         proceed()
+        self.target.fuse.point()
         self.log.append(f"{self.name} enter")
         self.target.values[MAINTENANCE] = IN
+        self.target.fuse.point()
         if self.fail == "enter":
             message = f"{self.name} did not get empty"
             raise RefusedError(message)
 
     def reboot(self) -> None:
         assert self.target.values[MAINTENANCE] == IN
+        self.target.fuse.point()
         self.log.append(f"{self.name} reboot")
         if self.fail == "reboot":
             self.connected = False
             return
         self.booted += timedelta(hours=1)
         self.required = self.fail == "required"
+        self.target.fuse.point()
         if self.fail == "value":
             self.target.values[QUEUES] = Value("long", 2)
 
@@ -293,3 +297,41 @@ def test_hosts_that_an_earlier_run_left_waiting_are_rebooted_too(tmp_path):
         due = reboot.due(rolling, [], {"source/a1", "source/a2"})
         assert [(item.target, item.planned) for item in due] == [("source/a1", Value("long", 5))]
         assert reboot.due(rolling, [change("source/a1")], {"source/a1"}) == [change("source/a1")]
+
+
+def _dies(folder, calls: Fuse, disk: Fuse) -> None:
+    """Reboot two hosts until the process dies; whatever was done, the next command takes both out of maintenance."""
+    one, two = Machine("source/a1", []), Machine("source/a2", [])
+    world = World(one, two)
+    for machine in (one, two):
+        machine.target.fuse = calls
+
+    def clock() -> str:
+        return "2026-01-01T00:00:00+00:00"
+
+    try:
+        with Journal(folder, clock, opener=lambda path: MortalFile(path, disk)) as journal:
+            roll(journal, world, ["source/a1", "source/a2"])
+    except Died:
+        pass
+    inside = [machine.name for machine in (one, two) if machine.target.values[MAINTENANCE] == IN]
+    calls.left = None
+    with Journal(folder, clock) as journal:
+        assert set(inside) <= {item.target for item in journal.outstanding()}
+        reboot.release(
+            Rolling(world=world, journal=journal, run="later", observer=lambda _: None, enter_s=1.0, boot_s=0.01)
+        )  # fmt: skip
+        assert journal.outstanding() == []
+    assert one.target.values[MAINTENANCE] == two.target.values[MAINTENANCE] == OUT
+
+
+def test_death_at_any_call_or_byte_of_the_journal_leaves_no_host_in_maintenance_mode(tmp_path):
+    """Before and after every call to a host, and in the middle of any record."""
+    calls, disk = Fuse(), Fuse()
+    _dies(tmp_path / "whole", calls, disk)
+    assert calls.burnt > 20
+    assert disk.burnt > 3000
+    for left in range(calls.burnt):
+        _dies(tmp_path / f"call-{left}", Fuse(left), Fuse())
+    for left in range(0, disk.burnt, 43):
+        _dies(tmp_path / f"byte-{left}", Fuse(), Fuse(left))
