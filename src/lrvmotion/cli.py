@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from lrvmotion.commands import check, init, lab, migrate, plan, restore, status, throttle
+from lrvmotion.commands import check, init, lab, migrate, plan, report, restore, status, throttle
 from lrvmotion.commands.context import Context, Output, wall_clock
 from lrvmotion.errors import ExitStatus, LrvmotionError
 from lrvmotion.views import ndjson, trouble
@@ -44,6 +44,7 @@ app.command(name="migrate", short_help="Change the hosts for a mode and move VMs
 app.command(name="restore-defaults", short_help="Put back everything that was changed.")(restore.restore_defaults)
 app.command(name="status", short_help="Show runs, what is outstanding, and the relays.")(status.status)
 app.command(name="throttle", short_help="Change the cap of the running relays.")(throttle.throttle)
+app.command(name="report", short_help="Show what became of a run; check the journal.")(report.report)
 app.add_typer(lab.app, name="lab", short_help="Rehearse: simulated sites and a bad circuit.")
 
 

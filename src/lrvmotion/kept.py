@@ -20,11 +20,15 @@ NAME = "events.ndjson"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """One event and its time: *at* is ISO 8601 in UTC, *t* seconds since the process that told it began the run."""
+    """One event and its time: *at* is ISO 8601 in UTC, *t* seconds since the process that told it began the run.
+
+    *sitting* counts the processes that worked on the run, from 1.
+    """
 
     at: str
     t: float
     event: Event
+    sitting: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,14 +127,15 @@ def read(state: Path, run: str) -> Kept:
         message = f"{path}: the events of the run cannot be read: {error.strerror}"
         raise UsageError(message, hint="they belong to whoever ran migrate: be that user") from None
     told: list[Told] = []
-    torn = 0
+    torn = sitting = 0
     for line in lines:
         try:
             record = json.loads(line) if line else {"type": ""}
             if record["type"] == "version":
                 _known(path, str(record["schema"]))
+                sitting += 1
             elif (event := from_json(record)) is not None:
-                told.append(Told(at=str(record["at"]), t=float(record["t"]), event=event))
+                told.append(Told(at=str(record["at"]), t=float(record["t"]), event=event, sitting=max(sitting, 1)))
         except (ValueError, KeyError, TypeError):
             torn += 1
     return Kept(told=tuple(told), torn=torn)

@@ -25,8 +25,13 @@ STYLES = {"success": "green", "error": "bold red", "held": "yellow", "cancelled"
 
 def document(content: dict[str, Any]) -> None:
     """Print *content* as one JSON document, the last line of stdout."""
-    sys.stdout.write(json.dumps(content) + "\n")
+    sys.stdout.write(text(content))
     sys.stdout.flush()
+
+
+def text(content: dict[str, Any]) -> str:
+    """Return *content* as one line of JSON."""
+    return json.dumps(content) + "\n"
 
 
 def report(done: Report, state: Path, restore: str) -> None:
