@@ -1,7 +1,7 @@
 # lrvmotion: `make help` lists what can be made.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install root tools demo test lint bench bench-full crash-matrix clean
+.PHONY: help install root tools demo test lint bench bench-full crash-matrix fleet-trial clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -71,6 +71,10 @@ bench-full: install tools root ## the whole grid in the background, some six hou
 crash-matrix: install tools root ## die at every journal byte and call, and by kill -9 in a lab; all as before? half an hour
 	@mkdir -p $(CRASH)
 	$(ROOT) env PYTHONPATH=tests PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/python -m crash --json $(CRASH)/matrix.json --keep $(CRASH)/failed
+
+fleet-trial: install tools root ## a hundred VMs through faults and five deaths of the relay; none lost? five minutes
+	@mkdir -p $(CRASH)
+	$(ROOT) env PYTHONPATH=tests PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/python -m crash.fleet --json $(CRASH)/fleet.json
 
 clean: ## remove what was made here
 	rm -rf $(VENV) $(BENCH) $(CRASH) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
