@@ -12,11 +12,12 @@ from lrvmotion.events import CapChanged, Message, Move, RelaySample, RunStarted,
 from lrvmotion.plan import Plan
 from lrvmotion.views import heartbeat, lines
 from lrvmotion.views.live import FRAMES, Screen, sparkline
-from lrvmotion.views.rows import chosen, fit, row
-from lrvmotion.views.state import State
+from lrvmotion.views.rows import Columns, chosen, fit, row
+from lrvmotion.views.state import LINGER_S, State
 
 GIB = 1024**3
 PLAN = Plan(run="abcdef", mark="abcdef", mode="proxy", relays=("relay-a",))
+LINES_ABOVE = 7  # the first VM's line, with one relay
 REASON = "the migration has exceeded the maximum switchover time " * 4
 
 
@@ -68,6 +69,7 @@ def test_500_vms_fit_any_terminal(size):
     seen = Seen(*size)
     seen.screen(RunStarted(run="abcdef", mode="proxy", journal="j", vms=(), forecast_s=3600.0))
     fleet(seen.screen)
+    seen.now = LINGER_S
     seen.screen(WindowChanged(is_open=True, until="2026-11-24T06:00:00+01:00"))
     seen.screen(
         RelaySample(
@@ -76,7 +78,7 @@ def test_500_vms_fit_any_terminal(size):
         )
     )  # fmt: skip
     for second in range(1, 5):
-        seen.now = float(second)
+        seen.now = LINGER_S + second
         drawn = seen.lines()
     text = "\n".join(drawn)
     assert max(len(line) for line in drawn) <= size[0]
@@ -110,6 +112,7 @@ def test_lines_stay_where_they_are():
     fleet(seen.screen)
     before = [line.split()[0] for line in seen.lines() if " moving " in line]
     seen.screen(move(3, "success", 100, elapsed_s=9.0))
+    assert seen.lines()[LINES_ABOVE + 3].split()[:3] == ["web-3", "1", "moved"]
     seen.screen(move(40, "running", 0))
     after = [line.split()[0] for line in seen.lines() if " moving " in line]
     assert after == ["web-40" if vm == "web-3" else vm for vm in before]
@@ -119,7 +122,7 @@ def test_few_vms_are_in_the_queues_order_all_the_time():
     """Whatever becomes of them."""
     state = State()
     fleet(lambda event: state.take(event, 0.0), 34)
-    assert chosen(state, 40) == [f"web-{number}" for number in range(34)]
+    assert chosen(state, 40, 0.0) == [f"web-{number}" for number in range(34)]
 
 
 @pytest.mark.parametrize("rows", range(1, 60))
@@ -127,7 +130,7 @@ def test_never_more_lines_than_there_is_room_for(rows):
     """And never a VM twice."""
     state = State()
     fleet(lambda event: state.take(event, 0.0))
-    shown = chosen(state, rows)
+    shown = chosen(state, rows, 0.0)
     assert len(shown) == len(set(shown)) == rows
 
 
@@ -173,12 +176,10 @@ def test_phases_in_words():
         ("running", 100, None, 0.0): "verifying", ("waiting", 0, None, 65.0): "retry 1:05",
         ("success", 100, None, 0.0): "moved", ("error", 0, None, 0.0): "failed", ("held", 0, None, 0.0): "held",
     }  # fmt: skip
-    from lrvmotion.views.rows import Columns
-
     for (name, percent, reason, wait_s), phase in phases.items():
-        state.take(move(1, name, percent, reason=reason, wait_s=wait_s), 0.0)
-        columns = Columns.of(80, waves=True, cold=True)
-        assert row(state, "web-1", columns, 0.0).plain[columns.vm + columns.wave + 2 :].startswith(f"{phase} ")
+        state.take(move(1, name, percent, wave=1, reason=reason, wait_s=wait_s), 0.0)
+        columns = Columns.of(80, state)
+        assert row(state, "web-1", columns, 0.0).plain[columns.vm + 1 :].startswith(f"{phase} ")
 
 
 def test_names_of_any_alphabet_keep_the_columns():

@@ -164,9 +164,9 @@ class Screen:
 
     def _vms(self, now: float, width: int, height: int) -> Iterator[Text]:
         state = self._state
-        columns = rows.Columns.of(width, waves=state.waves > 1, cold=state.cold_bytes > 0)
+        columns = rows.Columns.of(width, state)
         yield columns.head()
-        shown = rows.chosen(state, height - 1 if len(state.vms) <= height - 1 else height - 2)
+        shown = rows.chosen(state, height - 1 if len(state.vms) <= height - 1 else height - 2, now)
         for vm in shown:
             yield rows.row(state, vm, columns, now)
         if text := rows.more(state, shown):

@@ -15,14 +15,14 @@ class Progress:
 
     def __init__(self, move: Move, now: float) -> None:
         self.move = move
-        self._seen = now
+        self.seen = now  # when the last event came
         self._steps: deque[tuple[float, float]] = deque([(now, self._step())])
 
     def take(self, move: Move, now: float) -> None:
         """Take the next event of the same VM; a new try begins anew."""
         if move.tries != self.move.tries or (self.move.state != "running" and move.state == "running"):
             self._steps.clear()
-        self.move, self._seen = move, now
+        self.move, self.seen = move, now
         if not self._steps or self._step() > self._steps[-1][1]:
             self._steps.append((now, self._step()))
         while len(self._steps) > 2 and now - self._steps[0][0] > WINDOW_S:
@@ -31,7 +31,7 @@ class Progress:
     def elapsed(self, now: float) -> float:
         """Return for how long it has run, s."""
         running = self.move.state == "running"
-        return self.move.elapsed_s + (now - self._seen if running else 0.0)
+        return self.move.elapsed_s + (now - self.seen if running else 0.0)
 
     def rate(self, now: float | None = None) -> float | None:
         """Return bit/s over the last steps, else since the start; None where nothing can be said.
@@ -39,7 +39,7 @@ class Progress:
         At *now* it is not more than the next percent would make of it: a move that stands still is seen to slow down.
         """
         if self.move.state == "success":
-            return self._mean(self.move.elapsed_s)
+            return self.move.bytes_total * 8 / self.move.elapsed_s if self.move.elapsed_s > 0 else None
         first, last = self._steps[0], self._steps[-1]
         if last[0] - first[0] < LEAST_S:
             return self._mean(self.move.elapsed_s)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from rich.cells import cell_len, chop_cells, set_cell_size
 from rich.text import Text
@@ -37,18 +38,21 @@ class Columns:
     tries: int = 3
 
     @classmethod
-    def of(cls, width: int, *, waves: bool, cold: bool) -> Columns:
-        """Return columns for *width*: at 80 the VM has 14 or more; what is more goes to it, the bar and the host."""
-        wave, nfc = (4 if waves else 0), (9 if cold else 0)
-        fixed = 45 + 6 + (wave + 1 if wave else 0) + (nfc + 1 if nfc else 0)
-        vm = min(max(width - fixed, 8), 20)
-        spare = width - fixed - vm
+    def of(cls, width: int, state: State) -> Columns:
+        """Return columns for *width*, as wide as the longest names of *state* need: at 80 a VM has 14 or more."""
+        wave, nfc = (4 if state.waves > 1 else 0), (9 if state.cold_bytes else 0)
+        spare = width - 45 - 6 - (wave + 1 if wave else 0) - (nfc + 1 if nfc else 0)
+        vm = min(state.longest_vm, max(min(spare, 20), 8))
+        spare -= vm
         bar = 8 if spare >= 9 else 0
         spare -= bar + 1 if bar else 0
-        to = 12 if spare >= 13 else 0
+        to = min(state.longest_host, 12)
+        to = to if spare > to else 0
         spare = max(spare - (to + 1 if to else 0), 0)
-        vm, to = vm + min(spare // 3, 20), to + (min(spare // 3, 12) if to else 0)
-        bar += min(spare // 3, 22) if bar else 0
+        more = min(state.longest_vm - vm, spare)
+        wider = min(state.longest_host - to, spare - more) if to else 0
+        vm, to = vm + more, to + wider
+        bar += min(spare - more - wider, 22) if bar else 0
         return cls(vm=vm, wave=wave, nfc=nfc, bar=bar, to=to)
 
     def head(self) -> Text:
@@ -61,7 +65,7 @@ class Columns:
         return _line([Text(" ".join(cell for cell in cells if cell).rstrip(), style="dim")])
 
 
-def chosen(state: State, rows: int) -> list[str]:
+def chosen(state: State, rows: int, now: float) -> list[str]:
     """Return the VMs that are worth one of *rows* lines: all of them in their order where that many are there.
 
     Else those that run, each in its place; that wait for their next try; the last that failed or are held; the next of
@@ -69,16 +73,15 @@ def chosen(state: State, rows: int) -> list[str]:
     """
     if len(state.vms) <= rows:
         return list(state.vms)
-    bad, following = state.bad[-min(BADS, rows // 5) :] if rows >= 5 else [], state.queued(min(NEXT, rows // 7))
-    busy = [*state.running, *sorted(state.waiting, key=lambda vm: state.waiting[vm])]
-    busy = busy[: max(rows - len(bad) - len(following), 1)]
-    spare = rows - len(busy) - len(bad) - len(following)
-    bad = state.bad[-(len(bad) + spare) :] if len(bad) + spare else []
-    spare = rows - len(busy) - len(bad) - len(following)
-    following = state.queued(len(following) + spare)
-    spare = rows - len(busy) - len(bad) - len(following)
-    moved = state.moved[-spare:] if spare > 0 else []
-    return [*busy, *reversed(bad), *following, *reversed(moved)][:rows]
+    placed = state.placed(now)[:rows]
+    busy = [*placed, *sorted(state.waiting, key=lambda vm: state.waiting[vm])]
+    bad = [vm for vm in reversed(state.bad) if vm not in placed]
+    moved = (vm for vm in reversed(state.moved) if vm not in placed)
+    least_bad, least_next = min(BADS, rows // 5, len(bad)), min(NEXT, rows // 7, state.counts["queued"])
+    shown = busy[: max(rows - least_bad - least_next, 1)]
+    shown += bad[: max(rows - len(shown) - least_next, 0)]
+    shown += state.queued(rows - len(shown))
+    return [*shown, *islice(moved, max(rows - len(shown), 0))]
 
 
 def more(state: State, shown: Sequence[str]) -> str:
@@ -106,7 +109,7 @@ def row(state: State, vm: str, columns: Columns, now: float) -> Text:
     percent = done / move.bytes_total * 100 if move.bytes_total else float(move.percent)
     rest: float | None = None
     if move.state in ENDED:
-        rest = progress.elapsed(now)
+        rest = progress.elapsed(now)  # how long it took
     elif move.state == "running" and percent < 99:
         # The last percent is what the VM dirtied meanwhile, sent again: nobody knows how long that takes.
         rest = left(move.bytes_total, done, bps)

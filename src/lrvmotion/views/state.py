@@ -18,6 +18,8 @@ from lrvmotion.views.progress import Progress, left
 
 FRESH_S = 6.0  # a relay's sample older than this says nothing about now
 HISTORY_S = 120  # of the circuit's rate, one figure a second
+SLOPE_S = 5  # the circuit's rate, where no relay counts it, is what was carried in that long
+LINGER_S = 8.0  # so long a VM that has ended keeps its place, if no other takes it
 MEAN_S = 60  # the queue's end goes by the mean rate of that long: it does not jump with every sample
 BAD: tuple[MoveState, ...] = ("error", "held", "cancelled")
 ENDED: tuple[MoveState, ...] = ("success", *BAD)
@@ -26,8 +28,8 @@ ENDED: tuple[MoveState, ...] = ("success", *BAD)
 class State:
     """What is known of a run; *now* is everywhere in seconds of one monotonic clock, bytes are as planned.
 
-    Every event costs the same however many VMs there are. A VM that runs keeps its place (`running`) until it ends, and
-    the next one takes it: no line jumps.
+    Every event costs the same however many VMs there are. A VM that runs keeps its place (`placed`), and the next one
+    takes it when it has ended: no line jumps.
     """
 
     def __init__(self) -> None:
@@ -38,13 +40,15 @@ class State:
         self.moved: list[str] = []
         self.waves = 1
         self.cold_bytes = 0
+        self.longest_vm = self.longest_host = 4  # characters of the longest names
         self.relays: dict[str, tuple[float, RelaySample]] = {}
         self.caps: dict[str, int | None] = {}
         self.window: WindowChanged | None = None
         self.forecast_s: float | None = None
         self.history: deque[float] = deque(maxlen=HISTORY_S)  # bit/s
         self.highest = 0.0
-        self._places: list[str | None] = []
+        self._places: list[str] = []
+        self._carried: deque[tuple[float, float]] = deque(maxlen=SLOPE_S + 1)  # when, bytes
         self._bytes: Counter[MoveState] = Counter()
         self._first: float | None = None  # when the first VM ran
         self._ticked = 0.0
@@ -70,6 +74,7 @@ class State:
         """Note the circuit's rate, once a second from the first move on; whoever draws calls it before that."""
         if self._first is not None and now - self._ticked >= 1.0:
             self._ticked = now
+            self._carried.append((now, self.carried(now)))
             bps = self.bps(now)
             self.history.append(bps)
             self.highest = max(self.highest, bps)
@@ -77,7 +82,16 @@ class State:
     @property
     def running(self) -> list[str]:
         """The VMs that run, each in its place."""
-        return [vm for vm in self._places if vm is not None]
+        return [vm for vm in self._places if self.vms[vm].move.state == "running"]
+
+    def placed(self, now: float) -> list[str]:
+        """Return the VMs that run or have just ended, each in its place."""
+        there = ((vm, self.vms[vm]) for vm in self._places)
+        return [
+            vm
+            for vm, it in there
+            if it.move.state == "running" or (it.move.state in ENDED and now - it.seen < LINGER_S)
+        ]
 
     @property
     def ended(self) -> bool:
@@ -91,8 +105,11 @@ class State:
         return list(islice((vm for vm, it in self.vms.items() if it.move.state == "queued"), most))
 
     def bps(self, now: float) -> float:
-        """Return bit/s over the circuit: what the relays carry, else the sum of what the moves make of their bytes."""
-        return self._relayed(now) or sum(self.vms[vm].rate(now) or 0.0 for vm in self.running)
+        """Return bit/s over the circuit, never negative: what the relays carry, else what the moves have."""
+        if (bps := self._relayed(now)) or len(self._carried) < 2:
+            return bps
+        (since, before), (until, after) = self._carried[0], self._carried[-1]
+        return max(after - before, 0.0) * 8 / (until - since)
 
     def rate(self, vm: str, now: float) -> float | None:
         """Return bit/s of a move: what the relays carry where it is the only one that runs, else by its percent."""
@@ -138,6 +155,8 @@ class State:
         if before is None:
             self.cold_bytes += move.cold_bytes
             self.waves = max(self.waves, move.wave)
+            self.longest_vm = max(self.longest_vm, len(move.vm))
+            self.longest_host = max(self.longest_host, len(move.target_host))
         else:
             self._bytes[before.state] -= before.bytes_total
         self._bytes[move.state] += move.bytes_total
@@ -152,8 +171,10 @@ class State:
         self.counts[move.state] += 1
         if move.state == "running":
             self._first = now if self._first is None else self._first
-            if None in self._places:
-                self._places[self._places.index(None)] = move.vm
+            free = [place for place, vm in enumerate(self._places) if self.vms[vm].move.state != "running"]
+            mine = [place for place in free if self._places[place] == move.vm]
+            if free:
+                self._places[(mine or free)[0]] = move.vm
             else:
                 self._places.append(move.vm)
         elif move.state == "success":
@@ -163,9 +184,7 @@ class State:
 
     def _leave(self, move: Move) -> None:
         self.counts[move.state] -= 1
-        if move.state == "running":
-            self._places[self._places.index(move.vm)] = None
-        elif move.state == "waiting":
+        if move.state == "waiting":
             del self.waiting[move.vm]
         elif move.state == "success":
             self.moved.remove(move.vm)
