@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import shlex
 import tomllib
 from datetime import date, datetime, time
 from pathlib import Path
@@ -17,6 +18,7 @@ from pydantic import (
     Field,
     InstanceOf,
     PlainSerializer,
+    SecretStr,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -66,6 +68,23 @@ def _expand(text: str) -> Path:
     return Path(text).expanduser()
 
 
+def _words(command: object) -> object:
+    """Return a command's words: a list as it is, a string split as a shell would, without any other of its work."""
+    words = shlex.split(command) if isinstance(command, str) else command
+    if not isinstance(words, list | tuple) or not words or words[0] == "":
+        message = "is not a command: give its words, as a string or as a list of strings"
+        raise ValueError(message)
+    return words
+
+
+def _webhook(url: SecretStr) -> SecretStr:
+    """Refuse what is no URL, without repeating it: it may hold a token."""
+    if not re.fullmatch(r"https?://[^\s/@]+(:\d+)?(/[\x21-\x7e]*)?", url.get_secret_value()):
+        message = "is not a URL such as https://chat.example.com/hooks/…"
+        raise ValueError(message)
+    return url
+
+
 Rate = Annotated[int, BeforeValidator(rate)]
 Limit = Annotated[int | InstanceOf[Timetable], BeforeValidator(_limit), PlainSerializer(str, return_type=str)]
 Zone = Annotated[str, AfterValidator(_zone)]
@@ -75,6 +94,8 @@ Fingerprint = Annotated[str, AfterValidator(_fingerprint)]
 File = Annotated[Path, BeforeValidator(_expand)]
 Pool = Annotated[tuple[str, ...], AfterValidator(parse_pool)]
 Port = Annotated[int, Field(ge=1, le=65535)]
+Argv = Annotated[tuple[str, ...], BeforeValidator(_words)]
+Webhook = Annotated[SecretStr, AfterValidator(_webhook)]
 
 
 class _Section(BaseModel):
@@ -261,6 +282,32 @@ class MaintenanceWindow(_Section):
         return window(self.start, self.end, self.days, zones.zone(self.time_zone))
 
 
+HookPoint = Literal["before_run", "after_run", "before_wave", "after_wave", "before_vm", "after_vm"]
+
+
+class HookCommands(_Section):
+    """Commands to run at points of a run, each ended after *timeout_s*; where to tell it, and a file of metrics."""
+
+    before_run: Argv | None = None
+    after_run: Argv | None = None
+    before_wave: Argv | None = None
+    after_wave: Argv | None = None
+    before_vm: Argv | None = None
+    after_vm: Argv | None = None
+    timeout_s: Annotated[float, Field(gt=0, le=86_400)] = 60.0
+    webhook: Webhook | None = None
+    metrics: File | None = None
+
+    @property
+    def commands(self) -> dict[HookPoint, tuple[str, ...]]:
+        """The commands that there are, by point."""
+        points: dict[HookPoint, tuple[str, ...] | None] = {
+            "before_run": self.before_run, "after_run": self.after_run, "before_wave": self.before_wave,
+            "after_wave": self.after_wave, "before_vm": self.before_vm, "after_vm": self.after_vm,
+        }  # fmt: skip
+        return {point: command for point, command in points.items() if command is not None}
+
+
 class Config(_Section):
     """The whole configuration, frozen; *after* are the VMs that have moved before a VM does."""
 
@@ -277,6 +324,7 @@ class Config(_Section):
     steer: Literal["route", "gateway"] = "route"
     state_dir: File | None = None
     window: tuple[MaintenanceWindow, ...] = ()
+    hooks: HookCommands = HookCommands()
 
     @field_validator("wave")
     @classmethod
@@ -370,7 +418,14 @@ def _anchored(config: Config, folder: Path) -> Config:
     if far is not None:
         far = far.model_copy(update=fixed(far, "key_file", "password_file", "known_hosts"))
     relays = config.relay.model_copy(update={"source": boxes, "target": far})
-    return config.model_copy(update={**sites, **fixed(config, "state_dir"), "relay": relays})
+    commands = {point: (_program(words[0], folder), *words[1:]) for point, words in config.hooks.commands.items()}
+    hooks = config.hooks.model_copy(update={**commands, **fixed(config.hooks, "metrics")})
+    return config.model_copy(update={**sites, **fixed(config, "state_dir"), "relay": relays, "hooks": hooks})
+
+
+def _program(word: str, folder: Path) -> str:
+    """Return a command's first word: a file where it has a slash, else a name that PATH finds."""
+    return str(folder / Path(word).expanduser()) if "/" in word else word
 
 
 def _key(location: tuple[int | str, ...]) -> str:
