@@ -23,6 +23,7 @@ IN, OUT = Value("bool", True), Value("bool", False)
 POLL_S = 0.5  # at first, then ever less often
 POLL_MOST_S = 5.0
 TOLD_S = 30.0  # so often it is said which VMs still run on a host that gets empty
+BUSY_S = 600.0  # so long a relocate on a host is waited for before it is taken
 SETTLE_S = 60.0  # how long vCenter may take to notice that a host that is back needs no reboot any more
 JITTER = timedelta(seconds=1)  # a boot time is computed from an uptime in seconds (unconfirmed: how exactly)
 _REASON = "it is rebooted for settings that take effect at a reboot"
@@ -72,8 +73,7 @@ class Rolling:
     """A rolling reboot of one *run*: *enter_s* is how long a host may take to become empty, *boot_s* to come back.
 
     *turn* returns when the next host may be taken, or raises; *proceed* may raise between two steps of one, but not
-    while it is away. *homes* are the VMs that are moved back to
-    their host once it is up again, by host.
+    while it is away. *homes* are the VMs that are moved back to their host once it is up again, by host and name.
     """
 
     world: World
@@ -84,7 +84,7 @@ class Rolling:
     boot_s: float
     proceed: Callable[[], None] = lambda: None
     turn: Callable[[], None] = lambda: None
-    homes: Mapping[str, Sequence[MoRef]] = field(default_factory=dict)
+    homes: Mapping[str, Mapping[str, MoRef]] = field(default_factory=dict)
 
     def go(self, changes: Iterable[Change]) -> None:
         """Reboot every host with a change that needs it, and verify that its settings are as planned then.
@@ -126,8 +126,8 @@ class Rolling:
                 message = f"{host} was rebooted: {wanted.key} is {now.brief()}, {wanted.planned.brief()} was set"
                 raise RefusedError(message, hint="the host may enforce this setting: look for a host profile")
         if vms := self.homes.get(host):
-            self._step(host, "home")
-            for stays in machine.bring_home(vms, self.enter_s):
+            self._step(host, "home", vms=list(vms))
+            for stays in machine.bring_home(list(vms.values()), self.enter_s):
                 self.observer(Message(text=f"{host}: {stays}"))
         self._step(host, "verified")
 
@@ -155,12 +155,27 @@ class Rolling:
         if before.in_maintenance:
             message = f"{host} is not rebooted: it is in maintenance mode, and not by us"
             raise RefusedError(message, hint="take it out of maintenance mode, or reboot it there")
-        if running := target.busy():
+        if running := self._busy(host, target):
             message = f"{host} is not rebooted: {', '.join(running)}"
-            raise UnreachableError(message, hint="wait until it has ended, then run this again")
+            raise UnreachableError(message, hint="run this again when it has ended")
         for finding in refusals(machine.standing()):
             message = f"{finding.subject} {finding.summary}"
             raise RefusedError(message, hint=finding.hint)
+
+    def _busy(self, host: str, target: Target) -> list[str]:
+        """Return the relocates that still run on the host: DRS evens out the cluster after the host before."""
+        if not (running := target.busy()):
+            return []
+        self.observer(Waiting(subject=host, reason=", ".join(running)))
+
+        def quiet() -> bool:
+            nonlocal running
+            self.proceed()
+            running = target.busy()
+            return not running
+
+        _until(quiet, BUSY_S)
+        return running
 
     def _leave(self, host: str) -> str | None:
         """Take the host out of the maintenance mode that we put it in; return why not."""
@@ -170,8 +185,8 @@ class Rolling:
         )  # fmt: skip
         return mine.left[0][1] if mine.left else None
 
-    def _step(self, host: str, phase: str) -> None:
-        self.journal.append("reboot", self.run, {"host": host, "phase": phase})
+    def _step(self, host: str, phase: str, **more: list[str]) -> None:
+        self.journal.append("reboot", self.run, {"host": host, "phase": phase, **more})
         self.observer(Rebooting(host=host, phase=phase))
 
 

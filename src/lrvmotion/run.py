@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NoReturn
@@ -113,15 +113,15 @@ class Migrating:
         """Reboot the hosts that need it, where that was asked for; the VMs of this run are moved back to theirs."""
         if not self.options.reboot_hosts:
             return
-        homes: dict[str, list[MoRef]] = {}
+        homes: dict[str, dict[str, MoRef]] = {}
         hosts: set[str] = set()
         for move in self.plan.migrations:
-            homes.setdefault(f"source/{move.source_host}", []).append(move.ref)
+            homes.setdefault(f"source/{move.source_host}", {})[move.vm] = move.ref
             hosts.add(f"target/{move.placement.host.name}")
         rolling = self._rolling(homes)
         rolling.go(reboot.due(rolling, self.plan.changes, hosts | homes.keys()))
 
-    def _rolling(self, homes: Mapping[str, Sequence[MoRef]]) -> Rolling:
+    def _rolling(self, homes: Mapping[str, Mapping[str, MoRef]]) -> Rolling:
         limits = self.config.limits
         return Rolling(
             world=self.world, journal=self.journal, run=self.plan.run, observer=self.observer,

@@ -93,6 +93,7 @@ def quick(monkeypatch):
     """Waits are of no interest here."""
     monkeypatch.setattr(reboot, "POLL_MOST_S", 0.001)
     monkeypatch.setattr(reboot, "SETTLE_S", 0.01)
+    monkeypatch.setattr(reboot, "BUSY_S", 0.01)
 
 
 @pytest.fixture
@@ -121,7 +122,7 @@ def test_one_host_at_a_time_each_step_recorded_first(journal):
     """A host is back and out of maintenance mode before the next one enters it."""
     log: list[str] = []
     one, two = Machine("source/a1", log), Machine("source/a2", log)
-    phases = roll(journal, World(one, two), ["source/a1", "source/a2"], homes={"source/a1": ["vm"]})
+    phases = roll(journal, World(one, two), ["source/a1", "source/a2"], homes={"source/a1": {"vm1": "ref"}})
     assert log == ["source/a1 enter", "source/a1 reboot", "source/a1 home 1", "source/a2 enter", "source/a2 reboot"]
     assert [phase for host, phase in phases if host == "source/a2"] == ["maintenance", "reboot", "back", "verified"]
     assert one.target.values[MAINTENANCE] == two.target.values[MAINTENANCE] == OUT
@@ -174,6 +175,16 @@ def test_a_host_that_is_busy_away_or_in_maintenance_is_left_alone(journal):
         with pytest.raises(error, match="is not rebooted"):
             roll(journal, World(machine), [machine.name])
     assert journal.records == []
+
+
+def test_a_relocate_that_ends_in_time_is_waited_for(journal, monkeypatch):
+    """DRS evens out the cluster once the host before is back: that is no reason to give up."""
+    monkeypatch.setattr(reboot, "BUSY_S", 5.0)
+    machine = Machine("source/a1", [])
+    answers = iter([["relocate of vm9 runs"], ["relocate of vm9 runs"], []])
+    monkeypatch.setattr(machine.target, "busy", lambda: next(answers, []))
+    phases = roll(journal, World(machine), ["source/a1"])
+    assert phases[-1] == ("source/a1", "verified")
 
 
 def test_a_host_that_does_not_get_empty_leaves_maintenance_mode_again(journal):

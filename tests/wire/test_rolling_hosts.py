@@ -106,7 +106,7 @@ def test_hosts_are_rebooted_one_at_a_time_and_their_vms_come_home(lab, world, jo
     made = changes(world, "source/esx-a1", "source/esx-a2")
     refs = dict(lab.inventory("source").vm_names)
     homes = {
-        f"source/{host}": [refs[name] for name, vm in before.items() if vm["host"] == host]
+        f"source/{host}": {name: refs[name] for name, vm in before.items() if vm["host"] == host}
         for host in ("esx-a1", "esx-a2")
     }
     assert all(homes.values())
