@@ -1,19 +1,26 @@
 """Measure what moving 500 VMs over 16 + 16 hosts costs the client, and what the vCenters saw. No root.
 
 Two simulated vCenters and their hosts on loopback; every VM carries its memory and disk as real bytes. The client is
-`lrvmotion migrate --mode stock` as a process of its own, looked at every second in /proc. Which moves ran when, and on
-which hosts and datastores, is the vCenter's own task log.
+`lrvmotion migrate --mode stock` as a process of its own, looked at every second in /proc: once with its events in a
+file, once with its live screen on a terminal. Which moves ran when, and on which hosts and datastores, is the vCenter's
+own task log.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import fcntl
 import json
 import os
 import platform
+import pty
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -31,7 +38,6 @@ from lrvmotion.lab.client import ask
 from lrvmotion.lab.spec import MIB, LabSpec
 
 SITES = ("source", "target")
-ENDED = {"success", "error", "cancelled", "held"}
 # In a process of its own: the lab's processes outlive the one that starts them, as with `lab up`.
 UP = """
 import sys
@@ -95,46 +101,64 @@ def control(directory: Path, site: str, op: str) -> dict[str, Any]:
 
 
 class Client:
-    """The client's process, and how far the events in *out* say that it has come."""
+    """The client's process, what it has used, and how far the source's task log says that it has come.
 
-    def __init__(self, config: Path, out: Path, names: list[str]) -> None:
+    With *screen* it has a terminal of 120 x 40 and shows its live screen there, else it writes its events to a file.
+    """
+
+    def __init__(self, directory: Path, config: Path, names: list[str], *, screen: bool) -> None:
         argv = [sys.executable, "-m", "lrvmotion", "--config", str(config), "migrate", "--mode", "stock", "--yes"]
+        argv += [*names] if screen else ["--output", "ndjson", *names]
+        self.out = directory.parent / "client.out"
         self.begun = time.monotonic()
-        self._rest = b""
-        with out.open("wb") as stdout, out.with_suffix(".err").open("wb") as stderr:
-            self.child = subprocess.Popen(
-                [*argv, "--output", "ndjson", *names], stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr
-            )
-        self._out = out.open("rb")
-        self.states: dict[str, str] = {}
-        self.reasons: Counter[str] = Counter()
+        self._directory = directory
+        with self.out.open("wb") as out, self.out.with_suffix(".err").open("wb") as errors:
+            if screen:
+                ours, theirs = pty.openpty()
+                fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+                environment = {**os.environ, "TERM": "xterm-256color"}
+                self.child = subprocess.Popen(
+                    argv, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs, env=environment
+                )
+                os.close(theirs)
+                threading.Thread(target=_drain, args=(ours, self.out), daemon=True).start()
+            else:
+                self.child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=errors)
 
     def sample(self) -> fleets.Sample:
-        """Look at the process and read its news."""
+        """Look at the process and at the task log."""
         fields = Path(f"/proc/{self.child.pid}/stat").read_text().rpartition(")")[2].split()
         pages = int(Path(f"/proc/{self.child.pid}/statm").read_text().split()[1])
-        self._read()
-        count = Counter(self.states.values())
+        at_s, ended = (
+            time.monotonic() - self.begun,
+            [task["completed"] is not None for task in relocates(self._directory)],
+        )
         return fleets.Sample(
-            at_s=time.monotonic() - self.begun,
+            at_s=at_s,
             cpu_s=(int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"),
             mb=pages * os.sysconf("SC_PAGE_SIZE") / 1e6,
-            running=count["running"],
-            ended=sum(count[state] for state in ENDED),
+            running=ended.count(False),
+            ended=ended.count(True),
         )
 
-    def _read(self) -> None:
-        *lines, self._rest = (self._rest + self._out.read()).split(b"\n")
-        for line in lines:
-            event = json.loads(line)
-            if event.get("type") == "move":
-                self.states[event["vm"]] = event["state"]
-                if event["state"] in ENDED - {"success"}:
-                    self.reasons[str(event["reason"])] += 1
+    def said(self) -> str:
+        """Return the end of what it wrote."""
+        texts = [path.read_text(errors="replace") for path in (self.out, self.out.with_suffix(".err"))]
+        return "\n".join(text[-1500:] for text in texts)
 
-    def close(self) -> None:
-        self._read()
-        self._out.close()
+
+def _drain(terminal: int, out: Path) -> None:
+    """Copy what is shown on *terminal* to *out* until its other end is closed."""
+    with out.open("wb") as file, contextlib.suppress(OSError):
+        while data := os.read(terminal, 65536):
+            file.write(data)
+    os.close(terminal)
+
+
+def relocates(directory: Path) -> list[dict[str, Any]]:
+    """Return the relocates in the source's task log."""
+    tasks = control(directory, "source", "tasks")["tasks"]
+    return [task for task in tasks if task["description"] == "VirtualMachine.relocate"]
 
 
 def follow(client: Client, vms: int, limit_s: float) -> list[fleets.Sample]:
@@ -152,36 +176,27 @@ def follow(client: Client, vms: int, limit_s: float) -> list[fleets.Sample]:
             message = f"{vms - now.ended} VMs are left after {limit_s:.0f} s"
             raise BenchError(message)
         time.sleep(max(0.0, client.begun + len(samples) - time.monotonic()))
-    client.close()
     return samples
 
 
-def measure(given: argparse.Namespace) -> dict[str, Any]:
+def run(given: argparse.Namespace, *, screen: bool) -> dict[str, Any]:
+    """Move the fleet once, in a lab of its own, and return what it cost and what the vCenters saw."""
     spec = fleet(given.vms, given.hosts, given.stores, given.mib)
     with lab(spec) as (directory, config):
         for site in SITES:
             control(directory, site, "calls_reset")
-        client = Client(config, directory.parent / "events.ndjson", [vm.name for vm in spec.source.vms])
+        client = Client(directory, config, [vm.name for vm in spec.source.vms], screen=screen)
         samples = follow(client, given.vms, given.limit)
-        if given.samples:
-            given.samples.write_text(json.dumps([{n: getattr(s, n) for n in s.__slots__} for s in samples]))
         counts = {site: control(directory, site, "calls") for site in SITES}
-        tasks = [task for task in control(directory, "source", "tasks")["tasks"] if "relocate" in task["description"]]
+        tasks = relocates(directory)
         moved = set(control(directory, "target", "state")["vms"]) & {vm.name for vm in spec.source.vms}
-        errors = (directory.parent / "events.err").read_text()
-    if client.child.returncode:
-        for reason, count in client.reasons.most_common(5):
-            say(f"{count} VMs: {reason}")
-        say(errors[-2000:])
+        if client.child.returncode:
+            say(f"the client ended with {client.child.returncode}: {client.said()}")
     used = fleets.cost(fleets.moving(samples, given.vms))
     calls: Counter[str] = sum((Counter(count["calls"]) for count in counts.values()), Counter())
     done = [task for task in tasks if task["completed"]]
     return {
         **used,
-        "vms": given.vms,
-        "hosts": given.hosts,
-        "stores": given.stores,
-        "mib": given.mib,
         "moved": len(moved),
         "exit_status": client.child.returncode,
         "vms_a_minute": round(given.vms / used["seconds"] * 60, 1),
@@ -191,6 +206,16 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
         "vm_most": max(Counter(task["entity"] for task in tasks).values()),
         "calls": calls.total(),
         "by_method": dict(calls.most_common()),
+    }
+
+
+def measure(given: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "vms": given.vms,
+        "hosts": given.hosts,
+        "stores": given.stores,
+        "mib": given.mib,
+        "runs": {name: run(given, screen=name == "screen") for name in given.runs},
         "machine": f"{os.cpu_count()} CPUs, {_model()}",
         "kernel": platform.release(),
         "system": platform.freedesktop_os_release().get("PRETTY_NAME", "Linux"),
@@ -210,9 +235,9 @@ def main() -> int:
     parser.add_argument("--stores", type=int, default=4, help="datastores of each site")
     parser.add_argument("--mib", type=int, default=2048, help="memory and disk of a VM together")
     parser.add_argument("--limit", type=float, default=1800.0, help="seconds that the run may take")
-    parser.add_argument("--quick", action="store_true", help="48 VMs over 4 + 4 hosts, half a minute")
+    parser.add_argument("--quick", action="store_true", help="48 VMs over 4 + 4 hosts, two minutes")
     parser.add_argument("--json", type=Path, metavar="FILE")
-    parser.add_argument("--samples", type=Path, metavar="FILE", help="every second's sample, as JSON")
+    parser.add_argument("--runs", nargs="+", choices=("events", "screen"), default=["events", "screen"])
     given = parser.parse_args()
     if given.quick:
         given.vms, given.hosts = 48, 4

@@ -10,11 +10,15 @@ from typing import Any
 import pytest
 
 FOLDER = str(Path(__file__).parents[2] / "benchmarks")
-DOCUMENT: dict[str, Any] = {
+RUN: dict[str, Any] = {
     "cpu_percent": 6.1, "cpu_percent_median": 5.0, "cpu_percent_most": 31.0, "mb_early": 81.0, "mb_late": 84.5,
-    "mb_peak": 85.0, "seconds": 420.5, "most_waiting": 1, "host_most": 1, "datastore_most": 4, "vm_most": 1,
-    "moved": 500, "vms": 500, "calls": 12345,
+    "mb_peak": 85.0, "seconds": 420.5, "vms_a_minute": 71.3, "most_waiting": 1, "host_most": 1, "datastore_most": 4,
+    "vm_most": 1, "moved": 500, "calls": 12345,
 }  # fmt: skip
+
+
+def document(**worse: Any) -> dict[str, Any]:
+    return {"vms": 500, "runs": {"events": RUN, "screen": {**RUN, **worse}}}
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +50,16 @@ def task(begin: int, end: int, source: str, target: str) -> dict[str, Any]:
     ],
 )
 def test_a_bar_that_fails_is_shown_as_failed(fleets, key, value):
-    """One figure on the wrong side fails its own bar and no other."""
-    assert all(bar.held for bar in fleets.bars(DOCUMENT))
-    assert sum(not bar.held for bar in fleets.bars({**DOCUMENT, key: value})) == 1
+    """One figure of one run on the wrong side fails its own bar and no other."""
+    assert all(bar.held for bar in fleets.bars(document()))
+    assert sum(not bar.held for bar in fleets.bars(document(**{key: value}))) == 1
+
+
+def test_every_run_has_a_line(fleets):
+    """What the client shows is part of what it costs."""
+    lines = fleets.figures(document(cpu_percent=9.9)).splitlines()
+    assert lines[2] == "| events in a file | 420.5 | 71.3 | 6.1 | 5.0 | 31.0 | 81.0 | 84.5 | 85.0 | 12,345 |"
+    assert lines[3].startswith("| live screen, 120 x 40 | 420.5 | 71.3 | 9.9 |")
 
 
 def test_moves_at_once_are_counted_by_site_from_the_log(fleets):
