@@ -7,8 +7,8 @@ import tempfile
 from pathlib import Path
 
 
-def replace(path: Path, text: str) -> None:
-    """Write *text* in place of what *path* has, for its owner alone (mode 600); OSError where that fails.
+def replace(path: Path, text: str | bytes, *, mode: int = 0o600) -> None:
+    """Write *text* in place of what *path* has, with *mode*: for its owner alone; OSError where that fails.
 
     However it ends, *path* holds the old content or the new one, and nothing is left beside it.
     """
@@ -16,6 +16,7 @@ def replace(path: Path, text: str) -> None:
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            os.fchmod(file.fileno(), mode)
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
