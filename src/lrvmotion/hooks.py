@@ -1,0 +1,108 @@
+"""Run the user's commands before and after a VM, a wave and the run: environment and JSON in, their exit status out."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from lrvmotion.errors import UsageError
+from lrvmotion.events import HookRan, Observer
+
+Point = Literal["before_run", "after_run", "before_wave", "after_wave", "before_vm", "after_vm"]
+POINTS: tuple[Point, ...] = get_args(Point)
+GRACE_S = 2.0  # between TERM and KILL
+MOST = 64 * 1024  # bytes of what a hook says that are read
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hooks:
+    """*commands* by point, each the words of a command; *run* and *mode* go to every one of them.
+
+    A command has *timeout_s* seconds; then it and all that it started is ended. *environment* is ours without secrets.
+    """
+
+    commands: Mapping[str, Sequence[str]]
+    timeout_s: float
+    environment: Mapping[str, str]
+    observer: Observer
+
+    def verify(self) -> None:
+        """Raise UsageError for a command that there is not: asked before anything is changed."""
+        for point, words in self.commands.items():
+            if shutil.which(words[0], path=self.environment.get("PATH")) is None:
+                message = f"hooks.{point}: there is no command {words[0]}"
+                raise UsageError(message, hint="name it with its folder; it must be executable")
+
+    def run(self, point: Point, subject: str, document: Mapping[str, Any]) -> str | None:
+        """Run the hook of *point* for *subject* ("vm/web1", "wave/2", "run"), *document* on its standard input.
+
+        Return None where there is none or it ended with 0, else why not, in a sentence.
+        """
+        words = self.commands.get(point)
+        if words is None:
+            return None
+        began = time.monotonic()
+        told = {"schema": 1, "hook": point, "subject": subject, **document}
+        status, said = self._ended(words, point, told)
+        seconds = time.monotonic() - began
+        last = said.strip().rpartition("\n")[2][:200]
+        self.observer(HookRan(point=point, subject=subject, status=status, seconds=round(seconds, 3), detail=last))
+        if status == 0:
+            return None
+        if status is None:
+            return f"hook {point}: {last}"
+        return f"hook {point} ended with {status}" + (f": {last}" if last else "")
+
+    def _ended(self, words: Sequence[str], point: str, told: Mapping[str, Any]) -> tuple[int | None, str]:
+        """Run the command; return its exit status, None where it has none, and the end of what it said."""
+        names = {
+            f"LRVMOTION_{name.upper()}": str(value)
+            for name, value in told.items()
+            if isinstance(value, (str, int, float))
+        }
+        with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as heard:
+            given.write(json.dumps(told).encode())
+            given.seek(0)
+            try:
+                child = subprocess.Popen(
+                    list(words), stdin=given, stdout=heard, stderr=subprocess.STDOUT, start_new_session=True,
+                    env={**self.environment, **names, "LRVMOTION_HOOK": point},
+                )  # fmt: skip
+            except OSError as error:
+                return None, f"{words[0]} could not be started: {error.strerror or error}"
+            try:
+                status = child.wait(self.timeout_s)
+            except BaseException as error:
+                _end(child)
+                if not isinstance(error, subprocess.TimeoutExpired):
+                    raise
+                return None, f"not ended after {self.timeout_s:g} s, and was stopped"
+            heard.seek(max(0, heard.seek(0, os.SEEK_END) - MOST))
+            return status, heard.read().decode(errors="replace")
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """End the process and all that it started, which are a session of their own."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(GRACE_S)
+
+
+def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return *environment* without passwords and the webhook's address, which may hold a token."""
+    return {name: value for name, value in environment.items() if not _secret(name)}
+
+
+def _secret(name: str) -> bool:
+    return name.startswith("LRVMOTION_") and (name.endswith("_PASSWORD") or name == "LRVMOTION_WEBHOOK")
