@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -25,7 +26,7 @@ from crash.memory import Matrix, Result
 from crash.worlds import worlds
 
 SCENARIOS = (
-    Scenario(mode="proxy", kills=80),
+    Scenario(mode="proxy", kills=120),
     Scenario(mode="proxy", restore=True, kills=20),
     Scenario(mode="native", kills=40),
     Scenario(mode="native", restore=True, kills=10),
@@ -55,6 +56,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every point and what came of it")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep journals of failed points there")
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the lab goes, too
     began = time.monotonic()
     memory = Result() if asked.kills else deaths(asked.every)
     killed = [] if asked.memory else kills(asked)

@@ -22,7 +22,7 @@ OTHERS = ("vm3", "vm4")
 RESUME_EVERY = 3
 AGAIN_EVERY = 2
 ALONE_EVERY = 5
-RESTORE_POINTS = 400  # about as many as a restore passes
+RESTORE_POINTS = 250  # about as many as a restore passes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

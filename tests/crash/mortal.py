@@ -24,13 +24,13 @@ from pathlib import Path
 
 # What differs from run to run: the run's id, hashes, moIds. A label must be the same in each.
 _VARIES = (
-    (re.compile(r"lrvmotion-[a-z0-9]{6}\b"), "lrvmotion-RUN"),
+    (re.compile(r"\b(lrvmotion(?:-relay)?[-_])[a-z0-9]{6}\b"), r"\1RUN"),
     (re.compile(r"\b[0-9a-f]{12,}\b"), "HASH"),
     (re.compile(r"-[0-9a-f]{8}\.json"), "-HASH.json"),
     (re.compile(r"(vmknic|vmotion-service|gateway)/[0-9a-f.:]+"), r"\1/ADDRESS"),  # from a pool, in any order
 )
-TICK_S = 0.2
-TICKS = 15
+TICK_S = 0.4
+TICKS = 6
 
 
 class Reaper:
@@ -45,8 +45,7 @@ class Reaper:
         self._inside = threading.local()
 
     def __call__(self, label: str) -> None:
-        for pattern, word in _VARIES:
-            label = pattern.sub(word, label)
+        label = _plain(label)
         with self._lock:
             self._passed[label] += 1
             if self._tape is not None:
@@ -232,8 +231,14 @@ def _arm_ssh(reap: Reaper) -> None:
 
 def _short(what) -> str:
     """Return a path, or the first words of a command, on one line."""
-    text = what if isinstance(what, str) else " ".join(what)
+    text = _plain(what if isinstance(what, str) else " ".join(what))
     return " ".join(text.split())[:60]
+
+
+def _plain(text: str) -> str:
+    for pattern, word in _VARIES:
+        text = pattern.sub(word, text)
+    return text
 
 
 def main(words: list[str]) -> None:

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-_PLACES = re.compile(r"(source|target)/[\w.-]+|box/[\w.-]+|\d+(\.\d+)*")
+_PLACES = re.compile(r"(source|target)/[\w.-]+|box/[\w.-]+|(?<=sysctl/)\S+|/proc/sys/\S+|\d+(\.\d+)*")
 
 
 # Calls that change nothing: a death before or after one is no other than one while it is under way.
@@ -18,6 +18,7 @@ _READS = re.compile(
 )
 
 
+_RECORD = re.compile(r"^(journal (?:intended|applied|reverted)) .*(?= \|)")
 _MOVING = re.compile(r"start a move|moving |update |verify |journal (move|task|moved)\b")
 
 
@@ -43,8 +44,13 @@ def read_tape(path: Path) -> list[str]:
 
 
 def kind(label: str) -> str:
-    """Return the label without hosts, numbers and addresses; each moment of a move is a kind of its own."""
-    return label if label.startswith("moving ") else _PLACES.sub("_", label)
+    """Return the label without hosts, kernel settings and numbers; a record of a change without the setting.
+
+    Each moment of a move is a kind of its own.
+    """
+    if label.startswith("moving "):
+        return label
+    return _PLACES.sub("_", _RECORD.sub(r"\1", label))
 
 
 def worth(label: str) -> bool:
