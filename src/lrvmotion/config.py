@@ -418,8 +418,10 @@ def _anchored(config: Config, folder: Path) -> Config:
     if far is not None:
         far = far.model_copy(update=fixed(far, "key_file", "password_file", "known_hosts"))
     relays = config.relay.model_copy(update={"source": boxes, "target": far})
-    commands = {point: (_program(words[0], folder), *words[1:]) for point, words in config.hooks.commands.items()}
-    hooks = config.hooks.model_copy(update={**commands, **fixed(config.hooks, "metrics")})
+    changed: dict[str, Any] = {**fixed(config.hooks, "metrics")}
+    for point, words in config.hooks.commands.items():
+        changed[point] = (_program(words[0], folder), *words[1:])
+    hooks = config.hooks.model_copy(update=changed)
     return config.model_copy(update={**sites, **fixed(config, "state_dir"), "relay": relays, "hooks": hooks})
 
 

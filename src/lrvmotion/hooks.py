@@ -12,13 +12,12 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
+from lrvmotion.config import HookPoint
 from lrvmotion.errors import UsageError
 from lrvmotion.events import HookRan, Observer
 
-Point = Literal["before_run", "after_run", "before_wave", "after_wave", "before_vm", "after_vm"]
-POINTS: tuple[Point, ...] = get_args(Point)
 GRACE_S = 2.0  # between TERM and KILL
 MOST = 64 * 1024  # bytes of what a hook says that are read
 
@@ -42,7 +41,7 @@ class Hooks:
                 message = f"hooks.{point}: there is no command {words[0]}"
                 raise UsageError(message, hint="name it with its folder; it must be executable")
 
-    def run(self, point: Point, subject: str, document: Mapping[str, Any]) -> str | None:
+    def run(self, point: HookPoint, subject: str, document: Mapping[str, Any]) -> str | None:
         """Run the hook of *point* for *subject* ("vm/web1", "wave/2", "run"), *document* on its standard input.
 
         Return None where there is none or it ended with 0, else why not, in a sentence.
@@ -52,9 +51,12 @@ class Hooks:
             return None
         began = time.monotonic()
         told = {"schema": 1, "hook": point, "subject": subject, **document}
-        status, said = self._ended(words, point, told)
+        try:
+            status, said = self._ended(words, point, told)
+        except (OSError, ValueError) as error:  # no room for its files; a NUL in a name
+            status, said = None, f"could not be started: {getattr(error, 'strerror', None) or error}"
         seconds = time.monotonic() - began
-        last = said.strip().rpartition("\n")[2][:200]
+        last = _last_line(said)
         self.observer(HookRan(point=point, subject=subject, status=status, seconds=round(seconds, 3), detail=last))
         if status == 0:
             return None
@@ -72,13 +74,10 @@ class Hooks:
         with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as heard:
             given.write(json.dumps(told).encode())
             given.seek(0)
-            try:
-                child = subprocess.Popen(
-                    list(words), stdin=given, stdout=heard, stderr=subprocess.STDOUT, start_new_session=True,
-                    env={**self.environment, **names, "LRVMOTION_HOOK": point},
-                )  # fmt: skip
-            except OSError as error:
-                return None, f"{words[0]} could not be started: {error.strerror or error}"
+            child = subprocess.Popen(
+                list(words), stdin=given, stdout=heard, stderr=subprocess.STDOUT, start_new_session=True,
+                env={**self.environment, **names, "LRVMOTION_HOOK": point},
+            )  # fmt: skip
             try:
                 status = child.wait(self.timeout_s)
             except BaseException as error:
@@ -93,16 +92,22 @@ class Hooks:
 def _end(child: subprocess.Popen[bytes]) -> None:
     """End the process and all that it started, which are a session of their own."""
     for number in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # another user's: sudo, for one
             os.killpg(child.pid, number)
         with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(GRACE_S)
 
 
+def _last_line(said: str) -> str:
+    """Return the last line of *said*, fit for one line of a terminal."""
+    line = said.strip().rpartition("\n")[2]
+    return "".join(letter if letter.isprintable() else " " for letter in line)[:200]
+
+
 def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return *environment* without passwords and the webhook's address, which may hold a token."""
-    return {name: value for name, value in environment.items() if not _secret(name)}
+    """Return *environment* without passwords, whosever, and the webhook's address, which may hold a token."""
+    return {name: value for name, value in environment.items() if not _secret(name.upper())}
 
 
 def _secret(name: str) -> bool:
-    return name.startswith("LRVMOTION_") and (name.endswith("_PASSWORD") or name == "LRVMOTION_WEBHOOK")
+    return "PASSWORD" in name or name == "LRVMOTION_WEBHOOK"
