@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from lrvmotion.commands import check, init, lab, migrate, plan, report, restore, status, throttle
+from lrvmotion.commands import check, init, lab, migrate, plan, report, restore, status, support, throttle
 from lrvmotion.commands.context import Context, Output, wall_clock
 from lrvmotion.errors import ExitStatus, LrvmotionError
 from lrvmotion.views import ndjson, trouble
@@ -45,6 +45,7 @@ app.command(name="restore-defaults", short_help="Put back everything that was ch
 app.command(name="status", short_help="Show runs, what is outstanding, and the relays.")(status.status)
 app.command(name="throttle", short_help="Change the cap of the running relays.")(throttle.throttle)
 app.command(name="report", short_help="Show what became of a run; check the journal.")(report.report)
+app.command(name="support", short_help="Pack what a helper needs of a run, without secrets.")(support.support)
 app.add_typer(lab.app, name="lab", short_help="Rehearse: simulated sites and a bad circuit.")
 
 

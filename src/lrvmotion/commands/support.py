@@ -1,0 +1,83 @@
+"""lrvmotion support: what somebody who helps needs to know of a run, in one archive without secrets."""
+
+from __future__ import annotations
+
+import contextlib
+import tomllib
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lrvmotion.commands.context import Context, wall_clock
+from lrvmotion.commands.report import Run, chosen
+from lrvmotion.errors import ExitStatus, LrvmotionError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+
+def support(
+    context: typer.Context,
+    run: Run = None,
+    file: Annotated[
+        Path | None, typer.Option("-o", metavar="FILE", help="The archive; default lrvmotion-RUN.tar.gz, here.")
+    ] = None,
+    anonymous: Annotated[
+        bool,
+        typer.Option("--anonymous", envvar="LRVMOTION_ANONYMOUS", help="Replace names and addresses, consistently."),
+    ] = False,
+) -> int:
+    """Write the journal's records, plan, events, report and versions of a run into one archive, without secrets."""
+    from lrvmotion import audit, connect, files, kept, progress, redact, story
+    from lrvmotion import journal as journals
+    from lrvmotion import support as archives
+
+    own: Context = context.obj
+    where = own.find_config()
+    config = own.config() if where else None
+    state = own.state(config)
+    records = journals.read(state / "journal.jsonl").records
+    caps = journals.read(state / f"{journals.THROTTLE}.jsonl").records
+    name = chosen(records, run)
+    entries = audit.entries(records, caps, name)
+    numbers = {entry.seq for entry in entries}
+    mine = [r for r in records if r.seq in numbers or (r.run == name and r.kind in {"plan", "connection"})]
+    events = kept.read(state, name)
+    told = story.tell(records, name, events)
+    given = tomllib.loads(where.read_text(encoding="utf-8")) if where else {}
+    configuration = redact.configuration(given)
+    known = archives.names(mine, told, configuration) if anonymous else None
+    known_now = connect.records(config).values() if config else ()
+    known_then = [record.body for record in mine if record.kind == "connection"]
+    redactor = redact.Redactor(_secrets(own, [*known_now, *known_then]), known)
+    plan = progress.all_runs(records)[name].plan
+    contents = archives.files(told, mine, entries, events, plan, configuration, redactor, anonymous=anonymous)
+    folder = f"lrvmotion-{name}"
+    path = file or Path(f"{folder}.tar.gz")
+    at = datetime.fromisoformat(wall_clock()).timestamp()
+    try:
+        files.replace(path, archives.archive(folder, contents, at))
+    except OSError as error:
+        message = f"{path}: the archive cannot be written: {error.strerror or error}"
+        raise UsageError(message, hint="name a file in a folder of yours with -o") from None
+    hidden = (
+        "no secret is in it; names and addresses are replaced"
+        if anonymous
+        else ("no secret is in it; names and addresses are: --anonymous replaces them")
+    )
+    print(f"{path}: {', '.join(contents)}; {hidden}")  # noqa: T201
+    return int(ExitStatus.OK)
+
+
+def _secrets(own: Context, connections: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return every password that can be found, to be looked for in what is written: none should stand there."""
+    from lrvmotion import credentials
+
+    found = [text for name, text in own.environment.items() if name.startswith("LRVMOTION_") and "PASSWORD" in name]
+    for connection in connections:
+        if connection.get("password_file"):
+            with contextlib.suppress(LrvmotionError, UnicodeDecodeError):
+                found.append(credentials.read_file(Path(connection["password_file"])).reveal())
+    return found
