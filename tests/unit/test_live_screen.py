@@ -275,5 +275,5 @@ def test_off_a_terminal_a_line_is_a_change(capsys):
     said = capsys.readouterr().err.splitlines()
     assert said == [
         "web-1: running, esx-a1 -> esx-b1.example.com",
-        "web-1: waiting, esx-a1 -> esx-b1.example.com 30 s for the next try: lost",
+        "web-1: waiting, esx-a1 -> esx-b1.example.com, next try in 30 s: lost",
     ]

@@ -98,7 +98,7 @@ class Lines:
         if move.tries > 1:
             text += f", try {move.tries}"
         if move.state == "waiting":
-            text += f" {units.clock(move.wait_s)} for the next try"
+            text += f", next try in {units.clock(move.wait_s)}"
         if move.state == "success":
             text += f", {units.duration(move.elapsed_s)}"
         if move.reason:
@@ -130,7 +130,7 @@ def failing(event: HookRan | Carried) -> str | None:
 def interrupted(level: int) -> str:
     """Return what a Ctrl-C means."""
     if level == 1:
-        return "interrupted: nothing more is started, running moves finish; Ctrl-C again cancels them"
+        return "interrupted: nothing more is started; Ctrl-C again cancels what runs"
     if level == 2:
         return "interrupted twice: cancelling what runs; Ctrl-C again leaves it to the vCenter"
     return "interrupted three times: what still runs is left to the vCenter"
