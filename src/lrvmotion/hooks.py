@@ -29,7 +29,7 @@ class Hooks:
     A command has *timeout_s* seconds; then it and all that it started is ended. *environment* is ours without secrets.
     """
 
-    commands: Mapping[str, Sequence[str]]
+    commands: Mapping[HookPoint, Sequence[str]]
     timeout_s: float
     environment: Mapping[str, str]
     observer: Observer

@@ -15,11 +15,13 @@ from lrvmotion.config import Config, Limits
 from lrvmotion.connect import Connections
 from lrvmotion.errors import LrvmotionError, NotRestoredError, RefusedError, UnreachableError
 from lrvmotion.events import Interrupted, Message, Observer, RunEnded, RunStarted, Waiting
+from lrvmotion.hooks import Hooks
 from lrvmotion.inventory import MoRef
 from lrvmotion.journal import Journal, JournalError
 from lrvmotion.migrate import Guard, drive
 from lrvmotion.pace import Pace
-from lrvmotion.plan import Plan
+from lrvmotion.plan import Migration, Plan
+from lrvmotion.points import Points
 from lrvmotion.prepare import Options, new_run
 from lrvmotion.progress import Open
 from lrvmotion.prove import prove
@@ -38,7 +40,7 @@ class Migrating:
 
     *document* is the plan as a file has it (planfile.text), kept in the journal so that the run can be taken up;
     *begun* are moves that an earlier process began: they are followed, and nothing else is done. *back*: the sites of
-    *config* are swapped (reverse.config). *who* runs it, for the journal.
+    *config* are swapped (reverse.config). *who* runs it, for the journal; *hooks* are the user's.
     """
 
     config: Config
@@ -53,6 +55,7 @@ class Migrating:
     begun: Mapping[str, Open] = field(default_factory=dict)
     back: bool = False
     who: str = ""
+    hooks: Hooks | None = None
 
     def go(self) -> None:
         """Apply the plan, prove it, move the VMs.
@@ -69,6 +72,7 @@ class Migrating:
         for name in ("source", "target", *self._boxes()):
             self.journal.append("connection", plan.run, self.world.pinned(name))
         self._quiet()
+        points = None if self.hooks is None else Points(self.hooks, plan)
         self.observer(
             RunStarted(
                 run=plan.run,
@@ -79,14 +83,18 @@ class Migrating:
             )
         )
         try:
+            if points is not None:
+                points.before_run()
             if not self.begun:
                 self._change()
-            self._move()
+            self._move(points)
         except _Interrupted:
             self.observer(Interrupted(level=min(self.interrupts(), 3)))
         finally:
             left = len(self.journal.outstanding())
             restore = self.options.restore_command if left else None
+            if points is not None:
+                points.after_run(left)
             self.observer(RunEnded(run=plan.run, outstanding=left, restore=restore))
 
     def _boxes(self) -> list[str]:
@@ -94,6 +102,8 @@ class Migrating:
         return [f"box/{name}" for name in watched(self.plan)]
 
     def _change(self) -> None:
+        if self.plan.changes and self._turn("changed"):
+            self._quiet()
         try:
             targets = {change.target: self.world.target(change.target) for change in self.plan.changes}
             apply(self.plan.changes, targets, self.journal, self.plan.run, self.observer, self._proceed)
@@ -125,23 +135,27 @@ class Migrating:
         limits = self.config.limits
         return Rolling(
             world=self.world, journal=self.journal, run=self.plan.run, observer=self.observer,
-            enter_s=limits.maintenance_wait_s, boot_s=limits.reboot_wait_s, proceed=self._proceed, turn=self._turn,
+            enter_s=limits.maintenance_wait_s, boot_s=limits.reboot_wait_s, proceed=self._proceed, turn=lambda: self._turn("rebooted") and None,
             homes=homes,
         )  # fmt: skip
 
-    def _turn(self) -> None:
-        """Return when a maintenance window is open: a host is rebooted at no other time."""
+    def _turn(self, done: str) -> bool:
+        """Return when a maintenance window is open, and whether that was waited for.
+
+        Hosts are *done* ("changed", "rebooted") at no other time.
+        """
         windows, told = self.config.windows, False
         while (at := windows.opens(now := self.moment())) != now:
             self._proceed()
             if at is None:
-                message = "no maintenance window opens any more in which hosts could be rebooted"
-                raise RefusedError(message, hint="give the configuration a window, or leave out --reboot-hosts")
+                message = f"no maintenance window opens any more in which hosts could be {done}"
+                raise RefusedError(message, hint="give the configuration a window to come")
             if not told:
                 local = at.astimezone(windows.zone()).isoformat(timespec="seconds")
-                self.observer(Waiting(subject="the maintenance window", reason=f"hosts are rebooted from {local} on"))
+                self.observer(Waiting(subject="the maintenance window", reason=f"hosts are {done} from {local} on"))
                 told = True
             time.sleep(1.0)
+        return told
 
     def _quiet(self) -> None:
         """Refuse to write to a host on which a relocate runs, DRS's own included."""
@@ -168,7 +182,7 @@ class Migrating:
 
         return counters(self.world.shell(f"box/{relay}"), self.plan.mark).echo
 
-    def _move(self) -> None:
+    def _move(self, points: Points | None) -> None:
         from lrvmotion.vsphere.relocate import RelocateMover
 
         plan, limits, windows = self.plan, self.config.limits, self.config.windows
@@ -190,15 +204,19 @@ class Migrating:
             pace.look(self.moment())
             return relays.look(running)
 
+        def hold(migration: Migration) -> list[str]:
+            return relays.hold(migration) or (points.hold(migration) if points is not None else [])
+
         guard = Guard(
             interrupts=self.interrupts,
             watch=look,
-            hold=relays.hold,
+            hold=hold,
             record=self._record,
             clock=time.monotonic,
             room=lambda: windows.left_s(self.moment()),
             over=lambda: windows.opens(self.moment()) is None,
             longest=lambda: windows.longest_s(self.moment()),
+            ended=points.ended if points is not None else lambda *_: None,
             tries=limits.tries,
             retry_wait_s=limits.retry_wait_s,
         )

@@ -1,4 +1,4 @@
-"""Tell a web address what a run comes to: its start, each VM that did not move, its end. An observer that never waits."""
+"""Tell a web address of a run: its start, each VM that did not move, its end; an observer that never waits."""
 
 from __future__ import annotations
 

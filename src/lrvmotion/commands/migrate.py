@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 from collections.abc import Mapping
+from contextlib import nullcontext
 from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from lrvmotion.config import Config
+    from lrvmotion.events import Observer
     from lrvmotion.plan import Plan
     from lrvmotion.progress import Open
 
@@ -117,8 +120,8 @@ def migrate(
     ] = Output.TEXT,
 ) -> int:
     """Change the hosts and boxes for the mode, move the VMs, and say what is outstanding."""
+    from lrvmotion import hooks, kept, measured, metrics, past, planfile, prepare, run, webhook
     from lrvmotion import journal as journals
-    from lrvmotion import kept, measured, past, planfile, prepare, run
     from lrvmotion.connect import Connections, records
     from lrvmotion.report import Report
     from lrvmotion.views import lines, live, ndjson, plans, tables
@@ -160,12 +163,27 @@ def migrate(
     report = Report()
     events = ndjson.Ndjson(wall_clock) if output is Output.NDJSON else None
     plain = lines.Lines(quiet=output is not Output.TEXT)
-    seen = [events] if events else []
+    seen: list[Observer] = [events] if events else []
+    called = hooks.Hooks(
+        commands=config.hooks.commands,
+        timeout_s=config.hooks.timeout_s,
+        environment=hooks.without_secrets(own.environment),
+        observer=plain,
+    )
+    called.verify()
+    if config.hooks.metrics is not None:
+        seen.append(metrics.Metrics(config.hooks.metrics, lambda: moment().timestamp(), plain))
+    url = own.environment.get("LRVMOTION_WEBHOOK") or (
+        config.hooks.webhook.get_secret_value() if config.hooks.webhook is not None else None
+    )
     with (
+        nullcontext() if url is None else webhook.Webhook(url, plain) as chat,
         journals.Journal(state, wall_clock) as journal,
         kept.EventLog(state, wall_clock, told := fan(plain, *seen)) as log,
         Connections(order.known, own.credentials(), before := fan(report.take, plain, log, *seen)) as world,
     ):
+        if chat is not None:
+            seen.append(chat)
         orders.refuse_other_way(journal, order.known)
         if order.resumes:
             run.release(journal, world, before, config.limits, own.who())
@@ -181,7 +199,7 @@ def migrate(
                 world.observe(observer)
                 run.Migrating(
                     config, world, journal, observer, made, options, text, moment, interrupts.count, begun, order.back,
-                    own.who(),
+                    own.who(), dataclasses.replace(called, observer=observer),
                 ).go()  # fmt: skip
             log.say = told
 
