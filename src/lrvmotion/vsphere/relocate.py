@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Self
 
 from pyVmomi import vim, vmodl
 
+from lrvmotion.baggage import Baggage
 from lrvmotion.errors import LrvmotionError, RefusedError, UnreachableError
+from lrvmotion.events import Carried
 from lrvmotion.findings import Finding, Severity
 from lrvmotion.inventory import MoRef
-from lrvmotion.mover import Location, PassingError, TaskUpdate
+from lrvmotion.mover import Location, PassingError, Record, TaskUpdate
 from lrvmotion.plan import Migration
-from lrvmotion.vsphere import faults, machines
+from lrvmotion.vsphere import attributes, faults, machines
+from lrvmotion.vsphere.carry import Giver, unlooked
 from lrvmotion.vsphere.follow import Follower, Job
 from lrvmotion.vsphere.session import Session
 from lrvmotion.vsphere.spec import network_backings, relocate_spec
@@ -128,6 +131,25 @@ class RelocateMover:
         if connection != "connected":
             found.append(_finding(Severity.ERROR, "vm-connection", migration, f"is {connection} at the target"))
         return found
+
+    def record(self, migration: Migration) -> dict[str, Any]:
+        """Return what does not follow the VM by itself, as JSON for the journal, read at the source before its move.
+
+        What cannot be read is named in it; raises LrvmotionError where nothing can.
+        """
+        return attributes.read(self._source, migration).to_json()
+
+    def carry(self, migration: Migration, baggage: Mapping[str, Any], record: Record) -> list[Carried]:
+        """Give the moved VM what *record* found, and return what became of each thing, read back.
+
+        *record* is told of each write before it is made ("carry"); where it raises, nothing is written.
+        """
+        if not baggage:
+            return []
+        had = Baggage.from_json(baggage)
+        vm = find(self._target, migration.instance_uuid)
+        looked = Giver(self._target, migration, vm, record).all(had)
+        return [*looked, *(unlooked(migration, item) for item in had.unread)]
 
     def _vm_changed(self, migration: Migration) -> list[str]:
         vm = managed_object(self._source.stub, migration.ref)

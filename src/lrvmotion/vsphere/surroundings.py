@@ -214,9 +214,9 @@ def _bindings(source: Session, here: Inventory, vms: Sequence[VirtualMachine]) -
         config = row.get("configurationEx")
         if config is None:
             return None
-        for ref, words in _rules(config):
+        for ref, words in rules_of(config):
             rules[ref].append(words)
-        for ref, words in _overrides(config):
+        for ref, words in overrides_of(config):
             overrides[ref].append(words)
     wanted = {vm.ref for vm in vms}
     return {
@@ -226,7 +226,7 @@ def _bindings(source: Session, here: Inventory, vms: Sequence[VirtualMachine]) -
     }
 
 
-def _rules(config: Any) -> Iterator[tuple[MoRef, str]]:  # noqa: ANN401 - vim.cluster.ConfigInfoEx
+def rules_of(config: Any) -> Iterator[tuple[MoRef, str]]:  # noqa: ANN401 - vim.cluster.ConfigInfoEx
     """Give each VM's rules by name: of VMs that stay together or apart, and of groups of VMs and hosts."""
     groups: dict[str, list[MoRef]] = {
         str(group.name): [moref(vm) for vm in group.vm or ()]
@@ -241,7 +241,8 @@ def _rules(config: Any) -> Iterator[tuple[MoRef, str]]:  # noqa: ANN401 - vim.cl
             yield ref, str(rule.name)
 
 
-def _overrides(config: Any) -> Iterator[tuple[MoRef, str]]:  # noqa: ANN401
+def overrides_of(config: Any) -> Iterator[tuple[MoRef, str]]:  # noqa: ANN401
+    """Give each VM's own DRS and HA settings, in words."""
     for item in getattr(config, "drsVmConfig", None) or ():
         yield moref(item.key), f"DRS {item.behavior if item.enabled is not False else 'off'}"
     for item in getattr(config, "dasVmConfig", None) or ():

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from pyVmomi import vim, vmodl
 
+from lrvmotion.errors import UnreachableError
 from lrvmotion.vsphere.session import Session
-from lrvmotion.vsphere.stub import moref, retrieve
+from lrvmotion.vsphere.stub import mapped, moref, properties_of, retrieve
 
 # VirtualMachine.relocate and .migrate; DRS's are "Drm.ExecuteVMotionLRO" (unconfirmed: seen in user reports only).
 _MOVES = re.compile(r"relocate|migrate|vmotion", re.IGNORECASE)
 LIVE = frozenset({"queued", "running"})
+FINISH_S = 60.0  # a reconfigure takes a few seconds
 _INFO = (
     "info.descriptionId", "info.state", "info.entity", "info.entityName", "info.cancelable", "info.locked",
 )  # fmt: skip
@@ -74,6 +77,24 @@ def cancel(session: Session, subject: str, task: Any) -> None:  # noqa: ANN401
             task.CancelTask()
 
     session.call(f"{subject}: cancel {moref(task).value}", ask)
+
+
+def finish(session: Session, subject: str, task: Any, limit_s: float = FINISH_S) -> None:  # noqa: ANN401
+    """Wait until *task* has ended; raises its fault as ours, UnreachableError where it takes longer than *limit_s*."""
+    until = time.monotonic() + limit_s
+    pause = 0.05
+    while True:
+        row = session.call(subject, lambda: properties_of(session.content, task, ("info.state", "info.error")))
+        if str(row.get("info.state")) not in LIVE:
+            break
+        if time.monotonic() > until:
+            message = f"{subject}: {moref(task).value} has not ended after {limit_s:.0f} s"
+            raise UnreachableError(message, hint="look at this task in vCenter")
+        time.sleep(pause)
+        pause = min(1.0, 1.5 * pause)
+    if row.get("info.error") is not None:
+        with mapped(subject):
+            raise row["info.error"]
 
 
 def _concerns(row: dict[str, Any], here: set[Any]) -> bool:

@@ -1,0 +1,65 @@
+"""What does not follow a VM to another vCenter by itself, and how the VM was, as recorded before its move; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Kind = Literal["tag", "attribute", "note", "permission", "policy", "folder", "rule", "override"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thing:
+    """One thing that the VM has: *name* is for people, *data* is what its kind needs to give it to the VM again.
+
+    tag: category, tag. attribute: value. note: text. permission: group, role, privileges, propagate. policy: disk
+    (its device key, None: the VM's home), policy. folder: the id of the folder at the target. rule, override: nothing.
+    """
+
+    kind: Kind
+    name: str
+    data: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unread:
+    """A kind of thing that could not be read, and why: whether the VM has any is not known."""
+
+    kind: Kind
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Baggage:
+    """A VM's things before its move, its MAC addresses by device key, and whether VMware Tools ran and told an address.
+
+    *macs* is empty where the VM's cards could not be read.
+    """
+
+    things: tuple[Thing, ...] = ()
+    unread: tuple[Unread, ...] = ()
+    macs: Mapping[int, str] = field(default_factory=dict, hash=False)
+    tools: bool = False
+    address: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the journal's form."""
+        return {
+            "things": [{"kind": item.kind, "name": item.name, "data": dict(item.data)} for item in self.things],
+            "unread": [{"kind": item.kind, "reason": item.reason} for item in self.unread],
+            "macs": {str(key): mac for key, mac in self.macs.items()},
+            "tools": self.tools,
+            "address": self.address,
+        }
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Baggage:
+        """Read what *to_json* wrote; KeyError or ValueError for anything else."""
+        return cls(
+            things=tuple(Thing(kind=i["kind"], name=i["name"], data=i["data"]) for i in record["things"]),
+            unread=tuple(Unread(kind=i["kind"], reason=i["reason"]) for i in record["unread"]),
+            macs={int(key): str(mac) for key, mac in record["macs"].items()},
+            tools=bool(record["tools"]),
+            address=str(record["address"]),
+        )
