@@ -77,9 +77,14 @@ def _words(command: object) -> object:
     return words
 
 
+def is_web_address(text: str) -> bool:
+    """Whether *text* is a URL that can be sent to; one with a user in it is not."""
+    return re.fullmatch(r"https?://[\w.-]+(:\d{1,5})?(/[\x21-\x7e]*)?", text, re.ASCII) is not None
+
+
 def _webhook(url: SecretStr) -> SecretStr:
     """Refuse what is no URL, without repeating it: it may hold a token."""
-    if not re.fullmatch(r"https?://[^\s/@]+(:\d+)?(/[\x21-\x7e]*)?", url.get_secret_value()):
+    if not is_web_address(url.get_secret_value()):
         message = "is not a URL such as https://chat.example.com/hooks/…"
         raise ValueError(message)
     return url

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import queue
 import threading
@@ -11,6 +12,8 @@ import urllib.request
 from collections import Counter
 from typing import Any, Self
 
+from lrvmotion.config import is_web_address
+from lrvmotion.errors import UsageError
 from lrvmotion.events import Event, Message, Move, Observer, RunEnded, RunStarted
 
 TIMEOUT_S = 10.0
@@ -24,10 +27,14 @@ SCHEMA = 1
 class Webhook:
     """POSTs JSON to *url*, from a thread of its own while it is entered. Never raises.
 
-    *url* may hold a token: only its host is ever shown. *say* hears once of what could not be sent.
+    *url* may hold a token: only its host is ever shown. *say* hears once of what could not be sent. UsageError for
+    what is no address.
     """
 
     def __init__(self, url: str, say: Observer) -> None:
+        if not is_web_address(url):
+            message = "the webhook is not a URL"
+            raise UsageError(message, hint="LRVMOTION_WEBHOOK is one such as https://chat.example.com/hooks/…")
         self._url = url
         self._host = urllib.parse.urlsplit(url).hostname or "the webhook"
         self._say = say
@@ -87,8 +94,8 @@ class Webhook:
         while (message := self._queue.get()) is not None:
             try:
                 self._send(message)
-            except (OSError, ValueError) as error:  # URLError is an OSError; its text has no address in it
-                self._trouble = str(getattr(error, "reason", None) or error)
+            except (OSError, ValueError, http.client.HTTPException) as error:
+                self._trouble = _words(error)
 
     def _send(self, message: dict[str, Any]) -> None:
         from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
@@ -101,9 +108,31 @@ class Webhook:
         )
         headers = {"Content-Type": "application/json", "User-Agent": "lrvmotion"}
         request = urllib.request.Request(self._url, json.dumps(message).encode(), headers, method="POST")  # noqa: S310
+        opener = urllib.request.build_opener(_Stay)
         for attempt in tries:
-            with attempt, urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
-                answer.read(1024)
+            with attempt:
+                try:
+                    with opener.open(request, timeout=TIMEOUT_S) as answer:
+                        answer.read(1024)
+                except urllib.error.HTTPError as error:
+                    error.close()
+                    raise
+
+
+class _Stay(urllib.request.HTTPRedirectHandler):
+    """Follows nobody: elsewhere is not what was configured, and a POST would become a GET on the way."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Return no request: the answer is an error then."""
+
+
+def _words(error: Exception) -> str:
+    """Return why a message was not taken; never an exception's own text, which may hold the address."""
+    if isinstance(error, urllib.error.HTTPError):
+        return f"it answers {error.code}"
+    reason = getattr(error, "reason", error)
+    said = reason.strerror if isinstance(reason, OSError) else None
+    return said or ("it does not answer in time" if isinstance(reason, TimeoutError) else type(reason).__name__)
 
 
 def _passing(error: BaseException) -> bool:
