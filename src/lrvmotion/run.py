@@ -135,9 +135,12 @@ class Migrating:
         limits = self.config.limits
         return Rolling(
             world=self.world, journal=self.journal, run=self.plan.run, observer=self.observer,
-            enter_s=limits.maintenance_wait_s, boot_s=limits.reboot_wait_s, proceed=self._proceed, turn=lambda: self._turn("rebooted") and None,
-            homes=homes,
+            enter_s=limits.maintenance_wait_s, boot_s=limits.reboot_wait_s, proceed=self._proceed,
+            turn=self._reboot_turn, homes=homes,
         )  # fmt: skip
+
+    def _reboot_turn(self) -> None:
+        self._turn("rebooted")
 
     def _turn(self, done: str) -> bool:
         """Return when a maintenance window is open, and whether that was waited for.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from datetime import UTC, datetime, timedelta
 
@@ -9,7 +10,7 @@ import pytest
 
 from lab_client import Lab
 
-VMS = ("vm1", "vm2", "vm3", "vm4")
+VMS = ("vm1", "vm2", "vm3")
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +47,22 @@ def test_a_window_that_has_passed_and_a_bad_timetable_are_told_before_anything_i
         assert "relay.limit: " in done.stderr
         assert said in done.stderr
     assert lab.control("source", "calls")["calls"] == {}
+
+
+def test_no_host_is_changed_before_a_window_opens(lab):
+    """A maintenance window is for settings as well; what is planned before is done in it."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    opens = now + timedelta(seconds=10)
+    arguments = clocked(lab, window(opens, now + timedelta(hours=1)))
+    done = lab.run(*arguments, "migrate", "--mode", "native", "--unproven", "--yes", "vm4", config=False)
+    assert done.returncode == 0, done.stderr
+    assert "waiting for the maintenance window: hosts are changed from" in done.stderr
+    records = [json.loads(line) for line in (lab.directory / "state" / "journal.jsonl").read_text().splitlines()]
+    intended = [datetime.fromisoformat(record["at"]) for record in records if record["kind"] == "intended"]
+    assert intended
+    assert min(intended) >= opens
+    assert lab.json("restore-defaults")["left"] == []
+    assert "vm4" in lab.vms()["target"]
 
 
 def test_what_a_window_leaves_is_not_started_and_a_later_run_moves_it(lab):
