@@ -65,7 +65,7 @@ def findings(standings: Sequence[Standing]) -> Iterator[Finding]:
             vms = len(standing.running)
             leave = f"DRS moves {vms} running VM{'s' if vms != 1 else ''} away first" if vms else "no VM runs on it"
             summary = f"is rebooted in maintenance mode, {number} of {len(standings)}, one at a time: {leave}"
-            yield Finding(severity=Severity.WARNING, code="reboot", subject=standing.host, summary=summary)
+            yield Finding(severity=Severity.WARNING, code="reboot-order", subject=standing.host, summary=summary)
 
 
 def _error(code: str, subject: str, summary: str, hint: str) -> Finding:

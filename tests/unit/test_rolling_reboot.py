@@ -159,7 +159,7 @@ def test_what_does_not_forbid_it_is_told():
     full = Standing(host="a", cluster="C", running=("vm1",), drs="fullyAutomated", others=("b",))
     empty = Standing(host="b", cluster="C", others=("a",))
     told = list(findings([full, empty]))
-    assert [finding.code for finding in told] == ["reboot", "reboot"]
+    assert [finding.code for finding in told] == ["reboot-order", "reboot-order"]
     assert "1 of 2" in told[0].summary
     assert "DRS moves 1 running VM away" in told[0].summary
     assert "no VM runs on it" in told[1].summary
