@@ -144,6 +144,12 @@ class FakeMover:
     def locate(self, migration):
         return self.at.get(migration.vm, "source")
 
+    def record(self, migration) -> dict:
+        return {}
+
+    def carry(self, migration, baggage, record) -> list:
+        return []
+
     def unfinished(self, migration) -> str | None:
         return self.tasks.get(migration.vm)
 

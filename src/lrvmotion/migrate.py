@@ -150,6 +150,10 @@ class _Driver:
         trip = self.trips[migration.vm]
         if reasons := self.held(migration):
             return self.end(migration, "held", reason="; ".join(reasons))
+        try:
+            trip.baggage = trip.baggage or self.mover.record(migration)
+        except LrvmotionError as error:
+            return self.end(migration, "held", reason=error.message)
         body = {
             "vm": migration.vm,
             "instance_uuid": migration.instance_uuid,
@@ -240,6 +244,12 @@ class _Driver:
         if bad:
             return self.end(migration, "error", reason=bad[0].summary, hint=bad[0].hint)
         trip.percent = 100
+        try:
+            for item in self.mover.carry(migration, trip.baggage, self.guard.record):
+                self.observer(item)
+        except LrvmotionError as error:
+            text = f"{migration.vm}: what does not follow it was not carried over: {error.message}"
+            self.observer(Message(text=text))
         return self.end(migration, "success")
 
     def stayed(self, migration: Migration, failed: TaskUpdate) -> list[Command]:

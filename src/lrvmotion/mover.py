@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from lrvmotion.errors import RefusedError
+from lrvmotion.events import Carried
 from lrvmotion.findings import Finding
 from lrvmotion.plan import Migration
 
@@ -47,6 +48,9 @@ class Mover(Protocol):
     def unfinished(self, migration: Migration) -> str | None:
         """Return the id of a relocate task of the VM that has not ended, None where there is none."""
 
+    def record(self, migration: Migration) -> dict[str, Any]:
+        """Return what does not follow the VM by itself, as JSON; raises LrvmotionError."""
+
     def start(self, migration: Migration) -> str:
         """Start the relocate and return the task's id.
 
@@ -62,6 +66,9 @@ class Mover(Protocol):
 
     def cancel(self, vm: str) -> None:
         """Ask for the VM's task to be cancelled; harmless where it cannot be any more."""
+
+    def carry(self, migration: Migration, baggage: Mapping[str, Any], record: Record) -> list[Carried]:
+        """Give the moved VM what *record* found, recording each write before it is made; return what came of it."""
 
     def verify(self, migration: Migration) -> list[Finding]:
         """Return what is wrong with the VM after its move: it must be at the target, once, and as it was."""
