@@ -38,6 +38,10 @@ ANONYMOUS = """
 Names and addresses are replaced, the same by the same word everywhere. Certificates, host keys and the configuration's
 lists of VMs and mappings are left out. What only a sentence names (a cluster, another VM) may stand there still, and so
 may a name of one letter: look before you send it."""
+OURS = {
+    *("vm", "host", "network", "datastore", "Resources"),  # every vCenter's own folders and pool
+    *("source", "target", "box", "relay", "mode", "run", "name", "state", "key", "kind", "type", "body", "at", "root"),
+}
 PLAIN = {
     "mode",
     "limits",
@@ -55,8 +59,9 @@ def names(records: Sequence[Record], story: Story, configuration: Mapping[str, A
     found: dict[str, str] = {vm.vm: "vm" for vm in story.vms}
 
     def add(kind: str, name: Any) -> None:  # noqa: ANN401 - any JSON
-        if isinstance(name, str) and name:
-            found.setdefault(name, kind)
+        for part in (name, *name.split("/")) if isinstance(name, str) else ():
+            if part and part not in OURS:
+                found.setdefault(part, kind)
 
     for record in records:
         body = record.body
