@@ -8,7 +8,7 @@ import time
 import pytest
 from rich.console import Console
 
-from lrvmotion.events import CapChanged, Message, Move, RelaySample, RunStarted, WindowChanged
+from lrvmotion.events import CapChanged, Interrupted, Message, Move, RelaySample, RunStarted, WindowChanged
 from lrvmotion.plan import Plan
 from lrvmotion.views import heartbeat, lines
 from lrvmotion.views.live import FRAMES, Screen, sparkline
@@ -163,6 +163,8 @@ def test_what_failed_is_not_waited_for():
     state.take(move(1, "error"), 1.0)
     assert (state.total, state.carried(1.0)) == (30 * GIB, 10 * GIB)
     assert state.ended is False
+    state.take(Interrupted(level=1), 1.0)
+    assert state.total == 10 * GIB
     for number in (2, 3):
         state.take(move(number, "held"), 1.0)
     assert (state.total, state.ended) == (10 * GIB, True)

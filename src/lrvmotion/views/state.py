@@ -8,6 +8,7 @@ from itertools import islice
 from lrvmotion.events import (
     CapChanged,
     Event,
+    Interrupted,
     Move,
     MoveState,
     RelaySample,
@@ -45,6 +46,7 @@ class State:
         self.caps: dict[str, int | None] = {}
         self.window: WindowChanged | None = None
         self.forecast_s: float | None = None
+        self.stopped = False  # nothing more starts
         self.history: deque[float] = deque(maxlen=HISTORY_S)  # bit/s
         self.highest = 0.0
         self._places: list[str] = []
@@ -65,6 +67,8 @@ class State:
                 self.caps[relay] = bps
             case WindowChanged():
                 self.window = event
+            case Interrupted():
+                self.stopped = True
             case RunStarted(forecast_s=forecast_s):
                 self.forecast_s = forecast_s
             case _:
@@ -123,8 +127,9 @@ class State:
 
     @property
     def total(self) -> int:
-        """The bytes of all VMs, but for those that failed or are held."""
-        return self._bytes.total() - sum(self._bytes[state] for state in BAD)
+        """The bytes of all VMs that have moved or will: not of those that failed, are held, or will not start."""
+        idle: tuple[MoveState, ...] = ("queued", "waiting") if self.stopped else ()
+        return self._bytes.total() - sum(self._bytes[state] for state in (*BAD, *idle))
 
     def moving_s(self, now: float) -> float | None:
         """Return for how long VMs have moved."""
