@@ -90,7 +90,20 @@ def key_providers(vcenter: Vcenter, request: Request) -> None:
     vcenter.key_providers = request["names"]
 
 
+def names_set(vcenter: Vcenter, request: Request) -> None:
+    """Let the vCenter know custom *attributes* and *roles* ({name: privileges}), and not know *strangers*."""
+    managers = vcenter.content.managers
+    with vcenter.lock:
+        for name in request.get("attributes", ()):
+            managers["customFieldsManager"].key(name)
+        people = managers["authorizationManager"]
+        for name, privileges in request.get("roles", {}).items():
+            people.roles[name] = (people.role_id(name), list(privileges))
+        people.strangers = set(request.get("strangers", ()))
+
+
 OPERATIONS = {
+    "names_set": names_set,
     "vm_set": vm_set,
     "host_set": host_set,
     "host_start": host_start,

@@ -10,7 +10,8 @@ from pyVmomi import vim
 
 from lrvmotion.lab.vcenter.authorization_manager import AuthorizationManager
 from lrvmotion.lab.vcenter.clock import now
-from lrvmotion.lab.vcenter.crypto_manager import CryptoManagerKmip, CustomFieldsManager
+from lrvmotion.lab.vcenter.crypto_manager import CryptoManagerKmip
+from lrvmotion.lab.vcenter.custom_fields_manager import CustomFieldsManager
 from lrvmotion.lab.vcenter.license_manager import LicenseManager
 from lrvmotion.lab.vcenter.managed_object import ManagedObject, Values
 from lrvmotion.lab.vcenter.option_manager import VpxSettings

@@ -3,7 +3,7 @@
 # ruff: noqa: ANN401 - pyVmomi makes its types at run time; parameters carry the API's names
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -161,13 +161,16 @@ class VirtualMachine(Entity):
 
     def ReconfigVM_Task(self, call: Call, spec: Any) -> Any:  # noqa: D102
         changes = spec.deviceChange or []
-        if any(c.device.key != vm_data.CDROM or c.operation != "edit" for c in changes):
-            raise vmodl.fault.NotSupported(msg="Only an edit of the CD-ROM drive is simulated")
+        kept = {vm_data.CDROM, *(vm_data.DISK + number for number in range(self.traits.disks))}
+        if any(c.device.key not in kept or c.operation != "edit" for c in changes):
+            raise vmodl.fault.NotSupported(msg="Only an edit of the CD-ROM drive and of a disk's policy is simulated")
 
         def work(task: Any) -> None:
             del task
             with self.vcenter.lock:
-                for change in changes:
+                if spec.annotation is not None:
+                    self.traits = replace(self.traits, note=spec.annotation)
+                for change in [item for item in changes if item.device.key == vm_data.CDROM]:
                     backing = change.device.backing
                     connected = change.device.connectable and change.device.connectable.connected
                     name = getattr(backing, "fileName", None)

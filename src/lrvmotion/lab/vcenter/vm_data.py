@@ -137,9 +137,11 @@ def key_id(vm: Any) -> Any:
 def permissions(vm: Any) -> list[Any]:
     """Return the permissions set on the VM itself."""
     kind = vim.AuthorizationManager.Permission
+    manager = vm.vcenter.content.managers["authorizationManager"]
+    given = [text.partition("|") for text in vm.traits.permissions]
     return [
-        kind(entity=vm.ref, principal=principal, group=False, roleId=-1, propagate=True)
-        for principal in vm.traits.permissions
+        kind(entity=vm.ref, principal=who, group=False, roleId=manager.role_id(role or "Admin"), propagate=True)
+        for who, _, role in given
     ]
 
 
@@ -188,7 +190,7 @@ def config(vm: Any) -> Any:
         uuid=vm.uuid,
         instanceUuid=vm.instance_uuid,
         template=False,
-        annotation="",
+        annotation=vm.traits.note,
         files=files(vm),
         hardware=hardware(vm),
         flags=V.FlagInfo(diskUuidEnabled=False, enableLogging=True),
@@ -244,7 +246,7 @@ def summary(vm: Any) -> Any:
             instanceUuid=vm.instance_uuid,
             guestId="debian11_64Guest",
             guestFullName="Debian GNU/Linux 12 (64-bit)",
-            annotation="",
+            annotation=vm.traits.note,
         ),
         storage=V.Summary.StorageSummary(
             committed=LONG(vm.disk_bytes), uncommitted=LONG(0), unshared=LONG(vm.disk_bytes), timestamp=vm.modified
@@ -316,7 +318,15 @@ def snapshot(vm: Any) -> Any:
 
 
 def guest(vm: Any) -> Any:
-    """Return the GuestInfo of a guest without VMware Tools."""
+    """Return the GuestInfo; VMware Tools run where the VM does and has them."""
+    if vm.traits.tools and vm.powered_on:
+        return V.GuestInfo(
+            toolsStatus="toolsOk",
+            toolsVersionStatus2="guestToolsCurrent",
+            toolsRunningStatus="guestToolsRunning",
+            guestState="running",
+            ipAddress=vm.traits.address or None,
+        )
     return V.GuestInfo(
         toolsStatus="toolsNotInstalled",
         toolsVersionStatus2="guestToolsNotInstalled",
@@ -341,6 +351,7 @@ VALUES: dict[str, Callable[[Any], Any]] = {
     "config.name": lambda vm: vm.name,
     "config.uuid": lambda vm: vm.uuid,
     "config.instanceUuid": lambda vm: vm.instance_uuid,
+    "config.annotation": lambda vm: vm.traits.note,
     "config.template": lambda vm: vm.traits.template,
     "config.changeVersion": lambda vm: str(vm.change_version),
     "config.version": lambda vm: vm.traits.version,
@@ -377,7 +388,7 @@ VALUES: dict[str, Callable[[Any], Any]] = {
     "summary.config.numEthernetCards": lambda _: 1,
     "summary.config.numVirtualDisks": lambda vm: vm.traits.disks,
     "summary.config.guestFullName": lambda _: "Debian GNU/Linux 12 (64-bit)",
-    "summary.config.annotation": lambda _: "",
+    "summary.config.annotation": lambda vm: vm.traits.note,
     "summary.runtime.host": lambda vm: None if vm.traits.no_host else vm.host,
     "summary.runtime.powerState": power_state,
     "summary.runtime.connectionState": connection,

@@ -14,6 +14,7 @@ from typing import Any
 from pyVmomi import vim
 
 D: Any = vim.vm.device
+VCENTERS_OWN = frozenset({"permissions", "attributes", "tags", "policies"})
 PLUGS = ("floppy", "usb", "serial", "serial-network", "parallel", "passthrough", "vgpu", "sriov", "cdrom", "tpm")
 
 
@@ -22,6 +23,8 @@ class Traits:
     """The defaults are a plain VM's; *plugged* are of PLUGS, all connected; *rdm* is a compatibilityMode.
 
     *no_host*: its host is not told, as the API has it for a VM whose host was removed or may not be seen.
+    *permissions* are principals, of the role Admin where none is named ("LAB\\ops|ReadOnly"); *tags* are (category,
+    tag), *policies* (device key, or "home"; name). *tools*: VMware Tools runs in the guest and tells *address*.
     """
 
     version: str = "vmx-19"
@@ -41,6 +44,11 @@ class Traits:
     plugged: tuple[str, ...] = ()
     permissions: tuple[str, ...] = ()
     attributes: tuple[tuple[str, str], ...] = ()
+    tags: tuple[tuple[str, str], ...] = ()
+    policies: tuple[tuple[str, str], ...] = ()
+    note: str = ""
+    tools: bool = False
+    address: str = ""
     no_host: bool = False
 
     @classmethod
@@ -53,12 +61,16 @@ class Traits:
         values: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in document.items()
         }
-        values["attributes"] = tuple((str(name), str(value)) for name, value in values.get("attributes", ()))
+        for pairs in ("attributes", "tags", "policies"):
+            values[pairs] = tuple((str(name), str(value)) for name, value in values.get(pairs, ()))
         return cls(**values)
 
     def travelling(self) -> dict[str, Any]:
-        """Return what goes to another vCenter with the VM: not what is the vCenter's own."""
-        return {key: value for key, value in asdict(self).items() if key not in {"permissions", "attributes"}}
+        """Return what goes to another vCenter with the VM: not what is the vCenter's own (vsphere.md 3.4).
+
+        unconfirmed: the note, which is in the .vmx, goes with it.
+        """
+        return {key: value for key, value in asdict(self).items() if key not in VCENTERS_OWN}
 
 
 PLAIN = Traits()
