@@ -23,10 +23,13 @@ class Open:
 class Progress:
     """One run: its VMs in their order, how each ended ("success" …), and those that are open; *back*: --reverse.
 
+    *began* is ISO 8601 in UTC.
+
     *plan* is the document of the run's first plan (planfile), None where the journal has none.
     """
 
     run: str
+    began: str = ""
     mode: str = ""
     mark: str = ""
     back: bool = False
@@ -57,7 +60,7 @@ def all_runs(records: Sequence[Record]) -> dict[str, Progress]:
     for record in records:
         body = record.body
         if record.kind == "run" and body.get("vms"):
-            run = found.setdefault(record.run, Progress(run=record.run))
+            run = found.setdefault(record.run, Progress(run=record.run, began=record.at))
             run.mode, run.mark, run.back = body["mode"], body.get("mark", record.run), body.get("back", False)
             run.vms += [vm for vm in body["vms"] if vm not in run.vms]
         elif (run_ := found.get(record.run)) is not None:

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from lrvmotion import progress
 from lrvmotion.events import Move
 from lrvmotion.journal import Outstanding, Record
 from lrvmotion.plan import ABSENT
@@ -170,17 +171,14 @@ def status(
 
 
 def runs(records: Sequence[Record]) -> list[dict[str, Any]]:
-    """Return one object for every run in the journal."""
-    found: dict[str, dict[str, Any]] = {}
-    for record in records:
-        if record.kind == "run":
-            found[record.run] = {
-                "run": record.run, "began": record.at, "mode": record.body["mode"],
-                "vms": len(record.body["vms"]), "moved": 0,
-            }  # fmt: skip
-        elif record.kind == "moved" and record.body["state"] == "success" and record.run in found:
-            found[record.run]["moved"] += 1
-    return list(found.values())
+    """Return one object for every run in the journal; *left* VMs have neither moved nor are on their way."""
+    return [
+        {
+            "run": run.run, "began": run.began, "mode": run.mode, "vms": len(run.vms), "moved": len(run.moved),
+            "open": len(run.open), "left": len(run.left),
+        }
+        for run in progress.all_runs(records).values()
+    ]  # fmt: skip
 
 
 def status_json(
