@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 
 from lrvmotion.findings import Finding, Severity
 
+SCHEMA = "1.1"  # of the records that to_json makes: a minor version only adds (docs/ndjson.md)
 MoveState = Literal["queued", "running", "waiting", "success", "error", "cancelled", "held"]
 
 

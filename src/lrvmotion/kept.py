@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Self, TextIO
 
 from lrvmotion.errors import UsageError
-from lrvmotion.events import Event, Message, Observer, RunStarted, from_json, to_json
+from lrvmotion.events import SCHEMA, Event, Message, Observer, RunStarted, from_json, to_json
 
-SCHEMA = "1.0"
 FOLDER = "runs"
 NAME = "events.ndjson"
 
@@ -102,7 +101,7 @@ class EventLog:
         self._run, self._began = run, self._seconds()
         self._path().parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._file = self._opener(self._path())
-        self._file.write(json.dumps({"type": "version", "schema": SCHEMA}) + "\n")
+        self._file.write(json.dumps({"type": "version", "at": self._clock(), "schema": SCHEMA}) + "\n")
 
     def _write(self, file: TextIO) -> None:
         for at, seconds, event in self._ahead:

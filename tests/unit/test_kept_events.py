@@ -9,7 +9,7 @@ import pytest
 
 from lrvmotion import kept
 from lrvmotion.errors import UsageError
-from lrvmotion.events import Connected, Found, Message, Move, RunStarted
+from lrvmotion.events import SCHEMA, Connected, Found, Message, Move, RunStarted
 from lrvmotion.findings import Finding, Severity
 
 STARTED = RunStarted(run="abc234", mode="native", journal="j", vms=("a", "b"), forecast_s=12.5)
@@ -62,7 +62,9 @@ def test_the_file_is_ours_alone_and_begins_with_its_version(log, tmp_path):
     log(STARTED)
     assert path(tmp_path).stat().st_mode & 0o777 == 0o600
     assert path(tmp_path).parent.stat().st_mode & 0o077 == 0
-    assert json.loads(path(tmp_path).read_text().splitlines()[0]) == {"type": "version", "schema": "1.0"}
+    assert json.loads(path(tmp_path).read_text().splitlines()[0]) == {
+        "type": "version", "at": "2026-01-01T00:00:00.000+00:00", "schema": SCHEMA,
+    }  # fmt: skip
 
 
 def test_without_a_run_nothing_is_written(log, tmp_path):

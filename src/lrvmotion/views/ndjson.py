@@ -8,9 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from lrvmotion.events import Event, to_json
-
-SCHEMA = "1.1"
+from lrvmotion.events import SCHEMA, Event, to_json
 
 
 class Ndjson:
