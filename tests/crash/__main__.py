@@ -26,9 +26,9 @@ from crash.memory import Matrix, Result
 from crash.worlds import worlds
 
 SCENARIOS = (
-    Scenario(mode="proxy", kills=120),
+    Scenario(mode="proxy", kills=90),
     Scenario(mode="proxy", restore=True, kills=20),
-    Scenario(mode="native", kills=40),
+    Scenario(mode="native", kills=35),
     Scenario(mode="native", restore=True, kills=10),
     Scenario(mode="proxy", over="native", kills=6),
 )

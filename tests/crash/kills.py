@@ -151,7 +151,7 @@ class Executioner:
 
     def _go_on(self, state: Path, scenario: Scenario) -> list[str]:
         """Take the run up again: every VM arrives; where all have, or no plan was recorded, nothing is taken up."""
-        begun = "run" in self._kinds(state)
+        begun = "plan" in self._kinds(state)
         done = self._lab.product(state, "migrate", "--resume", "--yes", "--output", "json", *scenario.options)
         over = self._lab.quiet() and not self._lab.there(PAIR)
         if done.returncode == 2 and (over or not begun):

@@ -19,6 +19,8 @@ _READS = re.compile(
 
 
 _RECORD = re.compile(r"^(journal (?:intended|applied|reverted)) .*(?= \|)")
+# Outside of a write a command on a box or a call of a vCenter only looks (but Login and Logout): one kind of each.
+_LOOK = re.compile(r"^(read|run|soap) (?!Log).*?(?=( > sent| \|))")
 _MOVING = re.compile(r"start a move|moving |update |verify |journal (move|task|moved)\b")
 
 
@@ -44,12 +46,14 @@ def read_tape(path: Path) -> list[str]:
 
 
 def kind(label: str) -> str:
-    """Return the label without hosts, kernel settings and numbers; a record of a change without the setting.
+    """Return the label without hosts, kernel settings and numbers, a record of a change without the setting.
 
-    Each moment of a move is a kind of its own.
+    What only looks is a kind, whatever it looks at; each moment of a move is a kind of its own.
     """
     if label.startswith("moving "):
         return label
+    if " > " not in label.removesuffix(" > sent"):
+        label = _LOOK.sub(r"\1", label)
     return _PLACES.sub("_", _RECORD.sub(r"\1", label))
 
 

@@ -176,5 +176,5 @@ def _saved(progress: Progress) -> Saved:
 
     if progress.plan is None:
         message = f"run {progress.run}: the journal has no plan of it"
-        raise UsageError(message, hint="it was made by an older version: name the VMs that are left yourself")
+        raise UsageError(message, hint="it died before it changed anything, or an older version made it: name its VMs again")
     return planfile.parse(json.dumps(progress.plan), f"run {progress.run}")
