@@ -176,5 +176,6 @@ def _saved(progress: Progress) -> Saved:
 
     if progress.plan is None:
         message = f"run {progress.run}: the journal has no plan of it"
-        raise UsageError(message, hint="it died before it changed anything, or an older version made it: name its VMs again")
+        hint = "it died before it changed anything, or an older version made it: name its VMs again"
+        raise UsageError(message, hint=hint)
     return planfile.parse(json.dumps(progress.plan), f"run {progress.run}")
