@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -141,3 +142,69 @@ def test_what_could_not_be_read_before_is_said(lab, mover):
     lab.fault("source", method="RetrievePropertiesEx", path="configurationEx", fault="vim.fault.NoPermission")
     said = move(lab, mover, "vm6")
     assert said["rule", "DRS rules and settings"][0] is None
+
+
+def test_tags_are_attached_by_category_and_name(lab, mover):
+    """A tag that the target knows by category and name is attached there; one that it does not know is never made."""
+    traits(lab, "vm7", tags=[["Backup", "daily"], ["Backup", "vault"], ["Site", "west"], ["Tier", "gold"]])
+    lab.control("target", "names_set", tags={"Backup": ["daily"], "Site": ["east"]})
+    journal = Journal()
+    said = move(lab, mover, "vm7", journal)
+    assert said["tag", "Backup/daily"] == (True, None)
+    for name in ("Backup/vault", "Site/west", "Tier/gold"):
+        assert said["tag", name][0] is False
+        assert f"there is no tag {name} at the target; make it there" in said["tag", name][1]
+    assert journal == [("tag/Backup/daily", "attached")]
+    assert not [f for f in lab.control("target", "calls")["calls"] if f.startswith("tagging.POST")]
+
+
+def test_a_category_that_takes_one_tag(lab, mover):
+    """What the vCenter does not let be attached is listed with its words."""
+    traits(lab, "vm8", tags=[["Owner", "anne"], ["Owner", "bert"]])
+    lab.control("target", "names_set", tags={"Owner": ["anne", "bert"]}, single=["Owner"])
+    said = move(lab, mover, "vm8")
+    assert said["tag", "Owner/anne"] == (True, None)
+    assert said["tag", "Owner/bert"][0] is False
+    assert "not eligible" in said["tag", "Owner/bert"][1]
+
+
+def test_tags_that_were_not_read(lab, mover):
+    """Tags that the account may not read are listed as not looked at."""
+    traits(lab, "vm9", tags=[["Backup", "daily"]])
+    lab.fault("source", method="tagging.list-attached-tags", message="Unable to authorize user")
+    said = move(lab, mover, "vm9")
+    assert said["tag", "tags"] == (None, "not read: source: tags: Unable to authorize user")
+
+
+def test_an_attach_whose_answer_says_nothing_is_looked_at(lab, mover):
+    """Where the target's tags cannot be read after the writes, none of them is reported as carried."""
+    traits(lab, "vm10", tags=[["Backup", "daily"]])
+    lab.control("target", "names_set", tags={"Backup": ["daily"]})
+    lab.fault("target", method="tagging.list-attached-tags", skip=1)
+    said = move(lab, mover, "vm10")
+    assert said["tag", "Backup/daily"][0] is None
+    assert "not looked" in said["tag", "Backup/daily"][1]
+
+
+def test_a_rest_session_that_ended_is_renewed(lab, mover):
+    """Between two moves the REST session may end: it logs in again, and tags are carried."""
+    lab.control("target", "names_set", tags={"Backup": ["daily"]})
+    for name in ("vm11", "vm12"):
+        traits(lab, name, tags=[["Backup", "daily"]])
+        assert move(lab, mover, name)["tag", "Backup/daily"] == (True, None)
+        for site in ("source", "target"):
+            lab.control(site, "sessions_expire")
+
+
+def test_calls_stay_few(lab, mover):
+    """The second VM with the same tag costs a handful of calls: names are kept."""
+    lab.control("target", "names_set", tags={"Backup": ["daily"]})
+    for name in ("vm13", "vm14"):
+        traits(lab, name, tags=[["Backup", "daily"]], attributes=[["Owner", "sam"]])
+        for site in ("source", "target"):
+            lab.control(site, "calls_reset")
+        move(lab, mover, name)
+    calls = [lab.control(site, "calls")["calls"] for site in ("source", "target")]
+    counted = sum((Counter(found) for found in calls), Counter())
+    rest = {name: count for name, count in counted.items() if name.startswith("tagging.")}
+    assert rest == {"tagging.list-attached-tags": 3, "tagging.attach": 1}

@@ -16,7 +16,8 @@ from lrvmotion.mover import Record
 from lrvmotion.plan import Migration
 from lrvmotion.vsphere import attributes
 from lrvmotion.vsphere.session import Session
-from lrvmotion.vsphere.stub import properties_of
+from lrvmotion.vsphere.stub import moref, properties_of
+from lrvmotion.vsphere.tagging import Tagging
 
 _PATHS = ("config.annotation", "customValue", "permission", "parent")
 _LEFT = {
@@ -33,12 +34,15 @@ class Giver:
     migration: Migration
     vm: Any
     record: Record
+    tags: Tagging
+    _own_tags: list[tuple[str, str]] | None = field(default=None, init=False)
     _fields: dict[str, int] | None = field(default=None, init=False)
     _roles: dict[str, tuple[int, tuple[str, ...]]] | None = field(default=None, init=False)
 
     def all(self, baggage: Baggage) -> list[Carried]:
         """Return what became of each thing, having looked."""
         refused = self._give_all(baggage)
+        self._own_tags = None  # read again
         try:
             row = self._row()
         except LrvmotionError as error:
@@ -87,6 +91,10 @@ class Giver:
                 return self._value(item, row) == item.data["value"]
             case "permission":
                 return self._permission(item, row)
+            case "tag":
+                if self._own_tags is None:
+                    self._own_tags = self.tags.of(moref(self.vm))
+                return (item.data["category"], item.data["tag"]) in self._own_tags
             case _:
                 return False
 
@@ -112,6 +120,12 @@ class Giver:
                 role = self._role(item)
                 said = f"{item.data['role']}{', propagated' if item.data['propagate'] else ''}"
                 self._write(item, said, lambda: attributes.write_permission(self.target, self.vm, role, item))
+            case "tag":
+                found = self.tags.find(item.data["category"], item.data["tag"])
+                if found is None:
+                    message = f"there is no tag {item.name} at the target"
+                    raise RefusedError(message, hint="make it there, then attach it")
+                self._write(item, "attached", lambda: self.tags.attach(found, moref(self.vm)))
             case "folder":
                 message = "it is in another folder"
                 raise RefusedError(message, hint="move it there")

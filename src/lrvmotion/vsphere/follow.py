@@ -123,7 +123,9 @@ class Follower:
         spec = kinds.FilterSpec(objectSet=[kinds.ObjectSpec(obj=job.task, skip=False)], propSet=[wanted])
         try:
             self._filters[moref(job.task).value] = self._collector.CreateFilter(spec, False)
-        except vmodl.fault.ManagedObjectNotFound:
+        except vmodl.fault.ManagedObjectNotFound as fault:
+            if fault.obj is not None and moref(fault.obj) != moref(job.task):
+                raise  # it is the collector that has gone, with its session: that says nothing of the task
             self._forgotten(job.task)
 
     def _wait(self, seconds: int) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Self
 
 from pyVmomi import vim, vmodl
 
-from lrvmotion.baggage import Baggage
+from lrvmotion.baggage import Baggage, Thing, Unread
 from lrvmotion.errors import LrvmotionError, RefusedError, UnreachableError
 from lrvmotion.events import Carried
 from lrvmotion.findings import Finding, Severity
@@ -22,6 +23,7 @@ from lrvmotion.vsphere.follow import Follower, Job
 from lrvmotion.vsphere.session import Session
 from lrvmotion.vsphere.spec import network_backings, relocate_spec
 from lrvmotion.vsphere.stub import WIRE_ERRORS, managed_object, moref, properties_of, retrieve
+from lrvmotion.vsphere.tagging import Tagging
 from lrvmotion.vsphere.tasks import LIVE, cancel
 
 SETTLE_S = 10.0  # how long both inventories may take to show a finished move
@@ -51,6 +53,8 @@ class RelocateMover:
     def __init__(self, source: Session, target: Session) -> None:
         self._source = source
         self._target = target
+        self._source_tags = Tagging(source)
+        self._target_tags = Tagging(target)
         self._follower = Follower(source, lambda uuid: locate(source, target, uuid) == "target")
 
     def __enter__(self) -> Self:
@@ -62,6 +66,8 @@ class RelocateMover:
     def close(self) -> None:
         """Stop listening; running tasks go on."""
         self._follower.close()
+        self._source_tags.close()
+        self._target_tags.close()
 
     def recheck(self, migration: Migration) -> list[str]:
         """Return why the VM may not be moved now: it or a host is not as planned, or cannot be read."""
@@ -137,7 +143,14 @@ class RelocateMover:
 
         What cannot be read is named in it; raises LrvmotionError where nothing can.
         """
-        return attributes.read(self._source, migration).to_json()
+        had = attributes.read(self._source, migration)
+        try:
+            tags = self._source_tags.of(migration.ref)
+        except LrvmotionError as error:
+            return replace(had, unread=(*had.unread, Unread(kind="tag", reason=error.message))).to_json()
+        data = [{"category": category, "tag": tag} for category, tag in tags]
+        things = (Thing(kind="tag", name=f"{one['category']}/{one['tag']}", data=one) for one in data)
+        return replace(had, things=(*had.things, *things)).to_json()
 
     def carry(self, migration: Migration, baggage: Mapping[str, Any], record: Record) -> list[Carried]:
         """Give the moved VM what *record* found, and return what became of each thing, read back.
@@ -148,7 +161,7 @@ class RelocateMover:
             return []
         had = Baggage.from_json(baggage)
         vm = find(self._target, migration.instance_uuid)
-        looked = Giver(self._target, migration, vm, record).all(had)
+        looked = Giver(self._target, migration, vm, record, self._target_tags).all(had)
         return [*looked, *(unlooked(migration, item) for item in had.unread)]
 
     def _vm_changed(self, migration: Migration) -> list[str]:

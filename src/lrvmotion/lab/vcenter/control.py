@@ -131,6 +131,7 @@ class Control:
         if "idle_s" in request:
             self.vcenter.sessions.idle_s = float(request["idle_s"])
             return {}
+        self.vcenter.rest.sessions.clear()
         return {"ended": self.vcenter.sessions.expire_all()}
 
     def tasks(self, request: Request) -> dict[str, Any]:

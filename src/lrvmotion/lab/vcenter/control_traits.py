@@ -91,7 +91,11 @@ def key_providers(vcenter: Vcenter, request: Request) -> None:
 
 
 def names_set(vcenter: Vcenter, request: Request) -> None:
-    """Let the vCenter know custom *attributes* and *roles* ({name: privileges}), and not know *strangers*."""
+    """Let the vCenter know custom *attributes*, *roles* ({name: privileges}) and *tags* ({category: [tags]}).
+
+    Categories in *single* give an object one tag at most; principals in *strangers* are not known. *rest_idle_s* is
+    how long a REST session lives unused.
+    """
     managers = vcenter.content.managers
     with vcenter.lock:
         for name in request.get("attributes", ()):
@@ -99,6 +103,11 @@ def names_set(vcenter: Vcenter, request: Request) -> None:
         people = managers["authorizationManager"]
         for name, privileges in request.get("roles", {}).items():
             people.roles[name] = (people.role_id(name), list(privileges))
+        for category, tags in request.get("tags", {}).items():
+            single = category in request.get("single", ())
+            vcenter.rest.know(category, list(tags), "SINGLE" if single else "MULTIPLE")
+        if "rest_idle_s" in request:
+            vcenter.rest.idle_s = float(request["rest_idle_s"])
         people.strangers = set(request.get("strangers", ()))
 
 

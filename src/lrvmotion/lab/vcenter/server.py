@@ -20,6 +20,7 @@ from lrvmotion.lab.spec import LabSpec, SiteName, SiteSpec
 from lrvmotion.lab.vcenter import soap_codec
 from lrvmotion.lab.vcenter.fault_rule import READS, Trouble
 from lrvmotion.lab.vcenter.registry import Registry
+from lrvmotion.lab.vcenter.tagging import Rest
 
 log = logging.getLogger(__name__)
 API = "7.0.3.0"
@@ -55,6 +56,7 @@ class Vcenter:
         self.pem = pem
         self.registry = Registry()
         self.trouble = Trouble()
+        self.rest = Rest(self)
         self.instance_uuid = ""
         self.content: Any = None
         self.sessions: Any = None
@@ -207,12 +209,17 @@ class Handler(BaseHTTPRequestHandler):
         """Answer the version document and the SDK's landing page."""
         if self.path.endswith("vimServiceVersions.xml"):
             self._answer(200, _VERSIONS.encode())
+        elif self.path.startswith("/api/"):
+            self._rest(b"")
         else:
             self._answer(404, b"")
 
     def do_POST(self) -> None:
         """Answer a SOAP call."""
         body = self._body()
+        if self.path.startswith("/api/"):
+            self._rest(body)
+            return
         if not self.path.startswith("/sdk"):
             self._answer(404, b"")
             return
@@ -239,6 +246,14 @@ class Handler(BaseHTTPRequestHandler):
         failed = b"<soapenv:Fault>" in answer[:700]
         self._answer(500 if failed else 200, answer, headers)
 
+    def do_DELETE(self) -> None:
+        """Answer a REST call."""
+        self._rest(self._body())
+
+    def _rest(self, body: bytes) -> None:
+        status, answer = self.vcenter.rest.answer(self.command, self.path, self.headers, body)
+        self._answer(status, answer, kind="application/json")
+
     def _cookie(self) -> str | None:
         for part in self.headers.get("Cookie", "").split(";"):
             name, _, value = part.strip().partition("=")
@@ -257,9 +272,11 @@ class Handler(BaseHTTPRequestHandler):
             pass
         return b"".join(chunks)
 
-    def _answer(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+    def _answer(
+        self, status: int, body: bytes, headers: dict[str, str] | None = None, kind: str = "text/xml; charset=utf-8"
+    ) -> None:
         self.send_response(status)
-        self.send_header("Content-Type", "text/xml; charset=utf-8")
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         for name, value in (headers or {}).items():
             self.send_header(name, value)
