@@ -36,6 +36,9 @@ def relocates(lab, vm: str, site: str = "source") -> list[dict]:
 def test_a_wave_begins_when_the_one_before_it_has_ended(lab):
     """By the vCenter's own task log; the CSV file says the waves."""
     (lab.folder / "waves.csv").write_text("vm,wave,after\nvm1,2,\nvm2,1,\nvm3,2,vm1\n")
+    shown = lab.run("plan", "--mode", "stock", "--csv", "waves.csv").stdout
+    rows = [line.split()[:2] for line in shown.splitlines() if "esx-a" in line and " vm" in line]
+    assert [row for row in rows if row[0].isdigit()] == [["1", "vm2"], ["2", "vm1"], ["2", "vm3"]], shown
     done = lab.json("migrate", "--mode", "stock", "--csv", "waves.csv", "--yes")
     assert {vm: move["state"] for vm, move in done["moves"].items()} == dict.fromkeys(("vm1", "vm2", "vm3"), "success")
     log = {vm: relocates(lab, vm)[0] for vm in ("vm1", "vm2", "vm3")}

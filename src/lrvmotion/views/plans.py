@@ -61,13 +61,16 @@ def _skipped(to: Console, made: Plan) -> None:
 
 def _migrations(made: Plan) -> Table:
     table = Table(box=None, header_style="dim", padding=(0, 1), pad_edge=False)
-    for name in ("VM", "from", "to", "datastore", "networks", "vMotion", "NFC"):
-        table.add_column(name, justify="right" if name in {"vMotion", "NFC"} else "left", overflow="fold")
+    waves = len({move.wave for move in made.migrations}) > 1
+    numbers = {"wave", "vMotion", "NFC"}
+    for name in (*(["wave"] if waves else []), "VM", "from", "to", "datastore", "networks", "vMotion", "NFC"):
+        table.add_column(name, justify="right" if name in numbers else "left", overflow="fold")
     for move in made.migrations:
         place = move.placement
         networks = ", ".join(nic.network.name for nic in place.nics) or "-"
+        number = [str(move.wave)] if waves else []
         table.add_row(
-            escape(move.vm), escape(move.source_host), escape(place.host.name), escape(place.datastore.name),
+            *number, escape(move.vm), escape(move.source_host), escape(place.host.name), escape(place.datastore.name),
             escape(networks), units.size(move.hot_bytes), units.size(move.cold_bytes),
         )  # fmt: skip
     return table
@@ -115,6 +118,7 @@ def plan_json(made: Plan, state: Path) -> dict[str, Any]:
                 "folder": move.placement.folder.path, "datastore": move.placement.datastore.name,
                 "networks": {nic.label: nic.network.name for nic in move.placement.nics},
                 "hot_bytes": move.hot_bytes, "cold_bytes": move.cold_bytes,
+                "wave": move.wave, "after": list(move.after),
             }
             for move in made.migrations
         ],
