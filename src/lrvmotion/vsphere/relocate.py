@@ -17,7 +17,7 @@ from lrvmotion.findings import Finding, Severity
 from lrvmotion.inventory import MoRef
 from lrvmotion.mover import Location, PassingError, Record, TaskUpdate
 from lrvmotion.plan import Migration
-from lrvmotion.vsphere import attributes, faults, machines
+from lrvmotion.vsphere import arrival, attributes, faults, machines
 from lrvmotion.vsphere.carry import Giver, unlooked
 from lrvmotion.vsphere.follow import Follower, Job
 from lrvmotion.vsphere.session import Session
@@ -50,11 +50,13 @@ def find(session: Session, instance_uuid: str) -> Any:  # noqa: ANN401
 class RelocateMover:
     """Relocates VMs from *source* to *target* (migrate.Mover). The tasks live in vCenter: they go on without us."""
 
-    def __init__(self, source: Session, target: Session) -> None:
+    def __init__(self, source: Session, target: Session, tools_s: float = 120.0) -> None:
+        """*tools_s*: how long VMware Tools may take to be back after a move."""
         self._source = source
         self._target = target
         self._source_tags = Tagging(source)
         self._target_tags = Tagging(target)
+        self._guests = arrival.Guests(target, tools_s)
         self._follower = Follower(source, lambda uuid: locate(source, target, uuid) == "target")
 
     def __enter__(self) -> Self:
@@ -116,27 +118,32 @@ class RelocateMover:
             with suppress(LrvmotionError):
                 cancel(self._source, f"vm/{vm}", task)
 
-    def verify(self, migration: Migration) -> list[Finding]:
-        """Return what is wrong with a VM after its task succeeded: it must be at the target, once, and as it was."""
+    def verify(self, migration: Migration, before: Mapping[str, Any] | None = None) -> list[Finding]:
+        """Return what is wrong with a VM after its task succeeded: it must be at the target, once, and as it was.
+
+        *before* is what *record* returned. Guests that are not back yet are told by *late*.
+        """
         until = time.monotonic() + SETTLE_S
         while (where := locate(self._source, self._target, migration.instance_uuid)) != "target":
             if time.monotonic() > until:
                 return [_lost(migration, where)]
             time.sleep(1.0)
         vm = find(self._target, migration.instance_uuid)
-        paths = ("runtime.powerState", "runtime.connectionState")
-        row = self._target.call(
-            f"vm/{migration.vm}", lambda: properties_of(self._target.content, vm, paths) if vm is not None else {}
-        )
-        found = []
-        power = str(row.get("runtime.powerState", migration.power_state))
-        if power != migration.power_state:
-            summary = f"is {power} at the target, and was {migration.power_state}"
-            found.append(_finding(Severity.ERROR, "vm-power", migration, summary, "look at the VM's events there"))
-        connection = str(row.get("runtime.connectionState", "connected"))
-        if connection != "connected":
-            found.append(_finding(Severity.ERROR, "vm-connection", migration, f"is {connection} at the target"))
-        return found
+        if vm is None:
+            return [_lost(migration, "neither")]
+        had = Baggage.from_json(before) if before else None
+        if had is not None:
+            self._guests.expect(vm, migration, had)
+        return arrival.proof(self._target, vm, migration, had)
+
+    def late(self) -> list[Finding]:
+        """Return a warning for each moved VM whose VMware Tools did not come back in time; raises LrvmotionError."""
+        return self._guests.late()
+
+    @property
+    def awaited(self) -> int:
+        """How many moved VMs have guests that are not back yet, and are still in time."""
+        return len(self._guests)
 
     def record(self, migration: Migration) -> dict[str, Any]:
         """Return what does not follow the VM by itself, as JSON for the journal, read at the source before its move.
@@ -257,8 +264,4 @@ def _lost(migration: Migration, where: Location) -> Finding:
     else:
         summary = "the task succeeded, and neither vCenter finds the VM by its instance UUID"
         hint = f"look for {migration.vm} by name at the target: its instance UUID may have changed there"
-    return _finding(Severity.ERROR, f"vm-at-{where}", migration, summary, hint)
-
-
-def _finding(severity: Severity, code: str, migration: Migration, summary: str, hint: str | None = None) -> Finding:
-    return Finding(severity=severity, code=code, subject=f"vm/{migration.vm}", summary=summary, hint=hint)
+    return arrival.finding(Severity.ERROR, f"vm-at-{where}", migration, summary, hint)

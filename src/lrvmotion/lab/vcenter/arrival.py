@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyVmomi import VmomiSupport, vim, vmodl
 
-from lrvmotion.lab.vcenter import carriage, vm_traits
+from lrvmotion.lab.vcenter import carriage, control_traits, vm_traits
 from lrvmotion.lab.vcenter.entity import Folder, ResourcePool
 from lrvmotion.lab.vcenter.hostd_client import HostdError
 from lrvmotion.lab.vcenter.network import DistributedVirtualPortgroup
@@ -200,4 +200,5 @@ def commit(vcenter: Vcenter, demand: dict[str, Any], document: dict[str, Any]) -
             network=network,
             document=document,
         )
+        control_traits.lead_astray(vcenter, made)
         return {"moid": made.moid}

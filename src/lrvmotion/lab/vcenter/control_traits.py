@@ -3,6 +3,7 @@
 # ruff: noqa: ANN401 - pyVmomi makes its types at run time
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pyVmomi import vim
@@ -111,7 +112,32 @@ def names_set(vcenter: Vcenter, request: Request) -> None:
         people.strangers = set(request.get("strangers", ()))
 
 
+def arrive_astray(vcenter: Vcenter, request: Request) -> None:
+    """Let every VM that arrives from now on be on another *host*, *datastore*, *network*, or another in *mac*.
+
+    *powered_on* sets its power state, *traits* are set in place of those that it came with. Without any: as it should.
+    """
+    vcenter.astray = {key: value for key, value in request.items() if key != "op"}
+
+
+def lead_astray(vcenter: Vcenter, vm: Any) -> None:
+    """Do to *vm*, which has just arrived, what arrive_astray asked for."""
+    wrong = vcenter.astray
+    if "traits" in wrong:
+        vm.traits = replace(vm.traits, **wrong["traits"])
+    if "host" in wrong or "datastore" in wrong:
+        host = _named(vcenter.hosts(), wrong.get("host", vm.host.name))
+        vm.place(host, _named(vcenter.registry.of_type(Datastore), wrong.get("datastore", vm.datastore.name)))
+    if "network" in wrong:
+        vm.network = _named(vm.host.networks(), wrong["network"])
+    if "mac" in wrong:
+        vm.mac = str(wrong["mac"])
+    if "powered_on" in wrong:
+        vm.power(on=bool(wrong["powered_on"]))
+
+
 OPERATIONS = {
+    "arrive_astray": arrive_astray,
     "names_set": names_set,
     "vm_set": vm_set,
     "host_set": host_set,

@@ -57,6 +57,7 @@ class Vcenter:
         self.registry = Registry()
         self.trouble = Trouble()
         self.rest = Rest(self)
+        self.astray: dict[str, Any] = {}  # what is wrong with VMs that arrive; see control_traits.arrive_astray
         self.instance_uuid = ""
         self.content: Any = None
         self.sessions: Any = None
