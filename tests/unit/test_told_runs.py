@@ -185,8 +185,8 @@ def test_a_name_is_text_in_every_form(tmp_path, name):
 def test_the_rates_add_up_to_what_went_over(state):
     """The area under the plot is the bytes: each VM's, and those of a failed try as well."""
     one = made(state)
-    width = one.end_s / report_plots.BINS
-    bits = {vm.vm: sum(report_plots._bins([vm], width)) * width for vm in one.vms}
+    width = one.end_s / 100
+    bits = {vm.vm: sum(report_plots._bins([vm], width, 100)) * width for vm in one.vms}
     assert bits["db"] == pytest.approx(8 * told.GIB * 8)
     assert bits["web"] == pytest.approx(8 * told.GIB * 8 * 1.30)
     assert bits["old"] == 0

@@ -39,7 +39,9 @@ def test_no_help_is_cut(command):
     assert (done.returncode, cut) == (0, [])
 
 
-@pytest.mark.parametrize("command", ["init", "check", "plan", "migrate", "restore-defaults", "status", "throttle"])
+@pytest.mark.parametrize(
+    "command", ["init", "check", "plan", "migrate", "restore-defaults", "status", "throttle", "report", "support"]
+)
 def test_every_option_has_its_variable(command):
     """But for what only makes sense on a command line: -h."""
     listed = cli(command, "--help").stdout.partition("Options:\n")[2]

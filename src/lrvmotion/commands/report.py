@@ -37,7 +37,14 @@ def report(
         Format, typer.Option("--format", envvar="LRVMOTION_REPORT_FORMAT", help="html has plots; csv is a line a VM.")
     ] = Format.MD,
     file: Annotated[
-        Path | None, typer.Option("-o", metavar="FILE", help="Write there, readable for you alone, not to stdout.")
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FILE",
+            envvar="LRVMOTION_REPORT",
+            help="Write there, readable for you alone, not to stdout.",
+        ),
     ] = None,
     audit: Annotated[
         bool,

@@ -22,7 +22,14 @@ def support(
     context: typer.Context,
     run: Run = None,
     file: Annotated[
-        Path | None, typer.Option("-o", metavar="FILE", help="The archive; default lrvmotion-RUN.tar.gz, here.")
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FILE",
+            envvar="LRVMOTION_SUPPORT",
+            help="The archive; default lrvmotion-RUN.tar.gz, here.",
+        ),
     ] = None,
     anonymous: Annotated[
         bool,

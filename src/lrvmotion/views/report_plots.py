@@ -8,7 +8,7 @@ from lrvmotion.story import Story, VmStory
 from lrvmotion.views import svg, units
 from lrvmotion.views.report_words import result
 
-BINS = 160
+BINS = 160  # at most: a bin is no shorter than a second, for progress comes in whole percents
 NAMED = 8  # VMs with a colour of their own; the rest is one
 COLORS = ("#3b6fb6", "#e08a3c", "#4f9d69", "#c8553d", "#7a68a6", "#8c6d4f", "#c97fb0", "#5fa8b5")
 OTHERS = "#b5bac2"
@@ -20,11 +20,12 @@ Legend = list[tuple[str, str]]
 
 def rates(story: Story) -> tuple[str, Legend] | None:
     """Return the rate of each VM over time, stacked, and what relays measured as lines; None where nothing moved."""
-    width = story.end_s / BINS
+    count = max(12, min(BINS, int(story.end_s)))
+    width = story.end_s / count
     biggest = sorted((vm for vm in story.vms if vm.points), key=lambda vm: vm.bytes, reverse=True)
-    series = [(vm.vm, color, _bins([vm], width)) for vm, color in zip(biggest, COLORS, strict=False)]
+    series = [(vm.vm, color, _bins([vm], width, count)) for vm, color in zip(biggest, COLORS, strict=False)]
     if rest := biggest[NAMED:]:
-        series.append((f"{len(rest)} others", OTHERS, _bins(rest, width)))
+        series.append((f"{len(rest)} others", OTHERS, _bins(rest, width, count)))
     relays = list(dict.fromkeys(sample.relay for sample in story.samples))
     highest = [max((sum(bins) for bins in zip(*(bins for *_, bins in series), strict=True)), default=0.0)]
     highest += [sample.bps for sample in story.samples]
@@ -33,7 +34,7 @@ def rates(story: Story) -> tuple[str, Legend] | None:
     plot = svg.Plot(label="rate over time", x_end=story.end_s, y_end=max(highest) * 1.08)
     plot.axis_y(svg.ticks(plot.y_end, 5), units.rate)
     plot.axis_x(svg.time_ticks(story.end_s), units.clock, "since the run began")
-    below = [0.0] * BINS
+    below = [0.0] * count
     for _, color, bins in series:
         above = [low + rate for low, rate in zip(below, bins, strict=True)]
         plot.area(_steps(above, width), _steps(below, width), color)
@@ -114,9 +115,9 @@ def times(story: Story) -> tuple[str, Legend] | None:
     return plot.text(), [("a VM", STATES["success"]), ("as forecast; above it took longer", svg.SOFT)]
 
 
-def _bins(vms: Sequence[VmStory], width: float) -> list[float]:
-    """Return the bit/s of *vms* in each bin of *width* seconds, failed tries too: their bytes went over as well."""
-    found = [0.0] * BINS
+def _bins(vms: Sequence[VmStory], width: float, count: int) -> list[float]:
+    """Return the bit/s of *vms* in each of *count* bins of *width* seconds; failed tries count, for they sent too."""
+    found = [0.0] * count
     for vm in vms:
         last_t, last_bytes, of = 0.0, 0.0, 0
         for point in vm.points:
@@ -130,7 +131,7 @@ def _bins(vms: Sequence[VmStory], width: float) -> list[float]:
 def _spread(bins: list[float], begin: float, end: float, bits: float, width: float) -> None:
     """Add *bits* that went over evenly from *begin* to *end*."""
     end = max(end, begin + 1e-6)
-    for at in range(int(begin / width), min(BINS - 1, int(end / width)) + 1):
+    for at in range(int(begin / width), min(len(bins) - 1, int(end / width)) + 1):
         share = min(end, (at + 1) * width) - max(begin, at * width)
         bins[at] += bits * max(0.0, share) / (end - begin) / width
 
