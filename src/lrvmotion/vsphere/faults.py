@@ -6,6 +6,7 @@ classified by class, the most specific first, and by message key; never by local
 
 from __future__ import annotations
 
+import html
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -82,6 +83,18 @@ _TRANSIENT_KEYS = ("msg.migrate", "msg.vmotion", "msg.checkpoint.")
 _SWITCHOVER = "msg.checkpoint.migration.maxSwitchoverTimeExceeded"
 
 
+_SENT: set[str] = set()  # passwords that vCenters were given in calls, as they might be repeated
+
+
+def hide(password: str) -> None:
+    """Never let *text* have *password*: it goes into a call, and some vCenter may repeat that in a fault.
+
+    One of less than four characters stands in too many words to be looked for.
+    """
+    if len(password) >= 4:
+        _SENT.update((password, html.escape(password), repr(password)[1:-1]))
+
+
 def class_name(fault: object) -> str:
     """Return the fault's class without its package: "NoPermission"."""
     return type(fault).__name__.rpartition(".")[2]
@@ -95,7 +108,8 @@ def keys(fault: Any) -> list[str]:  # noqa: ANN401 - any fault
 def text(fault: Any) -> str:  # noqa: ANN401 - any fault
     """Return the fault in one line: its class and its own messages, its cause behind it.
 
-    Never its repr: a fault may hold the objects of the call, the password of a ServiceLocator among them.
+    Never its repr: a fault may hold the objects of the call, the password of a ServiceLocator among them; where its
+    own words repeat that, it is left out.
     """
     said: list[str] = []
     for message in getattr(fault, "faultMessage", None) or ():
@@ -107,6 +121,8 @@ def text(fault: Any) -> str:  # noqa: ANN401 - any fault
         said.insert(0, own)
     name = class_name(fault)
     line = f"{name}: {' '.join(said)}" if said else name
+    for password in sorted(_SENT, key=len, reverse=True):
+        line = line.replace(password, "***")
     cause = getattr(fault, "faultCause", None)
     return f"{line} (because of {text(cause)})" if cause is not None else line
 

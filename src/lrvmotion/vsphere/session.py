@@ -19,6 +19,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 
 from lrvmotion.errors import TrustError, UnreachableError
 from lrvmotion.inventory import MoRef, SiteName
+from lrvmotion.vsphere import faults
 from lrvmotion.vsphere.stub import WIRE_ERRORS, mapped
 
 POLL_LIMIT_S = 60  # no call of ours makes the server wait longer
@@ -183,7 +184,9 @@ class Session:
 
     def credential(self) -> Any:  # noqa: ANN401
         """Return a fresh ServiceLocator credential. It prints its password: clear it as soon as it was sent."""
-        return vim.ServiceLocator.NamePassword(username=self.username, password=self._password())
+        password = self._password()
+        faults.hide(password)
+        return vim.ServiceLocator.NamePassword(username=self.username, password=password)
 
     def call(self, subject: str, function: Callable[[], T]) -> T:
         """Return what *function* returns, its faults as our errors; where the session had ended, log in and ask again.
