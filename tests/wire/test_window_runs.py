@@ -52,7 +52,7 @@ def test_a_window_that_has_passed_and_a_bad_timetable_are_told_before_anything_i
 def test_no_host_is_changed_before_a_window_opens(lab):
     """A maintenance window is for settings as well; what is planned before is done in it."""
     now = datetime.now(UTC).replace(microsecond=0)
-    opens = now + timedelta(seconds=10)
+    opens = now + timedelta(seconds=18)
     arguments = clocked(lab, window(opens, now + timedelta(hours=1)))
     done = lab.run(*arguments, "migrate", "--mode", "native", "--unproven", "--yes", "vm4", config=False)
     assert done.returncode == 0, done.stderr
@@ -67,9 +67,9 @@ def test_no_host_is_changed_before_a_window_opens(lab):
 
 def test_what_a_window_leaves_is_not_started_and_a_later_run_moves_it(lab):
     """What runs as the window closes goes on to its end; exit status 8 says that the rest can be taken up."""
-    lab.control("source", "fault_add", rule={"method": "RelocateVM_Task", "in_task": True, "delay_s": 8.0, "count": 2})
+    lab.control("source", "fault_add", rule={"method": "RelocateVM_Task", "in_task": True, "delay_s": 15.0, "count": 2})
     now = datetime.now(UTC)
-    short = window(now - timedelta(hours=1), now + timedelta(seconds=8))
+    short = window(now - timedelta(hours=1), now + timedelta(seconds=15))
     done = lab.run(*clocked(lab, short), "migrate", "--mode", "stock", "--yes", *VMS, config=False)
     assert done.returncode == 8, (done.stdout, done.stderr)
     assert "maintenance window closed" in done.stderr
