@@ -190,3 +190,42 @@ def test_a_pool_gives_no_address_that_a_host_cannot_have():
     assert take(["10.0.0.0", "10.0.0.255", "10.0.0.7"], 1, (), "10.0.0.9/24", "source/a") == ["10.0.0.7"]
     with pytest.raises(RefusedError, match=r"its 3 addresses are in another network: 10\.9\.0\.1-10\.9\.0\.3"):
         take(parse_pool(["10.9.0.1-10.9.0.3"]), 1, (), "10.0.0.9/24", "source/a")
+
+
+def with_hooks(**hooks):
+    return config.parse({"source": SITE, "target": {**SITE, "vcenter": "w"}, "hooks": hooks}, folder=Path("/etc/lrv"))
+
+
+def test_a_hook_is_a_string_or_a_list_of_words():
+    """No shell is asked; a file is beside the configuration, a bare name is PATH's."""
+    commands = with_hooks(before_vm="./fresh.sh --hours '2 4'", after_run=["logger", "a b"]).hooks.commands
+    assert commands == {"before_vm": ("/etc/lrv/fresh.sh", "--hours", "2 4"), "after_run": ("logger", "a b")}
+
+
+@pytest.mark.parametrize(
+    "hooks",
+    [
+        {"before_vm": ""},
+        {"before_vm": []},
+        {"before_vm": 'a "b'},
+        {"before_vm": 5},
+        {"timeout_s": 0},
+        {"during_vm": "x"},
+    ],
+    ids=str,
+)
+def test_what_is_no_hook_is_named(hooks):
+    """By its key."""
+    with pytest.raises(UsageError) as caught:
+        with_hooks(**hooks)
+    assert f"hooks.{next(iter(hooks))}: " in caught.value.message
+
+
+@pytest.mark.parametrize("url", ["t0ken", "ftp://h/t0ken", "https://u:t0ken@h/", "https://h/a t0ken"])
+def test_a_webhook_is_never_repeated(url):
+    """It may hold a token: neither an error nor the configuration's own text shows it."""
+    with pytest.raises(UsageError) as caught:
+        with_hooks(webhook=url)
+    assert "hooks.webhook: is not a URL" in caught.value.message
+    assert "t0ken" not in caught.value.message
+    assert "t0ken" not in repr(with_hooks(webhook="https://h/t0ken"))

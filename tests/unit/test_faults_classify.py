@@ -108,3 +108,14 @@ def test_a_missing_privilege_is_named_with_its_object():
     entity = vim.fault.NoPermission.EntityPrivileges(entity=host, privilegeIds=["Host.Config.AdvancedConfig"])
     with pytest.raises(RefusedError, match=r"Host\.Config\.AdvancedConfig on HostSystem:host-12"), mapped("x"):
         raise vim.fault.NoPermission(missingPrivileges=[entity])
+
+
+def test_a_fault_that_repeats_a_password_is_told_without_it():
+    """Whatever a vCenter says of a call: as it is, as XML, as Python shows it."""
+    word = "c4nary<&'7"
+    faults.hide(word)
+    said = f"bad credential {word!r} in <password>c4nary&lt;&amp;&#x27;7</password>, {word}"
+    fault = vmodl.RuntimeFault(msg=said, faultMessage=[vmodl.LocalizableMessage(key="k", message=said)])
+    fault.faultCause = vmodl.RuntimeFault(msg=word)
+    assert "c4nary" not in faults.text(fault)
+    assert "bad credential" in faults.text(fault)

@@ -112,10 +112,10 @@ def test_the_watch_sees_what_is_there(watch, tmp_path):
     import subprocess
     import time
 
-    other = Watch(tmp_path, watch.config, [OTHER := "c4nary-0ther-c516"], {})
-    (tmp_path / "x").write_bytes(b"..." + base64.b64encode(b"user:" + OTHER.encode()))
+    other = Watch(tmp_path, watch.config, [word := "c4nary-0ther-c516"], {})
+    (tmp_path / "x").write_bytes(b"..." + base64.b64encode(b"user:" + word.encode()))
     other.files()
-    other.see(OTHER.encode(), "line")
-    with other, subprocess.Popen(["sleep", "1.5"], env={"X": OTHER}):
+    other.see(word.encode(), "line")
+    with other, subprocess.Popen(["sleep", "1.5"], env={"X": word}):
         time.sleep(1)
     assert len(other.hits) >= 3, other.hits
