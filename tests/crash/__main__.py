@@ -20,7 +20,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TextIO
 
-from crash.kills import BrokenError, Executioner, Killed, Scenario
+from crash.kills import Executioner, Killed, Scenario
 from crash.lab import Lab
 from crash.memory import Matrix, Result
 from crash.worlds import worlds
@@ -103,15 +103,11 @@ def kills(asked: argparse.Namespace) -> list[Killed]:
         say("kills: building the lab")
         with Lab(Path(scratch), net=not asked.no_net, name=f"crash{os.getpid()}") as lab:
             killer = Executioner(lab, folder, resume=_resumes(), only=asked.only)
-            try:
-                for scenario in NO_NET if asked.no_net else SCENARIOS:
-                    count = max(1, round(scenario.kills * asked.share))
-                    for one in killer.run(replace(scenario, kills=count), say):
-                        found.append(one)
-                        say(_line(len(found), one))
-            except BrokenError as error:
-                say(f"kills: the lab is beyond repair: {error}")
-                found.append(error.killed)
+            for scenario in NO_NET if asked.no_net else SCENARIOS:
+                count = max(1, round(scenario.kills * asked.share))
+                for one in killer.run(replace(scenario, kills=count), say):
+                    found.append(one)
+                    say(_line(len(found), one))
     return found
 
 

@@ -174,16 +174,9 @@ class Executioner:
         return {record.kind for record in read(state / "journal.jsonl").records}
 
     def _heal(self, state: Path, killed: Killed) -> None:
-        """Let one failure not spoil the points after it; what does not heal ends the matrix."""
+        """Let one failure not spoil the points after it: by --force, else with another lab."""
         self._lab.product(state, *RESTORE, "--force")
-        if wrong := self._lab.wrong():
-            killed.wrong.append("and it does not heal: " + "; ".join(wrong[:3]))
-            raise BrokenError(killed)
-
-
-class BrokenError(Exception):
-    """The lab is not as before and cannot be made so: *killed* says after which death."""
-
-    def __init__(self, killed: Killed) -> None:
-        super().__init__(f"{killed.scenario}, {killed.point}: {'; '.join(killed.wrong)}")
-        self.killed = killed
+        if self._lab.wrong():
+            killed.wrong.append("and --force does not help: the lab is built anew")
+            self._lab.__exit__()
+            self._lab.__enter__()

@@ -254,6 +254,23 @@ def test_ssh_put_that_fails_leaves_nothing(shell, tmp_path):
         shell.put(str(tmp_path / "plain" / "below"), b"x", mode=0o644)
 
 
+@pytest.mark.parametrize("existed", [False, True])
+def test_ssh_put_whose_sender_dies_leaves_no_folder_that_it_made(tmp_path, existed):
+    """Half of the content arrives and then the end: neither the file nor a new folder is there; one of others stays."""
+    from lrvmotion.ssh import shell as module
+
+    folder = tmp_path / "new"
+    if existed:
+        folder.mkdir()
+    digest = hashlib.sha256(b"whole").hexdigest()
+    words = ["sh", "-c", module._PUT, "put", str(folder / "file"), "0644", digest]
+    assert subprocess.run(words, input=b"who", check=False).returncode == module._ALTERED
+    assert folder.exists() == existed
+    assert list(tmp_path.rglob("*")) == ([folder] if existed else [])
+    assert subprocess.run(words, input=b"whole", check=False).returncode == 0
+    assert [path.name for path in folder.iterdir()] == ["file"]
+
+
 def test_ssh_unknown_host_key_says_how_to_accept_it(server):
     """An unknown key is refused before any login; its fingerprint and the line to configure are shown."""
     with pytest.raises(TrustError) as caught:

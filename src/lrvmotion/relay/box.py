@@ -21,6 +21,12 @@ __all__ = ["RelayBox", "RelaySpec", "RelayStatus", "counters", "desired", "healt
 DRAIN_S = 60.0  # how long live streams may go on when the redirect is removed: no relocate runs by then
 
 _GOVERNORS = "/sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_governor"
+# One command: who dies between two would leave the folder, which no setting names. It is ours: gone with its last file.
+_REMOVE = """rm -f -- "$1" || exit 1
+folder=${1%/*}
+case ${folder##*/} in lrvmotion-*) rmdir -- "$folder" 2>/dev/null ;; esac
+exit 0
+"""
 
 
 class RelayBox:
@@ -131,10 +137,8 @@ class RelayBox:
 
     def _write_file(self, path: str, value: Value) -> None:
         if value == ABSENT:
-            self._shell.remove(path)
-            folder = path.rpartition("/")[0]
-            if folder.rpartition("/")[2].startswith("lrvmotion-"):  # it is ours: gone with its last file
-                self._shell.run(["rmdir", "--", folder])
+            done = self._shell.run(["sh", "-c", _REMOVE, "remove", path])
+            self._check(done, f"{path} cannot be removed")
         else:
             fields = value.as_document()
             content = base64.b64decode(fields["base64"]) if "base64" in fields else fields["content"].encode()

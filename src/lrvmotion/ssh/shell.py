@@ -24,14 +24,16 @@ _ALTERED = 97
 
 _READ = f'if [ -e "$1" ]; then exec cat -- "$1"; else exit {_MISSING}; fi'
 # The temporary file lies in the same folder, so that the rename is atomic; its name begins with a dot, so that
-# systemd, sysctl and nft do not take it for one of theirs. Older `sync` knows no files.
+# systemd, sysctl and nft do not take it for one of theirs. A folder made for a file that does not come (we died while
+# we sent it) goes again. Older `sync` knows no files.
 _PUT = f"""set -e
 folder=${{1%/*}}
 umask 022
-mkdir -p -- "${{folder:-/}}"
+draft= made=
+trap 'rm -f -- ${{draft:+"$draft"}}; [ -z "$made" ] || rmdir -- "$made" 2>/dev/null || :' EXIT
+if [ ! -d "${{folder:-/}}" ]; then made=$folder; mkdir -p -- "$folder"; fi
 umask 077
 draft=$(mktemp "$folder/.lrvmotion.XXXXXXXX")
-trap 'rm -f -- "$draft"' EXIT
 cat > "$draft"
 sum=$(sha256sum < "$draft")
 [ "${{sum%% *}}" = "$3" ] || exit {_ALTERED}
