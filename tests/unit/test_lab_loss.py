@@ -15,7 +15,7 @@ SEGMENTS = 400_000
 
 
 def losses(spec: WanSpec, *, seed: int = 7, load: float = 0.0, packet: int = 1) -> list[bool]:
-    source = loss.make(spec, random.Random(seed))  # noqa: S311
+    source = loss.make(spec, random.Random(seed))
     line = []
     for _ in range(SEGMENTS // packet):
         gone = set(source.lost(packet, load))
@@ -78,7 +78,7 @@ def test_a_clean_line_loses_nothing() -> None:
 def test_a_profile_that_makes_no_sense_is_refused(change) -> None:
     """Ratios outside 0-1, bursts that cannot be, a field profile without a rate: ValueError."""
     with pytest.raises(ValueError):
-        loss.make(replace(WanSpec(), **change), random.Random(1))  # noqa: S311
+        loss.make(replace(WanSpec(), **change), random.Random(1))
 
 
 def mean_burst(line: list[bool]) -> float:

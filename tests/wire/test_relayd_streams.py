@@ -191,7 +191,7 @@ def test_any_split_of_bytes_arrives_whole_in_both_directions(
 @pytest.mark.parametrize("words", [(), ("--ctypes",)], ids=["os.splice", "ctypes"])
 def test_a_long_stream_keeps_its_hash(tmp_path: Path, words: tuple[str, ...]) -> None:
     """48 MiB in pieces of random size have the same SHA-256 on the other side, by either way to splice."""
-    rng = random.Random(7)  # noqa: S311 a test's repeatable bytes
+    rng = random.Random(7)
     block = rng.randbytes(MIB)
     with running(tmp_path, *words) as relay:
         client, server = relay.pair()
