@@ -45,7 +45,7 @@ def relay_address(place: World, family: Family) -> str:
 def test_a_redirected_stream_arrives_whole_from_the_relay(place: World, family: Family) -> None:
     """One-armed and inline, IPv4 and IPv6: the target sees the relay, which knows the true target; bytes are whole."""
     caught = place.redirect(family)
-    data = random.Random(3).randbytes(8 * MIB)  # noqa: S311 repeatable bytes
+    data = random.Random(3).randbytes(8 * MIB)
     with place.listen(family=family) as target, place.relaying():
         place.inside("box", "nft", "-f", "-", text=rules.nft_install(caught))
         place.inside("source", "ping", "-c2", "-i0.2", place.addresses["target"][family])
@@ -343,7 +343,7 @@ def test_five_hundred_connections_as_an_unprivileged_user(public: World) -> None
         pytest.skip(f"RLIMIT_NOFILE allows {hard} files")
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2100), hard))
     streams, size = 500, 100_000
-    random_ = random.Random(5)  # noqa: S311 repeatable bytes
+    random_ = random.Random(5)
     blocks = [random_.randbytes(size) for _ in range(streams)]
     try:
         with public.listen() as target, public.relaying(user="nobody") as process:
