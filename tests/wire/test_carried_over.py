@@ -140,8 +140,10 @@ def test_rules_are_listed_and_not_carried(lab, mover):
 def test_what_could_not_be_read_before_is_said(lab, mover):
     """A kind of thing that was not told before the move is listed as not looked at: neither carried nor absent."""
     lab.fault("source", method="RetrievePropertiesEx", path="configurationEx", fault="vim.fault.NoPermission")
+    lab.fault("source", method="PbmQueryAssociatedProfiles", fault="vmodl.fault.SecurityError")
     said = move(lab, mover, "vm6")
     assert said["rule", "DRS rules and settings"][0] is None
+    assert said["policy", "storage policies"][0] is None
 
 
 def test_tags_are_attached_by_category_and_name(lab, mover):
@@ -208,3 +210,18 @@ def test_calls_stay_few(lab, mover):
     counted = sum((Counter(found) for found in calls), Counter())
     rest = {name: count for name, count in counted.items() if name.startswith("tagging.")}
     assert rest == {"tagging.list-attached-tags": 3, "tagging.attach": 1}
+
+
+def test_storage_policies_are_assigned_by_name(lab, mover):
+    """The policy of the VM's home and of each disk is assigned where the target has one of that name, never made."""
+    traits(lab, "vm15", policies=[["home", "Gold"], ["2000", "Gold"]])
+    traits(lab, "vm5", policies=[["home", "Silver"]])
+    lab.control("target", "names_set", policies=["Gold"])
+    journal = Journal()
+    said = move(lab, mover, "vm15", journal)
+    assert said["policy", "VM home: Gold"] == (True, None)
+    assert said["policy", "Hard disk 1: Gold"] == (True, None)
+    assert journal == [("policy/VM home: Gold", "Gold"), ("policy/Hard disk 1: Gold", "Gold")]
+    said = move(lab, mover, "vm5")
+    assert said["policy", "VM home: Silver"][0] is False
+    assert "no storage policy Silver at the target" in said["policy", "VM home: Silver"][1]

@@ -14,6 +14,7 @@ from lrvmotion.findings import Finding, Severity
 from lrvmotion.inventory import Network
 from lrvmotion.plan import Migration
 from lrvmotion.vsphere.attributes import RUNNING, is_card, moid
+from lrvmotion.vsphere.hardware import label
 from lrvmotion.vsphere.session import Session
 from lrvmotion.vsphere.stub import Row, properties_of, retrieve
 
@@ -53,7 +54,7 @@ def _place(migration: Migration, row: Mapping[str, Any]) -> Iterator[Finding]:
     for device in row.get("config.hardware.device") or ():
         store = getattr(getattr(device, "backing", None), "datastore", None)
         if isinstance(device, vim.vm.device.VirtualDisk) and moid(store) != place.datastore.ref.value:
-            summary = f"{_label(device)} is not on datastore {place.datastore.name} at the target"
+            summary = f"{label(device)} is not on datastore {place.datastore.name} at the target"
             yield finding(Severity.ERROR, "vm-other-datastore", migration, summary, "look where its files are")
 
 
@@ -69,7 +70,7 @@ def _cards(migration: Migration, row: Mapping[str, Any], before: Baggage | None)
     for key, mac in (before.macs if before is not None else {}).items():
         now = str(cards[key].macAddress or "").lower() if key in cards else mac
         if now != mac:
-            summary = f"{_label(cards[key])} has the MAC address {now or '(none)'} at the target, and had {mac}"
+            summary = f"{label(cards[key])} has the MAC address {now or '(none)'} at the target, and had {mac}"
             hint = "set the old one by hand if the guest or a licence depends on it"
             yield finding(Severity.ERROR, "vm-other-mac", migration, summary, hint)
 
@@ -81,10 +82,6 @@ def _on(backing: Any, network: Network) -> bool:  # noqa: ANN401
     if isinstance(backing, card.OpaqueNetworkBackingInfo):
         return network.kind == "opaque"  # its id is not among what the plan knows
     return str(getattr(backing, "deviceName", "")) == network.name
-
-
-def _label(device: Any) -> str:  # noqa: ANN401
-    return str(device.deviceInfo.label) if device.deviceInfo is not None else f"device {device.key}"
 
 
 class Guests:

@@ -12,31 +12,27 @@ from lrvmotion.errors import LrvmotionError, RefusedError
 from lrvmotion.inventory import MoRef
 from lrvmotion.plan import Migration
 from lrvmotion.vsphere.session import Session
-from lrvmotion.vsphere.stub import managed_object, mapped, moref, properties_of
+from lrvmotion.vsphere.stub import mapped, moref, properties_of
 from lrvmotion.vsphere.surroundings import overrides_of, rules_of
 from lrvmotion.vsphere.tasks import finish
 
-_KINDS: Mapping[str, Kind] = {
-    "config.annotation": "note",
-    "customValue": "attribute",
-    "permission": "permission",
-    "config.hardware.device": "policy",
-}
-PATHS = (*_KINDS, "parent", "runtime.host", "guest.toolsRunningStatus", "guest.ipAddress")
+PATHS = (
+    "config.annotation", "config.hardware.device", "customValue", "permission", "runtime.host",
+    "guest.toolsRunningStatus", "guest.ipAddress",
+)  # fmt: skip
 RUNNING = "guestToolsRunning"
 
 
-def read(source: Session, migration: Migration) -> Baggage:
-    """Return what the VM has at the source: two calls, and two more where it has attributes or permissions.
+def read(source: Session, migration: Migration, row: Mapping[str, Any]) -> Baggage:
+    """Return what the VM has, whose properties PATHS are *row*: two calls, a third and fourth where it has the things.
 
-    Raises LrvmotionError where nothing of it can be read.
+    What is not told is named in it.
     """
-    subject = f"vm/{migration.vm}"
-    vm = managed_object(source.stub, migration.ref)
-    row = source.call(subject, lambda: properties_of(source.content, vm, PATHS))
     things: list[Thing] = [_folder(migration)]
     unread: list[Unread] = []
-    if text := str(row.get("config.annotation") or ""):
+    if "config.hardware.device" not in row:
+        unread.append(Unread(kind="note", reason="the VM's configuration is not told"))
+    elif text := str(row.get("config.annotation") or ""):
         things.append(Thing(kind="note", name="note", data={"text": text}))
     readers: dict[Kind, Any] = {
         "attribute": lambda: list(_attributes(source, row)),

@@ -9,17 +9,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from pyVmomi import vim
+
 from lrvmotion.baggage import Baggage, Kind, Thing, Unread
 from lrvmotion.errors import LrvmotionError, RefusedError
 from lrvmotion.events import Carried
 from lrvmotion.mover import Record
 from lrvmotion.plan import Migration
-from lrvmotion.vsphere import attributes
+from lrvmotion.vsphere import attributes, policies
+from lrvmotion.vsphere.policies import Policies
 from lrvmotion.vsphere.session import Session
 from lrvmotion.vsphere.stub import moref, properties_of
 from lrvmotion.vsphere.tagging import Tagging
 
-_PATHS = ("config.annotation", "customValue", "permission", "parent")
+_PATHS = ("config.annotation", "customValue", "permission", "parent", "config.hardware.device")
 _LEFT = {
     "rule": "rules are the cluster's: make it again at the target once all of its VMs are there",
     "override": "settings of single VMs are the cluster's: set it again at the target",
@@ -35,6 +38,8 @@ class Giver:
     vm: Any
     record: Record
     tags: Tagging
+    policies: Policies
+    _own_policies: list[tuple[int | None, str]] | None = field(default=None, init=False)
     _own_tags: list[tuple[str, str]] | None = field(default=None, init=False)
     _fields: dict[str, int] | None = field(default=None, init=False)
     _roles: dict[str, tuple[int, tuple[str, ...]]] | None = field(default=None, init=False)
@@ -42,7 +47,7 @@ class Giver:
     def all(self, baggage: Baggage) -> list[Carried]:
         """Return what became of each thing, having looked."""
         refused = self._give_all(baggage)
-        self._own_tags = None  # read again
+        self._own_tags = self._own_policies = None  # read again
         try:
             row = self._row()
         except LrvmotionError as error:
@@ -95,6 +100,11 @@ class Giver:
                 if self._own_tags is None:
                     self._own_tags = self.tags.of(moref(self.vm))
                 return (item.data["category"], item.data["tag"]) in self._own_tags
+            case "policy":
+                if self._own_policies is None:
+                    disks = [key for key in _disks(row) if key is not None]
+                    self._own_policies = self.policies.of(moref(self.vm), disks)
+                return (item.data["disk"], item.data["policy"]) in self._own_policies
             case _:
                 return False
 
@@ -126,6 +136,16 @@ class Giver:
                     message = f"there is no tag {item.name} at the target"
                     raise RefusedError(message, hint="make it there, then attach it")
                 self._write(item, "attached", lambda: self.tags.attach(found, moref(self.vm)))
+            case "policy":
+                policy = self.policies.find(item.data["policy"])
+                if policy is None:
+                    message = f"there is no storage policy {item.data['policy']} at the target"
+                    raise RefusedError(message, hint="make it there, then assign it")
+                disk = _disks(row).get(item.data["disk"])
+                if disk is None and item.data["disk"] is not None:
+                    message = "the disk is not there at the target"
+                    raise RefusedError(message)
+                self._write(item, item.data["policy"], lambda: policies.assign(self.target, self.vm, disk, policy))
             case "folder":
                 message = "it is in another folder"
                 raise RefusedError(message, hint="move it there")
@@ -180,6 +200,12 @@ class Giver:
             and bool(found.group) == item.data["group"]
             for found in own
         )
+
+
+def _disks(row: dict[str, Any]) -> dict[int | None, Any]:
+    """Return the VM's disks by their device key."""
+    devices = row.get("config.hardware.device") or ()
+    return {int(item.key): item for item in devices if isinstance(item, vim.vm.device.VirtualDisk)}
 
 
 def unlooked(migration: Migration, unread: Unread) -> Carried:

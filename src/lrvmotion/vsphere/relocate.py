@@ -5,21 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any, Self
 
 from pyVmomi import vim, vmodl
 
-from lrvmotion.baggage import Baggage, Thing, Unread
+from lrvmotion.baggage import Baggage
 from lrvmotion.errors import LrvmotionError, RefusedError, UnreachableError
 from lrvmotion.events import Carried
 from lrvmotion.findings import Finding, Severity
 from lrvmotion.inventory import MoRef
 from lrvmotion.mover import Location, PassingError, Record, TaskUpdate
 from lrvmotion.plan import Migration
-from lrvmotion.vsphere import arrival, attributes, faults, machines
+from lrvmotion.vsphere import arrival, faults, machines, record
 from lrvmotion.vsphere.carry import Giver, unlooked
 from lrvmotion.vsphere.follow import Follower, Job
+from lrvmotion.vsphere.policies import Policies
 from lrvmotion.vsphere.session import Session
 from lrvmotion.vsphere.spec import network_backings, relocate_spec
 from lrvmotion.vsphere.stub import WIRE_ERRORS, managed_object, moref, properties_of, retrieve
@@ -56,6 +56,8 @@ class RelocateMover:
         self._target = target
         self._source_tags = Tagging(source)
         self._target_tags = Tagging(target)
+        self._source_policies = Policies(source)
+        self._target_policies = Policies(target)
         self._guests = arrival.Guests(target, tools_s)
         self._follower = Follower(source, lambda uuid: locate(source, target, uuid) == "target")
 
@@ -70,6 +72,8 @@ class RelocateMover:
         self._follower.close()
         self._source_tags.close()
         self._target_tags.close()
+        self._source_policies.close()
+        self._target_policies.close()
 
     def recheck(self, migration: Migration) -> list[str]:
         """Return why the VM may not be moved now: it or a host is not as planned, or cannot be read."""
@@ -150,25 +154,18 @@ class RelocateMover:
 
         What cannot be read is named in it; raises LrvmotionError where nothing can.
         """
-        had = attributes.read(self._source, migration)
-        try:
-            tags = self._source_tags.of(migration.ref)
-        except LrvmotionError as error:
-            return replace(had, unread=(*had.unread, Unread(kind="tag", reason=error.message))).to_json()
-        data = [{"category": category, "tag": tag} for category, tag in tags]
-        things = (Thing(kind="tag", name=f"{one['category']}/{one['tag']}", data=one) for one in data)
-        return replace(had, things=(*had.things, *things)).to_json()
+        return record.record(self._source, self._source_tags, self._source_policies, migration).to_json()
 
-    def carry(self, migration: Migration, baggage: Mapping[str, Any], record: Record) -> list[Carried]:
+    def carry(self, migration: Migration, baggage: Mapping[str, Any], write: Record) -> list[Carried]:
         """Give the moved VM what *record* found, and return what became of each thing, read back.
 
-        *record* is told of each write before it is made ("carry"); where it raises, nothing is written.
+        *write* is told of each write before it is made ("carry"); where it raises, nothing is written.
         """
         if not baggage:
             return []
         had = Baggage.from_json(baggage)
         vm = find(self._target, migration.instance_uuid)
-        looked = Giver(self._target, migration, vm, record, self._target_tags).all(had)
+        looked = Giver(self._target, migration, vm, write, self._target_tags, self._target_policies).all(had)
         return [*looked, *(unlooked(migration, item) for item in had.unread)]
 
     def _vm_changed(self, migration: Migration) -> list[str]:

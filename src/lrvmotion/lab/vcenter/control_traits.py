@@ -94,8 +94,8 @@ def key_providers(vcenter: Vcenter, request: Request) -> None:
 def names_set(vcenter: Vcenter, request: Request) -> None:
     """Let the vCenter know custom *attributes*, *roles* ({name: privileges}) and *tags* ({category: [tags]}).
 
-    Categories in *single* give an object one tag at most; principals in *strangers* are not known. *rest_idle_s* is
-    how long a REST session lives unused.
+    *policies* are names of storage policies. Categories in *single* give an object one tag at most; principals in
+    *strangers* are not known. *rest_idle_s* is how long a REST session lives unused.
     """
     managers = vcenter.content.managers
     with vcenter.lock:
@@ -107,6 +107,8 @@ def names_set(vcenter: Vcenter, request: Request) -> None:
         for category, tags in request.get("tags", {}).items():
             single = category in request.get("single", ())
             vcenter.rest.know(category, list(tags), "SINGLE" if single else "MULTIPLE")
+        for policy in request.get("policies", ()):
+            vcenter.pbm.know(policy)
         if "rest_idle_s" in request:
             vcenter.rest.idle_s = float(request["rest_idle_s"])
         people.strangers = set(request.get("strangers", ()))

@@ -19,6 +19,7 @@ from pyVmomi import VmomiSupport, vim, vmodl
 from lrvmotion.lab.spec import LabSpec, SiteName, SiteSpec
 from lrvmotion.lab.vcenter import soap_codec
 from lrvmotion.lab.vcenter.fault_rule import READS, Trouble
+from lrvmotion.lab.vcenter.pbm import Pbm
 from lrvmotion.lab.vcenter.registry import Registry
 from lrvmotion.lab.vcenter.tagging import Rest
 
@@ -57,6 +58,7 @@ class Vcenter:
         self.registry = Registry()
         self.trouble = Trouble()
         self.rest = Rest(self)
+        self.pbm = Pbm(self)
         self.astray: dict[str, Any] = {}  # what is wrong with VMs that arrive; see control_traits.arrive_astray
         self.instance_uuid = ""
         self.content: Any = None
@@ -221,10 +223,14 @@ class Handler(BaseHTTPRequestHandler):
         if self.path.startswith("/api/"):
             self._rest(body)
             return
+        action = self.headers.get("SOAPAction", "").strip('"')
+        if self.path.startswith("/pbm/sdk"):
+            answer = self.vcenter.pbm.execute(action, body)
+            self._answer(500 if b"<soapenv:Fault>" in answer[:700] else 200, answer)
+            return
         if not self.path.startswith("/sdk"):
             self._answer(404, b"")
             return
-        action = self.headers.get("SOAPAction", "").strip('"')
         version = VmomiSupport.versionMap.get(action.removeprefix("urn:"), _DEFAULT_VERSION)
         cookie = self._cookie()
         call = Call(

@@ -57,8 +57,9 @@ HIDDEN: dict[str, dict[str, bool]] = {
 class _Reader(SoapAdapter.ExpatDeserializerNSHandlers):  # type: ignore[misc, unused-ignore]
     """Expat handlers that take the envelope apart and give each parameter to pyVmomi's own deserialiser."""
 
-    def __init__(self, parser: Any, version: str) -> None:
+    def __init__(self, parser: Any, version: str, ns: str) -> None:
         super().__init__()
+        self.ns = ns
         self.parser = parser
         self.version = version
         self.path: list[str] = []
@@ -78,7 +79,7 @@ class _Reader(SoapAdapter.ExpatDeserializerNSHandlers):  # type: ignore[misc, un
             self.request.method = name
             if name not in HIDDEN:
                 try:
-                    self.request.info = VmomiSupport.GetWsdlMethod(NS, name).info
+                    self.request.info = VmomiSupport.GetWsdlMethod(self.ns, name).info
                 except KeyError:
                     raise vmodl.fault.MethodNotFound(method=name, msg=f"Method {name}") from None
         elif depth == 3 and name == "_this":
@@ -119,13 +120,13 @@ class _Reader(SoapAdapter.ExpatDeserializerNSHandlers):  # type: ignore[misc, un
         self.text += data
 
 
-def parse(body: bytes, version: str) -> Request:
+def parse(body: bytes, version: str, ns: str = NS) -> Request:
     """Return the call in *body*, read as a client of API *version* means it; faults: InvalidRequest, MethodNotFound."""
     if b"<!DOCTYPE" in body:
         raise vmodl.fault.InvalidRequest(msg="A document type declaration is not accepted")
     parser = ParserCreate(namespace_separator=" ")
     parser.buffer_text = True
-    reader = _Reader(parser, version)
+    reader = _Reader(parser, version, ns)
     try:
         parser.Parse(body, True)
         for name, value, many in reader.pending:
@@ -144,8 +145,8 @@ def parse(body: bytes, version: str) -> Request:
 class _Writer(SoapAdapter.SoapSerializer):  # type: ignore[misc, unused-ignore]
     """pyVmomi's serialiser, which here skips unset required fields: the model fills only what clients read."""
 
-    def __init__(self, out: io.StringIO, version: str) -> None:
-        names = {**SoapAdapter.SOAP_NSMAP, NS: ""}
+    def __init__(self, out: io.StringIO, version: str, ns: str = NS) -> None:
+        names = {**SoapAdapter.SOAP_NSMAP, ns: ""}
         super().__init__(out, version, names)
         self.outermostAttrs = ""
 
@@ -155,14 +156,14 @@ class _Writer(SoapAdapter.SoapSerializer):  # type: ignore[misc, unused-ignore]
         super()._Serialize(val, info, defNS)
 
 
-def _field(name: str, kind: Any) -> Any:
-    return VmomiSupport.Object(name=name, type=kind, version=_BASE, flags=VmomiSupport.F_OPTIONAL)
+def _field(name: str, kind: Any, base: str = _BASE) -> Any:
+    return VmomiSupport.Object(name=name, type=kind, version=base, flags=VmomiSupport.F_OPTIONAL)
 
 
-def element(name: str, value: Any, version: str, kind: Any = object) -> str:
+def element(name: str, value: Any, version: str, kind: Any = object, ns: str = NS, base: str = _BASE) -> str:
     """Return *value* as the XML element *name*; without *kind* it carries its own xsi:type."""
     out = io.StringIO()
-    _Writer(out, version).Serialize(value, _field(name, kind))
+    _Writer(out, version, ns).Serialize(value, _field(name, kind, base))
     return out.getvalue()
 
 
@@ -211,9 +212,9 @@ def formatter(kind: Any) -> Callable[[Any, str], str]:
     return lambda value, version: element("val", value, version)
 
 
-def response(method: str, content: str) -> bytes:
+def response(method: str, content: str, ns: str = NS) -> bytes:
     """Return the envelope of a successful *method*."""
-    return f'{_HEAD}<{method}Response xmlns="{NS}">{content}</{method}Response>{_TAIL}'.encode()
+    return f'{_HEAD}<{method}Response xmlns="{ns}">{content}</{method}Response>{_TAIL}'.encode()
 
 
 def result_xml(value: Any, info: Any, version: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pyVmomi import vim, vmodl
 
-from lrvmotion.lab.vcenter import relocate, vm_data, vm_traits
+from lrvmotion.lab.vcenter import pbm, relocate, vm_data, vm_traits
 from lrvmotion.lab.vcenter.clock import now
 from lrvmotion.lab.vcenter.entity import COMMON, Entity
 from lrvmotion.lab.vcenter.managed_object import Values, Written
@@ -164,10 +164,12 @@ class VirtualMachine(Entity):
         kept = {vm_data.CDROM, *(vm_data.DISK + number for number in range(self.traits.disks))}
         if any(c.device.key not in kept or c.operation != "edit" for c in changes):
             raise vmodl.fault.NotSupported(msg="Only an edit of the CD-ROM drive and of a disk's policy is simulated")
+        policies = pbm.assigned(self.vcenter, self.traits.policies, spec)
 
         def work(task: Any) -> None:
             del task
             with self.vcenter.lock:
+                self.traits = replace(self.traits, policies=policies)
                 if spec.annotation is not None:
                     self.traits = replace(self.traits, note=spec.annotation)
                 for change in [item for item in changes if item.device.key == vm_data.CDROM]:
