@@ -10,7 +10,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,8 @@ from lrvmotion.errors import UsageError
 from lrvmotion.events import HookRan, Observer
 
 GRACE_S = 2.0  # between TERM and KILL
+LONGEST = 4096  # characters of a variable: no system takes 128 KiB in one
+LOOK_S = 1.0  # between two calls of meanwhile
 MOST = 64 * 1024  # bytes of what a hook says that are read
 
 
@@ -27,12 +29,14 @@ class Hooks:
     """*commands* by point, each the words of a command; *run* and *mode* go to every one of them.
 
     A command has *timeout_s* seconds; then it and all that it started is ended. *environment* is ours without secrets.
+    *meanwhile* is called every second while one runs: moves go on, and a relay box may be lost.
     """
 
     commands: Mapping[HookPoint, Sequence[str]]
     timeout_s: float
     environment: Mapping[str, str]
     observer: Observer
+    meanwhile: Callable[[], None] = lambda: None
 
     def verify(self) -> None:
         """Raise UsageError for a command that there is not: asked before anything is changed."""
@@ -67,7 +71,7 @@ class Hooks:
     def _ended(self, words: Sequence[str], point: str, told: Mapping[str, Any]) -> tuple[int | None, str]:
         """Run the command; return its exit status, None where it has none, and the end of what it said."""
         names = {
-            f"LRVMOTION_{name.upper()}": str(value)
+            f"LRVMOTION_{name.upper()}": str(value)[:LONGEST]
             for name, value in told.items()
             if isinstance(value, (str, int, float))
         }
@@ -78,15 +82,26 @@ class Hooks:
                 list(words), stdin=given, stdout=heard, stderr=subprocess.STDOUT, start_new_session=True,
                 env={**self.environment, **names, "LRVMOTION_HOOK": point},
             )  # fmt: skip
+            until = time.monotonic() + self.timeout_s
             try:
-                status = child.wait(self.timeout_s)
-            except BaseException as error:
+                while (status := _status(child, min(LOOK_S, until - time.monotonic()))) is None:
+                    if time.monotonic() >= until:
+                        _end(child)
+                        return None, f"not ended after {self.timeout_s:g} s, and was stopped"
+                    self.meanwhile()
+            except BaseException:
                 _end(child)
-                if not isinstance(error, subprocess.TimeoutExpired):
-                    raise
-                return None, f"not ended after {self.timeout_s:g} s, and was stopped"
+                raise
             heard.seek(max(0, heard.seek(0, os.SEEK_END) - MOST))
             return status, heard.read().decode(errors="replace")
+
+
+def _status(child: subprocess.Popen[bytes], wait_s: float) -> int | None:
+    """Return the exit status, None where it has not ended *wait_s* from now."""
+    try:
+        return child.wait(max(wait_s, 0.0))
+    except subprocess.TimeoutExpired:
+        return None
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, NoReturn
 
@@ -207,6 +207,9 @@ class Migrating:
             pace.look(self.moment())
             return relays.look(running)
 
+        def meanwhile() -> None:
+            look(schedule.running)
+
         def hold(migration: Migration) -> list[str]:
             return relays.hold(migration) or (points.hold(migration) if points is not None else [])
 
@@ -223,6 +226,8 @@ class Migrating:
             tries=limits.tries,
             retry_wait_s=limits.retry_wait_s,
         )
+        if points is not None:
+            points.hooks = replace(points.hooks, meanwhile=meanwhile)
         with relays, RelocateMover(self.world.session("source"), self.world.session("target")) as mover:
             try:
                 drive(plan.migrations, schedule, mover, self.observer, guard, begun=self.begun)
@@ -231,6 +236,9 @@ class Migrating:
                 message = f"{error.message}; {left} settings are still changed"
                 hint = f"{self.options.restore_command} waits for the moves and puts them back"
                 raise type(error)(message, hint=hint) from error
+            finally:
+                if points is not None and self.hooks is not None:
+                    points.hooks = self.hooks
             relays.settle()
 
     def _record(self, kind: str, body: Mapping[str, Any]) -> None:
