@@ -9,6 +9,7 @@ import pytest
 
 from lab_client import Lab
 
+DISC = "[datastore1] a.iso"
 # What stands against no move, by VM: traits, and what else is done to it.
 KINDS: dict[str, dict] = {
     "plain": {},
@@ -23,9 +24,12 @@ KINDS: dict[str, dict] = {
     "vgpu": {"traits": {"plugged": ["vgpu"]}},
     "encrypted-vmotion": {"traits": {"migrate_encryption": "required"}},
     "reserved": {"traits": {"reserved_bytes": 64 << 20}},
+    "iso-disconnected": {"iso": [DISC, None]},
+    "off-passthrough": {"on": False, "traits": {"plugged": ["passthrough"]}},
 }
 # What stands against a move.
 REFUSED: dict[str, dict] = {
+    "iso": {"iso": [DISC]},
     "cdrom": {"traits": {"plugged": ["cdrom"]}},
     "rdm": {"traits": {"rdm": "physicalMode"}},
     "suspended": {"on": False, "traits": {"suspended": True}},
@@ -47,6 +51,8 @@ def lab(tmp_path_factory):
 def made(lab, vm: str, kind: dict) -> None:
     """Make *vm* of that kind."""
     lab.control("source", "vm_set", vm=vm, traits=kind.get("traits", {}))
+    for disc in kind.get("iso", []):
+        lab.control("source", "vm_device", vm=vm, iso=disc)
     for _ in range(kind.get("snapshots", 0)):
         lab.control("source", "vm_snapshot", vm=vm)
     if not kind.get("on", True):
@@ -59,7 +65,7 @@ def test_every_kind_without_an_error_moves(lab):
     made = lab.json("plan", "--mode", "stock", *names)
     assert made["applyable"], made["findings"]
     cold = {names[move["vm"]] for move in made["migrations"] if move["cold_bytes"]}
-    assert cold == {"off", "snapshots", "off-with-snapshot"}
+    assert cold == {"off", "snapshots", "off-with-snapshot", "off-passthrough"}
     before = lab.control("source", "state")["vms"]
     done = lab.json("migrate", "--mode", "stock", *names, "--yes")
     assert {names[vm]: move["state"] for vm, move in done["moves"].items()} == dict.fromkeys(KINDS, "success")
