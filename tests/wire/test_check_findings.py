@@ -189,6 +189,14 @@ def test_a_host_that_is_away_or_in_maintenance(lab):
         assert subjects_of(found(lab, errors=True), "host-maintenance") == {"source/esx-a1"}
 
 
+def test_a_congestion_control_that_is_not_known(lab):
+    """A warning for the stack that carries vMotion; the two that ESXi has are none."""
+    stack, back = {"host": "esx-a2", "netstack": "vmotion"}, {"congestion_control": "newreno"}
+    for known, subjects in (("cubic", set()), ("vegas", {"source/esx-a2"})):
+        with trouble(lab, "source", "host_stack", **stack, congestion_control=known, back=back):
+            assert subjects_of(found(lab), "host-congestion") == subjects
+
+
 @pytest.mark.parametrize(
     ("rule", "code", "errors"),
     [
