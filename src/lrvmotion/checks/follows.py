@@ -9,6 +9,7 @@ from lrvmotion.findings import Finding, Severity
 from lrvmotion.inventory import VirtualMachine
 
 _AGAIN = "set it again at the target after the move"
+_CARRIED = "after the move they are set where the target knows them by name; the report lists what was not"
 
 
 def bound(vm: VirtualMachine, around: Surroundings) -> Iterator[Finding]:
@@ -25,11 +26,12 @@ def bound(vm: VirtualMachine, around: Surroundings) -> Iterator[Finding]:
 def named(vm: VirtualMachine, around: Surroundings) -> Iterator[Finding]:
     """Permissions set on the VM and custom attributes are the vCenter's, not the VM's."""
     if vm.permissions:
-        summary = f"has permissions that do not follow, of {', '.join(dict.fromkeys(vm.permissions))}"
-        yield _finding("vm-permissions", vm, summary, _AGAIN)
+        summary = f"has permissions that do not follow by themselves, of {', '.join(dict.fromkeys(vm.permissions))}"
+        yield _finding("vm-permissions", vm, summary, _CARRIED)
     if vm.attributes:
         names = ", ".join(sorted(around.attributes.get(key, f"attribute {key}") for key in vm.attributes))
-        yield _finding("vm-attributes", vm, f"has custom attributes that do not follow: {names}", _AGAIN)
+        summary = f"has custom attributes that do not follow by themselves: {names}"
+        yield _finding("vm-attributes", vm, summary, _CARRIED)
 
 
 def unread(around: Surroundings) -> Iterator[Finding]:
@@ -41,8 +43,8 @@ def unread(around: Surroundings) -> Iterator[Finding]:
         severity=Severity.INFO,
         code="tags-not-read",
         subject="source",
-        summary="tags and storage policies of the VMs are not read: neither follows",
-        hint="look at them before the move; at the target a VM has the datastore's default policy",
+        summary="tags and storage policies of the VMs are not read yet: migrate carries them over by name",
+        hint="make at the target, before the move, those that it lacks: none is made there for you",
     )
 
 

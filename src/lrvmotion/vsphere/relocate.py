@@ -16,10 +16,11 @@ from lrvmotion.findings import Finding, Severity
 from lrvmotion.inventory import MoRef
 from lrvmotion.mover import Location, PassingError, Record, TaskUpdate
 from lrvmotion.plan import Migration
-from lrvmotion.vsphere import arrival, faults, machines, record
+from lrvmotion.vsphere import arrival, faults, machines
 from lrvmotion.vsphere.carry import Giver, unlooked
 from lrvmotion.vsphere.follow import Follower, Job
 from lrvmotion.vsphere.policies import Policies
+from lrvmotion.vsphere.record import record as read_baggage
 from lrvmotion.vsphere.session import Session
 from lrvmotion.vsphere.spec import network_backings, relocate_spec
 from lrvmotion.vsphere.stub import WIRE_ERRORS, managed_object, moref, properties_of, retrieve
@@ -58,6 +59,7 @@ class RelocateMover:
         self._target_tags = Tagging(target)
         self._source_policies = Policies(source)
         self._target_policies = Policies(target)
+        self._had: dict[str, Baggage] = {}  # by instance uuid, from *record* to *carry*
         self._guests = arrival.Guests(target, tools_s)
         self._follower = Follower(source, lambda uuid: locate(source, target, uuid) == "target")
 
@@ -125,7 +127,8 @@ class RelocateMover:
     def verify(self, migration: Migration, before: Mapping[str, Any] | None = None) -> list[Finding]:
         """Return what is wrong with a VM after its task succeeded: it must be at the target, once, and as it was.
 
-        *before* is what *record* returned. Guests that are not back yet are told by *late*.
+        *before* is what *record* returned; without it, what *record* found in this process. Guests that are not
+        back yet are told by *late*.
         """
         until = time.monotonic() + SETTLE_S
         while (where := locate(self._source, self._target, migration.instance_uuid)) != "target":
@@ -135,7 +138,7 @@ class RelocateMover:
         vm = find(self._target, migration.instance_uuid)
         if vm is None:
             return [_lost(migration, "neither")]
-        had = Baggage.from_json(before) if before else None
+        had = Baggage.from_json(before) if before else self._had.get(migration.instance_uuid)
         if had is not None:
             self._guests.expect(vm, migration, had)
         return arrival.proof(self._target, vm, migration, had)
@@ -154,18 +157,21 @@ class RelocateMover:
 
         What cannot be read is named in it; raises LrvmotionError where nothing can.
         """
-        return record.record(self._source, self._source_tags, self._source_policies, migration).to_json()
+        had = read_baggage(self._source, self._source_tags, self._source_policies, migration)
+        self._had[migration.instance_uuid] = had
+        return had.to_json()
 
-    def carry(self, migration: Migration, baggage: Mapping[str, Any], write: Record) -> list[Carried]:
+    def carry(self, migration: Migration, baggage: Mapping[str, Any], record: Record) -> list[Carried]:
         """Give the moved VM what *record* found, and return what became of each thing, read back.
 
-        *write* is told of each write before it is made ("carry"); where it raises, nothing is written.
+        *record* is told of each write before it is made ("carry"); where it raises, nothing is written.
         """
         if not baggage:
             return []
         had = Baggage.from_json(baggage)
+        self._had.pop(migration.instance_uuid, None)
         vm = find(self._target, migration.instance_uuid)
-        looked = Giver(self._target, migration, vm, write, self._target_tags, self._target_policies).all(had)
+        looked = Giver(self._target, migration, vm, record, self._target_tags, self._target_policies).all(had)
         return [*looked, *(unlooked(migration, item) for item in had.unread)]
 
     def _vm_changed(self, migration: Migration) -> list[str]:
