@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from lrvmotion.credentials import Credentials
 from lrvmotion.findings import Finding, Severity
 from lrvmotion.plan import Value
 from lrvmotion.survey import Asked, Survey, survey
+from lrvmotion.vsphere.session import Session
 
 SITES = ("source", "target")
 QUIET = {"path-not-measured"}  # no network is emulated: nothing to ping
@@ -195,6 +197,29 @@ def test_a_congestion_control_that_is_not_known(lab):
     for known, subjects in (("cubic", set()), ("vegas", {"source/esx-a2"})):
         with trouble(lab, "source", "host_stack", **stack, congestion_control=known, back=back):
             assert subjects_of(found(lab), "host-congestion") == subjects
+
+
+def test_a_vmknic_that_also_carries_something_else_and_a_host_without_one(lab):
+    """What another operator selected is a warning; no vmknic for vMotion at all is an error."""
+    about = json.loads((lab.directory / "source" / "vcenter.json").read_text())
+    there = lab.spec.site("source")
+    session = Session.open(
+        "source", about["host"], about["port"], there.username, lambda: there.password, pem=None, sha256=about["sha256"]
+    )
+    try:
+        host = session.content.searchIndex.FindByDnsName(None, "esx-a1", vmSearch=False)
+        manager = host.configManager.virtualNicManager
+        hosts = {item["host"]: item for item in lab.json("check")["hosts"]}
+        nic = hosts["source/esx-a1"]["vmknics"][0]["device"]
+        manager.SelectVnicForNicType("faultToleranceLogging", nic)
+        assert subjects_of(found(lab), "vmknic-shared") == {"source/esx-a1"}
+        manager.DeselectVnicForNicType("faultToleranceLogging", nic)
+        manager.DeselectVnicForNicType("vmotion", nic)
+        assert subjects_of(found(lab, errors=True), "host-no-vmotion") == {"source/esx-a1"}
+        manager.SelectVnicForNicType("vmotion", nic)
+    finally:
+        session.close()
+    assert not found(lab).keys() & {"vmknic-shared", "host-no-vmotion"}
 
 
 @pytest.mark.parametrize(
