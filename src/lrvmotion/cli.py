@@ -109,9 +109,9 @@ def run(arguments: list[str] | None = None) -> int:
             traceback.print_tb(bug.__traceback__)
         else:
             traceback.print_exc()
-        said = getattr(bug, "msg", None) if fault else str(bug)
+        said = _said(bug) if fault else f"{type(bug).__name__}: {bug}"
         hint = "this is a bug; 'lrvmotion status' shows what is outstanding, 'lrvmotion restore-defaults' puts it back"
-        return _fail(words, f"unexpected: {type(bug).__name__}: {said}", hint, ExitStatus.UNEXPECTED)
+        return _fail(words, f"unexpected: {said}", hint, ExitStatus.UNEXPECTED)
     return result if isinstance(result, int) else int(ExitStatus.OK)
 
 
@@ -122,6 +122,12 @@ def _root(error: BaseException) -> BaseException:
     while isinstance(error, AttributeError) and "_propInfo" in str(error) and error.__context__ is not None:
         error = error.__context__
     return error
+
+
+def _said(fault: BaseException) -> str:
+    from lrvmotion.vsphere import faults
+
+    return faults.text(fault)
 
 
 def _usage(words: list[str], error: typer.TyperException) -> int:

@@ -282,8 +282,8 @@ class _Fold:
                 self.ended_t, self.ended_at = t, told.at
             case Interrupted(level=level):
                 self.interrupted = level
-            case HookRan(subject=subject) if subject in self.vms:
-                self._of(subject).hooks.append(event)
+            case HookRan(subject=subject) if subject.removeprefix("vm/") in self.vms:
+                self._of(subject.removeprefix("vm/")).hooks.append(event)
             case _:
                 pass
         if (text := _words(event)) is not None:
