@@ -229,7 +229,8 @@ class Limits(_Section):
 
     *at_once* is over the whole circuit; unset, it follows from what was measured. *tries* are of one VM's relocate,
     the second at least *retry_wait_s* seconds after the first. Before a reboot a host has *maintenance_wait_s*
-    seconds to get empty, and then *reboot_wait_s* to come back.
+    seconds to get empty, and then *reboot_wait_s* to come back. *tools_s* is how long VMware Tools and the guest's
+    address may take to be back after a move.
     """
 
     rtt_ms: Annotated[float, Field(gt=0)] = 150.0
@@ -246,6 +247,7 @@ class Limits(_Section):
     restore_wait_s: Annotated[float, Field(ge=0)] = 14_400.0
     maintenance_wait_s: Annotated[float, Field(gt=0)] = 7_200.0
     reboot_wait_s: Annotated[float, Field(gt=0)] = 900.0
+    tools_s: Annotated[float, Field(ge=0, le=3600)] = 120.0
 
 
 class Settings(_Section):

@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from lrvmotion import outlook, reboot
 from lrvmotion.apply import Restored, Target, apply, revert
 from lrvmotion.config import Config, Limits
 from lrvmotion.connect import Connections
 from lrvmotion.errors import LrvmotionError, NotRestoredError, RefusedError, UnreachableError
-from lrvmotion.events import Interrupted, Message, Observer, RunEnded, RunStarted, Waiting
+from lrvmotion.events import Found, Interrupted, Message, Observer, RunEnded, RunStarted, Waiting
 from lrvmotion.hooks import Hooks
 from lrvmotion.inventory import MoRef
 from lrvmotion.journal import Journal, JournalError
@@ -28,6 +28,9 @@ from lrvmotion.prove import prove
 from lrvmotion.reboot import Rolling
 from lrvmotion.relays import Relays, watched
 from lrvmotion.schedule import Schedule
+
+if TYPE_CHECKING:
+    from lrvmotion.vsphere.relocate import RelocateMover
 
 
 class _Interrupted(Exception):  # noqa: N818 - no error: the user's wish
@@ -202,9 +205,11 @@ class Migrating:
         relays = Relays(self.config, self.world, self.journal, self.observer, plan, self.interrupts)
         pace = Pace(self.config, plan.relays, relays.cap, self.observer, self._record)
         relays.restarted = pace.restarted
+        mover = RelocateMover(self.world.session("source"), self.world.session("target"), limits.tools_s)
 
         def look(running: list[str]) -> str | None:
             pace.look(self.moment())
+            self._guests(mover)
             return relays.look(running)
 
         def meanwhile() -> None:
@@ -228,7 +233,7 @@ class Migrating:
         )
         if points is not None:
             points.hooks = replace(points.hooks, meanwhile=meanwhile)
-        with relays, RelocateMover(self.world.session("source"), self.world.session("target")) as mover:
+        with relays, mover:
             try:
                 drive(plan.migrations, schedule, mover, self.observer, guard, begun=self.begun)
             except LrvmotionError as error:
@@ -239,7 +244,19 @@ class Migrating:
             finally:
                 if points is not None and self.hooks is not None:
                     points.hooks = self.hooks
+            while self._guests(mover) and not self.interrupts():
+                time.sleep(1.0)
             relays.settle()
+
+    def _guests(self, mover: RelocateMover) -> bool:
+        """Tell of moved VMs whose guests are not back in time; return whether any may still come."""
+        try:
+            for finding in mover.late():
+                self.observer(Found(finding=finding))
+        except LrvmotionError as error:
+            self.observer(Message(text=f"guests are not looked at: {error.message}"))
+            return False
+        return mover.awaited > 0
 
     def _record(self, kind: str, body: Mapping[str, Any]) -> None:
         self.journal.append(kind, self.plan.run, body)
