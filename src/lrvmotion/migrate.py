@@ -189,7 +189,9 @@ class _Driver:
             self.follow(migration, task)
             return []
         if self.mover.locate(migration) == "source":
-            self.tell(migration, "queued", reason="its relocate has ended, and it is at the source")
+            reason = "its relocate has ended, and it is at the source"
+            self.record("moved", {"vm": migration.vm, "state": "held", "reason": reason})  # no move is open any more
+            self.tell(migration, "queued", reason=reason)
             return self.schedule.step(Ended(vm=migration.vm, state="held"))
         reason = "its relocate has ended while nobody looked"
         return self.settle(migration, TaskUpdate(vm=migration.vm, state="error", reason=reason))

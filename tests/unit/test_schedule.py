@@ -412,7 +412,11 @@ def test_tasks_that_were_running_are_taken_up():
     mover.tasks["vm1"] = "task-1"
     moves = [migration(f"vm{n}", f"a{n}", f"b{n}") for n in range(1, 5)]
     begun = {move.vm: Open(task="task-1", baggage={}) for move in moves}
-    last = driven(moves, mover, begun=begun)
+    records = []
+    last = driven(
+        moves, mover, begun=begun, record=lambda kind, body: records.append((kind, body["vm"], body["state"]))
+    )
+    assert ("moved", "vm3", "held") in records, "the journal must say that no move of it is open, or no plan has it"
     assert [state for state, _ in last.values()] == ["success", "success", "queued", "error"]
     assert last["vm4"][1].startswith("both vCenters have the VM")
     assert mover.started == []
