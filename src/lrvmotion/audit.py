@@ -10,7 +10,7 @@ from lrvmotion.journal import Record, connections
 from lrvmotion.plan import Value
 
 NOT_RECORDED = "not recorded"
-_BESIDE = {"schema", "who", "accounts", "target", "vm", "host", "prior", "planned", "value", "key"}
+_BESIDE = {"schema", "baggage", "who", "accounts", "target", "vm", "host", "prior", "planned", "value", "key"}
 _NO_WRITE = {"plan", "connection"}  # what a run rests on; it changes nothing
 
 

@@ -9,6 +9,7 @@ import re
 import sys
 import tarfile
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Any
 
@@ -20,6 +21,7 @@ from lrvmotion.redact import Redactor
 from lrvmotion.story import Story
 from lrvmotion.views import report_data, report_markdown
 
+LEFT_OUT = "(left out)"
 README = """\
 What lrvmotion knows of run {run}, made by 'lrvmotion support'.
 
@@ -99,6 +101,14 @@ def names(records: Sequence[Record], story: Story, configuration: Mapping[str, A
     return [(kind, name) for name, kind in found.items()]
 
 
+def _told(record: Record) -> dict[str, Any]:
+    """Return a record's body without what administrators wrote about their VMs: notes may hold anything."""
+    body = dict(record.body)
+    if "baggage" in body:
+        body["baggage"] = sorted(thing["kind"] for thing in body["baggage"].get("things", ()))
+    return {**body, "planned": LEFT_OUT} if record.kind == "carry" else body
+
+
 def files(
     story: Story,
     records: Sequence[Record],
@@ -113,7 +123,11 @@ def files(
     """Return the archive's files, by name."""
     events = [{"at": told.at, "t": told.t, "sitting": told.sitting, **to_json(told.event)} for told in kept.told]
     connected = [{"site": one.site, "address": one.address, "version": one.version} for one in story.connected]
-    plain = [{"seq": r.seq, "at": r.at, "kind": r.kind, "run": r.run, "body": r.body, "hash": r.hash} for r in records]
+    plain = [
+        {"seq": r.seq, "at": r.at, "kind": r.kind, "run": r.run, "body": _told(r), "hash": r.hash} for r in records
+    ]
+
+    audited = [replace(entry, new=LEFT_OUT) if entry.what == "carry" else entry for entry in entries]
 
     def document(content: Any) -> str:  # noqa: ANN401 - any JSON
         return json.dumps(redactor.value(content), indent=1, ensure_ascii=False) + "\n"
@@ -124,7 +138,7 @@ def files(
     return {
         "README.txt": README.format(run=story.run, anonymous=ANONYMOUS if anonymous else ""),
         "journal.ndjson": lines(plain),
-        "audit.csv": redactor.text(report_data.audit_csv(entries)),
+        "audit.csv": redactor.text(report_data.audit_csv(audited)),
         "plan.json": document(plan),
         "events.ndjson": lines(events),
         "report.md": redactor.text(report_markdown.report(story)),

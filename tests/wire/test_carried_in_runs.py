@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tarfile
 
 import pytest
 
@@ -32,3 +33,17 @@ def test_a_run_carries_over_and_tells(lab):
     assert said["tag", "Site/west"] is False
     found = [e["finding"]["code"] for e in events if e["type"] == "found"]
     assert "vm-tools" in found
+
+
+def test_a_support_archive_has_no_note(lab):
+    """What administrators wrote about a VM is in the journal, and not in what is given away for support."""
+    lab.control("source", "vm_set", vm="vm2", traits={"note": "canary-note", "attributes": [["Owner", "canary-value"]]})
+    lab.control("target", "names_set", attributes=["Owner"])
+    done = lab.json("migrate", "--mode", "stock", "--unproven", "--yes", "vm2")
+    packed = lab.folder / "packed.tar.gz"
+    told = lab.run("support", done["run"], "--out", str(packed))
+    assert told.returncode == 0, told.stderr
+    with tarfile.open(packed) as archive:
+        texts = [archive.extractfile(item).read().decode() for item in archive.getmembers() if item.isfile()]
+    assert texts
+    assert not [text for text in texts if "canary" in text]

@@ -169,8 +169,10 @@ class RelocateMover:
         if not baggage:
             return []
         had = Baggage.from_json(baggage)
-        self._had.pop(migration.instance_uuid, None)
+        known = self._had.pop(migration.instance_uuid, None)
         vm = find(self._target, migration.instance_uuid)
+        if known is None:  # taken up: what an earlier process recorded was not known to *verify*
+            self._guests.expect(vm, migration, had)
         looked = Giver(self._target, migration, vm, record, self._target_tags, self._target_policies).all(had)
         return [*looked, *(unlooked(migration, item) for item in had.unread)]
 
