@@ -171,7 +171,7 @@ class FakeMover:
         self.pending = [update for update in self.pending if update.vm != vm]
         self.pending.append(TaskUpdate(vm=vm, state="error", cancelled=True))
 
-    def verify(self, migration) -> list:
+    def verify(self, migration, before) -> list:
         return []
 
 

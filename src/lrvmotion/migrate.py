@@ -239,7 +239,7 @@ class _Driver:
     def arrived(self, migration: Migration) -> list[Command]:
         """Verify a VM that is at the target, and carry over what does not follow it."""
         trip = self.trips[migration.vm]
-        found = self.mover.verify(migration)
+        found = self.mover.verify(migration, trip.baggage)
         for finding in found:
             self.observer(Found(finding=finding))
         bad = errors(found)

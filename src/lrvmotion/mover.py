@@ -70,5 +70,5 @@ class Mover(Protocol):
     def carry(self, migration: Migration, baggage: Mapping[str, Any], record: Record) -> list[Carried]:
         """Give the moved VM what *record* found, recording each write before it is made; return what came of it."""
 
-    def verify(self, migration: Migration) -> list[Finding]:
-        """Return what is wrong with the VM after its move: it must be at the target, once, and as it was."""
+    def verify(self, migration: Migration, before: Mapping[str, Any]) -> list[Finding]:
+        """Return what is wrong with the VM after its move: it must be at the target, once, and as *record* found it."""

@@ -314,7 +314,7 @@ def test_trouble_with_one_vm_does_not_leave_the_others_unwatched():
         return []
 
     class Blind(FakeMover):
-        def verify(self, migration):
+        def verify(self, migration, before):
             message = "no answer from the target vCenter"
             if migration.vm == "vm2":
                 raise UnreachableError(message)
@@ -396,7 +396,7 @@ def test_where_a_vm_is_is_asked_until_a_vcenter_answers():
     class Silent(FakeMover):
         asked = 0
 
-        def verify(self, migration):
+        def verify(self, migration, before):
             self.asked += 1
             if self.asked < 3:
                 message = "no answer"
