@@ -189,8 +189,10 @@ def migrate(
             run.release(journal, world, before, config.limits, own.who())
 
         def go(made: Plan, *, begun: Mapping[str, Open]) -> None:
+            # Each change is in the journal by itself, as it is made, files and all.
+            kept_plan = dataclasses.replace(made, changes=())
             text = planfile.text(
-                made, {}, reboot_hosts=options.reboot_hosts, written=wall_clock(), version=version("lrvmotion")
+                kept_plan, {}, reboot_hosts=options.reboot_hosts, written=wall_clock(), version=version("lrvmotion")
             )
             with live.screen(made, quiet=output is not Output.TEXT) as screen, Interrupts() as interrupts:
                 recorder = past.Recorder(state, past.circuit(config), made, wall_clock)
