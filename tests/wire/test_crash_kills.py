@@ -33,7 +33,7 @@ def lab(tmp_path_factory):
 )
 def test_it_dies_at_the_point_and_restore_puts_everything_back(lab, tmp_path, scenario, label):
     """In the middle of a record, of a write and of a start; VMs are on exactly one side, and home again after it."""
-    killed = Executioner(lab, tmp_path, resume=False).kill(scenario, Point(label, 2 if "AddVirtualNic" in label else 1))
+    killed = Executioner(lab, tmp_path, resume=False).kill(scenario, Point(label, 1))
     assert killed.died, "the point was not reached: does it still exist?"
     assert killed.wrong == []
     assert sorted(lab.vms("source")) == ["vm1", "vm2", "vm3", "vm4"]
