@@ -127,13 +127,14 @@ class Executioner:
         shutil.rmtree(state, ignore_errors=True)  # of an earlier matrix
         for words in scenario.steps[:-1]:
             self._must(state, *words)
+        plans = self._plans(state)
         done = lab.product(state, *scenario.steps[-1], mortal=("--die", point.label, str(point.nth)))
         killed = Killed(scenario=scenario.name, point=str(point), died=done.returncode == -signal.SIGKILL)
         if not killed.died and done.returncode:
             killed.wrong.append(f"ended with {done.returncode} before the point: {done.stderr.strip()[-300:]}")
         if self._resume and not scenario.restore and (point.moving or self._count % self._resume_every == 0):
             killed.resumed = True
-            killed.wrong += self._go_on(state, scenario)
+            killed.wrong += self._go_on(state, scenario, begun=self._plans(state) > plans)
         if not scenario.restore and self._count % AGAIN_EVERY == 0:
             nth = self._random.randint(1, RESTORE_POINTS)
             killed.again = lab.product(state, *RESTORE, mortal=("--die", "*", str(nth))).returncode == -signal.SIGKILL
@@ -149,9 +150,8 @@ class Executioner:
         lab.home()
         return killed
 
-    def _go_on(self, state: Path, scenario: Scenario) -> list[str]:
-        """Take the run up again: every VM arrives; where all have, or no plan was recorded, nothing is taken up."""
-        begun = "plan" in self._kinds(state)
+    def _go_on(self, state: Path, scenario: Scenario, *, begun: bool) -> list[str]:
+        """Take the run up again: every VM arrives; where all have, or none had *begun*, nothing is taken up."""
         done = self._lab.product(state, "migrate", "--resume", "--yes", "--output", "json", *scenario.options)
         over = self._lab.quiet() and not self._lab.there(PAIR)
         if done.returncode == 2 and (over or not begun):
@@ -167,6 +167,11 @@ class Executioner:
         if done.returncode:
             message = f"{' '.join(words)} ended with {done.returncode}: {done.stderr.strip()[-600:]}"
             raise RuntimeError(message)
+
+    @staticmethod
+    def _plans(state: Path) -> int:
+        """Return how many runs have recorded their plan."""
+        return sum(record.kind == "plan" for record in read(state / "journal.jsonl").records)
 
     @staticmethod
     def _kinds(state: Path) -> set[str]:
