@@ -68,6 +68,16 @@ def datastore_set(vcenter: Vcenter, request: Request) -> None:
         store.touch()
 
 
+def rename(vcenter: Vcenter, request: Request) -> None:
+    """Give the datastore or network called *old* the name *new*, as its administrator might."""
+    with vcenter.lock:
+        stores: list[Any] = list(vcenter.registry.of_type(Datastore))
+        networks = {network.moid: network for host in vcenter.hosts() for network in host.networks()}
+        item = _named([*stores, *networks.values()], request["old"])
+        item.name = str(request["new"])
+        item.touch()
+
+
 def cluster_set(vcenter: Vcenter, request: Request) -> None:
     """Set every cluster's DRS *rules* (name, apart, vms), *overrides* (VM: drs, ha) and *ha*; none without them."""
     with vcenter.lock:
@@ -143,6 +153,7 @@ OPERATIONS = {
     "names_set": names_set,
     "vm_set": vm_set,
     "host_set": host_set,
+    "rename": rename,
     "host_start": host_start,
     "datastore_set": datastore_set,
     "cluster_set": cluster_set,

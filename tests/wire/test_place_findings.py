@@ -1,0 +1,92 @@
+"""What a plan finds of places and hosts: a lab that trips each finding names it, refuses, and nothing is written."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from contextlib import contextmanager
+
+import pytest
+
+from lab_client import Lab
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    with Lab(tmp_path_factory.mktemp("lab"), "--no-net", "--vms", "4", name=f"pl{os.getpid()}") as up:
+        yield up
+
+
+def codes(lab, *arguments: str, mode: str = "stock", config: str | None = None) -> dict[str, str]:
+    """Return what a plan of vm1 finds, code and severity; its exit status says the same, and nothing is written."""
+    before = [lab.control(site, "calls")["writes"] for site in ("source", "target")]
+    named = ["--config", config or str(lab.config)]
+    done = lab.run(*named, "plan", "--mode", mode, *(arguments or ("vm1",)), "--output", "json", config=False)
+    assert "Traceback" not in done.stderr
+    found = {one["code"]: one["severity"] for one in json.loads(done.stdout.splitlines()[-1])["findings"]}
+    assert done.returncode == (3 if "error" in found.values() else 0), done.stderr
+    assert [lab.control(site, "calls")["writes"] for site in ("source", "target")] == before
+    return found
+
+
+def changed(lab, text: str, **values: str) -> str:
+    """Write the lab's configuration with *values* replaced and *text* behind it; return its path."""
+    content = lab.config.read_text()
+    for key, value in values.items():
+        content = re.sub(rf"^{key} = .*$", f"{key} = {value}", content, flags=re.MULTILINE)
+    path = lab.folder / "changed.toml"
+    path.write_text(f"{text}\n{content}")
+    return str(path)
+
+
+@contextmanager
+def renamed(lab, site: str, old: str, new: str):
+    lab.control(site, "rename", old=old, new=new)
+    try:
+        yield
+    finally:
+        lab.control(site, "rename", old=new, new=old)
+
+
+PLACES = [("datastore-missing", "datastore1", "gold"), ("network-missing", "VM Network", "Prod")]
+
+
+@pytest.mark.parametrize(("code", "old", "new"), PLACES)
+def test_a_place_that_the_target_does_not_have_by_that_name(lab, code, old, new):
+    """Renamed at the target, and not mapped: an error; by its old name again: none."""
+    with renamed(lab, "target", old, new):
+        assert codes(lab)[code] == "error"
+    assert code not in codes(lab)
+
+
+def test_a_target_without_a_host_that_fits(lab):
+    """Every host in maintenance mode."""
+    hosts = list(lab.control("target", "state")["hosts"])
+    for host in hosts:
+        lab.control("target", "host_maintenance", host=host, on=True)
+    try:
+        assert codes(lab)["host-missing"] == "error"
+    finally:
+        for host in hosts:
+            lab.control("target", "host_maintenance", host=host, on=False)
+    assert "host-missing" not in codes(lab)
+
+
+def test_an_address_pool_that_is_too_small(lab):
+    """Native mode needs four more addresses on the VM's host; one is not enough, the lab's own pool is."""
+    few = changed(lab, "", addresses='["10.88.0.200"]')
+    content = (lab.folder / "changed.toml").read_text()
+    head, mark, tail = content.partition("[target")
+    own = re.search(r"^addresses = .*$", lab.config.read_text().partition("[target")[2], re.MULTILINE)
+    (lab.folder / "changed.toml").write_text(
+        head + mark + re.sub(r"^addresses = .*$", own[0] if own else "", tail, flags=re.MULTILINE)
+    )
+    assert codes(lab, mode="native", config=few)["pool-too-small"] == "error"
+    assert "pool-too-small" not in codes(lab, mode="native")
+
+
+def test_proxy_mode_without_a_relay(lab):
+    """The lab without a network has no box."""
+    assert codes(lab, mode="proxy")["no-relay"] == "error"
+    assert "no-relay" not in codes(lab, mode="native")
