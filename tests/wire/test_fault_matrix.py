@@ -43,7 +43,7 @@ LASTING = [
     ("vim.fault.NoDiskSpace", None), ("vim.fault.DuplicateName", None),
     ("vim.fault.GenericVmConfigFault", None), ("vim.fault.MigrationFault", "msg.other"),
 ]  # fmt: skip
-OTHERS = 12  # VMs for what goes wrong around the moves
+OTHERS = 14  # VMs for what goes wrong around the moves
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +122,30 @@ def test_a_session_that_ends_while_vms_move_is_opened_again(lab, vms, site):
     ends = {event["vm"]: event["state"] for event in map(json.loads, rest.splitlines()) if event["type"] == "move"}
     assert (process.returncode, set(ends.values())) == (0, {"success"}), ends
     assert [len(relocates(lab, vm)) for vm in names] == [1, 1]
+
+
+@pytest.mark.parametrize("site", ["source", "target"])
+def test_a_vcenter_that_is_away_for_a_while_loses_nothing(lab, vms, site):
+    """It does not answer for ten seconds while a VM moves, and has forgotten every session: followed and verified."""
+    (vm,) = vms(lab, 1)
+    pid = json.loads((lab.directory / site / "vcenter.json").read_text())["pid"]
+    lab.control(
+        "source", "fault_add", rule={"method": "RelocateVM_Task", "in_task": True, "delay_s": 3.0, "object": vm}
+    )
+    process = lab.spawn("migrate", "--mode", "stock", vm, "--yes", "--output", "ndjson")
+    for line in process.stdout:
+        if json.loads(line).get("state") == "running":
+            break
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        time.sleep(10)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    lab.control(site, "sessions_expire")
+    rest, _ = process.communicate(timeout=180)
+    ends = [event["state"] for event in map(json.loads, rest.splitlines()) if event["type"] == "move"]
+    assert (process.returncode, ends[-1]) == (0, "success"), rest
+    assert (len(relocates(lab, vm)), sites(lab, vm)) == (1, ["target"])
 
 
 def test_connections_that_break_while_it_waits_cost_nothing(lab, vms):
