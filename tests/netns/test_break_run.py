@@ -205,3 +205,19 @@ def test_no_secret_is_written_shown_or_passed(lab, before):
     files = b"".join(path.read_bytes() for path in (lab.directory / "state").rglob("*") if path.is_file())
     for secret in secrets:
         assert secret.encode() not in seen + files + said.encode()
+
+
+def test_ssh_that_is_cut_while_a_vm_moves_costs_no_vm(lab, before):
+    """The box relays on, nobody can ask it: the move goes to its end, and with SSH back all is restored."""
+    box = record.read(record.record_path(lab.directory, "relay-a"))
+    child = lab.spawn("migrate", "--mode", "proxy", "--yes", "--output", "ndjson", "vm3")
+    with child.stdout, child.stderr:
+        follow(child, moving(1))
+        subprocess.run(["ip", "link", "set", box.device, "down"], check=True)
+        try:
+            time.sleep(8)
+        finally:
+            subprocess.run(["ip", "link", "set", box.device, "up"], check=True)
+        events = finish(child)
+    assert (child.returncode, ended(events)) == (0, {"vm3": "success"})
+    assert "vm3" in lab.vms()["target"]
