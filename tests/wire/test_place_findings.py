@@ -90,3 +90,21 @@ def test_proxy_mode_without_a_relay(lab):
     """The lab without a network has no box."""
     assert codes(lab, mode="proxy")["no-relay"] == "error"
     assert "no-relay" not in codes(lab, mode="native")
+
+
+def test_both_sides_being_one_vcenter_is_an_error_of_check(lab):
+    """The target's address, pin and login are the source's; as the lab wrote it they are two."""
+    content = lab.config.read_text()
+    source = dict(re.findall(r"^(\w+) = (.+)$", content.partition("[source]")[2].partition("\n[")[0], re.MULTILINE))
+    head, mark, tail = content.partition("[target]")
+    for key in ("vcenter", "port", "username", "sha256", "password_file", "certificate"):
+        if key in source:
+            tail = re.sub(
+                rf"^{key} = .*$", lambda _, key=key: f"{key} = {source[key]}", tail, count=1, flags=re.MULTILINE
+            )
+    path = lab.folder / "one.toml"
+    path.write_text(head + mark + tail)
+    for config, named in ((path, True), (lab.config, False)):
+        done = lab.run("--config", str(config), "check", "--output", "json", config=False)
+        found = json.loads(done.stdout.splitlines()[-1])["findings"]
+        assert ("vcenter-same" in {one["code"] for one in found}) is named, done.stderr
