@@ -108,3 +108,56 @@ def test_both_sides_being_one_vcenter_is_an_error_of_check(lab):
         done = lab.run("--config", str(config), "check", "--output", "json", config=False)
         found = json.loads(done.stdout.splitlines()[-1])["findings"]
         assert ("vcenter-same" in {one["code"] for one in found}) is named, done.stderr
+
+
+@contextmanager
+def host(lab, site: str, name: str):
+    """Give a host of the lab as another administrator's pyVmomi sees it."""
+    from pyVim.connect import Disconnect
+    from pyVmomi import vim
+
+    connection = lab.somebody(site)
+    try:
+        root = connection.content.rootFolder
+        view = connection.content.viewManager.CreateContainerView(root, [vim.HostSystem], True)
+        yield next(item for item in view.view if item.name == name)
+    finally:
+        Disconnect(connection)
+
+
+def checked(lab, text: str = "") -> set[str]:
+    done = lab.run("--config", changed(lab, text), "check", "--output", "json", config=False)
+    return {one["code"] for one in json.loads(done.stdout.splitlines()[-1])["findings"]}
+
+
+def test_vmotion_on_two_stacks_of_a_host(lab):
+    """A vmknic of the vMotion stack takes the service from those of the default one: one of them is off."""
+    with host(lab, "source", "esx-a2") as there:
+        manager = there.configManager.virtualNicManager
+        manager.SelectVnicForNicType("vmotion", "vmk0")
+        try:
+            assert "vmknic-stacks" in checked(lab)
+        finally:
+            manager.DeselectVnicForNicType("vmotion", "vmk0")
+        assert "vmknic-stacks" not in checked(lab)
+
+
+def test_vmknics_of_both_sites_in_one_subnet(lab):
+    """Proxy mode: no gateway is asked there, so that no relay can be put between."""
+    from pyVmomi import vim
+
+    with host(lab, "target", "esx-b1") as there:
+        system = there.configManager.networkSystem
+        (nic,) = (nic for nic in system.networkInfo.vnic if nic.device == "vmk1")
+        before = nic.spec.ip.ipAddress
+
+        def readdress(address: str) -> None:
+            ip = vim.host.IpConfig(dhcp=False, ipAddress=address, subnetMask="255.255.255.0")
+            system.UpdateVirtualNic("vmk1", vim.host.VirtualNic.Specification(ip=ip))
+
+        readdress("10.88.0.77")
+        try:
+            assert "same-subnet" in checked(lab, 'mode = "proxy"')
+        finally:
+            readdress(before)
+        assert "same-subnet" not in checked(lab, 'mode = "proxy"')
