@@ -144,7 +144,7 @@ def _validate(given: dict[str, Any]) -> None:
 
 
 def _certificate(site: SiteName, given: dict[str, Any]) -> Shown:
-    from lrvmotion.vsphere.session import fetch_certificate
+    from lrvmotion.vsphere.certificate import fetch_certificate
 
     host, port = given["vcenter"], given.get("port", 443)
     found = fetch_certificate(host, port)

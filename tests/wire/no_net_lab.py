@@ -17,9 +17,10 @@ from lrvmotion.inventory import Inventory, SiteName
 from lrvmotion.lab import standard, world
 from lrvmotion.lab.client import ask
 from lrvmotion.lab.spec import HostSpec, LabSpec, VmknicSpec
+from lrvmotion.vsphere.certificate import fetch_certificate
 from lrvmotion.vsphere.collect import collect_names
 from lrvmotion.vsphere.host import HostTarget
-from lrvmotion.vsphere.session import Session, fetch_certificate
+from lrvmotion.vsphere.session import Session
 
 PASSWORDS = ("source-secret", "target-secret")
 UP = """

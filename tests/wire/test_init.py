@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from lrvmotion.vsphere.session import fetch_certificate
+from lrvmotion.vsphere.certificate import fetch_certificate
 from wire.no_net_lab import PASSWORDS, address, no_net_lab
 
 USERNAME = "administrator@vsphere.local"

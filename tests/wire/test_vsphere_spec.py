@@ -11,7 +11,8 @@ from lrvmotion.errors import RefusedError
 from lrvmotion.inventory import Datastore, Folder, Host, MoRef, Network, Pool
 from lrvmotion.placement import NicMapping, Placement
 from lrvmotion.plan import Migration
-from lrvmotion.vsphere.session import Certificate, Session
+from lrvmotion.vsphere.certificate import Certificate
+from lrvmotion.vsphere.session import Session
 from lrvmotion.vsphere.spec import network_backings, relocate_spec
 from wire.tls_server import make_certificate
 

@@ -9,7 +9,8 @@ import ssl
 import pytest
 
 from lrvmotion.errors import ExitStatus, TrustError, UnreachableError
-from lrvmotion.vsphere.session import Certificate, Session, fetch_certificate
+from lrvmotion.vsphere.certificate import Certificate, fetch_certificate
+from lrvmotion.vsphere.session import Session
 from wire.tls_server import make_certificate, serve
 
 

@@ -14,11 +14,12 @@ from pyVim.task import WaitForTask
 from lrvmotion.errors import RefusedError, TrustError
 from lrvmotion.placement import NicMapping, Placement
 from lrvmotion.plan import ABSENT, Migration, Value, document
+from lrvmotion.vsphere.certificate import fetch_certificate
 from lrvmotion.vsphere.collect import collect_names, collect_vms
 from lrvmotion.vsphere.host import HostTarget
 from lrvmotion.vsphere.precheck import prechecks
 from lrvmotion.vsphere.relocate import find
-from lrvmotion.vsphere.session import Session, fetch_certificate
+from lrvmotion.vsphere.session import Session
 from lrvmotion.vsphere.stub import managed_object
 from wire.vcsim_server import NoVcsimError, binary, vcsim
 

@@ -9,7 +9,7 @@ from pyVmomi import SoapAdapter, VmomiSupport, pbm, vim
 
 from lrvmotion.errors import RefusedError
 from lrvmotion.inventory import MoRef
-from lrvmotion.vsphere.session import Session, pinned_context
+from lrvmotion.vsphere.session import Session
 from lrvmotion.vsphere.stub import mapped
 from lrvmotion.vsphere.tasks import finish
 
@@ -84,7 +84,7 @@ class Policies:
                 port=self._session.port,
                 path="/pbm/sdk",
                 version=VmomiSupport.versionMap[_VERSION],
-                sslContext=pinned_context(self._session.pem),
+                sslContext=self._session.tls,
                 httpConnectionTimeout=ANSWER_S,
                 requestContext={"vcSessionCookie": _cookie(str(self._session.stub.cookie or ""))},
             )

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-import socket
-import ssl
 import threading
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from http.client import HTTPException, HTTPSConnection
 from typing import Any, Self, TypeVar
 
@@ -20,74 +16,20 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 from lrvmotion.errors import TrustError, UnreachableError
 from lrvmotion.inventory import MoRef, SiteName
 from lrvmotion.vsphere import faults
+from lrvmotion.vsphere.certificate import (
+    Certificate,
+    NotTrustedError,
+    PinnedContext,
+    distrust,
+    fetch_certificate,
+    mismatch,
+)
 from lrvmotion.vsphere.stub import WIRE_ERRORS, mapped
 
 POLL_LIMIT_S = 60  # no call of ours makes the server wait longer
 ANSWER_S = POLL_LIMIT_S + 30  # nor do we wait longer for the next byte of an answer
-_PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Certificate:
-    """A certificate: *sha256* in plain lower-case hex, *sha1* upper-case with colons, as vCenter's thumbprints are."""
-
-    pem: str
-    sha256: str
-    sha1: str
-
-    @classmethod
-    def from_der(cls, der: bytes) -> Self:
-        """Return the certificate that *der* encodes."""
-        sha1 = hashlib.sha1(der, usedforsecurity=False).hexdigest().upper()  # the API asks for SHA-1 (reference 3.1)
-        return cls(
-            pem=ssl.DER_cert_to_PEM_cert(der),
-            sha256=hashlib.sha256(der).hexdigest(),
-            sha1=":".join(sha1[at : at + 2] for at in range(0, len(sha1), 2)),
-        )
-
-    @classmethod
-    def from_pem(cls, text: str) -> Self:
-        """Return the first certificate in *text*; TrustError where there is none."""
-        block = _PEM.search(text)
-        try:
-            return cls.from_der(ssl.PEM_cert_to_DER_cert(block[0] + "\n" if block else ""))
-        except ValueError:
-            message = "the pinned certificate is not in PEM form"
-            raise TrustError(message, hint="it begins with -----BEGIN CERTIFICATE-----") from None
-
-
-def fetch_certificate(host: str, port: int, timeout_s: float = 10) -> Certificate:
-    """Return what *host* presents now, **unverified**: for showing it, or for pinning it by a known fingerprint.
-
-    Raises UnreachableError.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    try:
-        with (
-            socket.create_connection((host, port), timeout_s) as raw,
-            context.wrap_socket(raw, server_hostname=host) as tls,
-        ):
-            der = tls.getpeercert(binary_form=True)
-    except OSError as error:
-        message = f"vCenter {host}:{port} does not answer: {error}"
-        raise UnreachableError(message, hint="check the address, the port and the firewall") from None
-    if der is None:
-        message = f"{host}:{port} presents no certificate"
-        raise UnreachableError(message)
-    return Certificate.from_der(der)
-
-
-def pinned_context(pem: str) -> ssl.SSLContext:
-    """Return a context that accepts exactly the certificate *pem*, self-signed or not (reference 13.1)."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False  # the certificate is the identity
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # a leaf that a CA signed may be the anchor
-    context.load_verify_locations(cadata=pem)
-    return context
 
 
 class Session:
@@ -112,15 +54,17 @@ class Session:
         self.sha256 = certificate.sha256
         self.thumbprint = certificate.sha1
         self.wire_version = tuple(int(part) for part in version.split("."))
+        self.tls = PinnedContext(host, port, certificate)
         self._password = password
         self._lock = threading.Lock()
         self._logins = 0
+        self._refused: TrustError | None = None
         self.stub: Any = SoapAdapter.SoapStubAdapter(
             host=host,
             port=port,
             path="/sdk",
             version=VmomiSupport.versionMap[f"vim25/{version}"],
-            sslContext=pinned_context(certificate.pem),
+            sslContext=self.tls,
             httpConnectionTimeout=answer_s,
             poolSize=10,
         )
@@ -219,15 +163,19 @@ class Session:
         self.stub.DropConnections()
 
     def _login(self) -> None:
+        if self._refused is not None:
+            raise self._refused
         where = f"{self.site} vCenter {self.host}"
         password = self._password()  # where there is none, nothing was refused
-        try:
-            with mapped(where):
+        faults.hide(password)
+        with mapped(where):
+            try:
                 self.content.sessionManager.Login(self.username, password, None)
-        except TrustError as error:
-            message = f"{where} refused the login of {self.username}: {error.message.removeprefix(where + ': ')}"
-            hint = "check user name and password; it is not tried again, so that the account is not locked"
-            raise TrustError(message, hint=hint) from None
+            except vim.fault.InvalidLogin as fault:
+                message = f"{where} refused the login of {self.username}: {faults.text(fault)}"
+                hint = "check user name and password; it is not tried again, so that the account is not locked"
+                self._refused = TrustError(message, hint=hint)
+                raise self._refused from None
         self._logins += 1
 
 
@@ -240,7 +188,11 @@ def _pinned(site: SiteName, host: str, port: int, pem: str | None, sha256: str |
     if pem is not None:
         certificate = Certificate.from_pem(pem)
         if sha256 is not None and certificate.sha256 != _plain(sha256):
-            raise _mismatch(host, port, _plain(sha256), certificate.sha256, "the configured certificate file has")
+            message = (
+                f"two certificates are pinned for {host}:{port}: sha256 is {_plain(sha256)}, "
+                f"the certificate file has {certificate.sha256}"
+            )
+            raise TrustError(message, hint="take out the wrong one of the two")
         return certificate
     shown = fetch_certificate(host, port, timeout_s)
     if sha256 is None:
@@ -248,29 +200,21 @@ def _pinned(site: SiteName, host: str, port: int, pem: str | None, sha256: str |
         hint = f'compare it with the vCenter\'s own, then put sha256 = "{shown.sha256}" under [{site}]'
         raise TrustError(message, hint=hint)
     if shown.sha256 != _plain(sha256):
-        raise _mismatch(host, port, _plain(sha256), shown.sha256)
+        raise mismatch(host, port, _plain(sha256), shown.sha256)
     return shown
-
-
-def _mismatch(host: str, port: int, pinned: str, shown: str, who: str = "it shows") -> TrustError:
-    message = f"{host}:{port} is not trusted: pinned is the certificate with SHA-256 {pinned}, {who} {shown}"
-    hint = "find out who answers there; only if its certificate was renewed, pin the new one"
-    return TrustError(message, hint=hint)
 
 
 def _negotiate(host: str, port: int, pinned: Certificate, timeout_s: float) -> str:
     """Return the newest API version ("7.0.3.0") that the server and pyVmomi both know."""
     try:
-        with closing(HTTPSConnection(host, port, timeout=timeout_s, context=pinned_context(pinned.pem))) as connection:
+        with closing(
+            HTTPSConnection(host, port, timeout=timeout_s, context=PinnedContext(host, port, pinned))
+        ) as connection:
             connection.request("GET", "/sdk/vimServiceVersions.xml")
             response = connection.getresponse()
             body = response.read()
-    except ssl.SSLCertVerificationError as error:
-        shown = fetch_certificate(host, port, timeout_s)
-        if shown.sha256 != pinned.sha256:
-            raise _mismatch(host, port, pinned.sha256, shown.sha256) from None
-        message = f"the pinned certificate of {host}:{port} is not valid: {error.verify_message}"
-        raise TrustError(message, hint="renew the vCenter's certificate, then pin the new one") from None
+    except NotTrustedError as error:
+        raise distrust(error) from None
     except (OSError, HTTPException) as error:
         message = f"vCenter {host}:{port} does not answer: {str(error) or type(error).__name__}"
         raise UnreachableError(message, hint="check the address, the port and the firewall") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from http.client import HTTPException
@@ -14,6 +13,7 @@ from pyVmomi import VmomiSupport, vim, vmodl
 from lrvmotion.errors import RefusedError, TrustError, UnreachableError
 from lrvmotion.inventory import MoRef
 from lrvmotion.vsphere import faults
+from lrvmotion.vsphere.certificate import NotTrustedError, distrust
 
 PAGE = 500  # objects of one answer; pyVmomi's parser takes about 36 µs a value (reference 13.2)
 WIRE_ERRORS = (OSError, HTTPException, ExpatError)
@@ -120,9 +120,9 @@ def mapped(subject: str) -> Iterator[None]:
         raise UnreachableError(message, hint="check the host's connection state") from None
     except vmodl.MethodFault as fault:
         raise RefusedError(f"{subject}: {faults.text(fault)}", hint=faults.classify(fault).hint) from None  # noqa: EM102
-    except ssl.SSLCertVerificationError as error:
-        message = f"{subject}: the vCenter shows another certificate than the pinned one ({error.verify_message})"
-        raise TrustError(message, hint="check who answers there; pin the new certificate if it is right") from None
+    except NotTrustedError as error:
+        found = distrust(error)
+        raise TrustError(f"{subject}: {found.message}", hint=found.hint) from None  # noqa: EM102
     except WIRE_ERRORS as error:
         message = f"{subject}: no answer from the vCenter: {_reason(error)}"
         raise UnreachableError(message, hint=_AGAIN) from None

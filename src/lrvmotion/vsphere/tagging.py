@@ -11,7 +11,8 @@ from urllib.parse import quote
 
 from lrvmotion.errors import LrvmotionError, RefusedError, TrustError, UnreachableError
 from lrvmotion.inventory import MoRef
-from lrvmotion.vsphere.session import Session, pinned_context
+from lrvmotion.vsphere.certificate import NotTrustedError, distrust
+from lrvmotion.vsphere.session import Session
 
 ANSWER_S = 30.0
 _TAGGING = "/api/cis/tagging"
@@ -88,6 +89,10 @@ class Tagging:
             if status == 401:
                 self._token = None
                 status, answer = self._asked(verb, path, body)
+        except NotTrustedError as error:
+            found = distrust(error)
+            self._refused = TrustError(f"{self._where}: {found.message}", hint=found.hint)
+            raise self._refused from None
         except (OSError, HTTPException) as error:
             message = f"{self._where}: no answer from the vCenter: {str(error) or type(error).__name__}"
             raise UnreachableError(message) from None
@@ -134,8 +139,7 @@ class Tagging:
 
     def _exchange(self, verb: str, path: str, body: bytes | None, headers: dict[str, str]) -> tuple[int, bytes]:
         if self._connection is None:
-            context = pinned_context(self._session.pem)
-            host, port = self._session.host, self._session.port
+            host, port, context = self._session.host, self._session.port, self._session.tls
             self._connection = HTTPSConnection(host, port, timeout=ANSWER_S, context=context)
         self._connection.request(verb, path, body, headers)
         response = self._connection.getresponse()
