@@ -6,6 +6,7 @@ import json
 import os
 import stat
 import subprocess
+import sys
 
 import pytest
 
@@ -48,6 +49,47 @@ def test_an_edited_configuration_stays(tmp_path):
     with Lab(tmp_path, "--no-net", name=f"e{os.getpid()}") as lab:
         lab.config.write_text(lab.config.read_text() + "# mine\n")
     assert lab.config.exists()
+
+
+def test_a_second_lab_writes_its_own_configuration(tmp_path):
+    """NAME.toml by default; the file of a lab that is up is refused, and nothing is built."""
+    first, second = f"f{os.getpid()}", f"g{os.getpid()}"
+    with Lab(tmp_path, "--no-net", name=first) as lab:
+        text = lab.config.read_text()
+        refused = lab.run("lab", "up", "--no-net", "--name", second, "--file", str(lab.config), "--force", config=False)
+        assert (refused.returncode, lab.config.read_text()) == (3, text)
+        assert f"the lab '{first}', which is up" in refused.stderr
+        made = lab.run("lab", "up", "--no-net", "--name", second, config=False)
+        try:
+            assert made.returncode == 0, made.stderr
+            assert (tmp_path / f"{second}.toml").exists()
+            assert lab.config.read_text() == text
+        finally:
+            lab.run("lab", "down", "--name", second, config=False)
+        assert lab.config.read_text() == text
+
+
+def test_where_no_namespace_was_ever_made_nothing_is_left(tmp_path):
+    """The folder that `ip netns` mounts once for all is not the lab's; in a mount namespace that has none yet."""
+    name = f"n{os.getpid()}"
+    script = (
+        "import json, subprocess, sys; from pathlib import Path; from lrvmotion.lab import witness;"
+        "lab, folder = sys.argv[1], Path('/nowhere');"
+        "before = witness.machine(lab, folder);"
+        "subprocess.run(['ip', 'netns', 'add', f'lrv-{lab}-x'], check=True);"
+        "during = witness.machine(lab, folder);"
+        "subprocess.run(['ip', 'netns', 'delete', f'lrv-{lab}-x'], check=True);"
+        "left = witness.left_behind(before, witness.machine(lab, folder));"
+        "print(json.dumps([witness.left_behind(before, during), left]))"
+    )
+    fresh = 'umount -l /run/netns 2>/dev/null; mount -t tmpfs none /run && exec "$@"'
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", fresh, "sh", sys.executable, "-c", script, lab_id_of(name)],
+        capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    during, left = json.loads(done.stdout)
+    assert {line.partition(":")[0] for line in during} == {"namespaces", "mounts"}
+    assert left == []
 
 
 def test_another_lab_is_not_left_behind_by_this_one(tmp_path):

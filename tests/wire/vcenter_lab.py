@@ -75,6 +75,7 @@ class Lab:
                     for each in lab_spec.site(name).hosts:
                         self._await(folder / name / f"{each.name}.sock", self.hostds[each.name])
             started = [(name, self._start("vcenter", name)) for name in sites]
+            self.vcenters = dict(started)
             for name, child in started:
                 self._await(folder / name / "vcenter.json", child)
         except BaseException:
@@ -83,6 +84,20 @@ class Lab:
 
     def start_host(self, site: str, name: str) -> None:
         self.hostds[name] = self._start("hostd", site, "--host", name)
+
+    def kill_vcenter(self, site: str) -> None:
+        """End the vCenter's process with SIGKILL, which runs none of its code any more."""
+        child = self.vcenters[site]
+        child.kill()
+        child.wait(20)
+
+    def start_vcenter(self, site: str) -> None:
+        """Start it again, where it listened before."""
+        ready = self.folder / site / "vcenter.json"
+        port = json.loads(ready.read_text())["port"]
+        ready.unlink()
+        self.vcenters[site] = self._start("vcenter", site, "--port", str(port))
+        self._await(ready, self.vcenters[site])
 
     def _start(self, module: str, site: str, *more: str) -> subprocess.Popen[bytes]:
         (self.folder / site).mkdir(exist_ok=True)

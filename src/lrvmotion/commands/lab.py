@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,10 +28,20 @@ Name = Annotated[
         "--name", envvar="LRVMOTION_LAB_NAME", help="The lab's name; labs of different names live side by side."
     ),
 ]
+
+
+class SiteChoice(StrEnum):
+    """Which vCenter."""
+
+    SOURCE = "source"
+    TARGET = "target"
+
+
+Site = Annotated[SiteChoice, typer.Argument(help="source or target.")]
 OutputOption = Annotated[Output, typer.Option(envvar="LRVMOTION_OUTPUT", help="text for people, json for programs.")]
 
 
-@app.command(short_help="Build a lab that stays up; writes lab.toml.")
+@app.command(short_help="Build a lab that stays up; writes its configuration.")
 def up(
     context: typer.Context,
     name: Name = "lab",
@@ -53,13 +64,13 @@ def up(
         ),
     ] = None,
     file: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             "--file",
             envvar="LRVMOTION_LAB_FILE",
-            help="Where the configuration is written.",
+            help="Where the configuration is written; by default the lab's name with .toml.",
         ),
-    ] = Path("lab.toml"),
+    ] = None,
     force: Annotated[
         bool,
         typer.Option(
@@ -69,10 +80,16 @@ def up(
         ),
     ] = False,
 ) -> int:
-    """Build a lab that stays up, and write its configuration to lab.toml."""
+    """Build a lab that stays up, and write its configuration to NAME.toml."""
     own: Context = context.obj
     from lrvmotion.lab import standard, world
 
+    home = world.home(own.environment)
+    directory = home / _checked(name)
+    file = file or Path(f"{name}.toml")
+    if (other := world.writer(home, file)) not in {None, name}:
+        message = f"{file} is the configuration of the lab {other!r}, which is up"
+        raise RefusedError(message, hint=f"name another file with --file, or run 'lrvmotion lab down --name {other}'")
     if (
         file.exists()
         and not force
@@ -83,7 +100,6 @@ def up(
     if not os.access(file.parent, os.W_OK) or file.is_dir():
         message = f"the configuration {file} cannot be written"
         raise UsageError(message, hint="--file names another place")
-    directory = world.home(own.environment) / _checked(name)
     owner = world.Owner.of(own.environment)
     spec = standard.standard(name, net=not no_net, passwords=world.new_passwords(), vms=vms)
     _guard(lambda: world.up(spec, directory, owner, _say))
@@ -107,6 +123,28 @@ def down(context: typer.Context, name: Name = "lab") -> int:
 
     _guard(lambda: world.down(world.home(own.environment) / _checked(name)))
     print(f"lab {name!r} is down")  # noqa: T201
+    return 0
+
+
+@app.command(short_help="Kill a site's vCenter, as a crash would.")
+def kill(context: typer.Context, site: Site, name: Name = "lab") -> int:
+    """Kill a site's vCenter (SIGKILL), as a crash would. 'lab start' starts it; it has lost its sessions and tasks."""
+    own: Context = context.obj
+    from lrvmotion.lab import world
+
+    _guard(lambda: world.kill_vcenter(world.home(own.environment) / _checked(name), site.value))
+    print(f"the vCenter of {site.value} was killed")  # noqa: T201
+    return 0
+
+
+@app.command(short_help="Start a site's vCenter after 'lab kill'.")
+def start(context: typer.Context, site: Site, name: Name = "lab") -> int:
+    """Start a site's vCenter after 'lab kill', at the same address, with all settings and VMs that it had."""
+    own: Context = context.obj
+    from lrvmotion.lab import world
+
+    _guard(lambda: world.start_vcenter(world.home(own.environment) / _checked(name), site.value))
+    print(f"the vCenter of {site.value} is running")  # noqa: T201
     return 0
 
 

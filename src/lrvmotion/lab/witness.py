@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,14 @@ from lrvmotion.lab.box.management import device_name
 from lrvmotion.lab.box.state import state as box_state
 from lrvmotion.lab.client import ask
 from lrvmotion.lab.spec import LabSpec, SiteName
+from lrvmotion.lab.world import ROOT_HOME
 
 SITES: tuple[SiteName, SiteName] = ("source", "target")
 # What lies in the machine's own tables for every lab: a namespace's mount, a box's device with its address and route.
 _NAMESPACE = re.compile(r"/run/netns/(?P<name>\S+)")
 _DEVICE = re.compile(r"\b(?P<name>lrvbox\w+)")
+# The first `ip netns add` on a machine mounts this folder, for every namespace to come, and nobody takes it away.
+NETNS = "/run/netns"
 _BOXES = 8  # more than any lab has
 
 
@@ -66,8 +70,10 @@ def machine(lab_id: str, directory: Path) -> dict[str, list[str]]:
         "devices": [line.split(":")[1].strip() for line in _lines("ip", "-o", "link")],
         "addresses": [" ".join(line.split()[1:4]) for line in _lines("ip", "-o", "address")],
         "routes": _lines("ip", "route"),
-        "nft": _lines("nft", "list", "tables"),
+        "nft": _lines("nft", "--stateless", "list", "ruleset"),
+        "iptables": [line for name in ("iptables-save", "ip6tables-save") for line in _rules(name)],
         "mounts": [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()],
+        "runtime": sorted(str(path) for path in Path("/run").glob("*lrvmotion*") if path != ROOT_HOME),
         "units": sorted(str(path) for path in Path("/etc/systemd/system").glob("*lrvmotion*")),
         "sysctl files": sorted(str(path) for path in Path("/etc/sysctl.d").glob("*lrvmotion*")),
         "sysctls": _sysctls(),
@@ -79,7 +85,9 @@ def machine(lab_id: str, directory: Path) -> dict[str, list[str]]:
 
 
 def _foreign(item: str, lab_id: str, devices: set[str]) -> bool:
-    """Return whether *item* names a namespace or a box's device of another lab."""
+    """Return whether *item* names a namespace or a box's device of another lab, or what iproute2 makes once."""
+    if item == NETNS:
+        return True
     namespace, device = _NAMESPACE.search(item), _DEVICE.search(item)
     if namespace is not None and not namespace["name"].startswith(f"lrv-{lab_id}"):
         return True
@@ -102,6 +110,14 @@ def left_behind(before: dict[str, list[str]], after: dict[str, list[str]]) -> li
 def _lines(*argv: str) -> list[str]:
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     return sorted(line.strip() for line in done.stdout.splitlines() if line.strip())
+
+
+def _rules(program: str) -> list[str]:
+    """Return the rules that *program* prints, without counters; none where it is not installed."""
+    if shutil.which(program) is None:
+        return []
+    lines = (re.sub(r"\[\d+:\d+\]", "", line).strip() for line in _lines(program) if not line.startswith("#"))
+    return [f"{program}: {line}" for line in lines]
 
 
 def _sysctls() -> list[str]:

@@ -135,10 +135,32 @@ def _hand_key(made: Path, handed: Path, owner: Owner) -> None:
     owner.give(handed)
 
 
-def _start_vcenter(directory: Path, site: SiteName) -> None:
+def kill_vcenter(directory: Path, site: SiteName) -> None:
+    """End the vCenter of *site* as a crash would (SIGKILL); LabError where it does not run. Its hosts go on."""
+    process = _process(directory, site)
+    if process is None:
+        message = f"the vCenter of {site} is not running"
+        raise LabError(message, f"'lrvmotion lab start {site}' starts it")
+    process.end(signal.SIGKILL, READY_S)
+
+
+def start_vcenter(directory: Path, site: SiteName) -> None:
+    """Start the vCenter of *site* again, at its address and as it was; LabError where it runs."""
+    if _process(directory, site) is not None:
+        message = f"the vCenter of {site} is running"
+        raise LabError(message, f"'lrvmotion lab kill {site}' ends it")
+    ready = directory / site / "vcenter.json"
+    if not ready.exists():
+        raise _none(directory)
+    port = json.loads(ready.read_text())["port"]
+    ready.unlink()
+    _start_vcenter(directory, site, "--port", str(port))
+
+
+def _start_vcenter(directory: Path, site: SiteName, *more: str) -> None:
     with (directory / site / "vcenter.log").open("ab") as log:
         child = subprocess.Popen(
-            [sys.executable, "-m", "lrvmotion.lab.vcenter", "--lab", str(directory), "--site", site],
+            [sys.executable, "-m", "lrvmotion.lab.vcenter", "--lab", str(directory), "--site", site, *more],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
     known = identify(child.pid)
@@ -192,6 +214,15 @@ def write_configuration(spec: LabSpec, directory: Path, file: Path, owner: Owner
     file.write_text(text)
     owner.give(file)
     (directory / "configuration.json").write_text(json.dumps({"file": str(file.resolve()), "text": text}))
+
+
+def writer(labs: Path, file: Path) -> str | None:
+    """Return the name of the lab in the folder *labs* that is up and has written *file*; None where none has."""
+    for known in sorted(labs.glob("*/configuration.json")):
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            if json.loads(known.read_text())["file"] == str(file.resolve()):
+                return known.parent.name
+    return None
 
 
 def _forget_configuration(directory: Path) -> None:

@@ -17,6 +17,15 @@ _VOLATILE_NAMES = frozenset(
     {".bash_history", ".lesshst", ".python_history", ".sudo_as_admin_successful", ".viminfo", "__pycache__"}
 )
 _PRIVATE_TMP = "systemd-private-"
+# Made below /run by a box's own system: its init, SSH server, bus and logins, and what packages of the machine ask for
+# at boot. `systemd/system` holds units of this boot, which nobody but an operator writes.
+_SYSTEMS_RUN = frozenset(
+    {
+        "agetty.reload", "blkid", "credentials", "cryptsetup", "dbus", "initctl", "initramfs", "lock", "log",
+        "lvm", "mount", "network", "sendsigs.omit.d", "shm", "sshd", "sshd.pid", "sudo", "systemd",
+        "tmpfiles.d", "udev", "user", "utmp", "uuidd",
+    }
+)  # fmt: skip
 
 
 def changed(disk: Path) -> dict[str, str]:
@@ -37,6 +46,16 @@ def changed(disk: Path) -> dict[str, str]:
         elif path.is_dir() and not path.is_symlink() and _opaque(path):
             found[f"/{relative}"] = f"{now}, emptied"
     return found
+
+
+def runtime(root: Path) -> dict[str, str]:
+    """Return path -> what is there, for what is below /run of a box whose root is *root* and is not its system's."""
+    run = root / "run"
+    places = [path for path in sorted(run.iterdir()) if path.name not in _SYSTEMS_RUN]
+    units = run / "systemd/system"
+    found = [*places, *(units.iterdir() if units.is_dir() else ())]
+    below = [inner for path in found if path.is_dir() and not path.is_symlink() for inner in path.rglob("*")]
+    return {f"/{path.relative_to(root)}": stat.filemode(path.lstat().st_mode) for path in sorted([*found, *below])}
 
 
 def _walk(folder: Path, top: Path) -> Iterator[Path]:

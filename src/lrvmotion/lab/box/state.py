@@ -20,7 +20,8 @@ def state(record: BoxRecord) -> dict[str, Any]:
     """Return the box's state as a document of plain values; equal states give equal documents.
 
     sysctls (those that existed when the box was made), files (path -> mode, owner, hash, of what differs from that
-    day), units (enabled, active), firewall, network, governors. BoxError if the box is not running.
+    day), runtime (what is below /run), units (enabled, active), firewall, network, governors. BoxError if the box is
+    not running.
     """
     init = record.init
     outer = record.outer
@@ -35,6 +36,7 @@ def state(record: BoxRecord) -> dict[str, Any]:
     return {
         "sysctls": {name: settings[name] for name in sorted(known) if name in settings},
         "files": files.changed(disk),
+        "runtime": files.runtime(root),
         "units": _units(record, root) if record.systemd else {},
         "firewall": _firewall(record.namespace),
         "network": _network(record.namespace),

@@ -14,6 +14,7 @@ from lrvmotion.lab.spec import LabSpec
 from lrvmotion.lab.vcenter import certificate
 from lrvmotion.lab.vcenter.build import build
 from lrvmotion.lab.vcenter.control import ControlServer
+from lrvmotion.lab.vcenter.database import Database
 from lrvmotion.lab.vcenter.server import Server, Vcenter
 
 _WATCH_S = 1.0
@@ -38,6 +39,7 @@ def main() -> None:
     pem = cert.read_text()
     vcenter = Vcenter(spec, options.site, lab, pem)
     build(vcenter)
+    Database(vcenter).load()
     for host in vcenter.hosts():
         host.attach()
     control_path = folder / "control.sock"

@@ -200,5 +200,7 @@ def commit(vcenter: Vcenter, demand: dict[str, Any], document: dict[str, Any]) -
             network=network,
             document=document,
         )
+        made.arrived = True
+        made.touch()
         control_traits.lead_astray(vcenter, made)
         return {"moid": made.moid}

@@ -267,7 +267,9 @@ class Control:
         if request["name"] not in EDITIONS:
             message = f"no licence {request['name']}; there are {', '.join(EDITIONS)}"
             raise ValueError(message)
-        self.vcenter.content.managers["licenseManager"].assignments.name = request["name"]
+        with self.vcenter.lock:
+            self.vcenter.content.managers["licenseManager"].assignments.name = request["name"]
+            self.vcenter.root.touch()
 
     def privileges_deny(self, request: Request) -> None:
         """Set the privileges that the account is reported not to have."""

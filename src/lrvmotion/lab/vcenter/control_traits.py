@@ -98,7 +98,9 @@ def cluster_set(vcenter: Vcenter, request: Request) -> None:
 
 def key_providers(vcenter: Vcenter, request: Request) -> None:
     """Set the *names* of the vCenter's key providers; null: nobody may read them."""
-    vcenter.key_providers = request["names"]
+    with vcenter.lock:
+        vcenter.key_providers = request["names"]
+        vcenter.root.touch()
 
 
 def names_set(vcenter: Vcenter, request: Request) -> None:
@@ -122,6 +124,7 @@ def names_set(vcenter: Vcenter, request: Request) -> None:
         if "rest_idle_s" in request:
             vcenter.rest.idle_s = float(request["rest_idle_s"])
         people.strangers = set(request.get("strangers", ()))
+        people.touch()
 
 
 def arrive_astray(vcenter: Vcenter, request: Request) -> None:

@@ -19,28 +19,28 @@ class CustomFieldsManager(ManagedObject):
 
     wsdl = "CustomFieldsManager"
     values: ClassVar[Values] = {"field": lambda self: self.fields()}
-    __slots__ = ("_keys",)
+    __slots__ = ("keys",)
 
     def __init__(self, vcenter: Any, moid: str) -> None:
         super().__init__(vcenter, moid)
-        self._keys: dict[str, int] = {}
+        self.keys: dict[str, int] = {}
 
     def key(self, name: str) -> int:
         """Return the number of the attribute *name*; where there is none, it is made."""
-        return self._keys.setdefault(name, 101 + len(self._keys))
+        return self.keys.setdefault(name, 101 + len(self.keys))
 
     def fields(self) -> list[Any]:
         """Return the definitions."""
         kind = vim.CustomFieldsManager.FieldDef
         return [
-            kind(key=key, name=name, type=str, managedObjectType=vim.VirtualMachine) for name, key in self._keys.items()
+            kind(key=key, name=name, type=str, managedObjectType=vim.VirtualMachine) for name, key in self.keys.items()
         ]
 
     def SetField(self, call: Call, entity: Any, key: int, value: str) -> None:
         """Set an attribute of a VM; an empty *value* unsets it; NotFound for a key that there is not."""
         del call
         vm = self.vcenter.registry.get(entity)
-        name = next((name for name, number in self._keys.items() if number == key), None)
+        name = next((name for name, number in self.keys.items() if number == key), None)
         if name is None:
             # unconfirmed: the class
             raise vim.fault.NotFound(msg="The object or item referred to could not be found.")

@@ -48,12 +48,11 @@ class HostNetworkSystem(ManagedObject):
             defaultGateway=self.host.network.netstacks[DEFAULT_STACK].gateway or ""
         ),
     }
-    __slots__ = ("_macs", "host")
+    __slots__ = ("host",)
 
     def __init__(self, host: HostSystem, moid: str) -> None:
         super().__init__(host.vcenter, moid)
         self.host = host
-        self._macs = itertools.count(len(host.network.vmknics))
 
     def _hostd(self, op: str, **arguments: Any) -> None:
         with self._reached():
@@ -86,11 +85,19 @@ class HostNetworkSystem(ManagedObject):
         self._changed()
 
     def UpdatePortGroup(self, call: Call, pgName: str, portgrp: Any) -> None:
-        """Change a standard port group's VLAN."""
+        """Change a standard port group's VLAN or name; AlreadyExists for another one's name (API reference)."""
         del call
         group = self._group(pgName)
+        groups = self.host.network.portgroups
         if portgrp.name != pgName:
-            raise vmodl.fault.NotSupported(msg="Renaming a port group is not simulated")
+            if portgrp.name in groups:
+                raise vim.fault.AlreadyExists(name=portgrp.name, msg="The specified key already exists.")
+            del groups[pgName]
+            group.name = portgrp.name
+            groups[group.name] = group
+            # unconfirmed: vmkernel NICs stay connected, and are told with the new name
+            for nic in [nic for nic in self.host.network.vmknics.values() if nic.portgroup == pgName]:
+                nic.portgroup = group.name
         group.vlan = portgrp.vlanId
         self._changed()
 
@@ -154,7 +161,8 @@ class HostNetworkSystem(ManagedObject):
         from lrvmotion.lab.vcenter.host_system import mac
 
         site = 0 if self.vcenter.site.name == "source" else 1
-        return mac(site, self.host.number, next(self._macs))
+        used = {nic.mac for nic in self.host.network.vmknics.values()}
+        return next(made for n in itertools.count() if (made := mac(site, self.host.number, n)) not in used)
 
     def _hostd_services(self) -> None:
         with self._reached():

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pyVmomi import vmodl
 
 if TYPE_CHECKING:
+    from lrvmotion.lab.vcenter.database import Database
     from lrvmotion.lab.vcenter.managed_object import ManagedObject
 
 
@@ -26,12 +27,13 @@ class Registry:
         self.stamp = 0
         self.structure = 0
         self._objects: dict[str, ManagedObject] = {}
-        self._next = 1
+        self.last_id = 1
+        self.database: Database | None = None  # what outlives this process; None while the model is being built
 
     def new_id(self, prefix: str) -> str:
         """Return a moId that no object has had."""
-        self._next += 1
-        return f"{prefix}-{self._next}"
+        self.last_id += 1
+        return f"{prefix}-{self.last_id}"
 
     def add(self, item: ManagedObject) -> None:
         """Register *item*; containers that hold it are read afresh by every filter."""
@@ -43,6 +45,8 @@ class Registry:
         """Forget *item*: its reference is ManagedObjectNotFound from now on."""
         with self.lock:
             self._objects.pop(item.moid, None)
+            if self.database is not None:
+                self.database.gone(item.moid)
             self.restructure()
 
     def touch(self, *items: ManagedObject) -> None:
@@ -51,6 +55,8 @@ class Registry:
             self.stamp += 1
             for item in items:
                 item.stamp = self.stamp
+            if self.database is not None:
+                self.database.note(iter(items))
             self.changed.notify_all()
 
     def restructure(self, *items: ManagedObject) -> None:

@@ -232,12 +232,22 @@ class Job:
         if self.moves_memory:
             carriage.by_vmotion(task, self.source, self.vm, move, prepared["addresses"], carried)
 
+    def _leaving(self, *, now: bool) -> None:
+        with self.vcenter.lock:
+            self.vm.leaving = now
+            self.vm.touch()
+
     def _arrive(self) -> None:
         vcenter = self.vcenter
         if self.remote:
             with vcenter.lock:
                 document = self.vm.document()
-            self._ask("relocate_commit", demand=self.demand, document=document)
+            self._leaving(now=True)
+            try:
+                self._ask("relocate_commit", demand=self.demand, document=document)
+            except BaseException:
+                self._leaving(now=False)
+                raise
             with vcenter.lock:
                 self.vm.delete()
             return

@@ -36,8 +36,8 @@ class VirtualMachine(Entity):
     values: ClassVar[Values] = {**COMMON, **vm_data.VALUES}
     written: ClassVar[Written] = vm_data.WRITTEN
     __slots__ = (
-        "boot_time", "change_version", "datastore", "dirty_bps", "disk_bytes", "host", "instance_uuid",
-        "iso", "mac", "memory_bytes", "modified", "network", "pool", "powered_on", "relocating", "snapshots",
+        "arrived", "boot_time", "change_version", "datastore", "dirty_bps", "disk_bytes", "host", "instance_uuid",
+        "iso", "leaving", "mac", "memory_bytes", "modified", "network", "pool", "powered_on", "relocating", "snapshots",
         "traits", "uuid",
     )  # fmt: skip
 
@@ -51,7 +51,10 @@ class VirtualMachine(Entity):
         datastore: Any,
         network: Any,
         document: dict[str, Any],
+        moid: str | None = None,
     ) -> None:
+        self.arrived = False  # by a relocate from the other vCenter
+        self.leaving = False  # the other vCenter was told to take it, and has not answered
         self.host = host
         self.pool = host.parent.pool
         self.datastore = datastore
@@ -73,7 +76,7 @@ class VirtualMachine(Entity):
         self.boot_time: datetime | None = datetime.fromisoformat(boot) if boot else None
         if self.powered_on and self.boot_time is None:
             self.boot_time = now()
-        super().__init__(vcenter, name, folder)
+        super().__init__(vcenter, name, folder, moid)
         folder.put(self)
         self.place(host, datastore)
         for _ in range(document.get("snapshots", 0)):
