@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from lrvmotion.errors import LrvmotionError, UnreachableError
+from lrvmotion.errors import LrvmotionError, TrustError, UnreachableError
 from lrvmotion.events import Found, Interrupted, Message, Move, MoveState, Observer
 from lrvmotion.findings import errors
 from lrvmotion.mover import Mover, PassingError, Record, TaskUpdate
@@ -65,7 +65,8 @@ class Guard:
 class _Trip:
     """What is known of one VM's way; times by the guard's clock."""
 
-    tries: int = 0
+    tries: int = 0  # relocates asked for
+    vain: int = 0  # starts that a vCenter did not answer before its relocate was asked for
     began: float | None = None
     percent: int = 0
     baggage: dict[str, Any] = field(default_factory=dict)
@@ -87,6 +88,7 @@ class _Driver:
     trips: dict[str, _Trip] = field(default_factory=dict)
     level: int = 0
     room: float | None = None
+    distrusted: TrustError | None = None  # what ends the run, once nothing runs any more
 
     def step(self, event: Event) -> None:
         """Give *event* to the schedule and carry its commands out, and those that follow from them."""
@@ -130,10 +132,22 @@ class _Driver:
         self.step(Room(seconds=self.room))
 
     def held(self, migration: Migration) -> list[str]:
+        """Return why *migration* may not start; raises TrustError for a vCenter, UnreachableError for anything."""
+        if reasons := self.mover.recheck(migration):
+            return reasons
         try:
-            return self.mover.recheck(migration) or [*self.guard.hold(migration)]
+            return [*self.guard.hold(migration)]
+        except UnreachableError:
+            raise
         except LrvmotionError as error:
             return [error.message]
+
+    def distrust(self, error: TrustError) -> None:
+        """Start nothing more: a vCenter shows another certificate or refuses the login, which no waiting changes."""
+        if self.distrusted is None:
+            self.distrusted = error
+            self.observer(Message(text=f"{error.message}; no further VM is started"))
+        self.schedule.step(Stop())
 
     def record(self, kind: str, body: Mapping[str, Any]) -> str | None:
         """Record; return why not, and start nothing more, where that fails: what runs is followed to its end."""
@@ -148,10 +162,16 @@ class _Driver:
 
     def start(self, migration: Migration) -> list[Command]:
         trip = self.trips[migration.vm]
-        if reasons := self.held(migration):
-            return self.end(migration, "held", reason="; ".join(reasons))
         try:
+            if reasons := self.held(migration):
+                return self.end(migration, "held", reason="; ".join(reasons))
             trip.baggage = trip.baggage or self.mover.record(migration)
+        except TrustError as error:
+            self.distrust(error)
+            return self.schedule.step(Withdrawn(vm=migration.vm))
+        except UnreachableError as error:
+            trip.vain += 1
+            return self.settle(migration, _refused(migration, error))
         except LrvmotionError as error:
             return self.end(migration, "held", reason=error.message)
         body = {
@@ -171,6 +191,8 @@ class _Driver:
             task = self.mover.start(migration)
         except (PassingError, UnreachableError) as error:
             return self.settle(migration, _refused(migration, error))
+        except TrustError as error:
+            return self.unseen(migration, "its relocate was asked for", error)
         except LrvmotionError as error:
             return self.end(migration, "error", reason=error.message, hint=error.hint)
         self.record("task", {"vm": migration.vm, "task": task})
@@ -224,17 +246,27 @@ class _Driver:
                 return self.arrived(migration)
             if where == "source" and failed is not None:
                 return self.stayed(migration, failed)
+        except TrustError as error:
+            trip.look_at = None
+            return self.unseen(migration, _said(failed), error)
         except LrvmotionError as error:
             if now < trip.look_until and self.level < 3:
                 trip.look_at = now + LOOK_S
                 return []
             trip.look_at = None
-            said = "the task succeeded" if failed is None else failed.reason or "the task failed"
-            reason = f"{said}; where the VM is now could not be read: {error.message}"
+            reason = f"{_said(failed)}; where the VM is now could not be read: {error.message}"
             return self.end(migration, "error", reason=reason, hint=error.hint)
         has = "both vCenters have" if where == "both" else "neither vCenter has"
         hint = "nothing more is done with it: look at both sides before you power on or remove either"
         return self.end(migration, "error", reason=f"{has} the VM: {failed.reason if failed else ''}", hint=hint)
+
+    def unseen(self, migration: Migration, said: str, error: TrustError) -> list[Command]:
+        """End a move whose vCenter is not trusted any more; the journal keeps it open, so that --resume looks again."""
+        self.distrust(error)
+        reason = f"{said}; where the VM is now could not be read: {error.message}"
+        self.tell(migration, "error", reason=reason, hint=error.hint)
+        self.guard.ended(migration, "error", reason)
+        return self.schedule.step(Ended(vm=migration.vm, state="error"))
 
     def arrived(self, migration: Migration) -> list[Command]:
         """Verify a VM that is at the target, and carry over what does not follow it."""
@@ -259,13 +291,19 @@ class _Driver:
         trip = self.trips[migration.vm]
         if failed.cancelled:
             return self.end(migration, "cancelled", reason="cancelled; the VM stays at the source")
-        if not failed.passing or trip.tries >= self.guard.tries or self.schedule.stopped:
-            return self.end(migration, "error", reason=failed.reason, hint=failed.hint)
-        wait = wait_s(trip.tries, self.guard.retry_wait_s)
+        spent = trip.tries + trip.vain
+        if not failed.passing or spent >= self.guard.tries or self.schedule.stopped:
+            return self.lay_down(migration, failed.reason, failed.hint)
+        wait = wait_s(spent, self.guard.retry_wait_s)
         trip.reason, trip.hint, trip.due = failed.reason, failed.hint, self.guard.clock() + wait
         trip.percent = 0
         self.tell(migration, "waiting", reason=failed.reason, hint=failed.hint, wait_s=wait)
         return self.schedule.step(Failed(vm=migration.vm))
+
+    def lay_down(self, migration: Migration, reason: str | None, hint: str | None) -> list[Command]:
+        """Give up a VM after its last try: held where no relocate of it was ever asked for."""
+        asked = self.trips[migration.vm].tries > 0
+        return self.end(migration, "error" if asked else "held", reason=reason, hint=hint)
 
     def wake(self) -> None:
         """Look again where VMs are that could not be found, and queue those whose wait is over."""
@@ -281,6 +319,9 @@ class _Driver:
         """The next try, unless a relocate of the VM runs: then that one is followed, never a second one started."""
         try:
             task = self.mover.unfinished(migration)
+        except TrustError as error:
+            self.distrust(error)
+            return []
         except LrvmotionError:
             self.trips[migration.vm].due = self.guard.clock() + LOOK_S
             return []
@@ -353,7 +394,8 @@ def drive(
     """Move the VMs of *schedule* and return when nothing runs and nothing will start, or at the third Ctrl-C.
 
     *begun* are moves that an earlier process began and did not see end, by VM. Raises what *mover* raises when
-    the vCenter is gone: the tasks go on there without us.
+    the vCenter is gone: the tasks go on there without us; and TrustError, once nothing runs any more, where a vCenter
+    was not trusted when it was asked where a VM is: what was not started is left queued, what was not seen to end open.
     """
     by_name = {migration.vm: migration for migration in migrations}
     driver = _Driver(schedule, mover, observer, guard, by_name, {vm: _Trip() for vm in by_name})
@@ -377,7 +419,9 @@ def drive(
             driver.give_up(reason)
     for vm in [vm for vm, state in schedule.states.items() if state == "waiting"]:
         trip = driver.trips[vm]
-        driver.carry_out(driver.end(by_name[vm], "error", reason=trip.reason, hint=trip.hint))
+        driver.carry_out(driver.lay_down(by_name[vm], trip.reason, trip.hint))
+    if driver.distrusted is not None:
+        raise driver.distrusted
 
 
 def wait_s(tries: int, least_s: float) -> float:
@@ -391,3 +435,7 @@ def wait_s(tries: int, least_s: float) -> float:
 
 def _refused(migration: Migration, error: LrvmotionError) -> TaskUpdate:
     return TaskUpdate(vm=migration.vm, state="error", reason=error.message, hint=error.hint, passing=True)
+
+
+def _said(failed: TaskUpdate | None) -> str:
+    return "the task succeeded" if failed is None else failed.reason or "the task failed"

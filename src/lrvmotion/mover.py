@@ -40,7 +40,7 @@ class Mover(Protocol):
     """Whoever can relocate VMs: a pair of vCenters."""
 
     def recheck(self, migration: Migration) -> list[str]:
-        """Return why the VM must be held: it or its hosts are not as planned any more."""
+        """Return why the VM must be held: it or its hosts are not as planned any more; raises LrvmotionError."""
 
     def locate(self, migration: Migration) -> Location:
         """Return where the VM is now, by its instance UUID, by asking both; raises LrvmotionError."""

@@ -239,7 +239,11 @@ class Migrating:
             except LrvmotionError as error:
                 left = len(self.journal.outstanding())
                 message = f"{error.message}; {left} settings are still changed"
-                hint = f"{self.options.restore_command} waits for the moves and puts them back"
+                first = f"{error.hint}; then " if error.hint else ""
+                hint = (
+                    f"{first}'lrvmotion migrate --resume' goes on, or {self.options.restore_command} waits "
+                    "for the moves and puts them back"
+                )
                 raise type(error)(message, hint=hint) from error
             finally:
                 if points is not None and self.hooks is not None:

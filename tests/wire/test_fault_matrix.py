@@ -43,7 +43,7 @@ LASTING = [
     ("vim.fault.NoDiskSpace", None), ("vim.fault.DuplicateName", None),
     ("vim.fault.GenericVmConfigFault", None), ("vim.fault.MigrationFault", "msg.other"),
 ]  # fmt: skip
-OTHERS = 14  # VMs for what goes wrong around the moves
+OTHERS = 18  # VMs for what goes wrong around the moves
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +168,31 @@ def test_a_target_that_does_not_answer_after_the_move_is_asked_again(lab, vms):
     rest, _ = process.communicate(timeout=120)
     assert process.returncode == 0, rest
     assert sites(lab, vm) == ["target"]
+
+
+@pytest.mark.parametrize("site", ["source", "target"])
+def test_a_vcenter_that_is_silent_when_a_vm_is_to_start_holds_it_not_for_good(lab, vms, site):
+    """A look at the VM's host is not answered: both vCenters are asked where the VM is, and it is tried again."""
+    names = vms(lab, 2)
+    kept = lab.config.read_text()
+    lab.config.write_text(f'{kept}at_once = 1\n\n[after]\n{names[1]} = ["{names[0]}"]\n')
+    rule = {"method": "RelocateVM_Task", "in_task": True, "delay_s": 2.0, "object": names[0]}
+    lab.control("source", "fault_add", rule=rule)
+    try:
+        process = lab.spawn("migrate", "--mode", "stock", *names, "--yes", "--output", "ndjson")
+        for line in process.stdout:
+            if json.loads(line).get("state") == "running":
+                rule = {"method": "RetrievePropertiesEx", "path": "runtime.inMaintenanceMode", "drop": True}
+                lab.control(site, "fault_add", rule=rule)
+                break
+        rest, _ = process.communicate(timeout=180)
+    finally:
+        lab.config.write_text(kept)
+    moves = [event for event in map(json.loads, rest.splitlines()) if event["type"] == "move"]
+    states = [event["state"] for event in moves if event["vm"] == names[1]]
+    assert (process.returncode, states[-1]) == (0, "success"), rest
+    assert "waiting" in states
+    assert (len(relocates(lab, names[1])), sites(lab, names[1])) == (1, ["target"])
 
 
 def test_a_host_that_is_lost_holds_its_vms_and_the_others_go_on(lab, vms):

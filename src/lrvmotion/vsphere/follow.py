@@ -10,9 +10,10 @@ from typing import Any
 
 from pyVmomi import vim, vmodl
 
-from lrvmotion.errors import LrvmotionError, UnreachableError
+from lrvmotion.errors import LrvmotionError, TrustError, UnreachableError
 from lrvmotion.mover import TaskUpdate
 from lrvmotion.vsphere import faults
+from lrvmotion.vsphere.certificate import NotTrustedError, distrust
 from lrvmotion.vsphere.session import POLL_LIMIT_S, Session
 from lrvmotion.vsphere.stub import WIRE_ERRORS, mapped, moref
 
@@ -65,7 +66,8 @@ class Follower:
     def updates(self, timeout_s: float) -> list[TaskUpdate]:
         """Wait up to *timeout_s* for news. While the vCenter does not answer there is none.
 
-        Raises UnreachableError when that lasts five minutes, TrustError where it refuses a new login.
+        Raises UnreachableError when that lasts five minutes; TrustError at once where it refuses a new login or does
+        not show the pinned certificate: no waiting changes that.
         """
         if not self._jobs:
             time.sleep(timeout_s)
@@ -74,6 +76,10 @@ class Follower:
         self._asked = time.monotonic()
         try:
             self._poll(min(max(1, math.ceil(timeout_s)), POLL_LIMIT_S))
+        except NotTrustedError as error:
+            self._collector = None
+            found = distrust(error)
+            raise TrustError(f"{self._session.site} vCenter: {found.message}", hint=found.hint) from None  # noqa: EM102
         except (*WIRE_ERRORS, UnreachableError, vmodl.MethodFault) as error:
             # A fault of the poll itself (SystemError while the vCenter starts, for example) is no news of any task.
             self._collector = None

@@ -78,11 +78,8 @@ class RelocateMover:
         self._target_policies.close()
 
     def recheck(self, migration: Migration) -> list[str]:
-        """Return why the VM may not be moved now: it or a host is not as planned, or cannot be read."""
-        try:
-            return [*self._vm_changed(migration), *self._host_changed(self._target, migration.placement.host.ref)]
-        except LrvmotionError as error:
-            return [error.message]
+        """Return why the VM may not be moved now: it or a host is not as planned; raises LrvmotionError."""
+        return [*self._vm_changed(migration), *self._host_changed(self._target, migration.placement.host.ref)]
 
     def locate(self, migration: Migration) -> Location:
         """Return where the VM is now, by asking both vCenters."""

@@ -1,0 +1,65 @@
+"""A vCenter's certificate is replaced while VMs move: nothing is sent, nothing is waited for, nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from contextlib import closing
+
+import pytest
+
+from lab_client import Lab
+from wire.forwarder import Forwarder
+from wire.tls_server import Listener, make_certificate
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    with Lab(tmp_path_factory.mktemp("lab"), "--no-net", "--vms", "4", name=f"y{os.getpid()}") as up:
+        yield up
+
+
+def led(lab, site: str, forwarder: Forwarder) -> None:
+    """Let the configuration reach *site* through *forwarder*, every VM of a host after the other."""
+    kept = (lab.folder / "kept.toml").read_text() if (lab.folder / "kept.toml").exists() else lab.config.read_text()
+    (lab.folder / "kept.toml").write_text(kept)
+    port = json.loads((lab.directory / site / "vcenter.json").read_text())["port"]
+    assert len(re.findall(rf"port = {port}\n", kept)) == 1
+    lab.config.write_text(kept.replace(f"port = {port}\n", f"port = {forwarder.port}\n") + "\n[limits]\nat_once = 1\n")
+
+
+def port_of(lab, site: str) -> int:
+    return json.loads((lab.directory / site / "vcenter.json").read_text())["port"]
+
+
+@pytest.mark.parametrize("site", ["source", "target"])
+def test_a_certificate_that_is_replaced_mid_run_ends_it_at_once(lab, tmp_path, site):
+    """Exit 4 with the new fingerprint and what to do; not a byte to who shows it; --resume goes on when it is right."""
+    names = sorted(lab.vms()["source"])[:2]
+    rule = {"method": "RelocateVM_Task", "in_task": True, "delay_s": 3.0, "object": names[0]}
+    lab.control("source", "fault_add", rule=rule)
+    other = make_certificate(tmp_path, "vcsa-x")
+    with closing(Listener(other)) as listener, Forwarder(port_of(lab, site)) as forwarder:
+        led(lab, site, forwarder)
+        process = lab.spawn("migrate", "--mode", "stock", *names, "--yes", "--output", "ndjson")
+        for line in process.stdout:
+            if json.loads(line).get("state") == "running":
+                forwarder.lead_to(listener.port)
+                break
+        rest, told = process.communicate(timeout=200)  # far less than the five minutes a silent vCenter is waited for
+        assert (process.returncode, listener.tried > 0) == (4, True), (rest, told)
+        assert bytes(listener.received) == b""
+        assert f"{site} vCenter" in told or f"{site}: " in told
+        assert "is not trusted: pinned is the certificate with SHA-256" in told
+        assert "sha256 = " in told
+        assert "migrate --resume" in told
+        events = [json.loads(line) for line in rest.splitlines()]
+        assert [event for event in events if event["type"] == "run_ended"]
+        last = {event["vm"]: event["state"] for event in events if event["type"] == "move"}
+        assert last.get(names[1], "queued") == "queued"
+        forwarder.lead_to(port_of(lab, site))
+        moves = lab.json("migrate", "--resume", "--yes")["moves"]
+        assert {vm: move["state"] for vm, move in moves.items()} == dict.fromkeys(names, "success")
+    where = lab.vms()
+    assert [[vm in where[side] for side in ("source", "target")] for vm in names] == [[False, True]] * 2
