@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrvmotion.vsphere.esxcli import ParseError, Route, parse_ping, parse_routes
+from lrvmotion.vsphere.esxcli import ParseError, Route, parse_connections, parse_ping, parse_routes
 
 XSI = 'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"'
 SUMMARY = (
@@ -75,7 +75,7 @@ def test_a_document_type_is_refused_unread():
 @given(st.one_of(st.text(), st.from_regex(r"<obj>(<(Summary|Trace|Recieved|Transmitted)>[0-9a-z<>/-]*)*</obj>")))
 def test_nonsense_raises_parse_error_only(text):
     """Whatever comes, a ping or a list of routes is read or ParseError is raised."""
-    for parse in (parse_ping, parse_routes):
+    for parse in (parse_ping, parse_routes, parse_connections):
         try:
             parse(text)
         except ParseError:
@@ -90,3 +90,13 @@ def test_fields_that_are_not_numbers_raise_parse_error_only(fields):
     body = "".join(f"<{name}>{escape(text)}</{name}>" for name, text in fields.items())
     with suppress(ParseError):
         parse_ping(f"<obj><Summary>{body}</Summary></obj>")
+
+
+def test_established_connections_are_read_and_no_others():
+    """network ip connection list: one object a socket; what listens or ends is none."""
+    row = "<LocalAddress>10.88.0.9:{0}</LocalAddress><ForeignAddress>10.99.0.9:8000</ForeignAddress><State>{1}</State>"
+    rows = [row.format(52000, "ESTABLISHED"), row.format(52001, "TIME_WAIT"), row.format(52002, "LISTEN")]
+    objects = "".join(f"<DataObject>{text}<Proto>tcp</Proto></DataObject>" for text in rows)
+    answer = f'<obj {XSI} xsi:type="ArrayOfDataObject">{objects}</obj>'
+    assert parse_connections(answer) == {("10.88.0.9:52000", "10.99.0.9:8000")}
+    assert parse_connections("") == frozenset()

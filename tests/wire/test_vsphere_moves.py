@@ -14,6 +14,7 @@ from lrvmotion.lab.spec import MIB, VmSpec
 from lrvmotion.placement import Placer
 from lrvmotion.plan import Migration
 from lrvmotion.vsphere.collect import collect_vms
+from lrvmotion.vsphere.esxcli import connections
 from lrvmotion.vsphere.follow import GATHER_S
 from lrvmotion.vsphere.relocate import RelocateMover, locate
 from wire.no_net_lab import no_net_lab
@@ -193,3 +194,25 @@ def test_a_vm_that_changed_since_the_plan_is_held(lab, mover):
     migration = planned(lab, "vm6")
     reasons = mover.recheck(replace(migration, power_state="poweredOff", snapshots=3, source_host="esx-a9"))
     assert [word for word in ("poweredOff", "snapshots", "esx-a9") if not any(word in r for r in reasons)] == []
+
+
+def test_a_relocate_may_wait_in_the_queue_and_be_prepared_before_its_first_byte(lab, mover):
+    """Queued, then running at nothing, then connections to the target's vMotion, which esxcli lists, then progress."""
+    lab.control("source", "relocate_pace", vm="vm6", queued_s=1.0, prepare_s=1.0)
+    migration = planned(lab, "vm6")
+    host = lab.inventory("source").host("esx-a1")
+
+    def carried():
+        return {pair for pair in connections(lab.source, host.ref, "defaultTcpipStack") if pair[1].endswith(":8000")}
+
+    mover.start(migration)
+    seen = []
+    until = time.monotonic() + 60
+    while not seen or seen[-1][0] not in {"success", "error"}:
+        assert time.monotonic() < until
+        open_ = carried()
+        seen += [(update.state, update.percent, bool(open_)) for update in mover.updates(0.1)]
+    assert seen[0] == ("queued", 0, False)
+    assert ("running", 0, False) in seen
+    assert seen[-1][:2] == ("success", 100)
+    assert connections(lab.source, host.ref, "vmotion") == frozenset()

@@ -1,4 +1,4 @@
-"""esxcli commands of a host through vCenter, without SSH: ping and routes; typed calls and a pure parser.
+"""esxcli commands of a host through vCenter, without SSH: ping, routes, connections; typed calls and a pure parser.
 
 The types are hidden ones that pyVmomi does not ship; names and argument rules: govmomi `cli/esx` (reference 7.1).
 """
@@ -155,6 +155,16 @@ def route_remove(session: Session, ref: MoRef, netstack: str, network: str, gate
     execute(session, ref, "network.ip.route.ipv4.remove", arguments)
 
 
+def connections(session: Session, ref: MoRef, netstack: str) -> frozenset[tuple[str, str]]:
+    """Return the established TCP connections of *netstack*: (local, foreign), each "10.88.0.9:52014".
+
+    Raises RefusedError where the host does not list them. Arguments and fields: govmomi `simulator/esx` and the ESXCLI
+    reference. That vMotion's own connections are among them is unconfirmed.
+    """
+    answer = execute(session, ref, "network.ip.connection.list", {"netstack": netstack, "type": "tcp"})
+    return parse_connections(answer)
+
+
 def parse_ping(answer: str) -> Pings:
     """Return the ping that *answer* tells of; raises ParseError.
 
@@ -190,6 +200,18 @@ def parse_routes(answer: str) -> list[Route]:
                 )
             )
     return routes
+
+
+def parse_connections(answer: str) -> frozenset[tuple[str, str]]:
+    """Return the established connections that *answer* lists, (local, foreign); raises ParseError."""
+    if not answer.strip():
+        return frozenset()
+    found = set()
+    for element in _xml(answer).iter():
+        row = {_name(child): (child.text or "").strip() for child in element}
+        if "ForeignAddress" in row and row.get("State", "").upper() == "ESTABLISHED":
+            found.add((row.get("LocalAddress", ""), row["ForeignAddress"]))
+    return frozenset(found)
 
 
 def _xml(answer: str) -> ET.Element:

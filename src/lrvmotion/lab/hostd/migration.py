@@ -64,6 +64,10 @@ class Migration:
             "reason": None if self._failure is None else self._failure.reason,
         }
 
+    def open(self) -> list[tuple[Pair, int]]:
+        """Return the pair and the local port of each stream that is open."""
+        return [(stream.pair, stream.local_port) for stream in self._streams if stream.state == "open"]
+
     def cancel(self) -> bool:
         """Ask the move to stop; False when it is past that: in switchover or ended."""
         with self._lock:

@@ -10,7 +10,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-from lrvmotion.lab.hostd import loopback, ping, protocol
+from lrvmotion.lab.hostd import connections, loopback, ping, protocol
 from lrvmotion.lab.hostd.devices import Configuration, Vmknic
 from lrvmotion.lab.hostd.kernel import Kernel
 from lrvmotion.lab.hostd.migration import Migration
@@ -44,6 +44,7 @@ class Host:
             "default_gateway": self.default_gateway,
             "services": self.services,
             "ping": self.ping,
+            "connections": self.connections,
             "expect": self.expect,
             "migrate": self.migrate,
             "progress": self.progress,
@@ -172,6 +173,20 @@ class Host:
             wait=wait,
         )
         return ping.run(command, timeout=count * max(interval, wait) + 30.0)
+
+    def connections(self, netstack: str) -> list[dict[str, str]]:
+        """Return the TCP connections of a netstack's vmknics; without a network, those of its own moves."""
+        with self._lock:
+            addresses = {nic.address for nic in self._config.vmknics.values() if nic.netstack == netstack}
+            migrations = list(self._migrations.values())
+        if self._kernel is None:
+            return [
+                {"local": f"{pair.source}:{port}", "foreign": f"{pair.target}:{protocol.PORT}", "state": "ESTABLISHED"}
+                for move in migrations
+                for pair, port in move.open()
+                if pair.source in addresses
+            ]
+        return connections.parse(Path("/proc/net/tcp").read_text().splitlines(), addresses)
 
     def expect(self, id: str, receive_buffer_bytes: int, idle_timeout_s: float) -> None:  # noqa: A002
         """Accept the streams of a migration from now on."""

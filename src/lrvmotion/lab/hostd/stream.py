@@ -99,6 +99,11 @@ class Stream:
         """Return the connection's descriptor, -1 before it is connected."""
         return -1 if self._socket is None else self._socket.fileno()
 
+    @property
+    def local_port(self) -> int:
+        """The port that the connection comes from, 0 before it is connected."""
+        return 0 if self._socket is None else int(self._socket.getsockname()[1])
+
     def read_counts(self) -> None:
         """Take what the target reports, without blocking; ends or fails the stream at its last word."""
         if self._socket is None or self.state != "open":

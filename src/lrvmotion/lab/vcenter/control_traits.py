@@ -135,6 +135,16 @@ def arrive_astray(vcenter: Vcenter, request: Request) -> None:
     vcenter.astray = {key: value for key, value in request.items() if key != "op"}
 
 
+def relocate_pace(vcenter: Vcenter, request: Request) -> None:
+    """Let relocates of the VM called *vm*, or of all, stay *queued_s* in vCenter's queue and take *prepare_s* to begin.
+
+    The preparation is what a cross-vCenter relocate does before its first byte: the other vCenter is logged in to, the
+    VM and its disks are made there. unconfirmed: how long that is, and what progress is told meanwhile (here none).
+    """
+    paces = (float(request.get("queued_s", 0)), float(request.get("prepare_s", 0)))
+    vcenter.paces[str(request.get("vm", ""))] = paces
+
+
 def lead_astray(vcenter: Vcenter, vm: Any) -> None:
     """Do to *vm*, which has just arrived, what arrive_astray asked for."""
     wrong = vcenter.astray
@@ -154,6 +164,7 @@ def lead_astray(vcenter: Vcenter, vm: Any) -> None:
 OPERATIONS = {
     "arrive_astray": arrive_astray,
     "names_set": names_set,
+    "relocate_pace": relocate_pace,
     "vm_set": vm_set,
     "host_set": host_set,
     "rename": rename,

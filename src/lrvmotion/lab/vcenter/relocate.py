@@ -167,8 +167,11 @@ class Job:
             task.hosts = [self.source.name, prepared["host"]]
             task.datastores = [self.vm.datastore.name, prepared["datastore"]]
             try:
+                queued_s, prepare_s = vcenter.paces.get(self.vm.name) or vcenter.paces.get("", (0.0, 0.0))
+                _wait(task, queued_s)
                 task.begin()
                 self.refuse()  # the queue may have been long
+                _wait(task, prepare_s)
                 if self.demand["uses_vmotion"] or self.demand["uses_nfc"]:
                     self._carry(task, move, prepared)
                 task.report(task.progress or 0, cancelable=False)
@@ -282,6 +285,14 @@ def start(call: Call | None, vm: Any, spec: Any) -> Any:
         vm.relocating = vcenter.tasks.start(call, vm, "VirtualMachine.relocate", job.run, cancelable=True, queue=True)
         vm.relocating.hosts = [vm.host.name]
         return vm.relocating
+
+
+def _wait(task: Task, seconds: float) -> None:
+    """Return after *seconds*; raise RequestCanceled where the task was cancelled meanwhile."""
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0:
+        task.check_cancelled()
+        time.sleep(min(_POLL_S, left))
 
 
 def _wrong(name: str) -> Any:
