@@ -230,7 +230,8 @@ class Limits(_Section):
     *at_once* is over the whole circuit; unset, it follows from what was measured. *tries* are of one VM's relocate,
     the second at least *retry_wait_s* seconds after the first. Before a reboot a host has *maintenance_wait_s*
     seconds to get empty, and then *reboot_wait_s* to come back. *tools_s* is how long VMware Tools and the guest's
-    address may take to be back after a move.
+    address may take to be back after a move. *in_path_s* is how long hot bytes of a move may be on the way before its
+    host is asked whether they go past the relay.
     """
 
     rtt_ms: Annotated[float, Field(gt=0)] = 150.0
@@ -248,6 +249,7 @@ class Limits(_Section):
     maintenance_wait_s: Annotated[float, Field(gt=0)] = 7_200.0
     reboot_wait_s: Annotated[float, Field(gt=0)] = 900.0
     tools_s: Annotated[float, Field(ge=0, le=3600)] = 120.0
+    in_path_s: Annotated[float, Field(gt=0, le=3600)] = 120.0
 
 
 class Settings(_Section):

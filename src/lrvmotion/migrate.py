@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ from lrvmotion.mover import Mover, PassingError, Record, TaskUpdate
 from lrvmotion.plan import Migration
 from lrvmotion.progress import Open
 from lrvmotion.schedule import (
+    Bar,
     Begin,
     Cancel,
     Command,
@@ -41,15 +42,15 @@ class Guard:
     """What the driver asks while it works.
 
     *interrupts* counts Ctrl-C: once starts nothing more, twice cancels what runs, thrice leaves it running; *watch*
-    looks at the relay and says why to stop; *hold* says why a VM may not start now (a setting that changed, a relay
-    that is not healthy, a hook that failed); *record* may raise LrvmotionError: then nothing more is started. *room*
-    is what is left of the window in seconds, None: no end; *over*: none will open again; *longest* is the longest that
-    comes. *ended* is told how a VM's
-    migration ended, and why.
+    looks at the relays while VMs move (each with its task's percent, None: vCenter has not begun it) and returns the
+    source hosts from which nothing may start for now; *hold* says why a VM may not start now (a setting that changed,
+    a relay that is not healthy, a hook that failed); *record* may raise LrvmotionError: then nothing more is started.
+    *room* is what is left of the window in seconds, None: no end; *over*: none will open again; *longest* is the
+    longest that comes. *ended* is told how a VM's migration ended, and why.
     """
 
     interrupts: Callable[[], int]
-    watch: Callable[[list[str]], str | None]
+    watch: Callable[[Mapping[str, int | None]], Collection[str]]
     hold: Callable[[Migration], list[str]]
     record: Record
     clock: Callable[[], float]
@@ -69,6 +70,7 @@ class _Trip:
     vain: int = 0  # starts that a vCenter did not answer before its relocate was asked for
     began: float | None = None
     percent: int = 0
+    runs: bool = False  # vCenter has begun the task: it is not in its queue
     baggage: dict[str, Any] = field(default_factory=dict)
     reason: str | None = None
     hint: str | None = None
@@ -89,6 +91,7 @@ class _Driver:
     level: int = 0
     room: float | None = None
     distrusted: TrustError | None = None  # what ends the run, once nothing runs any more
+    barred: frozenset[str] = frozenset()
 
     def step(self, event: Event) -> None:
         """Give *event* to the schedule and carry its commands out, and those that follow from them."""
@@ -130,6 +133,14 @@ class _Driver:
                 reason = f"would take longer than the longest window, {longest / 3600:.1f} h"
                 self.carry_out(self.end(self.migrations[vm], "held", reason=reason))
         self.step(Room(seconds=self.room))
+
+    def look_at_relays(self) -> None:
+        """Start nothing from hosts whose relay is in trouble, until it is not."""
+        running = {vm: trip.percent if (trip := self.trips[vm]).runs else None for vm in self.schedule.running}
+        barred = frozenset(self.guard.watch(running))
+        if barred != self.barred:
+            self.barred = barred
+            self.step(Bar(hosts=barred))
 
     def held(self, migration: Migration) -> list[str]:
         """Return why *migration* may not start; raises TrustError for a vCenter, UnreachableError for anything."""
@@ -227,6 +238,7 @@ class _Driver:
         migration = self.migrations[update.vm]
         if update.state in {"queued", "running"}:
             trip = self.trips[update.vm]
+            trip.runs = trip.runs or update.state == "running"
             trip.percent = max(update.percent, trip.percent)
             self.tell(migration, "running", reason="queued by vCenter" if update.state == "queued" else None)
         else:
@@ -296,7 +308,7 @@ class _Driver:
             return self.lay_down(migration, failed.reason, failed.hint)
         wait = wait_s(spent, self.guard.retry_wait_s)
         trip.reason, trip.hint, trip.due = failed.reason, failed.hint, self.guard.clock() + wait
-        trip.percent = 0
+        trip.percent, trip.runs = 0, False
         self.tell(migration, "waiting", reason=failed.reason, hint=failed.hint, wait_s=wait)
         return self.schedule.step(Failed(vm=migration.vm))
 
@@ -345,13 +357,6 @@ class _Driver:
         self.record("moved", {"vm": migration.vm, "state": state, "reason": reason or ""})
         self.tell(migration, state, reason=reason, hint=hint)
         self.guard.ended(migration, state, reason)
-
-    def give_up(self, reason: str) -> None:
-        """Start nothing more, and hold what is left."""
-        self.step(Stop())
-        for vm in self.schedule.left:
-            self.schedule.states[vm] = "held"
-            self.close(self.migrations[vm], "held", reason=reason)
 
     def tell(
         self,
@@ -415,8 +420,7 @@ def drive(
             driver.take(update)
         driver.wake()
         driver.look_at_window()
-        if not schedule.stopped and (reason := guard.watch(schedule.running)) is not None:
-            driver.give_up(reason)
+        driver.look_at_relays()
     for vm in [vm for vm, state in schedule.states.items() if state == "waiting"]:
         trip = driver.trips[vm]
         driver.carry_out(driver.lay_down(by_name[vm], trip.reason, trip.hint))

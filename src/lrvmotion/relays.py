@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -11,12 +11,14 @@ from lrvmotion.config import Config
 from lrvmotion.connect import Connections
 from lrvmotion.detour import LOST_S, Detour
 from lrvmotion.errors import LrvmotionError
-from lrvmotion.events import Observer, RelaySample
+from lrvmotion.events import Message, Observer, RelaySample
+from lrvmotion.inpath import Connections as Pairs
+from lrvmotion.inpath import InPath
 from lrvmotion.journal import Journal
 from lrvmotion.plan import Migration, Plan
 from lrvmotion.watch import SAMPLE_S, Watch
 
-IN_PATH_S = 15.0  # a first move that shows no stream at the relay by then goes past it
+VMOTION = 8000  # TCP
 
 
 @dataclass(slots=True)
@@ -35,9 +37,8 @@ class Relays:
     restarted: Callable[[str], None] = lambda _: None
     watch: Watch = field(init=False)
     detour: Detour = field(init=False)
-    started: float | None = None
+    in_path: InPath = field(init=False)
     steered: float = 0.0
-    seen_streams: bool = False
     uptimes: dict[str, float] = field(default_factory=dict)
     anew: set[str] = field(default_factory=set)
     given_up: dict[str, str] = field(default_factory=dict)
@@ -47,6 +48,10 @@ class Relays:
         self.watch = Watch(watched(plan), self._sample, self._alive)
         near = {box.name: box.address for box in self.config.relay.source if box.name in plan.relays}
         self.detour = Detour(near, self.watch, self.journal, self.world.target, self.observer, plan.run)
+        self.in_path = InPath(
+            {move.vm: move for move in plan.migrations}, dict(plan.through), self._connections, self._streams,
+            self.config.limits.in_path_s,
+        )  # fmt: skip
         self.watch.__enter__()
         return self
 
@@ -57,28 +62,33 @@ class Relays:
         """At the end of the run: put the routes back that were taken from a lost box, if it is back."""
         self.detour.settle(self.interrupts)
 
-    def look(self, running: list[str]) -> str | None:
-        """Tell the relays' samples; return why no further VM may start."""
+    def look(self, running: Mapping[str, int | None]) -> Collection[str]:
+        """Tell the relays' samples; return the source hosts from which nothing may start for now.
+
+        *running* are the VMs that move, with the percent of their tasks, None: not known, or not begun.
+        """
         if not self.plan.relays:
-            return None
+            return ()
         for sample in self.watch.news():
             self.observer(sample)
             self.given_up.pop(sample.relay, None)
         while self.anew:
             self.restarted(self.anew.pop())
+        for host in self.in_path.look(running):
+            self.observer(Message(text=f"{self.in_path.past[host]}; its other VMs are held"))
         now = time.monotonic()
-        if self.started is None and running:
-            self.started = now
         if now - self.steered >= SAMPLE_S:
             self.steered = now
             self.detour.go_round({f"source/{m.source_host}" for m in self.plan.migrations if m.vm in running})
-        late = self.started is not None and now - self.started > IN_PATH_S
-        if running and late and not self.seen_streams:
-            return "not in the path: the relay has seen no stream of the running move"
-        return None
+        return ()
 
     def hold(self, migration: Migration) -> list[str]:
-        """Return why *migration* may not start now: a relay that is not healthy, or a setting not as applied."""
+        """Return why *migration* may not start now.
+
+        Its host goes past its relay, a relay is not healthy, or a setting is not as applied.
+        """
+        if (past := self.in_path.past.get(migration.source_host)) is not None:
+            return [past]
         relays = [relay for host, relay in self.plan.through if host == migration.source_host]
         if self.plan.far is not None:
             relays.append(self.plan.far)
@@ -107,12 +117,30 @@ class Relays:
         if status.uptime_s < self.uptimes.get(relay, 0.0):
             self.anew.add(relay)
         self.uptimes[relay] = status.uptime_s
-        self.seen_streams = self.seen_streams or status.streams > 0 or status.peak_streams > 0
         return RelaySample(
             relay=relay, streams=status.streams, bps=status.bps, rtt_ms=status.rtt_ms,
             retransmits=status.retransmits, limiter=status.limiter, bytes=status.bytes,
             cap_bps=status.limit_bps,
         )  # fmt: skip
+
+    def _connections(self, name: str) -> Pairs:
+        """Return the established connections of the source host *name* to vMotion vmknics of the target site."""
+        from lrvmotion.vsphere.esxcli import connections
+
+        host = self.world.inventory("source").host(name)
+        targets = {nic.address for other in self.world.inventory("target").hosts for nic in other.vmotion_vmknics}
+        targets |= {address for target, address in self.plan.fresh if target.startswith("target/")}
+        goals = {f"{address}:{VMOTION}" for address in targets}
+        stacks = dict.fromkeys(nic.netstack for nic in host.vmotion_vmknics)
+        session = self.world.session("source")
+        return frozenset(pair for stack in stacks for pair in connections(session, host.ref, stack) if pair[1] in goals)
+
+    def _streams(self, relay: str) -> tuple[frozenset[str], int]:
+        """Return where the streams of *relay* come from now ("ADDRESS:PORT"), and the bytes it has carried."""
+        from lrvmotion.relay.status import health
+
+        status = health(self.world.shell(f"box/{relay}"), self.plan.mark)
+        return frozenset(status.sources), status.bytes
 
     def _alive(self, relay: str) -> bool:
         try:

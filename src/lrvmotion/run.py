@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -207,13 +207,13 @@ class Migrating:
         relays.restarted = pace.restarted
         mover = RelocateMover(self.world.session("source"), self.world.session("target"), limits.tools_s)
 
-        def look(running: list[str]) -> str | None:
+        def look(running: Mapping[str, int | None]) -> Collection[str]:
             pace.look(self.moment())
             self._guests(mover)
             return relays.look(running)
 
         def meanwhile() -> None:
-            look(schedule.running)
+            look(dict.fromkeys(schedule.running))
 
         def hold(migration: Migration) -> list[str]:
             return relays.hold(migration) or (points.hold(migration) if points is not None else [])

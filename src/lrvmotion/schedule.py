@@ -107,6 +107,13 @@ class Room:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Bar:
+    """From now on nothing starts from these source *hosts*, and everything from the others, until the next Bar."""
+
+    hosts: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Begin:
     """Look whether something can start."""
 
@@ -133,7 +140,7 @@ class Hold:
     reason: str
 
 
-Event = Begin | Ended | Stop | Withdrawn | Failed | Due | Room
+Event = Begin | Ended | Stop | Withdrawn | Failed | Due | Room | Bar
 Command = Start | Cancel | Hold
 
 
@@ -160,6 +167,7 @@ class Schedule:
         self._max_failures = max_failures
         self._seconds = seconds or {}
         self._room: float | None = None
+        self._barred: frozenset[str] = frozenset()
         relays = through or {}
         self._leases = {vm: leases(move, relays.get(move.source_host)) for vm, move in self._migrations.items()}
         self._waves = Counter(move.wave for move in self._migrations.values())  # those that have not ended
@@ -180,6 +188,8 @@ class Schedule:
                 self.states[vm] = "waiting"
             case Room(seconds=seconds):
                 self._room = seconds
+            case Bar(hosts=hosts):
+                self._barred = hosts
             case Stop(cancel=cancel):
                 self.stopped = True
                 if cancel:
@@ -246,6 +256,8 @@ class Schedule:
         busy = Counter(lease for vm in self.running for lease in self._leases[vm])
         for vm, migration in self._migrations.items():
             if self.states[vm] != "queued" or migration.wave != wave or not self._fits(vm):
+                continue
+            if migration.source_host in self._barred:
                 continue
             if any(self.states.get(before, "success") != "success" for before in migration.after):
                 continue

@@ -13,10 +13,25 @@ from lrvmotion.errors import RefusedError, UnreachableError
 from lrvmotion.events import Message, Move
 from lrvmotion.inventory import Datastore, Folder, MoRef, Pool
 from lrvmotion.migrate import Guard, drive, wait_s
+from lrvmotion.mover import TaskUpdate
 from lrvmotion.placement import Placement
 from lrvmotion.plan import Migration
 from lrvmotion.progress import Open
-from lrvmotion.schedule import Begin, Cancel, Due, Ended, Failed, Hold, Limits, Room, Schedule, Start, Stop, queue_end
+from lrvmotion.schedule import (
+    Bar,
+    Begin,
+    Cancel,
+    Due,
+    Ended,
+    Failed,
+    Hold,
+    Limits,
+    Room,
+    Schedule,
+    Start,
+    Stop,
+    queue_end,
+)
 
 
 def migration(name, source="a1", target="b1", **changes):
@@ -36,7 +51,7 @@ def migration(name, source="a1", target="b1", **changes):
 def guard(**changes):
     content = {
         "interrupts": lambda: 0,
-        "watch": lambda running: None,
+        "watch": lambda running: (),
         "hold": lambda migration: [],
         "record": lambda kind, body: None,
         "clock": lambda: 0.0,
@@ -248,13 +263,60 @@ def test_a_vm_that_is_not_as_planned_is_held_and_not_started():
     assert mover.started == ["vm2"]
 
 
-def test_a_relay_that_is_not_in_the_path_stops_the_queue_with_the_reason():
-    """The first move goes on; nothing else is started."""
+def test_hosts_past_their_relay_hold_their_own_vms_and_nobody_elses():
+    """The move that runs goes on; the next ones of that host are held with the reason; the others move."""
     mover = FakeMover()
-    last = driven([migration("vm1"), migration("vm2")], mover, watch=lambda running: "not in the path")
+    moves = [migration("vm1"), migration("vm2"), migration("vm3", "a2", "b2"), migration("vm4", "a2", "b2")]
+    past = set()
+
+    def watch(running):
+        if "vm1" in running:
+            past.add("a1")
+        return ()
+
+    last = driven(moves, mover, watch=watch, hold=lambda move: ["not in the path"] if move.source_host in past else [])
     assert last["vm2"] == ("held", "not in the path")
-    assert mover.started == ["vm1"]
-    assert last["vm1"][0] == "success"
+    assert [last[vm][0] for vm in ("vm1", "vm3", "vm4")] == ["success"] * 3
+    assert sorted(mover.started) == ["vm1", "vm3", "vm4"]
+
+
+def test_nothing_starts_from_a_barred_host_until_it_is_barred_no_more():
+    """Its VMs stay queued, whatever is free; those of other hosts pass."""
+    schedule = Schedule([migration("vm1"), migration("vm2"), migration("vm3", "a2", "b1")])
+    assert names(schedule.step(Bar(hosts=frozenset({"a1"})))) == [("Start", "vm3")]
+    assert schedule.step(Ended(vm="vm3", state="success")) == []
+    assert not schedule.finished
+    assert names(schedule.step(Bar(hosts=frozenset()))) == [("Start", "vm1")]
+
+
+def test_a_relay_in_trouble_keeps_its_hosts_queue_waiting_and_loses_none_of_it():
+    """The VM that moved is tried again; all of them move when the relay is well."""
+    mover = FakeMover(passing={"vm1": 1})
+    looks = []
+
+    def watch(running):
+        looks.append(dict(running))
+        return {"a1"} if 2 < len(looks) < 30 else ()
+
+    moves = [migration("vm1"), migration("vm2"), migration("vm3", "a2", "b2")]
+    last = driven(moves, mover, watch=watch, tries=3, clock=ticking())
+    assert {state for state, _ in last.values()} == {"success"}
+    assert mover.started.index("vm3") < mover.started.index("vm2")
+    assert len(looks) >= 30
+
+
+def test_what_vcenter_has_queued_is_told_from_what_it_has_begun():
+    """The watch hears of no percent before the task runs."""
+    seen = []
+
+    class Queueing(FakeMover):
+        def start(self, migration):
+            done = super().start(migration)
+            self.pending.insert(0, TaskUpdate(vm=migration.vm, state="queued"))
+            return done
+
+    driven([migration("vm1")], Queueing(), watch=lambda running: seen.append(running.get("vm1", "-")) or ())
+    assert seen == [None, 50, "-"]
 
 
 def test_ctrl_c_twice_cancels_what_runs_and_starts_nothing():

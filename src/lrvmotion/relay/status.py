@@ -18,7 +18,8 @@ class RelayStatus:
     """A relay now. *bps* goes to the WAN; *rtt_ms* and *retransmits* (ratio) are the live streams', None without any.
 
     *limiter* is the relay's own sentence on what limits it. *bytes* were carried to the targets since it started;
-    *redirect* is "installed", "withdrawn", "absent" or "not watched".
+    *redirect* is "installed", "withdrawn", "absent" or "not watched". *sources* are where the streams come from
+    ("10.88.0.9:52014").
     """
 
     streams: int
@@ -34,6 +35,7 @@ class RelayStatus:
     redirect: str
     uptime_s: float
     refused: int
+    sources: tuple[str, ...] = ()
 
 
 def health(shell: Shell, run: str) -> RelayStatus:
@@ -79,6 +81,7 @@ def parse_status(status: dict[str, Any]) -> RelayStatus:
         redirect=(status.get("redirect") or {}).get("state", "not watched"),
         uptime_s=status["uptime_s"],
         refused=sum(status["refused"].values()),
+        sources=tuple(str(s["source"]) for s in streams if "source" in s),
     )
 
 
