@@ -4,38 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, Self
 
-from lrvmotion.errors import RefusedError, UnreachableError, UsageError
+from lrvmotion import files
+from lrvmotion.errors import LrvmotionError, RefusedError, UnreachableError, UsageError
+from lrvmotion.events import Event, Message, Observer
 from lrvmotion.plan import Change, Value
+from lrvmotion.records import Opened, Record, chained, line, parse
 
-SCHEMA = 1
+__all__ = ["Clock", "Journal", "JournalError", "Opened", "Outstanding", "Record", "read"]
+
 THROTTLE = "throttle"  # the journal of caps set by hand, while a run holds its own
-GENESIS = "0" * 64
-_END = b', "hash": "' + b"." * 64 + b'"}'  # how every line ends, a digit for a dot
-_DIGITS = b"0123456789abcdef"
 
 
 class JournalError(RefusedError):
     """The disk does not take a record: what cannot be recorded is not done."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
-    """One line of the journal. *body* is what the writer gave, *hash* chains it to the line before."""
-
-    seq: int
-    at: str
-    kind: str
-    run: str
-    body: dict[str, Any]
-    hash: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,47 +54,32 @@ class Clock(Protocol):
         """Return the time now."""
 
 
-@dataclass(slots=True)
-class Opened:
-    """The journal's state after reading it: good records, and whether its last line was torn."""
-
-    records: list[Record] = field(default_factory=list)
-    torn: bool = False
-
-
 def read(path: Path) -> Opened:
-    """Read the journal at *path*.
+    """Read the journal at *path*; without a file, and none before, it has no records.
 
-    A torn last line is what a death in the middle of a write leaves: it is reported, not an error, for nothing was
-    written to a target before its line was whole. A torn line followed by whole ones was closed by the next writer.
-    Raise UsageError for a line that was altered (the chain breaks, or it was whole and does not read), a newer schema,
-    or a file that cannot be read.
+    Raise UsageError for a line that was altered (records.parse), a newer schema, a file that cannot be read, and for
+    one that is empty or gone though records were written.
     """
-    opened = Opened()
-    previous = GENESIS
+    begun = _begun(path).exists()
     try:
-        content = path.read_bytes() if path.exists() else b""
+        content = files.read(path)
+    except FileNotFoundError:
+        if begun:
+            raise _lost(path, "is gone") from None
+        return Opened()
     except OSError as error:
-        message = f"{path}: the journal cannot be read: {error.strerror}"
+        message = f"{path}: the journal cannot be read: {error.strerror or error}"
         raise UsageError(message, hint="it belongs to whoever ran migrate: be that user, or make it readable") from None
-    opened.torn = not content.endswith(b"\n") and bool(content)
-    lines = content.split(b"\n")
-    for number, line in enumerate(lines, 1):
-        if not line:
-            continue
-        record = _parse(line)
-        if record is None:
-            if _whole(line):
-                raise _altered(path, number)
-            continue
-        if record.body.get("schema", SCHEMA) > SCHEMA:
-            message = f"{path}: written by a newer lrvmotion (schema {record.body['schema']})"
-            raise UsageError(message, hint="use that version, or a newer one")
-        if _digest(previous, record) != record.hash:
-            raise _altered(path, number)
-        previous = record.hash
-        opened.records.append(record)
+    opened = parse(content, str(path))
+    if begun and not opened.records:
+        raise _lost(path, "holds no record")
     return opened
+
+
+def gone(state: Path) -> bool:
+    """Return whether the directory *state* had a journal with records, and has none now."""
+    path = state / "journal.jsonl"
+    return _begun(path).exists() and not path.exists()
 
 
 def outstanding(records: list[Record]) -> list[Outstanding]:
@@ -174,7 +146,8 @@ def connections(records: list[Record]) -> dict[str, dict[str, Any]]:
 class Journal:
     """The open journal of a state directory, held by one process at a time; *name* is another one's beside it.
 
-    Every append is whole and on the disk (fsync) before it returns. *opener* makes the file object, unbuffered, so that
+    Every append is whole and on the disk (fsync) before it returns. A file that was removed, replaced or cut off
+    meanwhile is written anew from memory, which *say* hears of. *opener* makes the file object, unbuffered, so that
     nothing of a record that failed is written later: tests pass one that dies at a chosen byte.
     """
 
@@ -187,6 +160,7 @@ class Journal:
         opener: Callable[[Path], BinaryIO] | None = None,
     ) -> None:
         self.path = directory / f"{name}.jsonl"
+        self.say: Observer = _nobody
         self._held = directory / ("lock" if name == "journal" else f"{name}.lock")
         self._directory = directory
         self._clock = clock
@@ -194,9 +168,10 @@ class Journal:
         self._lock: int | None = None
         self._file: BinaryIO | None = None
         self.records: list[Record] = []
-        self._previous = GENESIS
         self._torn = False
         self._behind = False  # a record failed: the file may hold part of it, or all
+        self._at: tuple[int, int] | None = None  # device and inode of the open file
+        self._size = 0
 
     def __enter__(self) -> Self:
         try:
@@ -204,23 +179,26 @@ class Journal:
             self._lock = _lock(self._held)
             self._load()
             self._file = self._opener(self.path)
+            self._note()
+            self._mark()
             _sync_folder(self._directory)
         except OSError as error:
-            self.__exit__()
+            self._close()
             message = f"{self._directory}: the journal cannot be kept there: {error.strerror or error}"
             raise UsageError(message, hint="name a folder of yours on a disk with --state-dir") from None
         except BaseException:
-            self.__exit__()
+            self._close()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        try:
+            if self.records and not self._stands():
+                self._write_anew()
+        except (OSError, LrvmotionError) as error:
+            self.say(Message(text=f"{self.path}: the journal is gone and cannot be written anew: {error}"))
+        finally:
+            self._close()
 
     def append(self, kind: str, run: str, body: Mapping[str, Any]) -> Record:
         """Append one record and return it once it is on the disk; JournalError where the disk does not take it."""
@@ -228,30 +206,88 @@ class Journal:
             message = "the journal is not open"
             raise ValueError(message)
         try:
-            if self._behind:
-                self._load()
-            seq = self.records[-1].seq + 1 if self.records else 1
-            bare = Record(seq=seq, at=self._clock(), kind=kind, run=run, body=dict(body), hash="")
-            record = replace(bare, hash=_digest(self._previous, bare))
-            line = json.dumps({item.name: getattr(record, item.name) for item in fields(Record)}).encode() + b"\n"
+            self._hold()
+            before = self.records[-1] if self.records else None
+            record = chained(before, at=self._clock(), kind=kind, run=run, body=body)
+            data = b"\n" + line(record) if self._torn else line(record)
             self._behind = True
-            _write(self._file, b"\n" + line if self._torn else line)
+            _write(self._file, data)
             os.fsync(self._file.fileno())
         except OSError as error:
             message = f"{self.path}: the journal cannot be written: {error.strerror or error}"
             raise JournalError(message, hint="make room on its disk; nothing is changed that is not recorded") from None
         self._behind = self._torn = False
-        self._previous = record.hash
+        self._size += len(data)
         self.records.append(record)
+        if before is None:
+            self._mark()
         return record
+
+    def _hold(self) -> None:
+        """See to it that what is written next follows what was recorded, in the file at *path*."""
+        if self._stands():
+            if not self._behind:
+                return
+            with contextlib.suppress(UsageError):
+                self._load()
+                self._note()
+                return
+        try:
+            self._write_anew()
+        except UnreachableError as error:
+            raise JournalError(error.message, hint=error.hint) from None
+
+    def _stands(self) -> bool:
+        """Return whether the file at *path* is the one that is open, and as long as it was left."""
+        try:
+            now = self.path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return (now.st_dev, now.st_ino) == self._at and (self._behind or now.st_size == self._size)
+
+    def _write_anew(self) -> None:
+        """Write all records into a new file, in a new folder where that is gone too; UnreachableError: it is taken."""
+        self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if self._lock is not None and not _same(self._held, self._lock):
+            fresh = _lock(self._held)
+            os.close(self._lock)
+            self._lock = fresh
+        files.replace(self.path, b"".join(line(record) for record in self.records))
+        if self._file is not None:
+            self._file.close()
+        self._file = self._opener(self.path)
+        self._torn = self._behind = False
+        self._note()
+        self._mark()
+        _sync_folder(self._directory)
+        text = f"{self.path}: the journal was removed or replaced while it is written: it was written anew"
+        self.say(Message(text=text))
 
     def _load(self) -> None:
         """Read what the file holds now."""
         opened = read(self.path)
         self.records = opened.records
         self._torn = opened.torn
-        self._previous = self.records[-1].hash if self.records else GENESIS
         self._behind = False
+
+    def _note(self) -> None:
+        """Remember which file is open, and its length."""
+        now = self.path.stat()
+        self._at, self._size = (now.st_dev, now.st_ino), now.st_size
+
+    def _mark(self) -> None:
+        """Say beside the journal that it has records, where it has; a full disk does not take it, which is no harm."""
+        if self.records:
+            with contextlib.suppress(OSError):
+                _begun(self.path).touch(mode=0o600)
+
+    def _close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def intended(self, run: str, change: Change) -> Record:
         """Record that *change* is about to be written."""
@@ -283,34 +319,16 @@ class Journal:
         return (record for record in self.records if record.run == run)
 
 
-def _parse(line: bytes) -> Record | None:
-    """Return the record of *line*, None where it is none."""
-    try:
-        loaded = json.loads(line)
-        return Record(**loaded)
-    except (ValueError, TypeError):
-        return None
+def _begun(path: Path) -> Path:
+    """Return the file that says that the journal at *path* has records: an empty journal is a new one without it."""
+    return path.with_suffix(".begun")
 
 
-def _whole(line: bytes) -> bool:
-    """Return whether *line*, which is no record, was written to its end: it is JSON, or all but ends as a record does.
-
-    A torn line is neither.
-    """
-    pairs = zip(line[-len(_END) :], _END, strict=False)
-    wrong = sum(found != due and not (due == _END[12] and found in _DIGITS) for found, due in pairs)
-    if len(line) > len(_END) and wrong < 3:
-        return True
-    try:
-        json.loads(line)
-    except ValueError:
-        return False
-    return True
-
-
-def _altered(path: Path, number: int) -> UsageError:
-    message = f"{path}: line {number} does not follow from the lines before it: the journal was altered"
-    hint = "restore the file from a copy; else put back by hand what its lines name: target, key, prior"
+def _lost(path: Path, why: str) -> UsageError:
+    message = f"{path}: the journal {why}, though records were written: it was altered"
+    hint = (
+        "restore the file from a copy; without one remove it, and 'lrvmotion restore-defaults' lists what it recognises"
+    )
     return UsageError(message, hint=hint)
 
 
@@ -319,11 +337,6 @@ def _write(file: BinaryIO, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[file.write(view) :]
-
-
-def _digest(previous: str, record: Record) -> str:
-    text = json.dumps([previous, record.seq, record.at, record.kind, record.run, record.body], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _open(path: Path) -> BinaryIO:
@@ -345,6 +358,18 @@ def _lock(path: Path) -> int:
         os.ftruncate(descriptor, 0)
         os.write(descriptor, str(os.getpid()).encode())
     return descriptor
+
+
+def _same(path: Path, descriptor: int) -> bool:
+    """Return whether *path* is the file that is open."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+def _nobody(event: Event) -> None:
+    """Hear and say nothing."""
 
 
 def _sync_folder(directory: Path) -> None:

@@ -57,8 +57,22 @@ class Value:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Value:
-        """Read what *to_json* wrote."""
-        return cls(record["type"], record["data"])
+        """Read what *to_json* wrote; ValueError, KeyError or TypeError for anything else."""
+        value = cls(record["type"], record["data"])
+        if type(value.data) is not _DATA[value.type] or (value.type == "document" and not _is_object(value.data)):
+            message = f"{value.data!r} is no {value.type}"
+            raise ValueError(message)
+        return value
+
+
+_DATA = {"absent": type(None), "bool": bool, "int": int, "long": int, "string": str, "document": str}
+
+
+def _is_object(data: object) -> bool:
+    try:
+        return isinstance(json.loads(str(data)), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 ABSENT = Value("absent", None)

@@ -6,6 +6,8 @@ import errno
 import io
 import itertools
 import json
+import os
+import shutil
 
 import pytest
 
@@ -225,3 +227,81 @@ def test_a_state_folder_that_cannot_be_used_is_named(tmp_path):
     (tmp_path / "state" / "journal.jsonl").mkdir(parents=True)
     with pytest.raises(UsageError, match="cannot be"), Journal(tmp_path / "state", clock):
         pass
+
+
+def take_away(path, how):
+    """Remove, replace or shorten the journal as people and tools do while a run writes it."""
+    if how == "removed":
+        path.unlink()
+    elif how == "its folder removed":
+        shutil.rmtree(path.parent)
+    elif how == "its folder moved":
+        path.parent.rename(path.parent.with_name("elsewhere"))
+    elif how == "replaced by its copy":
+        copy = path.with_name("copy")
+        copy.write_bytes(path.read_bytes())
+        copy.replace(path)
+    elif how == "replaced":
+        path.with_name("other").write_text("something else\n")
+        path.with_name("other").replace(path)
+    elif how == "emptied":
+        path.write_bytes(b"")
+    elif how == "cut off":
+        path.write_bytes(path.read_bytes()[:-9])
+    else:
+        with path.open("ab") as file:
+            file.write(b"added\n")
+
+
+AWAY = [
+    "removed", "its folder removed", "its folder moved", "replaced by its copy", "replaced", "emptied", "cut off",
+    "added to",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("how", AWAY)
+@pytest.mark.parametrize("later", [0, 1, 3])
+def test_a_journal_that_is_taken_away_while_it_is_written_is_written_anew(tmp_path, how, later):
+    """At the next record, or at the end: every record is in memory. It is said, and locked as before."""
+    state = tmp_path / "state"
+    told = []
+    with Journal(state, clock) as journal:
+        journal.say = told.append
+        for key in "abc":
+            journal.intended("r", change(f"option/{key}", LONG0, LONG48))
+        take_away(journal.path, how)
+        for key in "xyz"[:later]:
+            journal.intended("r", change(f"option/{key}", LONG0, LONG48))
+            assert journals.read(journal.path).records == journal.records
+            with pytest.raises(UnreachableError, match=f"process {os.getpid()}"), Journal(state, clock):
+                pass
+    assert journals.read(journal.path).records == journal.records
+    assert len(journal.records) == 3 + later
+    assert [str(journal.path) in event.text for event in told] == [True]
+    assert "written anew" in told[0].text
+
+
+def test_a_journal_whose_folder_cannot_be_made_anew_changes_nothing_more(tmp_path):
+    """No record, no change; at the end it is said that there is no journal."""
+    told = []
+    with Journal(tmp_path / "a" / "state", clock) as journal:
+        journal.say = told.append
+        journal.intended("r", change("option/x", LONG0, LONG48))
+        shutil.rmtree(tmp_path / "a")
+        (tmp_path / "a").touch()
+        with pytest.raises(JournalError, match="cannot be written"):
+            journal.intended("r", change("option/y", LONG0, LONG48))
+        assert [item.key for item in journal.outstanding()] == ["option/x"]
+    assert ["cannot be written anew" in event.text for event in told] == [True]
+
+
+def test_a_journal_that_another_process_has_begun_anew_is_left_to_it(tmp_path):
+    """The folder was removed and a second run began there: two must not write one journal."""
+    with Journal(tmp_path / "state", clock) as journal:
+        journal.intended("r", change("option/x", LONG0, LONG48))
+        shutil.rmtree(tmp_path / "state")
+        with Journal(tmp_path / "state", clock) as other:
+            other.intended("other", change("option/z", LONG0, LONG48))
+            with pytest.raises(JournalError, match="another lrvmotion"):
+                journal.intended("r", change("option/y", LONG0, LONG48))
+            assert [record.run for record in journals.read(other.path).records] == ["other"]

@@ -184,6 +184,7 @@ def migrate(
     ):
         if chat is not None:
             seen.append(chat)
+        journal.say = told
         orders.refuse_other_way(journal, order.known)
         if order.resumes:
             run.release(journal, world, before, config.limits, own.who())
@@ -196,14 +197,14 @@ def migrate(
             )
             with live.screen(made, quiet=output is not Output.TEXT) as screen, Interrupts() as interrupts:
                 recorder = past.Recorder(state, past.circuit(config), made, wall_clock)
-                log.say = fan(screen, *seen)
+                log.say = journal.say = fan(screen, *seen)
                 observer = fan(report.take, screen, recorder, log, *seen)
                 world.observe(observer)
                 run.Migrating(
                     config, world, journal, observer, made, options, text, moment, interrupts.count, begun, order.back,
                     own.who(), dataclasses.replace(called, observer=observer),
                 ).go()  # fmt: skip
-            log.say = told
+            log.say = journal.say = told
 
         if order.begun():
             go(order.on_the_way(world), begun=order.begun())

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from lrvmotion.commands.context import Context, Output, fan, wall_clock
-from lrvmotion.errors import ExitStatus
+from lrvmotion.errors import ExitStatus, NotRestoredError
 
 if TYPE_CHECKING:
+    from lrvmotion.config import Config
     from lrvmotion.connect import Connections
+    from lrvmotion.events import Observer
 
 
 def restore_defaults(
@@ -60,7 +64,10 @@ def restore_defaults(
     report = Report()
     observer = fan(report.take, lines.Lines(quiet=output is not Output.TEXT))
     known = records(config) if config else {}
+    if journals.gone(state):
+        _list(known, config, own, observer, state)
     with journals.Journal(state, wall_clock) as journal:
+        journal.say = observer
         recorded = journals.connections(journal.records)
         with Connections({**known, **recorded}, own.credentials(), observer) as world:
             recognised: list[str] = []
@@ -78,6 +85,22 @@ def restore_defaults(
     else:
         tables.document(tables.restored_json(report, recognised, state))
     return int(ExitStatus.NOT_RESTORED if recognised else report.status)
+
+
+def _list(
+    known: Mapping[str, Mapping[str, Any]], config: Config | None, own: Context, observer: Observer, state: Path
+) -> NoReturn:
+    """Raise NotRestoredError with what is recognised: the journal is gone, and only it had the values before."""
+    from lrvmotion.connect import Connections
+
+    recognised: list[str] = []
+    if config is not None:
+        with Connections(known, own.credentials(), observer) as world:
+            recognised = _recognised(world, [f"box/{relay.name}" for relay in config.relay.source])
+    found = "".join(f"\n  recognised: {what}" for what in recognised)
+    message = f"{state / 'journal.jsonl'}: the journal is gone, and what it listed is not known{found}"
+    hint = f"restore it from a copy and run this again; to begin a new one, remove {state / 'journal.begun'}"
+    raise NotRestoredError(message, hint=hint)
 
 
 def _recognised(world: Connections, boxes: list[str]) -> list[str]:
