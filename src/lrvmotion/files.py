@@ -21,6 +21,14 @@ def read(path: Path) -> bytes:
         os.close(descriptor)
 
 
+def same(path: Path, descriptor: int) -> bool:
+    """Return whether *path* is the file that is open as *descriptor*, and was not removed or replaced since."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
 def replace(path: Path, text: str | bytes, *, mode: int = 0o600) -> None:
     """Write *text* in place of what *path* has, with *mode*: for its owner alone; OSError where that fails.
 

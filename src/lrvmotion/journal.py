@@ -248,7 +248,7 @@ class Journal:
     def _write_anew(self) -> None:
         """Write all records into a new file, in a new folder where that is gone too; UnreachableError: it is taken."""
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if self._lock is not None and not _same(self._held, self._lock):
+        if self._lock is not None and not files.same(self._held, self._lock):
             fresh = _lock(self._held)
             os.close(self._lock)
             self._lock = fresh
@@ -358,14 +358,6 @@ def _lock(path: Path) -> int:
         os.ftruncate(descriptor, 0)
         os.write(descriptor, str(os.getpid()).encode())
     return descriptor
-
-
-def _same(path: Path, descriptor: int) -> bool:
-    """Return whether *path* is the file that is open."""
-    try:
-        return os.path.samestat(path.stat(), os.fstat(descriptor))
-    except FileNotFoundError:
-        return False
 
 
 def _nobody(event: Event) -> None:

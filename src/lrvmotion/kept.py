@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, TextIO
 
+from lrvmotion import files
 from lrvmotion.errors import UsageError
 from lrvmotion.events import SCHEMA, Event, Message, Observer, RunStarted, from_json, to_json
 
@@ -77,6 +78,9 @@ class EventLog:
         try:
             if isinstance(event, RunStarted) and event.run != self._run:
                 self._begin(event.run)
+            if self._file is not None and not files.same(self._path(), self._file.fileno()):
+                self.say(Message(text=f"{self._path()}: the events of this run were removed: the report lacks them"))
+                self._open()
             if self._file is not None:
                 self._write(self._file)
         except OSError as error:
@@ -97,8 +101,11 @@ class EventLog:
         return self._state / FOLDER / self._run / NAME
 
     def _begin(self, run: str) -> None:
-        self.close()
         self._run, self._began = run, self._seconds()
+        self._open()
+
+    def _open(self) -> None:
+        self.close()
         self._path().parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._file = self._opener(self._path())
         self._file.write(json.dumps({"type": "version", "at": self._clock(), "schema": SCHEMA}) + "\n")
@@ -119,7 +126,7 @@ def read(state: Path, run: str) -> Kept:
     """
     path = state / FOLDER / run / NAME
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = files.read(path).decode(errors="replace").splitlines()
     except FileNotFoundError:
         return Kept(gone=True)
     except OSError as error:
@@ -135,7 +142,7 @@ def read(state: Path, run: str) -> Kept:
                 sitting += 1
             elif (event := from_json(record)) is not None:
                 told.append(Told(at=str(record["at"]), t=float(record["t"]), event=event, sitting=max(sitting, 1)))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             torn += 1
     return Kept(told=tuple(told), torn=torn)
 

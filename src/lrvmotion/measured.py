@@ -29,12 +29,12 @@ def latest(state: Path) -> LoadReport | None:
     """Return the report that was kept, None where there is none; UsageError where it cannot be read."""
     path = state / NAME
     try:
-        return LoadReport.from_json(json.loads(path.read_text(encoding="utf-8")))
+        return LoadReport.from_json(json.loads(files.read(path).decode()))
     except FileNotFoundError:
         return None
     except OSError as error:
         reason = error.strerror or str(error)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         reason = f"not what a load probe writes here ({error})"
     message = f"{path}: {reason}"
     raise UsageError(message, hint="remove the file, or measure again with 'lrvmotion check --load'")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
+from lrvmotion import files
 from lrvmotion.config import Config
 from lrvmotion.events import Event, Move
 from lrvmotion.plan import Mode, Plan
@@ -62,7 +63,7 @@ class Recorder:
 def recorded(state: Path, way: str) -> list[tuple[Mode, float]]:
     """Return the last moves over the circuit *way*, (mode, Mbit/s); what cannot be read is left out."""
     try:
-        lines = (state / NAME).read_text(encoding="utf-8").splitlines()
+        lines = files.read(state / NAME).decode().splitlines()
     except (OSError, UnicodeDecodeError):
         return []
     found: list[tuple[Mode, float]] = []
@@ -70,7 +71,7 @@ def recorded(state: Path, way: str) -> list[tuple[Mode, float]]:
         try:
             record = json.loads(line)
             mode, mbps, of = record["mode"], float(record["mbps"]), record["circuit"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             continue  # cut short when the machine went down
         if of == way and mode in get_args(Mode) and mbps > 0:
             found.append((mode, mbps))

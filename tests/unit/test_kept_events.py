@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import shutil
 
 import pytest
 
@@ -127,3 +129,24 @@ def test_a_file_of_a_newer_version_is_refused(log, tmp_path):
 def test_no_file_is_said(tmp_path):
     """A run of an older version has none."""
     assert kept.read(tmp_path, "abc234") == kept.Kept(gone=True)
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_events_that_are_removed_while_they_are_written_begin_anew(log, tmp_path, said, folder):
+    """What came before is lost, and said; what comes after is kept, at its time."""
+    log(STARTED)
+    shutil.rmtree(tmp_path / "runs") if folder else path(tmp_path).unlink()
+    log(MOVE)
+    log(BEFORE)
+    back = kept.read(tmp_path, "abc234")
+    assert [told.event for told in back.told] == [MOVE, BEFORE]
+    assert back.told[0].t > 0
+    assert ["were removed" in event.text for event in said] == [True]
+
+
+def test_a_pipe_in_place_of_the_events_is_not_waited_for(tmp_path):
+    """One sentence instead."""
+    path(tmp_path).parent.mkdir(parents=True)
+    os.mkfifo(path(tmp_path))
+    with pytest.raises(UsageError, match="cannot be read"):
+        kept.read(tmp_path, "abc234")

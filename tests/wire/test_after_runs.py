@@ -118,7 +118,7 @@ def test_a_whole_journal_verifies(lab, journal, tmp_path):
     assert f"{number} records" in said
     state = copied(journal, tmp_path)
     with (state / "journal.jsonl").open("a") as file:
-        file.write('{"seq": 99, "at": "20')
+        file.write(f'{{"seq": {number + 1}, "at": "20')
     assert "torn" in report(lab, "report", "--verify", state=state)
     assert "vm1" in report(lab, "report", state=state)
 
