@@ -11,7 +11,7 @@ from lrvmotion.connect import Connections
 from lrvmotion.errors import StaleError
 from lrvmotion.events import Observer
 from lrvmotion.findings import Finding, Severity
-from lrvmotion.plan import Plan
+from lrvmotion.plan import Plan, Theirs
 from lrvmotion.planfile import Saved
 
 MOST_NAMED = 8  # differences of a stale plan: the rest is a number
@@ -26,6 +26,7 @@ def again(
     *,
     runs: Collection[str] = (),
     mark: str | None = None,
+    theirs: Collection[Theirs] = (),
 ) -> Plan:
     """Return the *saved* plan under a new run's id, with what is found now; nothing is written anywhere.
 
@@ -41,12 +42,13 @@ def again(
     own = saved.plan.mark  # what was planned to be made is named after it
     wanted = saved.wishes()
     made = prepare.planned(
-        config, world, observer, source, refs, wanted, options, runs=runs, run=prepare.new_run(), mark=own
-    )
+        config, world, observer, source, refs, wanted, options,
+        runs=runs, run=prepare.new_run(), mark=own, theirs=theirs,
+    )  # fmt: skip
     plan = saved.complete(target)
     if made.applyable:
         _refuse_stale(basis.settings_differ(plan, made, lambda name, key: world.target(name).read(key)))
-    return replace(plan, run=made.run, findings=made.findings, forecast=made.forecast)
+    return replace(plan, run=made.run, findings=made.findings, forecast=made.forecast, theirs=made.theirs)
 
 
 def rest(
@@ -60,6 +62,7 @@ def rest(
     run: str,
     runs: Collection[str] = (),
     mark: str | None = None,
+    theirs: Collection[Theirs] = (),
 ) -> Plan:
     """Return the plan of what is left of *run*: the VMs *names* of its plan *saved*, to the same places.
 
@@ -73,7 +76,7 @@ def rest(
     source = prepare.with_vms(world, source, refs)
     mark = mark or run
     made = prepare.planned(
-        config, world, observer, source, refs, saved.wishes(), options, runs=runs, run=run, mark=mark
+        config, world, observer, source, refs, saved.wishes(), options, runs=runs, run=run, mark=mark, theirs=theirs
     )
     left_out = [
         Finding(

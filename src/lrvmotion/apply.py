@@ -49,19 +49,27 @@ def apply(
 ) -> int:
     """Write *changes* in their order, each recorded first; return how many. *proceed* may raise before each.
 
-    Raise RefusedError where a setting is no longer what the plan says it was, or does not read back as written: nothing
-    is overwritten then, and what was applied stays in the journal for a revert.
+    Raise RefusedError where a setting is no longer what the plan says it was, where somebody else changed one that is
+    outstanding, or where it does not read back as written: nothing is overwritten then, and what was applied stays in
+    the journal for a revert.
     """
     changes = list(changes)
+    held = {(item.target, item.key): item for item in journal.outstanding()}
     for done, change in enumerate(changes, 1):
         proceed()
         target = targets[change.target]
+        item = held.get((change.target, change.key))
         now = target.read(change.key)
         if now not in (change.prior, change.planned):
             expected = change.prior.brief()
             message = f"{change.target}: {change.key} is {now.brief()}, the plan expected {expected}; left as it is"
             raise RefusedError(message, hint="something changed it since the plan was made: plan again")
-        if now == change.planned and not _ours(journal, change):
+        if item is not None and now != change.planned and not item.ours(now):
+            message = (
+                f"{change.target}: {change.key} is {now.brief()}, {item.planned[-1].brief()} was set; left as it is"
+            )
+            raise RefusedError(message, hint="somebody else changed it: 'lrvmotion restore-defaults' names it")
+        if now == change.planned and item is None:
             # Came about by itself (a unit that loads the redirect); recorded all the same, for the revert.
             journal.intended(run, change)
             journal.applied(run, change.target, change.key)
@@ -92,7 +100,10 @@ def revert(
     wait: Callable[[Target, list[str]], None] | None = None,
     only: Callable[[Outstanding], bool] = lambda _: True,
 ) -> Restored:
-    """Put back everything outstanding, newest first; what somebody else changed is left alone unless *force*.
+    """Put back everything outstanding; what somebody else changed is left alone unless *force*.
+
+    What leads hosts to a box goes first, then the newest intention: what was made last depends on what was there. What
+    was refused is tried once more after the others, for one of them may have stood in its way.
 
     *targets* gives a target by its id and may raise UnreachableError. *wait* is called while a relocate runs on a
     target and returns when to look again; without it such a target is left. Lost answers are asked for once more; then
@@ -100,20 +111,31 @@ def revert(
     """
     restored = Restored()
     pending = [item for item in reversed(journal.outstanding()) if only(item)]
+    pending.sort(key=lambda item: not item.key.startswith(WAYS))
+    total = len(pending)
     attempt = _Attempt(journal, targets, observer, wait, run, force)
-    for done, item in enumerate(pending, 1):
-        reason = attempt.put_back(item)
-        if reason is None:
-            restored.done += 1
-            observer(
-                Changed(
-                    how="reverted", target=item.target, key=item.key, prior=item.planned[-1].brief(),
-                    value=item.prior.brief(), done=done, total=len(pending),
-                )
-            )  # fmt: skip
-        else:
-            restored.left.append((item, reason))
-            observer(Left(target=item.target, key=item.key, reason=reason))
+    left: dict[int, tuple[Outstanding, str]] = {}
+    while pending:
+        before, attempt.leads = restored.done, attempt.lasting
+        again: list[Outstanding] = []
+        for item in pending:
+            reason, refused = attempt.put_back(item)
+            if reason is None:
+                left.pop(item.seq, None)
+                restored.done += 1
+                observer(
+                    Changed(
+                        how="reverted", target=item.target, key=item.key, prior=item.planned[-1].brief(),
+                        value=item.prior.brief(), done=restored.done, total=total,
+                    )
+                )  # fmt: skip
+            else:
+                left[item.seq] = (item, reason)
+                again += [item] if refused else []
+        pending = again if restored.done > before else []
+    restored.left += left.values()
+    for item, reason in restored.left:
+        observer(Left(target=item.target, key=item.key, reason=reason))
     return restored
 
 
@@ -123,7 +145,8 @@ class _Attempt:
 
     *gone* says why, by target, or by door ("source", "box/relay-a") where nobody could log in: a refused login tried
     once a setting would lock the account. *leads* is a way to a relay that could not be put back: the boxes stay as
-    they are then, for a box that no longer forwards cuts off the host that still sends through it.
+    they are then, for a box that no longer forwards cuts off the host that still sends through it. *lasting* is one
+    that is not tried again either.
     """
 
     journal: Journal
@@ -134,22 +157,26 @@ class _Attempt:
     force: bool
     gone: dict[str, str] = field(default_factory=dict)
     leads: str | None = None
+    lasting: str | None = None
 
-    def put_back(self, item: Outstanding) -> str | None:
-        """Revert *item* and return None, or return why it was left."""
-        box = item.target.startswith("box/")
-        door = item.target if box else item.target.partition("/")[0]
+    def put_back(self, item: Outstanding) -> tuple[str | None, bool]:
+        """Revert *item* and return None, or return why it was left, and whether what refused it may pass."""
+        door = item.door
+        refused = False
         reason = self.gone.get(item.target) or self.gone.get(door)
-        if reason is None and box and self.leads is not None:
-            return f"stays while a host may send through it: {self.leads} could not be put back"
+        if reason is None and "box/" in door and self.leads is not None:
+            return f"stays while a host may send through it: {self.leads} could not be put back", True
         if reason is None:
             try:
-                return self._try(item, door)
+                return self._try(item, door), False
             except (LrvmotionError, OSError) as error:
+                refused = isinstance(error, RefusedError)
                 reason = str(error)
-        if item.key.startswith(WAYS) and self.leads is None:
-            self.leads = f"{item.target}: {item.key}"
-        return reason
+        if item.key.startswith(WAYS):
+            way = f"{item.target}: {item.key}"
+            self.leads = self.leads or way
+            self.lasting = self.lasting or (None if refused else way)
+        return reason, refused
 
     def _try(self, item: Outstanding, door: str) -> str | None:
         try:
@@ -175,7 +202,7 @@ class _Attempt:
         _quiet(target, self.observer, self.wait)
         now = target.read(item.key)
         if now != item.prior:
-            if not self.force and not any(_is(now, planned) for planned in item.planned):
+            if not self.force and not item.ours(now):
                 return f"is {now.brief()}, expected {item.planned[-1].brief()} or {item.prior.brief()}; left as it is"
             target.write(item.key, item.prior)
             now = target.read(item.key)
@@ -197,15 +224,3 @@ def _quiet(target: Target, observer: Observer, wait: Callable[[Target, list[str]
             message = f"{target.name}: {', '.join(running)}"
             raise UnreachableError(message, hint="run this again when they have ended")
         wait(target, running)
-
-
-def _is(now: Value, planned: Value) -> bool:
-    """Return whether *now* is what was *planned*; a service of ours that has stopped since is still ours."""
-    if now == planned or now.type != "document" or planned.type != "document":
-        return now == planned
-    there, wanted = now.as_document(), planned.as_document()
-    return "active" in there and {**there, "active": None} == {**wanted, "active": None}
-
-
-def _ours(journal: Journal, change: Change) -> bool:
-    return any(item.target == change.target and item.key == change.key for item in journal.outstanding())

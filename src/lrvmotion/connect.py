@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from lrvmotion.apply import Target
 from lrvmotion.config import Config, Relay, Site
 from lrvmotion.credentials import Credentials
-from lrvmotion.errors import UsageError
+from lrvmotion.errors import TrustError, UsageError
 from lrvmotion.events import Connected, Observer
 from lrvmotion.inventory import Inventory, SiteName
 from lrvmotion.probe import PING_SIZE, Pings
@@ -55,7 +55,11 @@ def _box(relay: Relay) -> dict[str, Any]:
 
 
 class Connections:
-    """Both vCenters and the relay boxes; a Target for every host and box. Close it, or use it as a context manager."""
+    """Both vCenters and the relay boxes; a Target for every host and box. Close it, or use it as a context manager.
+
+    *known* are the connection records by name: "source", "target", "box/NAME", and, of what none of these leads to but
+    the journal knows, "RUN:source" (journal.connections).
+    """
 
     def __init__(self, known: Mapping[str, Mapping[str, Any]], credentials: Credentials, observer: Observer) -> None:
         self._known = known
@@ -102,16 +106,29 @@ class Connections:
                 sha256=known.get("sha256"),
             )
             self._sessions[site] = session
+            instance, recorded = str(session.about.instanceUuid), known.get("instance_uuid")
+            if recorded and recorded != instance:
+                message = f"{site}: {known['host']}:{known['port']} is the vCenter {instance}, {recorded} was recorded"
+                raise TrustError(message, hint="the address leads to another vCenter now: make it lead to that one")
             version = f"{session.about.version} build {session.about.build}"
             self._observer(Connected(site=site, address=f"{known['host']}:{known['port']}", version=version))
         return self._sessions[site]
 
     def pinned(self, name: str) -> dict[str, Any]:
-        """Return the connection record of *name* with the certificate that was really pinned."""
+        """Return the connection record of *name*: of a vCenter with its instance UUID and the certificate it showed."""
         known = dict(self._record(name))
         if name in self._sessions:
             known["pem"] = self._sessions[name].pem
+            known["instance_uuid"] = str(self._sessions[name].about.instanceUuid)
         return known
+
+    def identity(self, door: str) -> dict[str, Any] | None:
+        """Return *pinned* of *door*, logging in at a vCenter for it; None where nothing is known of it."""
+        if door not in self._known:
+            return None
+        if not _is_box(door):
+            self.session(cast("SiteName", door))
+        return self.pinned(door)
 
     def accounts(self) -> dict[str, str]:
         """Return with which account everything known is logged in to: "user at host", by its name."""
@@ -176,7 +193,7 @@ class Connections:
 
         if name not in self._targets:
             site = _site_of(name)
-            host = self.inventory(site).host(name.partition("/")[2])
+            host = self.inventory(site).host(name.removeprefix(f"{site}/"))
             self._targets[name] = HostTarget(self.session(site), site, host.ref, host.name)
         target = self._targets[name]
         if not isinstance(target, HostTarget):
@@ -189,7 +206,7 @@ class Connections:
 
     def target(self, name: str) -> Target:
         """Return the target *name*, a host's or a box's."""
-        return self.box(name) if name.startswith("box/") else self.host(name)
+        return self.box(name) if _is_box(name) else self.host(name)
 
     def ping(
         self,
@@ -215,9 +232,11 @@ class Connections:
 
     def _password(self, name: str, known: Mapping[str, Any]) -> str:
         file = Path(known["password_file"]) if known.get("password_file") else None
-        usual = known["port"] == (22 if name.startswith("box/") else 443)
+        usual = known["port"] == (22 if _is_box(name) else 443)
         host = known["host"] if usual else f"{known['host']}:{known['port']}"
-        return self._credentials.password(known.get("secret", name), known["username"], host, file).reveal()
+        # What only the journal leads to has a secret of its own: that of "source" is another vCenter's.
+        secret = known.get("secret", name) if ":" not in name else name.replace(":", "-")
+        return self._credentials.password(secret, known["username"], host, file).reveal()
 
     def _record(self, name: str) -> Mapping[str, Any]:
         if name not in self._known:
@@ -227,4 +246,9 @@ class Connections:
 
 
 def _site_of(target: str) -> SiteName:
-    return "source" if target.startswith("source/") else "target"
+    """Return the site of a host; a vCenter that the journal alone knows ("RUN:source") is a site of its own name."""
+    return cast("SiteName", target.partition("/")[0])
+
+
+def _is_box(target: str) -> bool:
+    return target.partition("/")[0].rpartition(":")[2] == "box"

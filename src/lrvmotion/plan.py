@@ -105,6 +105,18 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Theirs:
+    """A setting that *run* set to *ours* over *prior*, and somebody else to *now*: it stays so, and is not planned."""
+
+    target: str
+    key: str
+    prior: Value
+    ours: Value
+    now: Value
+    run: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Skipped:
     """A setting that is wanted and not changed, and why."""
 
@@ -178,7 +190,8 @@ class Plan:
     addresses with their target ("source/HOST", address); *relays* are the near relays, *far* the far one, by name;
     *through* is which near relay carries which source host (host, relay);
     *streams* and *vmknics* are a migration's at the source; *ways* say which vmknics carry the bytes;
-    *forecast* how fast each mode would be and how long the VMs take.
+    *forecast* how fast each mode would be and how long the VMs take. *theirs* are outstanding settings that somebody
+    else has changed: they are left alone.
     """
 
     run: str
@@ -198,6 +211,7 @@ class Plan:
     vmknics: int = 1
     ways: tuple[Way, ...] = ()
     forecast: Forecast | None = None
+    theirs: tuple[Theirs, ...] = ()
 
     @property
     def applyable(self) -> bool:

@@ -15,7 +15,7 @@ from lrvmotion.errors import RefusedError, UsageError
 from lrvmotion.findings import Finding, Severity
 from lrvmotion.inventory import DEFAULT_STACK, Host, Inventory, SiteName, VirtualMachine, Vmknic
 from lrvmotion.placement import Placer
-from lrvmotion.plan import ABSENT, Change, Migration, Mode, Path, Plan, Skipped, Value, diff, document, string
+from lrvmotion.plan import ABSENT, Change, Migration, Mode, Path, Plan, Skipped, Theirs, Value, diff, document, string
 from lrvmotion.steering import Wanted
 from lrvmotion.wishes import Wish
 
@@ -31,7 +31,7 @@ class Inputs:
     *read* gives a setting's value now by (target, key); *bounds* a host's OptionDefs by target; *box* what a relay box
     wants for (relay, sources, targets; for the far relay the sources are the near ones), *unusable* why a relay cannot
     be used at all; *runs* are the runs of this journal; *reboot* allows reboots; *wishes* are of single VMs, by
-    name.
+    name; *theirs* are settings that somebody else has changed since we did.
     """
 
     config: Config
@@ -44,6 +44,7 @@ class Inputs:
     runs: Collection[str] = ()
     reboot: bool = False
     wishes: Mapping[str, Wish] = field(default_factory=dict)
+    theirs: Collection[Theirs] = ()
 
 
 @dataclass(slots=True)
@@ -82,6 +83,7 @@ def make(inputs: Inputs, mode: Mode, run: str, vms: Sequence[VirtualMachine], *,
                     _options(inputs, mode, role, host, draft)
     if mode == "proxy":
         through = _relays(inputs, sources, pairs, draft)
+    _leave(inputs.theirs, draft)
     streams = _streams(inputs, sources, draft)
     return Plan(
         run=run,
@@ -99,6 +101,7 @@ def make(inputs: Inputs, mode: Mode, run: str, vms: Sequence[VirtualMachine], *,
         through=through,
         streams=streams,
         vmknics=max((len(draft.vmotion[f"source/{host.name}"]) for host in sources), default=0),
+        theirs=tuple(inputs.theirs),
     )
 
 
@@ -360,6 +363,26 @@ def _paths(draft: _Draft, pairs: list[tuple[Host, Host]], *, new: bool) -> list[
         ]
         paths += found if new else [path for path in found if not path.new][:1]
     return paths
+
+
+def _leave(theirs: Collection[Theirs], draft: _Draft) -> None:
+    """Leave and name what somebody else changed since we set it; a way through a relay that is needed is an error."""
+    taken = {(one.target, one.key) for one in theirs}
+    ways = {(change.target, change.key) for change in draft.routes}
+    for changes in (draft.boxes, draft.hosts, draft.routes):
+        changes[:] = [change for change in changes if (change.target, change.key) not in taken]
+    for one in theirs:
+        summary = f"{one.key} is {one.now.brief()}, run {one.run} set {one.ours.brief()}: somebody else changed it"
+        hint = f"'lrvmotion restore-defaults' leaves it too (exit status 7); --force makes it {one.prior.brief()} again"
+        needed = (one.target, one.key) in ways
+        severity, end = (
+            (Severity.ERROR, "vMotion would not go through the relay") if needed else (Severity.WARNING, "it stays")
+        )
+        draft.findings.append(
+            Finding(
+                severity=severity, code="setting-theirs", subject=one.target, summary=f"{summary}; {end}", hint=hint
+            )
+        )
 
 
 def _tell(draft: _Draft, code: str, subject: str, summary: str) -> None:

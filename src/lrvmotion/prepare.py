@@ -19,7 +19,7 @@ from lrvmotion.findings import Finding, Severity, errors
 from lrvmotion.inventory import Inventory, MoRef, SiteName
 from lrvmotion.load import LoadReport
 from lrvmotion.path import judge
-from lrvmotion.plan import ABSENT, Mode, Plan, Value
+from lrvmotion.plan import ABSENT, Mode, Plan, Theirs, Value
 from lrvmotion.select import Choice
 from lrvmotion.settings import KEYS
 from lrvmotion.ways import ways
@@ -85,10 +85,12 @@ def prepare(
     *,
     runs: Collection[str] = (),
     mark: str | None = None,
+    theirs: Collection[Theirs] = (),
 ) -> Prepared:
     """Return the plan of moving the chosen VMs, with everything measured and found; nothing is written anywhere.
 
-    *runs* are the runs of the journal, *mark* the id that what is outstanding carries, None where nothing is.
+    *runs* are the runs of the journal, *mark* the id that what is outstanding carries, None where nothing is; *theirs*
+    is what somebody else has changed of that.
     """
     source, target = inventories(world)
     configured.verify(config, source, target)
@@ -102,7 +104,9 @@ def prepare(
     source = with_vms(world, source, refs)
     wanted = {wish.vm: wish for wish in choice.wishes}
     run = new_run()
-    plan = planned(config, world, observer, source, refs, wanted, options, runs=runs, run=run, mark=mark or run)
+    plan = planned(
+        config, world, observer, source, refs, wanted, options, runs=runs, run=run, mark=mark or run, theirs=theirs
+    )
     return Prepared(plan=plan, facts=rests_on(Subjects.of(plan), plan.mode, config, source, target, mark))
 
 
@@ -141,6 +145,7 @@ def planned(
     runs: Collection[str],
     run: str,
     mark: str,
+    theirs: Collection[Theirs] = (),
 ) -> Plan:
     """Make the plan, check its moves, measure its paths and try its addresses."""
     from lrvmotion.vsphere.activity import written
@@ -159,6 +164,7 @@ def planned(
         runs={*runs, mark},
         reboot=options.reboot_hosts,
         wishes=wanted,
+        theirs=theirs,
     )
     plan = planner.make(inputs, options.mode, run, [chosen[ref] for ref in refs], mark=mark)
     plan = replace(plan, ways=ways(plan, source, inputs.target))

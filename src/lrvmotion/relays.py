@@ -16,6 +16,7 @@ from lrvmotion.inpath import Connections as Pairs
 from lrvmotion.inpath import InPath
 from lrvmotion.journal import Journal
 from lrvmotion.plan import Migration, Plan
+from lrvmotion.settle import standing
 from lrvmotion.watch import SAMPLE_S, Watch
 
 VMOTION = 8000  # TCP
@@ -96,12 +97,9 @@ class Relays:
             return reasons
         mine = {f"source/{migration.source_host}", f"target/{migration.placement.host.name}"}
         mine |= {f"box/{relay}" for relay in relays}
-        for item in self.journal.outstanding():
-            if item.target in mine:
-                now = self.world.target(item.target).read(item.key)
-                if not item.stands(now):
-                    reasons.append(f"{item.target}: {item.key} is {now.brief()}, {item.planned[-1].brief()} was set")
-        return reasons
+        return standing(
+            self.journal.outstanding(), mine, self.plan.theirs, lambda name, key: self.world.target(name).read(key)
+        )
 
     def cap(self, relay: str, bps: int | None) -> None:
         """Set the cap of *relay*, bit/s, None: none; raises LrvmotionError where it does not take it."""

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from lrvmotion import outlook, reboot
+from lrvmotion import settle as settling
 from lrvmotion.apply import Restored, Target, apply, revert
 from lrvmotion.config import Config, Limits
 from lrvmotion.connect import Connections
@@ -28,6 +29,7 @@ from lrvmotion.prove import prove
 from lrvmotion.reboot import Rolling
 from lrvmotion.relays import Relays, watched
 from lrvmotion.schedule import Schedule
+from lrvmotion.settle import Seen
 
 if TYPE_CHECKING:
     from lrvmotion.vsphere.relocate import RelocateMover
@@ -317,6 +319,18 @@ def release(journal: Journal, world: Connections, observer: Observer, limits: Li
         _begin(rolling, world, who)
     reboot.release(rolling)
     world.forget()
+
+
+def settle(journal: Journal, world: Connections, observer: Observer, who: str = "") -> Seen:
+    """Close what reads as before we changed it, and return what somebody else has changed (settle.look)."""
+    seen = settling.look(journal.outstanding(), lambda name, key: world.target(name).read(key))
+    if seen.back:
+        rolling = _rolling(journal, world, observer, Limits())
+        _begin(rolling, world, who)
+        settling.close(journal, seen, rolling.run)
+    for item in seen.back:
+        observer(Message(text=f"{item.target}: {item.key} is {item.prior.brief()} already: recorded as restored"))
+    return seen
 
 
 def _begin(rolling: Rolling, world: Connections, who: str) -> None:

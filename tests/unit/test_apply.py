@@ -279,3 +279,113 @@ def test_a_service_that_died_is_still_ours(tmp_path):
         target.values["unit/x.service"] = document(active=False, enabled=True, config="a.json")
         assert revert(journal, lambda name: target, lambda event: None, run="r3").left == []
     assert target.values == {}
+
+
+class Host(FakeTarget):
+    """A host: a port group in use by a vmknic cannot be removed."""
+
+    def write(self, key, value):
+        name = key.removeprefix("portgroup/")
+        used = [
+            at for at, nic in self.values.items() if at.startswith("vmknic/") and f'"portgroup":"{name}"' in nic.data
+        ]
+        if key.startswith("portgroup/") and value == ABSENT and used:
+            message = f"{key} is in use by {used[0]}"
+            raise RefusedError(message)
+        super().write(key, value)
+
+
+def made(key, planned):
+    return Change(target="source/a", key=key, prior=ABSENT, planned=planned, reason="test")
+
+
+def test_what_was_made_anew_is_put_back_before_what_it_stands_on(tmp_path):
+    """A vmknic that went away, by hand or by a restore that died, is made again on another port group: newest first."""
+    target = Host("source/a", {})
+    old, new = (document(portgroup=f"p{number}") for number in (1, 2))
+    with Journal(tmp_path, clock) as journal:
+        apply(
+            [made("portgroup/p1", document(vlan_id=7)), made("vmknic/10.0.0.1", old)],
+            {"source/a": target},
+            journal,
+            "r1",
+            print,
+        )
+        del target.values["vmknic/10.0.0.1"]
+        apply(
+            [made("portgroup/p2", document(vlan_id=7)), made("vmknic/10.0.0.1", new)],
+            {"source/a": target},
+            journal,
+            "r2",
+            print,
+        )
+        done = revert(journal, lambda name: target, lambda event: None, run="r3")
+    assert done.left == []
+    assert target.values == {}
+
+
+def test_what_was_refused_is_tried_again_once_the_others_are_done(tmp_path):
+    """Whatever stood in its way may be gone then; what still cannot be put back is told once."""
+    target = Host("source/a", {})
+    events = []
+    with Journal(tmp_path, clock) as journal:
+        changes = [made("vmknic/10.0.0.1", document(portgroup="p1")), made("portgroup/p1", document(vlan_id=7))]
+        apply([*changes, made("portgroup/p2", document(vlan_id=7))], {"source/a": target}, journal, "r1", print)
+        target.values["vmknic/10.0.0.2"] = document(portgroup="p2")  # somebody's
+        done = revert(journal, lambda name: target, events.append, run="r2")
+    assert [item.key for item, _ in done.left] == ["portgroup/p2"]
+    assert [event.key for event in events if isinstance(event, Left)] == ["portgroup/p2"]
+    assert list(target.values) == ["portgroup/p2", "vmknic/10.0.0.2"]
+
+
+def test_what_leads_to_a_box_goes_before_the_box_however_new_the_box_is(tmp_path):
+    """A second run starts the relay anew: the route of the first one still goes back before the relay stops."""
+    order = []
+
+    class Watched(FakeTarget):
+        def write(self, key, value):
+            order.append(key)
+            super().write(key, value)
+
+    targets = {name: Watched(name, {}) for name in ("box/r", "source/a")}
+    unit = [document(active=True, enabled=True, config=name) for name in ("a.json", "b.json")]
+    with Journal(tmp_path, clock) as journal:
+        first = Change(target="box/r", key="unit/x", prior=ABSENT, planned=unit[0], reason="test")
+        second = Change(target="box/r", key="unit/x", prior=unit[0], planned=unit[1], reason="test")
+        apply([first, made("route/s/10.0.0.9/32", Value("string", "10.0.0.5"))], targets, journal, "r1", print)
+        apply([second], targets, journal, "r2", print)
+        order.clear()
+        assert revert(journal, targets.__getitem__, lambda event: None, run="r3").left == []
+    assert order == ["route/s/10.0.0.9/32", "unit/x"]
+
+
+def test_an_outstanding_setting_that_somebody_else_changed_is_never_overwritten_by_a_later_run(tmp_path):
+    """Whatever a plan says: their value stays theirs, and restore names it."""
+    target = FakeTarget("source/a", {"option/x": Value("long", 0)})
+
+    def change(prior, planned):
+        return Change(
+            target="source/a", key="option/x", prior=Value("long", prior), planned=Value("long", planned), reason="test"
+        )
+
+    with Journal(tmp_path, clock) as journal:
+        apply([change(0, 48)], {"source/a": target}, journal, "r1", lambda event: None)
+        target.values["option/x"] = Value("long", 7)
+        with pytest.raises(RefusedError, match="is 7, 48 was set"):
+            apply([change(7, 5)], {"source/a": target}, journal, "r2", lambda event: None)
+        assert len(revert(journal, lambda name: target, lambda event: None, run="r3").left) == 1
+        assert target.values["option/x"] == Value("long", 7)
+        target.values["option/x"] = Value("long", 0)  # as before, by hand: free for the next run
+        apply([change(0, 5)], {"source/a": target}, journal, "r4", lambda event: None)
+        target.values["option/x"] = Value("long", 48)  # what an earlier run had set is not what stands there now
+        assert len(revert(journal, lambda name: target, lambda event: None, run="r5").left) == 1
+
+
+def test_a_way_that_cannot_be_put_back_keeps_the_box_also_when_the_rest_is_tried_again(tmp_path):
+    """A host that does not answer may still send through it."""
+    targets = changed(tmp_path, ("box/r", "unit/x"), ("source/a", "route/s/10.0.0.9/32"), ("source/b", "option/x"))
+    targets["source/a"].raises = [UnreachableError("no answer")] * 9
+    with Journal(tmp_path, clock) as journal:
+        done = revert(journal, targets.__getitem__, lambda event: None, run="r2")
+    assert sorted(item.target for item, _ in done.left) == ["box/r", "source/a"]
+    assert targets["box/r"].values != {}

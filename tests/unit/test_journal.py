@@ -305,3 +305,87 @@ def test_a_journal_that_another_process_has_begun_anew_is_left_to_it(tmp_path):
             with pytest.raises(JournalError, match="another lrvmotion"):
                 journal.intended("r", change("option/y", LONG0, LONG48))
             assert [record.run for record in journals.read(other.path).records] == ["other"]
+
+
+A, B, C = "uuid-a", "uuid-b", "uuid-c"
+
+
+def connected(journal, run, source, target, **boxes):
+    """Record the connections of *run*: (host, port, instance UUID) of each site, (host, port) of each box."""
+    for name, (host, port, uuid) in (("source", source), ("target", target)):
+        body = {"name": name, "host": host, "port": port, "username": "u", "pem": None}
+        journal.append("connection", run, body if uuid is None else {**body, "instance_uuid": uuid})
+    for name, (host, port) in boxes.items():
+        journal.append("connection", run, {"name": f"box/{name}", "host": host, "port": port, "username": "u"})
+
+
+def at(target, planned=LONG48, prior=LONG0):
+    return Change(target=target, key="option/x", prior=prior, planned=planned, reason="test")
+
+
+def test_sites_that_a_run_swapped_are_told_apart_by_their_instance_uuid(tmp_path):
+    """One address, two ports: what the first run calls its target and the second its source is one setting."""
+    with Journal(tmp_path, clock) as journal:
+        connected(journal, "r1", ("lab", 1, A), ("lab", 2, B))
+        journal.intended("r1", at("source/a1"))
+        journal.intended("r1", at("target/b1"))
+        connected(journal, "r2", ("lab", 2, B), ("lab", 1, A))
+        journal.intended("r2", at("source/b1", LONG5, LONG48))
+        journal.applied("r2", "source/b1", "option/x")
+        items = {item.target: (item.prior, item.planned, item.applied) for item in journal.outstanding()}
+        assert items == {"target/a1": (LONG0, (LONG48,), False), "source/b1": (LONG0, (LONG48, LONG5), True)}
+        known = journals.connections(journal.records)
+        assert (known["source"]["instance_uuid"], known["target"]["instance_uuid"]) == (B, A)
+        journal.reverted("r3", "target/a1", "option/x", LONG0)  # as the newest connections call it
+        assert [item.target for item in journal.outstanding()] == ["source/b1"]
+        connected(journal, "r4", ("lab", 1, A), ("lab", 2, B))
+        assert [item.target for item in journal.outstanding()] == ["target/b1"]
+        journal.reverted("r5", "target/b1", "option/x", LONG0)
+        assert journal.outstanding() == []
+
+
+def test_a_journal_from_before_instance_uuids_goes_by_host_and_port(tmp_path):
+    """Also where a newer run has recorded the UUIDs since; a vCenter that moved to another address is still itself."""
+    with Journal(tmp_path, clock) as journal:
+        connected(journal, "r1", ("lab", 1, None), ("lab", 2, None))
+        journal.intended("r1", at("source/a1"))
+        assert [item.target for item in journal.outstanding()] == ["source/a1"]
+        connected(journal, "r2", ("lab", 2, B), ("lab", 1, A))
+        assert [item.target for item in journal.outstanding()] == ["target/a1"]
+        connected(journal, "r3", ("moved", 9, A), ("lab", 2, B))
+        assert [item.target for item in journal.outstanding()] == ["source/a1"]
+
+
+def test_what_none_of_the_newest_connections_leads_to_keeps_its_own(tmp_path):
+    """A third vCenter behind the name, and a box at another address: each is reached as its own run reached it."""
+    with Journal(tmp_path, clock) as journal:
+        connected(journal, "r1", ("lab", 1, A), ("lab", 2, B), relay=("box1", 22))
+        for target in ("source/a1", "target/b1", "box/relay"):
+            journal.intended("r1", at(target))
+        connected(journal, "r2", ("lab", 1, C), ("lab", 2, B), relay=("box2", 22))
+        journal.intended("r2", at("source/a1"))
+        journal.intended("r2", at("box/relay"))
+        items = journal.outstanding()
+        assert [item.target for item in items] == [
+            "r1:source/a1", "target/b1", "r1:box/relay", "source/a1", "box/relay",
+        ]  # fmt: skip
+        assert [item.door for item in items] == ["r1:source", "target", "r1:box/relay", "source", "box/relay"]
+        known = journals.connections(journal.records)
+        assert {name: body["host"] for name, body in known.items()} == {
+            "source": "lab", "target": "lab", "box/relay": "box2", "r1:source": "lab", "r1:box/relay": "box1",
+        }  # fmt: skip
+        assert known["r1:source"]["instance_uuid"] == A
+        journal.reverted("r3", "r1:source/a1", "option/x", LONG0)
+        journal.reverted("r3", "box/relay", "option/x", LONG0)
+        assert [item.target for item in journal.outstanding()] == ["target/b1", "r1:box/relay", "source/a1"]
+
+
+def test_a_setting_is_as_new_as_its_newest_intention(tmp_path):
+    """What it depends on may have been made since it was made first."""
+    with Journal(tmp_path, clock) as journal:
+        journal.intended("r1", at("source/a1"))
+        journal.intended("r1", at("source/a2"))
+        journal.intended("r2", at("source/a1", LONG5, LONG48))
+        assert [(item.target, item.run, item.seq) for item in journal.outstanding()] == [
+            ("source/a2", "r1", 2), ("source/a1", "r2", 3),
+        ]  # fmt: skip

@@ -10,7 +10,7 @@ from fakes import host, inventory, vm
 from lrvmotion import config as configs
 from lrvmotion import planner, settings
 from lrvmotion.inventory import Disk, HostPortGroup, MoRef, Network
-from lrvmotion.plan import ABSENT, Value, string
+from lrvmotion.plan import ABSENT, Theirs, Value, string
 
 BOUNDS = {
     settings.HELPERS: settings.Bounds(type="long", minimum=0, maximum=112, default=0),
@@ -26,7 +26,17 @@ CONFIG = {
 
 
 def make(
-    mode, *, vms=("vm1",), config=None, source=None, target=None, values=None, bounds=None, reboot=False, unusable=None
+    mode,
+    *,
+    vms=("vm1",),
+    config=None,
+    source=None,
+    target=None,
+    values=None,
+    bounds=None,
+    reboot=False,
+    unusable=None,
+    theirs=(),
 ):
     values = values or {}
     machines = tuple(vm(name, "a1") for name in vms)
@@ -41,6 +51,7 @@ def make(
         box=lambda relay, senders, targets: [("unit/lrvmotion", string(",".join([*senders, *targets])), "relay")],
         unusable=lambda relay: (unusable or {}).get(relay.name),
         reboot=reboot,
+        theirs=theirs,
     )
     chosen = source.vms if source else machines
     return planner.make(inputs, mode, "abc234", chosen)
@@ -404,3 +415,31 @@ def test_a_relay_that_is_left_out_names_those_that_take_its_hosts():
     plan = relayed(relays, hosts, unusable={"r1": "does not answer"})
     (left_out,) = [finding for finding in plan.findings if finding.code == "relay-left-out"]
     assert left_out.summary == "does not answer; its hosts go through r2"
+
+
+def test_what_somebody_else_changed_is_named_and_not_planned():
+    """Their value stays; the rest of the plan goes on."""
+    helpers = f"option/{settings.HELPERS}"
+    theirs = Theirs(
+        target="source/a1", key=helpers, prior=Value("long", 0), ours=Value("long", 48), now=Value("long", 7), run="r1"
+    )
+    plan = make("native", values={("source/a1", helpers): Value("long", 7)}, theirs=(theirs,))
+    assert helpers not in keys(plan, "source/a1")
+    assert helpers in keys(plan, "target/b1")
+    assert plan.applyable
+    assert plan.streams == 7
+    (found,) = [finding for finding in plan.findings if finding.code == "setting-theirs"]
+    assert found.subject == "source/a1"
+    assert all(word in found.summary for word in (helpers, "is 7", "set 48"))
+    assert plan.theirs == (theirs,)
+
+
+def test_a_route_that_somebody_else_took_refuses_proxy_mode_and_no_other():
+    """What proxy mode stands on is not overwritten, so that nothing would go through the relay."""
+    key = "route/defaultTcpipStack/10.99.0.9/32"
+    theirs = Theirs(
+        target="source/a1", key=key, prior=ABSENT, ours=string("10.88.0.1"), now=string("10.88.0.99"), run="r1"
+    )
+    values = {("source/a1", key): string("10.88.0.99")}
+    assert not make("proxy", values=values, theirs=(theirs,)).applyable
+    assert make("native", values=values, theirs=(theirs,)).applyable

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 
@@ -47,3 +48,22 @@ def test_a_run_that_died_between_record_and_write_is_taken_up(lab, tmp_path):
     assert killed.died
     assert killed.resumed
     assert killed.wrong == []
+
+
+@pytest.mark.parametrize("key", ["vmknic/ADDRESS", "vmotion-service/ADDRESS"])
+def test_a_restore_that_died_before_its_record_spoils_no_later_run(lab, tmp_path, key):
+    """The value is back and nothing says so: the next migrate closes it first, holds no VM, and all is restored."""
+    state = tmp_path / "state"
+    words = ("migrate", "--mode", "native", "--yes", *UNPROVEN)
+    assert lab.product(state, *words, "vm1", "vm2").returncode == 0
+    died = lab.product(
+        state, "restore-defaults", mortal=("--die", f"journal reverted target/esx-b1 {key} | before", "1")
+    )
+    assert died.returncode == -signal.SIGKILL, died.stderr
+    again = lab.product(state, *words, "vm3", "vm4")
+    assert again.returncode == 0, again.stderr
+    assert "recorded as restored" in again.stderr
+    last = lab.product(state, "restore-defaults")
+    assert last.returncode == 0, last.stderr
+    assert lab.wrong() == []
+    lab.home()

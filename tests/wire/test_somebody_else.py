@@ -13,7 +13,7 @@ OPTION = "Migrate.VMotionStreamHelpers"
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    with Lab(tmp_path_factory.mktemp("lab"), "--no-net", "--vms", "4", name=f"b{os.getpid()}") as up:
+    with Lab(tmp_path_factory.mktemp("lab"), "--no-net", "--vms", "7", name=f"b{os.getpid()}") as up:
         yield up
 
 
@@ -41,6 +41,32 @@ def test_a_setting_that_somebody_changed_between_is_left_named_and_handled_by_fo
     after = hosts(lab)
     assert after != before
     lab.set_option("source", "esx-a1", OPTION, 7)  # still theirs
+    assert restored(lab, "--force").returncode == 0
+    assert hosts(lab) == before
+
+
+def test_a_setting_that_somebody_changed_stays_theirs_however_many_runs_come_between(lab):
+    """Named by plan and migrate, not overwritten, no VM held for it; restore ends with 7 until --force."""
+    before = hosts(lab)
+
+    def value():
+        return hosts(lab)["source"]["esx-a1"]["options"][OPTION]["value"]
+
+    was = value()
+    assert native(lab, "vm5").returncode == 0
+    assert value() not in (was, 7)
+    lab.set_option("source", "esx-a1", OPTION, 7)
+    named = f"{OPTION} is 7"
+    planned = lab.run("--state-dir", str(lab.folder / "mine"), "plan", "--mode", "native", "vm7")
+    assert named in " ".join((planned.stdout + planned.stderr).split())
+    for vm in ("vm6", "vm7"):
+        done = native(lab, vm)
+        assert done.returncode == 0, done.stderr
+        assert named in " ".join(done.stderr.split())
+        assert value() == 7
+    done = restored(lab)
+    assert done.returncode == 7, done.stderr
+    assert value() == 7
     assert restored(lab, "--force").returncode == 0
     assert hosts(lab) == before
 

@@ -185,9 +185,10 @@ def migrate(
         if chat is not None:
             seen.append(chat)
         journal.say = told
-        orders.refuse_other_way(journal, order.known)
+        orders.refuse_other_way(journal, world)
         if order.resumes:
             run.release(journal, world, before, config.limits, own.who())
+        seen_since = run.settle(journal, world, before, own.who())
 
         def go(made: Plan, *, begun: Mapping[str, Open]) -> None:
             # Each change is in the journal by itself, as it is made, files and all.
@@ -210,8 +211,9 @@ def migrate(
             go(order.on_the_way(world), begun=order.begun())
             world.observe(before)
             order = order.after(journal)
+            seen_since = run.settle(journal, world, before, own.who())
         if not (order.resumes and order.done) and not report.interrupted:
-            made = order.plan(world, journal, before, options)
+            made = order.plan(world, journal, before, options, seen_since.theirs)
             prepare.refuse(made)
             if not unproven:
                 prepare.refuse_unproven(made)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from lrvmotion.config import Config
     from lrvmotion.connect import Connections
     from lrvmotion.events import Observer
-    from lrvmotion.journal import Journal
-    from lrvmotion.plan import Plan
+    from lrvmotion.journal import Journal, Record
+    from lrvmotion.plan import Plan, Theirs
     from lrvmotion.planfile import Saved
     from lrvmotion.prepare import Options
     from lrvmotion.progress import Open, Progress
@@ -65,20 +65,26 @@ class Order:
         """Return the moves that the run to be taken up had begun."""
         return self.progress.open if self.resumes and self.progress is not None else {}
 
-    def plan(self, world: Connections, journal: Journal, observer: Observer, options: Options) -> Plan:
-        """Return the plan, made anew."""
+    def plan(
+        self, world: Connections, journal: Journal, observer: Observer, options: Options, theirs: Collection[Theirs]
+    ) -> Plan:
+        """Return the plan, made anew; *theirs* is what somebody else has changed of what is outstanding."""
         from lrvmotion import again, prepare
         from lrvmotion import journal as journals
         from lrvmotion.findings import Finding, Severity
 
         runs, mark = journals.runs(journal.records), journals.mark(journal.records)
         if self.saved is None or self.choice:
-            made = prepare.prepare(self.config, world, observer, self.choice, options, runs=runs, mark=mark).plan
+            made = prepare.prepare(
+                self.config, world, observer, self.choice, options, runs=runs, mark=mark, theirs=theirs
+            ).plan
         elif self.progress is None:
-            return again.again(self.config, world, observer, self.saved, options, runs=runs, mark=mark)
+            return again.again(self.config, world, observer, self.saved, options, runs=runs, mark=mark, theirs=theirs)
         else:
             left, run = self.progress.left, self.progress.run
-            made = again.rest(self.config, world, observer, self.saved, left, options, run=run, runs=runs, mark=mark)
+            made = again.rest(
+                self.config, world, observer, self.saved, left, options, run=run, runs=runs, mark=mark, theirs=theirs
+            )
         if self.note is None:
             return made
         finding = Finding(severity=Severity.INFO, code="reverse-mode", subject="plan", summary=self.note)
@@ -147,21 +153,36 @@ def to_reverse(
     )
 
 
-def refuse_other_way(journal: Journal, known: Mapping[str, Mapping[str, Any]]) -> None:
-    """Raise RefusedError where settings are outstanding that belong to other vCenters than *known*.
+def refuse_other_way(journal: Journal, world: Connections) -> None:
+    """Raise RefusedError where settings are outstanding at other vCenters or boxes than those that *world* leads to."""
+    if said := other_place(journal.records, world):
+        raise RefusedError(said, hint="'lrvmotion restore-defaults' puts them back; then run this again")
 
-    The journal names hosts by their site: "source/esx1" would be looked for at the wrong one.
+
+def other_place(records: Sequence[Record], world: Connections) -> str | None:
+    """Return what has outstanding settings and is not what *world* leads to, in words; None where there is none.
+
+    The journal names hosts by their site: "source/esx1" would be looked for at the wrong one. A vCenter is told by its
+    instance UUID, for both may be reached at one address.
     """
-    from lrvmotion.journal import connections
+    from lrvmotion import journal as journals
 
-    recorded = connections(journal.records)
-    for site in ("source", "target"):
-        there, here = recorded.get(site), known.get(site)
-        if journal.outstanding() and there and here and there["host"] != here["host"]:
-            message = (
-                f"settings are still changed by a run whose {site} is {there['host']}, and here it is {here['host']}"
-            )
-            raise RefusedError(message, hint="'lrvmotion restore-defaults' puts them back; then run this again")
+    recorded = journals.connections(records)
+    for door in dict.fromkeys(item.door for item in journals.outstanding(records)):
+        there = recorded.get(door)
+        here = world.identity(door)
+        if there is None or (here is None and "box/" in door):
+            continue  # an older journal's, or a box that this configuration leaves alone
+        if here is None or not journals.same_place(there, here):
+            now = "it is not known" if here is None else f"it is {_place(here)}"
+            name = door.rpartition(":")[2]
+            return f"settings are still changed by a run whose {name} is {_place(there)}, and here {now}"
+    return None
+
+
+def _place(body: Mapping[str, Any]) -> str:
+    uuid = body.get("instance_uuid")
+    return f"{body['host']}:{body['port']}" + (f" (instance {uuid})" if uuid else "")
 
 
 def _progress(journal: Path, run: str | None) -> Progress:

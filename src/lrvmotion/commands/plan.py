@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lrvmotion.commands import choose
+from lrvmotion.commands import choose, order
 from lrvmotion.commands.context import Context, Output, moment, wall_clock
 from lrvmotion.errors import ExitStatus, LrvmotionError
 
@@ -49,7 +49,7 @@ def plan(
     ] = False,
 ) -> int:
     """Show what would change, what would move and what stands against it; nothing is written anywhere."""
-    from lrvmotion import journal, measured, past, planfile, prepare
+    from lrvmotion import journal, measured, past, planfile, prepare, settle
     from lrvmotion.connect import Connections, records
     from lrvmotion.views import lines, plans, tables, trouble
 
@@ -70,10 +70,12 @@ def plan(
         reboot_hosts=reboot_hosts,
     )
     records_now = journal.read(state / "journal.jsonl").records
-    runs, mark = journal.runs(records_now), journal.mark(records_now)
     observer = lines.Lines(quiet=output is not Output.TEXT)
     with Connections(records(config), own.credentials(), observer) as world:
-        prepared = prepare.prepare(config, world, observer, choice, options, runs=runs, mark=mark)
+        same = not order.other_place(records_now, world)  # else migrate refuses
+        seen = settle.look(journal.outstanding(records_now) if same else (), lambda at, key: world.target(at).read(key))
+        runs, mark = journal.runs(records_now), journal.mark(settle.closed(records_now, seen))
+        prepared = prepare.prepare(config, world, observer, choice, options, runs=runs, mark=mark, theirs=seen.theirs)
     made = prepared.plan
     if output is Output.TEXT:
         plans.plan(made, state)

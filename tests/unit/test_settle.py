@@ -1,0 +1,83 @@
+"""What became of outstanding settings is found before anything is planned."""
+
+from __future__ import annotations
+
+from fakes import FakeTarget
+from lrvmotion import journal as journals
+from lrvmotion import settle
+from lrvmotion.apply import apply
+from lrvmotion.errors import UnreachableError
+from lrvmotion.journal import Journal
+from lrvmotion.plan import ABSENT, Change, Value, document
+
+
+def clock():
+    return "2026-01-01T00:00:00.000+00:00"
+
+
+def changed(directory, values):
+    """Return a target whose settings were changed from absent, as a journal in *directory* says."""
+    target = FakeTarget("source/a", {})
+    changes = [
+        Change(target="source/a", key=key, prior=ABSENT, planned=value, reason="test") for key, value in values.items()
+    ]
+    with Journal(directory, clock) as journal:
+        apply(changes, {"source/a": target}, journal, "r1", lambda event: None)
+    return target
+
+
+LONG = {f"option/{number}": Value("long", 48) for number in range(3)}
+
+
+def test_what_reads_as_before_is_closed_and_what_is_neither_is_theirs(tmp_path):
+    """Of three settings one was put back without a record, one changed by somebody else, one stands."""
+    target = changed(tmp_path, LONG)
+    del target.values["option/0"]
+    target.values["option/1"] = Value("long", 7)
+    with Journal(tmp_path, clock) as journal:
+        seen = settle.look(journal.outstanding(), lambda name, key: target.read(key))
+        assert [item.key for item in seen.back] == ["option/0"]
+        assert [(one.key, one.ours.data, one.now.data, one.run) for one in seen.theirs] == [("option/1", 48, 7, "r1")]
+        imagined = settle.closed(journal.records, seen)
+        settle.close(journal, seen, "r2")
+        assert journals.outstanding(imagined) == journal.outstanding()
+        assert [item.key for item in journal.outstanding()] == ["option/1", "option/2"]
+        held = settle.standing(journal.outstanding(), {"source/a"}, (), lambda name, key: target.read(key))
+        assert held == ["source/a: option/1 is 7, 48 was set"]
+        known = settle.standing(journal.outstanding(), {"source/a"}, seen.theirs, lambda name, key: target.read(key))
+        assert known == []
+
+
+def test_the_mark_is_free_again_once_everything_reads_as_before(tmp_path):
+    """A restore on a full disk puts values back and records nothing: the next plan begins anew."""
+    changed(tmp_path, LONG)
+    with Journal(tmp_path, clock) as journal:
+        seen = settle.look(journal.outstanding(), lambda name, key: ABSENT)
+        assert journals.mark(settle.closed(journal.records, seen)) is None
+        assert journals.mark(journal.records) == "r1"
+
+
+def test_a_target_that_does_not_answer_is_asked_once_and_stays_as_it_is(tmp_path):
+    """Nothing is closed that was not seen."""
+    changed(tmp_path, LONG)
+    asked = []
+
+    def read(name, key):
+        asked.append(key)
+        message = "no answer"
+        raise UnreachableError(message)
+
+    with Journal(tmp_path, clock) as journal:
+        assert settle.look(journal.outstanding(), read) == settle.Seen()
+    assert len(asked) == 1
+
+
+def test_a_service_that_stopped_is_nobodys_change(tmp_path):
+    """It is started again; what it was told to run is what counts."""
+    on = document(active=True, enabled=True, config="a.json")
+    target = changed(tmp_path, {"unit/x": on})
+    target.values["unit/x"] = document(active=False, enabled=True, config="a.json")
+    with Journal(tmp_path, clock) as journal:
+        assert settle.look(journal.outstanding(), lambda name, key: target.read(key)) == settle.Seen()
+        change = Change(target="source/a", key="unit/x", prior=target.read("unit/x"), planned=on, reason="test")
+        assert apply([change], {"source/a": target}, journal, "r2", lambda event: None) == 1
