@@ -79,8 +79,10 @@ def running(
     python: str = sys.executable,
     target_buffer: int = 0,
     environment: dict[str, str] | None = None,
+    log: int | None = None,
     **changes: Any,
 ) -> Iterator[Running]:
+    """Run relayd until the block ends; *log*: a descriptor for what it says, which is then not waited for."""
     with ExitStack() as stack:
         target = stack.enter_context(socket.socket())
         if target_buffer:
@@ -108,17 +110,17 @@ def running(
             subprocess.Popen(
                 [python, str(RELAYD), "--config", str(config), *words],
                 stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                stderr=subprocess.PIPE if log is None else log,
                 text=True,
                 env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **(environment or {})},
             )
         )
         stack.callback(process.kill)
-        assert process.stderr is not None
-        for line in process.stderr:
-            if "listening" in line:
-                break
-        threading.Thread(target=process.stderr.read, daemon=True).start()
+        if process.stderr is not None:
+            for line in process.stderr:
+                if "listening" in line:
+                    break
+            threading.Thread(target=process.stderr.read, daemon=True).start()
         eventually(control.exists)
         yield Running(process=process, port=port, target=target, control=control)
         process.terminate()

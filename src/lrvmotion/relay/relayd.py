@@ -34,6 +34,7 @@ import resource
 import select
 import signal
 import socket
+import stat
 import struct
 import sys
 import threading
@@ -76,7 +77,9 @@ STACK_BYTES = 128 * 1024  # measured: a pump thread needs less than 64 KiB
 WAKE_S = 0.2  # a blocked thread looks up this often; shutdown(2) would wake it too, but turns a reset into a FIN
 TICK_S = 0.5
 FINISHED_KEPT = 200
-LOG_LINES_A_SECOND = 20
+LOG_LINES_A_SECOND, LOG_KEPT, LOG_BYTES = 20, 200, MIB
+LAST_WORDS_S = 1.0  # so long the end waits for a log that is not read
+REQUEST_BYTES, REQUEST_S, REQUESTS = 4096, 2.0, 16  # of the control socket: length, time for all of it, at once
 SHORT_US = 1000  # a leg with a shorter round trip does without BBR, whose pacing is 40 % of one stream's CPU there
 LOSSY, LOSSY_TICKS = 0.001, 3  # a share retransmitted in so many ticks in a row: a short leg gets BBR after all
 STARTUP_GAIN = 1.5  # BBR paces at 2.89 times its estimate in STARTUP, at 1.25 at most later
@@ -778,7 +781,11 @@ def pump(splice: Splice, stream: Stream, source: socket.socket, destination: soc
                     return
                 continue
             if not waiting:
-                destination.shutdown(socket.SHUT_WR)
+                if has_urgent(source):
+                    side = "source" if source is stream.client else "target"
+                    stream.fail("urgent data (MSG_OOB) from the {}, which is not carried".format(side))
+                else:
+                    destination.shutdown(socket.SHUT_WR)
                 return
             doing = "to"
             while waiting:
@@ -796,6 +803,13 @@ def pump(splice: Splice, stream: Stream, source: socket.socket, destination: soc
     except OSError as error:
         side = "source" if (doing == "from") == (source is stream.client) else "target"
         stream.fail("{} the {}: {}".format(doing, side, error.strerror))
+
+
+def has_urgent(connection: socket.socket) -> bool:
+    """Whether urgent data is the next to be read, where splice(2) stops as it does at the end of file."""
+    poll = select.poll()
+    poll.register(connection, select.POLLPRI)
+    return any(event & select.POLLPRI for _, event in poll.poll(0))
 
 
 def _pace(sock: socket.socket, rate: Optional[int]) -> None:
@@ -891,30 +905,100 @@ class Refusal(Exception):  # noqa: N818 not every one is an error
 
 NOT_A_SOURCE, NOT_REDIRECTED, NOT_A_TARGET = "source", "not redirected", "target"
 BAD_HEADER, TOO_MANY, FAILED = "proxy header", "too many streams", "error"
+STOPPED = "the relay was stopped"
 REFUSED, UNREACHABLE, TIMED_OUT = "upstream refused", "upstream unreachable", "upstream timed out"
 
 
 class Log:
-    """Lines to standard error, at most LOG_LINES_A_SECOND of them: a scan must not fill a disk."""
+    """Lines to standard error, at most LOG_LINES_A_SECOND of them: a scan must not fill a disk.
+
+    A thread of its own writes them, so that a log that is full, or whose reader hangs or has gone, holds nobody up: its
+    lines are lost. A file that is appended to begins anew at LOG_BYTES, with the last LOG_KEPT lines.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._second = 0
         self._written = self._kept = 0
+        self._waiting: collections.deque[Tuple[int, str]] = collections.deque()
+        self._last: collections.deque[str] = collections.deque(maxlen=LOG_KEPT)
+        self._come = threading.Semaphore(0)
+        threading.Thread(target=self._write, daemon=True).start()
 
     def __call__(self, line: str) -> None:
-        """Write *line*, or count it."""
+        """Have *line* written, or count it."""
         with self._lock:
             second = int(time.monotonic())
             if second != self._second:
-                if self._kept:
-                    print("relayd: {} more lines not logged".format(self._kept), file=sys.stderr, flush=True)
-                self._second, self._written, self._kept = second, 0, 0
-            if self._written >= LOG_LINES_A_SECOND:
+                self._second, self._written = second, 0
+            if self._written >= LOG_LINES_A_SECOND or len(self._waiting) >= LOG_KEPT:
                 self._kept += 1
                 return
             self._written += 1
-            print("relayd: " + line, file=sys.stderr, flush=True)
+            if self._kept:
+                self._put(2, "relayd: {} more lines not logged\n".format(self._kept))
+                self._kept = 0
+            self._put(2, "relayd: " + line + "\n")
+
+    def close(self, result: str) -> None:
+        """Print the *result* to standard output behind what is still waiting, unless nobody reads that either."""
+        with self._lock:
+            self._put(1, result + "\n")
+        _within_seconds(LAST_WORDS_S, lambda: not self._waiting)
+
+    def _put(self, descriptor: int, text: str) -> None:
+        self._waiting.append((descriptor, text))
+        self._come.release()
+
+    def _write(self) -> None:
+        while True:
+            self._come.acquire()
+            descriptor, text = self._waiting[0]
+            say(descriptor, text)
+            if descriptor == 2:
+                self._last.append(text)
+                self._bound()
+            self._waiting.popleft()
+
+    def _bound(self) -> None:
+        with contextlib.suppress(OSError):
+            found = os.fstat(2)
+            appends = fcntl.fcntl(2, fcntl.F_GETFL) & os.O_APPEND
+            if stat.S_ISREG(found.st_mode) and appends and found.st_size > LOG_BYTES:
+                os.ftruncate(2, 0)
+                say(2, "".join(self._last))
+
+
+def say(descriptor: int, text: str) -> None:
+    """Write *text*, or as much of it as can be written."""
+    left = text.encode(errors="replace")
+    with contextlib.suppress(OSError):
+        while left:
+            left = left[os.write(descriptor, left) :]
+
+
+class Wake:
+    """Wakes one thread, from any other one and from a signal's handler, which may not take a lock."""
+
+    def __init__(self) -> None:
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._read, False)
+        os.set_blocking(self._write, False)
+        self._poll = select.poll()
+        self._poll.register(self._read, select.POLLIN)
+
+    def set(self) -> None:
+        """Wake it, or have its next `wait` return at once."""
+        with contextlib.suppress(BlockingIOError):  # full: it will wake
+            os.write(self._write, b"\0")
+
+    def wait(self, seconds: float) -> bool:
+        """Return whether it was woken within so many *seconds*; once for all calls of `set` before."""
+        if not self._poll.poll(seconds * 1000):
+            return False
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._read, 65536)
+        return True
 
 
 def _within(address: str, networks: Iterable[Network]) -> bool:
@@ -936,10 +1020,12 @@ class Relay:
         self.carried = [0, 0]  # bytes of streams that have ended
         self.finished: collections.deque[Dict[str, Any]] = collections.deque(maxlen=FINISHED_KEPT)
         self.draining = threading.Event()
-        self.changed = threading.Event()  # streams came or went, or the limit changed
+        self.changed = Wake()  # streams came or went, or the limit changed
         self.beat = time.monotonic()
         self._splice = splice
+        self._stopped = threading.Event()
         self._lock = threading.Lock()
+        self._dividing = threading.Lock()
         self._streams: Dict[int, Stream] = {}
         self._dialling = 0
         self._sizes = self.budget.sizes(1)
@@ -1059,16 +1145,43 @@ class Relay:
         self._run(stream, client, stream.server, stream.forth)
 
     def _read_header(self, client: socket.socket) -> Tuple[Endpoint, Endpoint]:
-        client.settimeout(self.config.connect_timeout_s)
+        deadline = time.monotonic() + self.config.connect_timeout_s
+
+        def receive(count: int) -> bytes:
+            self._await(client, select.POLLIN, deadline)
+            return client.recv(count)
+
         try:
-            source, target = read_proxy_header(client.recv)
+            source, target = read_proxy_header(receive)
         except (ValueError, OSError) as error:
             raise Refusal(BAD_HEADER, str(error)) from None
-        client.setblocking(True)
         if not _within(source[0], self.config.sources):
             raise Refusal(NOT_A_SOURCE, "{} is not a listed source".format(source[0]))
         self._check_target(target)
         return source, target
+
+    def _await(self, connection: socket.socket, event: int, deadline: float) -> None:
+        """Return once poll(2) sees *event*. Raises TimeoutError at the *deadline*, Refusal if the relay is stopped."""
+        poll = select.poll()
+        poll.register(connection, event)
+        while not self._stopped.is_set():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError(errno.ETIMEDOUT, "timed out")
+            if poll.poll(min(left, WAKE_S) * 1000):
+                return
+        raise Refusal(FAILED, STOPPED)
+
+    def _connect(self, server: socket.socket, goal: Endpoint) -> None:
+        deadline = time.monotonic() + self.config.connect_timeout_s
+        server.setblocking(False)
+        code = server.connect_ex(goal)
+        if code == errno.EINPROGRESS:
+            self._await(server, select.POLLOUT, deadline)
+            code = server.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            raise OSError(code, os.strerror(code))
+        server.setblocking(True)
 
     def _dial(self, source: Endpoint, target: Endpoint) -> Tuple[socket.socket, str]:
         """Connect onwards; return the socket and its congestion control."""
@@ -1081,20 +1194,21 @@ class Relay:
             _linger(server, resets=True)
             if self.limit_bps is not None:
                 _pace(server, self.limit_bps // 8 // (len(self._streams) + 1))
-            server.settimeout(self.config.connect_timeout_s)
-            server.connect(goal)
-            server.setblocking(True)
+            self._connect(server, goal)
             if tcp_info(server).get("rtt_us", SHORT_US) >= SHORT_US or not congestion:
                 congestion = choose(server, self.congestion)
             if self.config.forward is not None:
                 server.sendall(proxy_header(source, target))
             return server, congestion
+        except Refusal:
+            server.close()
+            raise
         except OSError as error:
             server.close()
             kind = UNREACHABLE
             if isinstance(error, ConnectionRefusedError):
                 kind = REFUSED
-            elif isinstance(error, (socket.timeout, TimeoutError)):  # two classes before 3.10
+            elif isinstance(error, TimeoutError):
                 kind = TIMED_OUT
             raise Refusal(kind, "{} port {}: {}".format(goal[0], goal[1], error.strerror or error)) from None
 
@@ -1167,7 +1281,10 @@ class Relay:
 
     def divide(self) -> None:
         """Give every stream its share of the cap: a stream that uses little leaves the rest to the others."""
-        streams, limit = self.live(), self.limit_bps
+        with self._dividing:
+            self._divide(self.live(), self.limit_bps)
+
+    def _divide(self, streams: Sequence[Stream], limit: Optional[int]) -> None:
         if limit is None:
             for stream in streams:
                 stream.set_pace(None)
@@ -1181,10 +1298,11 @@ class Relay:
         for stream, share in zip(streams, fair_shares(limit / 8, wants)):
             stream.set_pace(share)
 
-    def reset_all(self, why: str) -> None:
-        """Reset every stream."""
+    def stop(self) -> None:
+        """Reset every stream, and every connection that is still to become one."""
+        self._stopped.set()
         for stream in self.live():
-            stream.fail(why)
+            stream.fail(STOPPED)
 
     def describe(self) -> Dict[str, Any]:
         """Return what `status` shows, without the streams that have ended."""
@@ -1402,7 +1520,7 @@ class Control:
                 self.socket.bind(path)
         finally:
             os.umask(mask)
-        self.socket.listen(8)
+        self.socket.listen(BACKLOG)
 
     def _is_answered(self) -> bool:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
@@ -1413,29 +1531,43 @@ class Control:
         return True
 
     def serve(self, answer: Callable[[object], Dict[str, Any]]) -> None:
-        """Answer one request after another, for ever."""
+        """Answer requests for ever, each in a thread of its own: none waits for a client that is slow."""
+        free = threading.BoundedSemaphore(REQUESTS)
+
+        def talk(client: socket.socket) -> None:
+            try:
+                with client, contextlib.suppress(OSError):  # it went away, or took too long
+                    self._talk(client, answer)
+            finally:
+                free.release()
+
         while True:
             try:
                 client, _ = self.socket.accept()
             except OSError:
-                return  # closed
-            with client:
-                client.settimeout(2)
-                try:
-                    with client.makefile("rb") as lines:
-                        line = lines.readline(4096)
-                    if line:
-                        client.sendall(json.dumps(self._reply(answer, line)).encode() + b"\n")
-                except OSError:
-                    continue  # it went away
+                if self.socket.fileno() < 0:
+                    return  # closed
+                time.sleep(0.05)  # out of descriptors
+                continue
+            free.acquire()
+            try:
+                threading.Thread(target=talk, args=(client,), daemon=True).start()
+            except RuntimeError:  # no more threads
+                talk(client)
 
     @staticmethod
-    def _reply(answer: Callable[[object], Dict[str, Any]], line: bytes) -> Dict[str, Any]:
-        try:
-            request = json.loads(line)
-        except ValueError:
-            return {"error": "not JSON"}
-        return answer(request)
+    def _talk(client: socket.socket, answer: Callable[[object], Dict[str, Any]]) -> None:
+        deadline = time.monotonic() + REQUEST_S
+        line = b""
+        while b"\n" not in line and len(line) < REQUEST_BYTES:
+            client.settimeout(max(deadline - time.monotonic(), 0.001))
+            more = client.recv(REQUEST_BYTES - len(line))
+            if not more:
+                break
+            line += more
+        if line:
+            client.settimeout(REQUEST_S)  # of all that is sent
+            client.sendall(json.dumps(reply(answer, line.partition(b"\n")[0])).encode() + b"\n")
 
     def close(self) -> None:
         """Stop answering and remove the socket."""
@@ -1444,14 +1576,30 @@ class Control:
             os.unlink(self._path)  # noqa: PTH108
 
 
+# A request is one object without others in it: what nests deeply would use up the stack of a small thread.
+_FLAT = re.compile(rb"\s*\{[^][{}]*\}\s*")
+
+
+def reply(answer: Callable[[object], Dict[str, Any]], line: bytes) -> Dict[str, Any]:
+    """Return what *answer* says to the request in *line*, or what is wrong with that."""
+    try:
+        request = json.loads(line) if _FLAT.fullmatch(line) else None
+    except ValueError:
+        request = None
+    if request is None:
+        return {"error": 'not a flat JSON object such as {"op": "status"}'}
+    return answer(request)
+
+
 def notify(message: str) -> None:
     """Tell systemd, where it started us (sd_notify)."""
     address = os.environ.get("NOTIFY_SOCKET")
     if address:
         if address.startswith("@"):
             address = "\0" + address[1:]
-        # Nobody may listen any more: then there is nobody to tell.
+        # Nobody may listen any more, or hang: then there is nobody to tell.
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager, contextlib.suppress(OSError):
+            manager.setblocking(False)
             manager.sendto(message.encode(), address)
 
 
@@ -1461,7 +1609,7 @@ class Service:
     def __init__(self, relay: Relay, control: Control, guard: Guard, log: Log) -> None:
         self.relay, self.control, self.guard, self.log = relay, control, guard, log
         self._deadline: Optional[float] = None
-        self._wake = relay.changed
+        self._signals: List[int] = []
 
     def answer(self, request: object) -> Dict[str, Any]:
         """Carry out one request of the control socket."""
@@ -1495,13 +1643,19 @@ class Service:
             self.guard.withdraw("the relay is draining")
             self.relay.draining.set()
             notify("STOPPING=1")
-        self._wake.set()
+        self.relay.changed.set()
 
     def _on_signal(self, number: int, _frame: object) -> None:
-        if self._deadline is not None:  # asked twice
-            self._deadline = time.monotonic()
-        self.log("{}: draining".format(signal.Signals(number).name))
-        self.end(bounded=True)
+        self._signals.append(number)
+        self.relay.changed.set()
+
+    def _heed_signals(self) -> None:
+        while self._signals:
+            number = self._signals.pop(0)
+            if self._deadline is not None:  # asked twice
+                self._deadline = time.monotonic()
+            self.log("{}: draining".format(signal.Signals(number).name))
+            self.end(bounded=True)
 
     def run(self) -> int:
         """Serve until drained; print the last counters; return the exit status."""
@@ -1517,8 +1671,8 @@ class Service:
         watchdog = int(os.environ.get("WATCHDOG_USEC", "0")) / 2e6
         last = patted = time.monotonic()
         while not (self.relay.draining.is_set() and not acceptor.is_alive() and self.relay.is_idle):
-            if self._wake.wait(TICK_S):
-                self._wake.clear()
+            self.relay.changed.wait(TICK_S)
+            self._heed_signals()
             now = time.monotonic()
             if now - last >= TICK_S:
                 last = now
@@ -1530,9 +1684,9 @@ class Service:
                 patted = now
                 notify("WATCHDOG=1")
             if self._deadline is not None and now >= self._deadline:
-                self.relay.reset_all("the relay was stopped")
+                self.relay.stop()
         self.control.close()
-        print(json.dumps(self.relay.describe()), flush=True)
+        self.log.close(json.dumps(self.relay.describe()))
         return EXIT_OK
 
     def _watch(self) -> None:
@@ -1608,31 +1762,49 @@ def _within_seconds(seconds: float, is_true: Callable[[], bool]) -> bool:
 
 
 def supervise(arguments: List[str]) -> int:
-    """Run relayd with *arguments*, again whenever it dies of anything but its own decision; return its status."""
+    """Run relayd with *arguments*, again whenever it dies of anything but its own decision; return its status.
+
+    SIGTERM and SIGINT are passed on and end it, whether a relay runs at that moment or not.
+    """
     import subprocess
 
-    while True:
+    log, wake, signals = Log(), Wake(), []  # type: Log, Wake, List[int]
+    child: Optional[subprocess.Popen[bytes]] = None
+
+    def on_signal(number: int, _frame: object) -> None:
+        signals.append(number)
+        if child is not None:
+            _pass_on(child, number)
+        wake.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
+    status = EXIT_OK
+    while not signals:
         child = subprocess.Popen([sys.executable, os.path.abspath(__file__), *arguments])  # noqa: PTH100
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, _forwarder(child))
+        if signals:  # it came before there was a child to pass it on to
+            _pass_on(child, signals[-1])
         status = child.wait()
-        if status in (EXIT_OK, EXIT_CONFIG, EXIT_CONGESTION):
-            return status
-        print("relayd: ended with status {}; starting again".format(status), file=sys.stderr, flush=True)
-        time.sleep(1)
+        if signals or status in (EXIT_OK, EXIT_CONFIG, EXIT_CONGESTION):
+            break
+        log("ended with status {}; starting again".format(status))
+        wake.wait(1.0)
+    return EXIT_OK if status < 0 else status
 
 
-def _forwarder(child: subprocess.Popen[bytes]) -> Callable[[int, object], None]:
-    return lambda number, _frame: child.send_signal(number)
+def _pass_on(child: subprocess.Popen[bytes], number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):  # it has just ended
+        child.send_signal(number)
 
 
 def _complain(status: int, line: str) -> int:
-    print("relayd: " + line, file=sys.stderr, flush=True)
+    say(2, "relayd: " + line + "\n")
     return status
 
 
 def ask(path: str, request: Dict[str, Any]) -> int:
     """Send *request* to the relay at the control socket *path* and print its answer."""
+    line, answered = "", {}
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         client.settimeout(10)
         try:
@@ -1640,12 +1812,15 @@ def ask(path: str, request: Dict[str, Any]) -> int:
             client.sendall(json.dumps(request).encode() + b"\n")
             with client.makefile("r", encoding="utf-8") as lines:
                 line = lines.readline()
+            answered = json.loads(line)
         except OSError as error:
             return _complain(EXIT_NO_ANSWER, "{}: {}".format(path, error.strerror or error))
-    if not line:
+        except ValueError:  # it ended before its answer did
+            pass
+    if not answered:
         return _complain(EXIT_NO_ANSWER, "{}: no answer".format(path))
     print(line, end="", flush=True)
-    return EXIT_CONFIG if "error" in json.loads(line) else EXIT_OK
+    return EXIT_CONFIG if "error" in answered else EXIT_OK
 
 
 def main(arguments: Optional[List[str]] = None) -> int:
