@@ -10,7 +10,7 @@ from lrvmotion import steering
 from lrvmotion.checks import hosts as host_checks
 from lrvmotion.config import Config, FarRelay, Relay
 from lrvmotion.connect import Connections
-from lrvmotion.errors import LrvmotionError
+from lrvmotion.errors import LrvmotionError, RefusedError
 from lrvmotion.findings import Finding, Severity, errors
 from lrvmotion.inventory import Host, SiteName
 
@@ -58,10 +58,7 @@ def look(
             reason = _one(config, world, relay, hosts, runs, away, done)
         except LrvmotionError as error:
             reason = error.message.removeprefix(f"box/{relay.name}: ")
-            finding = Finding(
-                severity=Severity.ERROR, code="box-away", subject=f"box/{relay.name}", summary=reason, hint=error.hint
-            )
-            done.findings.append(finding)
+            done.findings.append(_away(relay, reason, error))
             done.boxes.append({"box": f"box/{relay.name}", "reachable": False})
         if reason is not None:
             reasons[relay.name] = reason
@@ -110,6 +107,13 @@ def _one(
     done.boxes.append(looking.document(name, seen, relay.address, view))
     bad = errors(standing)
     return bad[0].summary if bad else None
+
+
+def _away(relay: Relay, reason: str, error: LrvmotionError) -> Finding:
+    subject = f"box/{relay.name}"
+    if isinstance(error, RefusedError):  # it answers, and runs no commands for us
+        return Finding(severity=Severity.ERROR, code="box-shell", subject=subject, summary=reason, hint=error.hint)
+    return Finding(severity=Severity.ERROR, code="box-away", subject=subject, summary=reason, hint=error.hint)
 
 
 def _all(config: Config) -> list[Relay]:

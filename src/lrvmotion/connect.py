@@ -171,7 +171,11 @@ class Connections:
                 host_key=known.get("host_key"),
                 known_hosts=Path(known["known_hosts"]) if known.get("known_hosts") else None,
             )
-            shell.check_sudo()
+            try:
+                shell.check_login()
+            except BaseException:
+                shell.close()
+                raise
             self._shells[name] = shell
             self._observer(Connected(site=name, address=f"{known['host']}:{known['port']}", version="SSH"))
         return self._shells[name]

@@ -167,7 +167,7 @@ def start_box(
             host_key=record.host_key, known_hosts=None,
         )  # fmt: skip
         with contextlib.closing(shell):
-            shell.check_sudo()
+            shell.check_login()
             yield Box(name, record, shell, journal)
     finally:
         machine.stop(record)

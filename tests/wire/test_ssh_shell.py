@@ -74,6 +74,7 @@ class Server:
         self.user_key = paramiko.ECDSAKey.generate()
         self.key_file = folder / "id"
         self.user_key.write_private_key_file(str(self.key_file))
+        self.login_shell = ["sh", "-c"]
         self.attempts = []
         self.ran = []
         self.children = []
@@ -104,8 +105,9 @@ class Server:
     def execute(self, channel, command):
         self.ran.append(command.decode())
         child = subprocess.Popen(
-            ["sh", "-c", command.decode()], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env={"PATH": f"{self.bin}:{os.environ['PATH']}"}, start_new_session=True,
+            [*self.login_shell, command.decode()],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+            env={"PATH": f"{self.bin}:{os.environ['PATH']}"},
         )  # fmt: skip
         self.children.append(child)
 
@@ -209,10 +211,10 @@ def test_ssh_large_input_and_outputs_do_not_block_each_other(shell):
     """Megabytes both ways on all three streams end, whole."""
     blob = os.urandom(3_000_000)
     script = "tee /dev/stderr | sha256sum >/dev/null; head -c 2000000 /dev/zero"
-    status, out, err = shell._execute(["sh", "-c", script], blob, 30.0)
-    assert status == 0
-    assert len(out) == 2_000_000
-    assert hashlib.sha256(err).digest() == hashlib.sha256(blob).digest()
+    done = shell._execute(["sh", "-c", script], blob, 30.0)
+    assert done.status == 0
+    assert len(done.stdout) == 2_000_000
+    assert hashlib.sha256(done.stderr).digest() == hashlib.sha256(blob).digest()
 
 
 def test_ssh_command_that_ignores_its_input(shell):
@@ -361,16 +363,130 @@ def test_ssh_other_users_go_through_sudo(server):
     sudo.chmod(0o755)
     shell = login(server, username="relay")
     try:
-        shell.check_sudo()
+        shell.check_login()
         assert shell.run(["echo", "a b"]).stdout == "a b\n"
-        assert all(command.startswith("sudo -n ") for command in server.ran)
+        assert all("sudo -n " in command for command in server.ran)
         sudo.write_text("#!/bin/sh\necho 'sudo: a password is required' >&2\nexit 1\n")
         with pytest.raises(RefusedError, match="a password is required") as caught:
-            shell.check_sudo()
+            shell.check_login()
         assert caught.value.status is ExitStatus.REFUSED
         assert "relay ALL=(root) NOPASSWD: ALL" in str(caught.value.hint)
     finally:
         shell.close()
+
+
+SHELLS = {
+    "banner": """echo 'Welcome to relay1!'; echo '{"load": 0.1}'; echo 'no job control' >&2
+sh -c "$2"; code=$?
+echo 'See you'; echo 'logout' >&2; exit $code""",
+    "other-status": 'sh -c "$2"; exit 3',
+    "trace": 'export SHELLOPTS; set -x; bash -c "$2"',
+    "no-newline": 'printf "> "; printf "> " >&2; sh -c "$2"; printf "$ "',
+    "holds": 'sleep 3600 & echo $! >> $0.pids; sh -c "$2"',
+    "lingers": 'sh -c "$2"; exec sleep 3600',
+    "colours": "printf '\\033[31m\\r\\n\\000\\377'; sh -c \"$2\"; printf '\\000'",
+}
+
+
+@pytest.fixture
+def login_shell(server, tmp_path):
+    """Give the account a login shell that is this script."""
+
+    def become(script):
+        path = tmp_path / "login-shell"
+        path.write_text(f"#!/bin/bash\n{script}\n")
+        path.chmod(0o755)
+        server.login_shell = [str(path), "-c"]
+
+    yield become
+    pids = tmp_path / "login-shell.pids"
+    for pid in pids.read_text().split() if pids.exists() else ():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(pid), 9)
+
+
+@pytest.mark.parametrize("kind", SHELLS)
+def test_ssh_what_a_login_shell_prints_is_no_output(server, shell, login_shell, tmp_path, kind):
+    """Files, outputs and statuses are the command's own, whatever the login shell says before it and after it."""
+    login_shell(SHELLS[kind])
+    content = bytes(range(256)) * 300
+    shell.check_login()
+    shell.put(str(tmp_path / "file"), content, mode=0o600)
+    assert (tmp_path / "file").read_bytes() == content
+    assert shell.read(str(tmp_path / "file")) == content
+    assert shell.read(str(tmp_path / "none")) is None
+    done = shell.run(["sh", "-c", "printf out; printf err >&2; exit 7"])
+    assert (done.status, done.stdout) == (7, "out")
+    assert done.stderr.endswith("err") if kind == "trace" else done.stderr == "err"
+    done = shell.run(["sh", "-c", "printf '%s\\0' \"$@\"", "x", *NASTY])
+    assert done.stdout.split("\0")[:-1] == NASTY
+    assert [*shell.run(["true"]).stdout] == []
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("exec /bin/false", "it said nothing"),
+        ("echo 'This account is currently not available.'; exit 1", "This account is currently not available."),
+        ("echo 'Welcome'; echo 'command not allowed' >&2; exit 0", "command not allowed"),
+        ('exec bash -r -c "$2"', "restricted"),
+        ("printf '\\033[2Jgone' >&2; exit 1", r"\?\[2Jgone"),
+    ],
+)
+def test_ssh_login_shell_that_runs_nothing_is_refused(shell, login_shell, tmp_path, script, said):
+    """An account without a shell, or with one that allows no command, is refused in a sentence, before anything."""
+    login_shell(script)
+    for attempt in (shell.check_login, lambda: shell.run(["true"]), lambda: shell.read("/etc/hostname")):
+        with pytest.raises(RefusedError, match=said) as caught:
+            attempt()
+        assert caught.value.status is ExitStatus.REFUSED
+        assert "usermod -s /bin/sh root" in str(caught.value.hint)
+        assert "\x1b" not in caught.value.message
+
+
+def test_ssh_login_shell_that_eats_the_input_is_refused(shell, login_shell):
+    """What a start file reads is missing to the command: that is found at the login."""
+    login_shell('read -r line; sh -c "$2"')
+    with pytest.raises(RefusedError, match="reads the input"):
+        shell.check_login()
+
+
+def test_ssh_login_shell_that_is_killed_is_no_result(shell, login_shell):
+    """A command whose end was not seen may have run: it is neither a success nor an empty file."""
+    login_shell('sh -c "$2" > $0.out & wait; head -c 20 $0.out; sh -c "$2" 2>&1 >/dev/null | head -c 40 >&2; exit 0')
+    with pytest.raises(UnreachableError, match="before it said how it went"):
+        shell.read("/etc/hostname")
+
+
+@pytest.mark.parametrize(
+    ("said", "hint"),
+    [
+        ("sudo: sorry, you must have a tty to run sudo", "Defaults:relay !requiretty"),
+        ("sudo: a password is required", "relay ALL=(root) NOPASSWD: ALL"),
+        ("relay is not in the sudoers file.", "relay ALL=(root) NOPASSWD: ALL"),
+    ],
+)
+def test_ssh_sudo_that_refuses_says_what_allows_it(server, said, hint):
+    """The line for the sudoers file fits what sudo said; a lecture before it does not hide it."""
+    sudo = server.bin / "sudo"
+    sudo.write_text(f"#!/bin/sh\necho 'We trust you have received the usual lecture' >&2\necho '{said}' >&2\nexit 1\n")
+    sudo.chmod(0o755)
+    with contextlib.closing(login(server, username="relay")) as shell:
+        with pytest.raises(RefusedError, match=said) as caught:
+            shell.check_login()
+        assert hint in str(caught.value.hint)
+
+
+def test_ssh_what_sudo_prints_is_no_output(server, tmp_path):
+    """PAM modules of sudo may print; a command's output is without it."""
+    sudo = server.bin / "sudo"
+    sudo.write_text('#!/bin/sh\necho Lecture\necho lecture >&2\nshift\n"$@"\ncode=$?\necho Bye\nexit $code\n')
+    sudo.chmod(0o755)
+    (tmp_path / "file").write_text("content")
+    with contextlib.closing(login(server, username="relay")) as shell:
+        shell.check_login()
+        assert shell.read(str(tmp_path / "file")) == b"content"
+        assert shell.run(["sh", "-c", "echo x; exit 3"]).stdout == "x\n"
 
 
 def test_ssh_lost_connection_is_made_again(server, shell, tmp_path):

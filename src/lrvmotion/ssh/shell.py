@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 import shlex
 import threading
 import time
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from lrvmotion.errors import RefusedError, UnreachableError
 from lrvmotion.shell import Completed
+from lrvmotion.ssh import frame
 from lrvmotion.ssh.exchange import Exchange
 from lrvmotion.ssh.login import Login, connect, end
 
@@ -85,52 +87,52 @@ class SshShell:
 
     @property
     def name(self) -> str:
-        """The box's name in messages."""
+        """The relay host's name in messages."""
         return self._name
 
-    def check_sudo(self) -> None:
-        """Raise RefusedError where the login is neither root nor allowed to use sudo without a password."""
-        if self._login.username == "root":
-            return
-        done = self.run(["true"])
-        if done.ok:
-            return
+    def check_login(self) -> None:
+        """Raise RefusedError where the login cannot run commands as root, or they do not get their own input."""
+        asked = secrets.token_hex(8)
+        done = self.run(["cat"], stdin=asked.encode())
         user = self._login.username
-        said = done.stderr.strip().splitlines()[-1:] or [f"exit status {done.status}"]
-        message = f"{self._name}: {user} cannot use sudo without a password: {said[0]}"
-        hint = f"on the box, in /etc/sudoers.d/lrvmotion: {user} ALL=(root) NOPASSWD: ALL; or log in as root"
-        raise RefusedError(message, hint=hint)
+        if not done.ok:
+            said = _last_line(done.stderr.encode(), done.status)
+            message = f"{self._name}: {user} cannot run commands as root: {said}"
+            raise RefusedError(message, hint=_sudo_hint(user, said))
+        if done.stdout != asked:
+            message = f"{self._name}: the login shell of {user} reads the input that is meant for commands"
+            raise RefusedError(message, hint="let its start files read no standard input, or name another user")
 
     def run(self, argv: Sequence[str], *, stdin: bytes | None = None, timeout_s: float = 30.0) -> Completed:
         """Run *argv* as root; never raises for a status. UnreachableError where no end was seen in *timeout_s*."""
-        status, out, err = self._execute(argv, stdin, timeout_s)
+        done = self._execute(argv, stdin, timeout_s)
         return Completed(
             argv=tuple(argv),
-            status=status,
-            stdout=out.decode(errors="replace"),
-            stderr=err.decode(errors="replace"),
+            status=done.status,
+            stdout=done.stdout.decode(errors="replace"),
+            stderr=done.stderr.decode(errors="replace"),
         )
 
     def read(self, path: str) -> bytes | None:
         """Return the file's content, or None where it does not exist; RefusedError where it cannot be read."""
         argv = ["sh", "-c", _READ, "read", path]
         try:
-            status, out, err = self._execute(argv, None, 30.0)
+            done = self._execute(argv, None, 30.0)
         except UnreachableError:
-            status, out, err = self._execute(argv, None, 30.0)  # on a new connection
-        if status == _MISSING:
+            done = self._execute(argv, None, 30.0)  # on a new connection
+        if done.status == _MISSING:
             return None
-        if status:
-            message = f"{self._name}: {path} cannot be read: {_last_line(err, status)}"
+        if done.status:
+            message = f"{self._name}: {path} cannot be read: {_last_line(done.stderr, done.status)}"
             raise RefusedError(message)
-        return out
+        return done.stdout
 
     def put(self, path: str, content: bytes, *, mode: int) -> None:
         """Put *content* at *path* atomically, its hash checked on the box; RefusedError where that fails."""
         digest = hashlib.sha256(content).hexdigest()
-        status, _, err = self._execute(["sh", "-c", _PUT, "put", path, f"{mode:04o}", digest], content, 60.0)
-        if status:
-            why = "it arrived altered" if status == _ALTERED else _last_line(err, status)
+        done = self._execute(["sh", "-c", _PUT, "put", path, f"{mode:04o}", digest], content, 60.0)
+        if done.status:
+            why = "it arrived altered" if done.status == _ALTERED else _last_line(done.stderr, done.status)
             message = f"{self._name}: {path} cannot be written: {why}"
             raise RefusedError(message)
 
@@ -145,31 +147,54 @@ class SshShell:
         """End the connection."""
         end(self._transport)
 
-    def _execute(self, argv: Sequence[str], stdin: bytes | None, timeout_s: float) -> tuple[int, bytes, bytes]:
+    def _execute(self, argv: Sequence[str], stdin: bytes | None, timeout_s: float) -> frame.Framed:
         import paramiko
 
         deadline = time.monotonic() + timeout_s
+        token = secrets.token_hex(8)
         channel = self._channel(timeout_s)
         try:
-            channel.exec_command(self._command(argv, timeout_s))
-            return Exchange(channel, stdin).finish(deadline)
+            self._begin(channel, self._command(argv, token, timeout_s))
+            exchange = Exchange(channel, stdin, lambda printed, start: frame.is_done(printed, token, start))
+            out, err = exchange.finish(deadline)
         except (paramiko.SSHException, EOFError, OSError) as error:
             if self._transport.is_active() and isinstance(error, TimeoutError):
                 message = f"{self._name}: no end of '{_short(argv)}' within {timeout_s:.0f} s"
-                raise UnreachableError(message, hint="the box is overloaded or hangs") from error
+                raise UnreachableError(message, hint="the relay host is overloaded or hangs") from error
             # Next time on a new connection: this one may be half dead.
             self._transport.close()
             message = f"{self._name}: the connection broke while '{_short(argv)}' ran: {str(error) or 'closed'}"
             raise UnreachableError(message, hint="it may or may not have run: run this again") from error
         finally:
             channel.close()
+        done = frame.parse(out, err, token)
+        if done is not None:
+            return done
+        if frame.began(err, token):
+            message = f"{self._name}: '{_short(argv)}' was ended before it said how it went"
+            raise UnreachableError(message, hint="it may or may not have run: run this again")
+        user, said = self._login.username, _last_line(err or out, None)
+        message = f"{self._name}: the login shell of {user} runs no commands: {said}"
+        raise RefusedError(message, hint=f"on the relay host: usermod -s /bin/sh {user}; or name another user")
 
-    def _command(self, argv: Sequence[str], timeout_s: float) -> str:
-        """Quote *argv* for the login shell; `timeout` ends on the box what we have given up waiting for."""
-        words = ["env", "LC_ALL=C", f"PATH={PATH}", "timeout", "-k", "5", f"{timeout_s + 5:.0f}", *argv]
+    def _begin(self, channel: paramiko.Channel, command: str) -> None:
+        import paramiko
+
+        try:
+            channel.exec_command(command)
+        except paramiko.SSHException as error:
+            if not self._transport.is_active():
+                raise
+            message = f"{self._name}: the SSH server of {self._login.host} runs no commands"
+            hint = f"look for ForceCommand and restrict in its configuration, for {self._login.username}"
+            raise RefusedError(message, hint=hint) from error
+
+    def _command(self, argv: Sequence[str], token: str, timeout_s: float) -> str:
+        """Return *argv* for the login shell; `timeout` ends on the relay host what we have given up waiting for."""
+        before = ["env", "LC_ALL=C", f"PATH={PATH}", "timeout", "-k", "5", f"{timeout_s + 5:.0f}"]
         if self._login.username != "root":
-            words = ["sudo", "-n", *words]
-        return shlex.join(words)
+            before = ["sudo", "-n", *before]
+        return frame.command(argv, token, before=before)
 
     def _channel(self, timeout_s: float) -> paramiko.Channel:
         """Open a channel, on a new connection where the old one is lost: nothing has been sent yet."""
@@ -196,11 +221,23 @@ def _bounded(channel: paramiko.Channel, timeout_s: float) -> paramiko.Channel:
     return channel
 
 
+def _sudo_hint(user: str, said: str) -> str:
+    """Return what cures what sudo *said*."""
+    if "tty" in said:
+        return f"on the relay host, in /etc/sudoers.d/lrvmotion: Defaults:{user} !requiretty; or log in as root"
+    if "not found" in said:
+        return "install sudo on the relay host, or log in as root"
+    return f"on the relay host, in /etc/sudoers.d/lrvmotion: {user} ALL=(root) NOPASSWD: ALL; or log in as root"
+
+
 def _short(argv: Sequence[str]) -> str:
     text = shlex.join(argv).split("\n", 1)[0]
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _last_line(said: bytes, status: int) -> str:
+def _last_line(said: bytes, status: int | None) -> str:
+    """Return the last line, without what would steer a terminal."""
     lines = said.decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else f"exit status {status}"
+    if not lines:
+        return "it said nothing" if status is None else f"exit status {status}"
+    return "".join(letter if letter.isprintable() else "?" for letter in lines[-1])
