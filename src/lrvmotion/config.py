@@ -97,6 +97,7 @@ Moment = Annotated[str, BeforeValidator(_iso)]
 Address = Annotated[str, AfterValidator(_address)]
 Fingerprint = Annotated[str, AfterValidator(_fingerprint)]
 File = Annotated[Path, BeforeValidator(_expand)]
+Files = Annotated[tuple[File, ...], BeforeValidator(lambda given: (given,) if isinstance(given, str) else given)]
 Pool = Annotated[tuple[str, ...], AfterValidator(parse_pool)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Argv = Annotated[tuple[str, ...], BeforeValidator(_words)]
@@ -143,7 +144,7 @@ class Relay(_Section):
     key_file: File | None = None
     password_file: File | None = None
     host_key: str | None = None
-    known_hosts: File | None = None
+    known_hosts: Files = ()
     address: Address
     listen_port: Port = 9000
 
@@ -420,12 +421,14 @@ def _anchored(config: Config, folder: Path) -> Config:
         name: site.model_copy(update=fixed(site, "password_file", "certificate"))
         for name, site in (("source", config.source), ("target", config.target))
     }
-    boxes = tuple(
-        box.model_copy(update=fixed(box, "key_file", "password_file", "known_hosts")) for box in config.relay.source
-    )
+
+    def anchored(box: Relay) -> dict[str, Any]:
+        return {**fixed(box, "key_file", "password_file"), "known_hosts": tuple(folder / it for it in box.known_hosts)}
+
+    boxes = tuple(box.model_copy(update=anchored(box)) for box in config.relay.source)
     far = config.relay.target
     if far is not None:
-        far = far.model_copy(update=fixed(far, "key_file", "password_file", "known_hosts"))
+        far = far.model_copy(update=anchored(far))
     relays = config.relay.model_copy(update={"source": boxes, "target": far})
     changed: dict[str, Any] = {**fixed(config.hooks, "metrics")}
     for point, words in config.hooks.commands.items():

@@ -10,7 +10,7 @@ from lrvmotion.apply import Target
 from lrvmotion.config import Config, Relay, Site
 from lrvmotion.credentials import Credentials
 from lrvmotion.errors import TrustError, UsageError
-from lrvmotion.events import Connected, Observer
+from lrvmotion.events import Connected, Message, Observer
 from lrvmotion.inventory import Inventory, SiteName
 from lrvmotion.probe import PING_SIZE, Pings
 
@@ -50,7 +50,7 @@ def _box(relay: Relay) -> dict[str, Any]:
         "name": f"box/{relay.name}", "host": relay.host, "port": relay.port, "username": relay.user,
         "key_file": str(relay.key_file) if relay.key_file else None,
         "password_file": str(relay.password_file) if relay.password_file else None,
-        "host_key": relay.host_key, "known_hosts": str(relay.known_hosts) if relay.known_hosts else None,
+        "host_key": relay.host_key, "known_hosts": [str(file) for file in relay.known_hosts],
     }  # fmt: skip
 
 
@@ -169,7 +169,8 @@ class Connections:
                 key_file=Path(known["key_file"]) if known.get("key_file") else None,
                 password=None if keyed else lambda: self._password(name, known),
                 host_key=known.get("host_key"),
-                known_hosts=Path(known["known_hosts"]) if known.get("known_hosts") else None,
+                known_hosts=_files(known.get("known_hosts")),
+                warn=lambda text: self._observer(Message(text=text)),
             )
             try:
                 shell.check_login()
@@ -247,6 +248,11 @@ class Connections:
             message = f"nothing is known of {name}: neither the configuration nor the journal names it"
             raise UsageError(message, hint="name the configuration with --config")
         return self._known[name]
+
+
+def _files(known: str | list[str] | None) -> tuple[Path, ...]:
+    """Return the known_hosts of a connection record; journals had a single one."""
+    return tuple(Path(name) for name in ([known] if isinstance(known, str) else known or ()))
 
 
 def _site_of(target: str) -> SiteName:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from lrvmotion import config
 from lrvmotion.addresses import parse_pool, take
+from lrvmotion.connect import records
 from lrvmotion.errors import RefusedError, UsageError
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -54,6 +55,21 @@ def test_files_are_relative_to_the_configuration(tmp_path):
         '[source]\nvcenter = "a"\nusername = "u"\npassword_file = "pw"\n[target]\nvcenter = "b"\nusername = "u"\n'
     )
     assert config.load(tmp_path / "c.toml").source.password_file == tmp_path / "pw"
+
+
+@pytest.mark.parametrize(
+    ("written", "names"), [('"kh"', ["kh"]), ('["kh", "/etc/ssh/ssh_known_hosts"]', ["kh", "/etc/ssh/ssh_known_hosts"])]
+)
+def test_known_hosts_is_one_file_or_several(tmp_path, written, names):
+    """As in OpenSSH; relative to the configuration, and so in the journal's connection record."""
+    (tmp_path / "c.toml").write_text(
+        '[source]\nvcenter = "a"\nusername = "u"\n[target]\nvcenter = "b"\nusername = "u"\n'
+        f'[[relay.source]]\nname = "r"\nhost = "h"\naddress = "10.0.0.1"\nknown_hosts = {written}\n'
+    )
+    loaded = config.load(tmp_path / "c.toml")
+    files = [tmp_path / name for name in names]
+    assert list(loaded.relay.source[0].known_hosts) == files
+    assert records(loaded)["box/r"]["known_hosts"] == [str(file) for file in files]
 
 
 @pytest.mark.parametrize(

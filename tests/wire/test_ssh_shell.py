@@ -174,7 +174,7 @@ def server(tmp_path):
 
 def login(server, **changes):
     arguments = {
-        "key_file": server.key_file, "password": None, "host_key": server.line, "known_hosts": None, "timeout_s": 5.0,
+        "key_file": server.key_file, "password": None, "host_key": server.line, "known_hosts": (), "timeout_s": 5.0,
     }  # fmt: skip
     username = changes.pop("username", "root")
     return SshShell.open("box/a", "127.0.0.1", server.port, username, **{**arguments, **changes})
@@ -312,12 +312,52 @@ def test_ssh_known_hosts_file_is_trusted(server, tmp_path):
     """A key in known_hosts under the host's address and port is enough, and only that one."""
     known = tmp_path / "known_hosts"
     known.write_text(f"[127.0.0.1]:{server.port} {server.line}\n")
-    login(server, host_key=None, known_hosts=known).close()
+    login(server, host_key=None, known_hosts=[known]).close()
     known.write_text(f"[127.0.0.1]:{server.port + 1} {server.line}\n")
     with pytest.raises(TrustError, match="not known"):
-        login(server, host_key=None, known_hosts=known)
+        login(server, host_key=None, known_hosts=[known])
     with pytest.raises(TrustError, match="cannot be read"):
-        login(server, host_key=None, known_hosts=tmp_path / "none")
+        login(server, host_key=None, known_hosts=[tmp_path / "none"])
+
+
+def test_ssh_known_hosts_in_several_files_with_lines_that_are_not_for_us(server, tmp_path):
+    """CAs, revoked keys of others, broken lines: passed over, and what is broken is named with file and line."""
+    kind, key = server.line.split()
+    other = paramiko.ECDSAKey.generate().get_base64()
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.write_bytes(
+        f"@cert-authority *.example.com {server.line}\n@revoked * {kind} {other}\n"
+        f"[127.0.0.1]:{server.port} {kind} {key[:-9]}\n".encode()
+        + f"[127.0.0.1]:{server.port} {kind} ".encode() + b"\xff\xfe\n"
+    )  # fmt: skip
+    second.write_text(f"[127.0.0.*]:{server.port} {kind} {other}\n[127.0.0.1]:{server.port} {server.line}\n")
+    told: list[str] = []
+    login(server, host_key=None, known_hosts=[first, second], warn=told.append).close()
+    reasons = "line 3 has a key that is not base64; line 4 has a byte that is not ASCII in its hosts or key"
+    assert told == [f"{first}: passed over: {reasons}"]
+
+
+@pytest.mark.parametrize("pinned", [False, True])
+def test_ssh_a_revoked_key_is_refused_by_name(server, tmp_path, pinned):
+    """Wherever it is trusted besides: in the same file, or as host_key; with file and line, before any login."""
+    known = tmp_path / "known_hosts"
+    known.write_text(f"[127.0.0.1]:{server.port} {server.line}\n@revoked * {server.line}\n")
+    with pytest.raises(TrustError, match="is revoked") as caught:
+        login(server, host_key=server.line if pinned else None, known_hosts=[known])
+    assert fingerprint(server.line) in caught.value.message
+    assert f"{known}, line 2" in caught.value.message
+    assert server.attempts == []
+
+
+def test_ssh_a_ca_for_the_host_is_no_key_of_it(server, tmp_path):
+    """Host certificates are not checked: that is said, and the key that it shows can be pinned."""
+    known = tmp_path / "known_hosts"
+    known.write_text(f"@cert-authority [127.0.0.1]:* {server.line}\n")
+    with pytest.raises(TrustError, match="host certificates are not checked") as caught:
+        login(server, host_key=None, known_hosts=[known])
+    assert f"{known}, line 1" in caught.value.message
+    assert f'host_key = "{server.line}"' in str(caught.value.hint)
+    assert server.attempts == []
 
 
 def test_ssh_host_key_can_be_fetched_without_a_login(server):

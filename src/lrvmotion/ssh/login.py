@@ -7,16 +7,18 @@ import hashlib
 import logging
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lrvmotion.errors import TrustError, UnreachableError
+from lrvmotion.ssh import known_hosts
 
 if TYPE_CHECKING:
     import paramiko
 
 KEEPALIVE_S = 15
+SAID = 5  # lines that are passed over, named one by one
 _RSA = ("rsa-sha2-512", "rsa-sha2-256")
 # The order in which a key is asked for where none is known yet.
 _PREFERRED = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", *_RSA)
@@ -32,8 +34,18 @@ class Login:
     key_file: Path | None
     password: Callable[[], str] | None
     host_key: str | None
-    known_hosts: Path | None
+    known_hosts: Sequence[Path]
     timeout_s: float
+
+
+@dataclass(slots=True)
+class _Trusted:
+    """The keys that are trusted, and those that are revoked, each with where that is said."""
+
+    keys: list[str] = field(default_factory=list)
+    revoked: dict[str, str] = field(default_factory=dict)
+    authorities: list[str] = field(default_factory=list)  # where a CA is trusted for the host
+    warnings: list[str] = field(default_factory=list)
 
 
 def fetch_host_key(host: str, port: int = 22, *, timeout_s: float = 15.0) -> str:
@@ -51,10 +63,16 @@ def fingerprint(key: str) -> str:
     return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
 
 
-def connect(name: str, login: Login) -> paramiko.Transport:
-    """Return a connection that is logged in to the box *name*; TrustError or UnreachableError where there is none."""
-    known = _known_keys(name, login)
-    transport = _start(name, login.host, login.port, _key_types(known) or _PREFERRED, login.timeout_s, known)
+def connect(name: str, login: Login, warn: Callable[[str], None] = lambda _: None) -> paramiko.Transport:
+    """Return a connection that is logged in to the box *name*; TrustError or UnreachableError where there is none.
+
+    *warn* is told what is passed over in the known_hosts files.
+    """
+    known = _trusted(name, login)
+    for text in known.warnings:
+        warn(text)
+    kinds = _key_types(known.keys) or _PREFERRED
+    transport = _start(name, login.host, login.port, kinds, login.timeout_s, known.keys)
     try:
         _trust(name, login, known, _line(transport.get_remote_server_key()))
         _authenticate(name, login, transport)
@@ -109,47 +127,68 @@ def _start(
     return transport
 
 
-def _known_keys(name: str, login: Login) -> list[str]:
-    """Return the key lines that *login* trusts: the pinned one, else those of the known_hosts file."""
-    import paramiko
-
-    if login.host_key is not None:
-        words = login.host_key.split()
+def _trusted(name: str, login: Login) -> _Trusted:
+    """Return what *login* trusts: the pinned key, else what the known_hosts files say of the host."""
+    found = _Trusted()
+    for path in login.known_hosts:
         try:
-            fingerprint(login.host_key)
-        except (IndexError, ValueError):
+            said = known_hosts.parse(path.read_bytes())
+        except OSError as error:
+            message = f"{name}: {path} cannot be read: {error.strerror}"
+            raise TrustError(message, hint="name another known_hosts, or set host_key") from error
+        if said.broken:
+            found.warnings.append(f"{path}: {_passed_over(said.broken)}")
+        for entry in said.of(login.host, login.port):
+            where = f"{path}, line {entry.line}"
+            if entry.marker == "revoked":
+                found.revoked[entry.key] = where
+            elif entry.marker == "cert-authority":
+                found.authorities.append(where)
+            else:
+                found.keys.append(entry.key)
+    if login.host_key is not None:
+        try:
+            kind, key = login.host_key.split()[:2]
+            found.keys = [known_hosts.canonical(kind, key)]
+        except ValueError:
             message = f"{name}: host_key is not a key line such as 'ssh-ed25519 AAAA…'"
             raise TrustError(message, hint=f"ssh-keyscan -p {login.port} {login.host} prints one") from None
-        return [f"{words[0]} {words[1]}"]
-    if login.known_hosts is None:
-        return []
-    try:
-        hosts = paramiko.HostKeys(str(login.known_hosts))
-    except OSError as error:
-        message = f"{name}: {login.known_hosts} cannot be read: {error.strerror}"
-        raise TrustError(message, hint="name another known_hosts, or set host_key") from error
-    entry = hosts.lookup(login.host if login.port == 22 else f"[{login.host}]:{login.port}")
-    return [] if entry is None else [_line(key) for key in entry.values()]
+    found.keys = [key for key in dict.fromkeys(found.keys) if key not in found.revoked]
+    return found
+
+
+def _passed_over(broken: Sequence[known_hosts.Broken]) -> str:
+    more = f", and {len(broken) - SAID} more" if len(broken) > SAID else ""
+    return f"passed over: {'; '.join(str(one) for one in broken[:SAID])}{more}"
 
 
 def _key_types(known: Sequence[str]) -> tuple[str, ...]:
+    """Return the kinds of key to ask for, of those that can be checked; none where no such key is known."""
     kinds = [line.split()[0] for line in known]
-    return tuple(found for kind in kinds for found in (_RSA if kind == "ssh-rsa" else (kind,)))
+    asked = (found for kind in kinds for found in (_RSA if kind == "ssh-rsa" else (kind,)))
+    return tuple(kind for kind in asked if kind in _PREFERRED)
 
 
-def _trust(name: str, login: Login, known: Sequence[str], shown: str) -> None:
-    if shown in known:
+def _trust(name: str, login: Login, known: _Trusted, shown: str) -> None:
+    if shown in known.keys:
         return
-    if not known:
-        message = f"{name}: the key of {login.host} is not known: {fingerprint(shown)} ({shown.split(maxsplit=1)[0]})"
+    what = f"the key of {login.host}"
+    seen = f"{fingerprint(shown)} ({shown.split(maxsplit=1)[0]})"
+    if shown in known.revoked:
+        message = f"{name}: {what} is revoked: {seen}, {known.revoked[shown]}"
+        raise TrustError(message, hint="somebody else may have that key: give the box a new one, then pin that")
+    if not known.keys:
+        message = f"{name}: {what} is not known: {seen}"
+        if known.authorities:
+            message += (
+                f"; {', '.join(known.authorities)}: a CA is trusted for it, and host certificates are not checked"
+            )
         hint = (
             "compare it with the box's console (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), "
             f'then accept it with host_key = "{shown}" in the configuration'
         )
         raise TrustError(message, hint=hint)
-    message = (
-        f"{name}: the key of {login.host} has changed: it shows {fingerprint(shown)}, known is {_fingerprints(known)}"
-    )
+    message = f"{name}: {what} has changed: it shows {seen}, known is {_fingerprints(known.keys)}"
     raise TrustError(message, hint="somebody may be in between; if the box was set up anew, pin the new key")
 
 

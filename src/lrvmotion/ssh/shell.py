@@ -71,19 +71,21 @@ class SshShell:
         key_file: Path | None,
         password: Callable[[], str] | None,
         host_key: str | None,
-        known_hosts: Path | None,
+        known_hosts: Sequence[Path] = (),
         timeout_s: float = 15.0,
+        warn: Callable[[str], None] = lambda _: None,
     ) -> SshShell:
-        """Log in to *host*; its key must be *host_key* ("ssh-ed25519 AAAA…") or in *known_hosts*.
+        """Log in to *host*; its key must be *host_key* ("ssh-ed25519 AAAA…") or in one of the *known_hosts* files.
 
-        With *key_file* that key is tried, else the agent's, then *password*, once. TrustError: host key or login
-        refused. UnreachableError: no answer within *timeout_s* seconds.
+        With *key_file* that key is tried, else the agent's, then *password*, once. *warn* is told of the lines of
+        *known_hosts* that are passed over. TrustError: host key or login refused. UnreachableError: no answer within
+        *timeout_s* seconds.
         """
         login = Login(
             host=host, port=port, username=username, key_file=key_file, password=password,
-            host_key=host_key, known_hosts=known_hosts, timeout_s=timeout_s,
+            host_key=host_key, known_hosts=tuple(known_hosts), timeout_s=timeout_s,
         )  # fmt: skip
-        return cls(name, login, connect(name, login))
+        return cls(name, login, connect(name, login, warn))
 
     @property
     def name(self) -> str:
