@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 from lrvmotion.commands import check, init, lab, migrate, plan, report, restore, status, support, throttle
 from lrvmotion.commands.context import Context, Output, wall_clock
 from lrvmotion.errors import ExitStatus, LrvmotionError
-from lrvmotion.views import ndjson, trouble
+from lrvmotion.views import streams, trouble
 
 
 class _Interruptible(TyperGroup):
@@ -99,9 +99,6 @@ def run(arguments: list[str] | None = None) -> int:
         return _usage(words, error)
     except (KeyboardInterrupt, typer.Abort):
         return _fail(words, "interrupted", "'lrvmotion status' shows what is outstanding", ExitStatus.INTERRUPTED)
-    except BrokenPipeError:
-        ndjson.deaf()
-        return int(ExitStatus.OK)
     except Exception as error:  # noqa: BLE001 - the last resort: what nobody foresaw is a bug, shown whole
         bug = _root(error)
         fault = hasattr(bug, "faultMessage")  # its repr may hold the objects of a call, a password among them
@@ -112,7 +109,17 @@ def run(arguments: list[str] | None = None) -> int:
         said = _said(bug) if fault else f"{type(bug).__name__}: {bug}"
         hint = "this is a bug; 'lrvmotion status' shows what is outstanding, 'lrvmotion restore-defaults' puts it back"
         return _fail(words, f"unexpected: {said}", hint, ExitStatus.UNEXPECTED)
-    return result if isinstance(result, int) else int(ExitStatus.OK)
+    return _written(words, result if isinstance(result, int) else int(ExitStatus.OK))
+
+
+def _written(words: list[str], status: int) -> int:
+    """Return *status*, or 1 in place of 0 where the result could not be written; a reader that left has what it wanted."""
+    error = streams.lost(sys.stdout)
+    if error is None or streams.left(error):
+        return status
+    message = f"the result could not be written to stdout: {error.strerror}"
+    done = "what the command does is done; 'lrvmotion status' and 'lrvmotion report' show it"
+    return _fail(words, message, done, ExitStatus(status) if status else ExitStatus.UNEXPECTED)
 
 
 def _root(error: BaseException) -> BaseException:
@@ -142,10 +149,7 @@ def _usage(words: list[str], error: typer.TyperException) -> int:
 
 def _fail(words: list[str], message: str, hint: str | None, status: ExitStatus) -> int:
     trouble.show(message, hint)
-    try:
-        trouble.tell(_output(words), message, hint, int(status), wall_clock())
-    except BrokenPipeError:
-        ndjson.deaf()
+    trouble.tell(_output(words), message, hint, int(status), wall_clock())
     return int(status)
 
 

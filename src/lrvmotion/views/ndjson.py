@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from lrvmotion.events import SCHEMA, Event, to_json
 
 
 class Ndjson:
-    """An observer that writes one JSON object a line, flushed, until its reader leaves.
+    """An observer that writes one JSON object a line, flushed; OSError once stdout is lost.
 
     *clock* returns the time now, ISO 8601 in UTC: every line has it, as "at".
     """
 
     def __init__(self, clock: Callable[[], str]) -> None:
         self._clock = clock
-        self._gone = False
         self._write({"type": "version", "schema": SCHEMA})
 
     def __call__(self, event: Event) -> None:
@@ -27,22 +24,10 @@ class Ndjson:
         self._write(to_json(event))
 
     def _write(self, record: dict[str, object]) -> None:
-        if self._gone:
-            return
-        try:
-            sys.stdout.write(line(record, self._clock()))
-            sys.stdout.flush()
-        except BrokenPipeError:  # whoever read has left; the run does not end for that
-            self._gone = True
-            deaf()
+        sys.stdout.write(line(record, self._clock()))
+        sys.stdout.flush()
 
 
 def line(record: Mapping[str, object], at: str) -> str:
     """Return *record* as a line, its type first, then *at*."""
     return json.dumps({"type": record["type"], "at": at, **record}) + "\n"
-
-
-def deaf() -> None:
-    """Let what is still written to stdout go nowhere: its reader has left."""
-    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
-        os.dup2(nowhere.fileno(), sys.stdout.fileno())
