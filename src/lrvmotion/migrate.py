@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -92,6 +93,9 @@ class _Driver:
     room: float | None = None
     distrusted: TrustError | None = None  # what ends the run, once nothing runs any more
     barred: frozenset[str] = frozenset()
+    bug: Exception | None = None  # the first that nobody foresaw: raised once all that moves has ended
+    unwatched: str = ""  # why the relays could not be looked at
+    silent: float | None = None  # since when the mover's news failed in such a way
 
     def step(self, event: Event) -> None:
         """Give *event* to the schedule and carry its commands out, and those that follow from them."""
@@ -103,8 +107,7 @@ class _Driver:
             command = pending.pop(0)
             match command:
                 case Cancel(vm=vm):
-                    self.record("cancel", {"vm": vm})
-                    self.mover.cancel(vm)
+                    self.cancel(vm)
                 case Hold(vm=vm, reason=reason):
                     self.close(self.migrations[vm], "held", reason=reason)
                 case Start(migration=migration):
@@ -113,6 +116,46 @@ class _Driver:
                         pending += self.schedule.step(Withdrawn(vm=migration.vm))
                     else:
                         pending += self.start(migration)
+
+    def cancel(self, vm: str) -> None:
+        """Ask for the VM's task to be cancelled; where that fails it goes on, and is followed."""
+        self.record("cancel", {"vm": vm})
+
+        def ask() -> list[Command]:
+            self.mover.cancel(vm)
+            return []
+
+        self.foreseen(vm, ask, lambda _: [])
+
+    def foreseen(
+        self, vm: str, work: Callable[[], list[Command]], otherwise: Callable[[str], list[Command]]
+    ) -> list[Command]:
+        """Return what *work* on *vm* comes to, or *otherwise* of why it failed, where nobody foresaw that.
+
+        Then nothing more is started, and all that moves is followed to its end.
+        """
+        try:
+            return work()
+        except LrvmotionError as error:
+            return otherwise(error.message)
+        except Exception as error:  # noqa: BLE001 - raised by drive once nothing moves any more
+            return otherwise(self.unforeseen(vm, error))
+
+    def unforeseen(self, subject: str, error: Exception) -> str:
+        """Take *error*, a bug: start nothing more; return it in words, without its text, which may hold anything."""
+        said = f"unexpected: {type(error).__name__}"
+        if self.bug is None:
+            self.bug = error
+            self.observer(Message(text=f"{subject}: {said}; no further VM is started"))
+        self.schedule.step(Stop())
+        return said
+
+    def verify(self) -> None:
+        """Raise what ends the run now that nothing runs any more: distrust, or an error that nobody foresaw."""
+        if self.distrusted is not None:
+            raise self.distrusted
+        if self.bug is not None:
+            raise self.bug
 
     def heed(self) -> list[Command]:
         """Look for a Ctrl-C."""
@@ -137,7 +180,17 @@ class _Driver:
     def look_at_relays(self) -> None:
         """Start nothing from hosts whose relay is in trouble, until it is not."""
         running = {vm: trip.percent if (trip := self.trips[vm]).runs else None for vm in self.schedule.running}
-        barred = frozenset(self.guard.watch(running))
+        try:
+            barred = frozenset(self.guard.watch(running))
+            self.unwatched = ""
+        except LrvmotionError as error:
+            if error.message != self.unwatched:
+                self.unwatched = error.message
+                self.observer(Message(text=f"the relays could not be looked at: {error.message}"))
+            return
+        except Exception as error:  # noqa: BLE001 - as in foreseen
+            self.unforeseen("relays", error)
+            return
         if barred != self.barred:
             self.barred = barred
             self.step(Bar(hosts=barred))
@@ -152,6 +205,8 @@ class _Driver:
             raise
         except LrvmotionError as error:
             return [error.message]
+        except Exception as error:  # noqa: BLE001 - as in foreseen
+            return [self.unforeseen(migration.vm, error)]
 
     def distrust(self, error: TrustError) -> None:
         """Start nothing more: a vCenter shows another certificate or refuses the login, which no waiting changes."""
@@ -169,6 +224,8 @@ class _Driver:
                 self.observer(Message(text=f"{error.message}; no further VM is started"))
             self.schedule.step(Stop())
             return error.message
+        except Exception as error:  # noqa: BLE001 - as in foreseen
+            return self.unforeseen("journal", error)
         return None
 
     def start(self, migration: Migration) -> list[Command]:
@@ -185,6 +242,8 @@ class _Driver:
             return self.settle(migration, _refused(migration, error))
         except LrvmotionError as error:
             return self.end(migration, "held", reason=error.message)
+        except Exception as error:  # noqa: BLE001 - as in foreseen
+            return self.end(migration, "held", reason=self.unforeseen(migration.vm, error))
         body = {
             "vm": migration.vm,
             "instance_uuid": migration.instance_uuid,
@@ -206,9 +265,23 @@ class _Driver:
             return self.unseen(migration, "its relocate was asked for", error)
         except LrvmotionError as error:
             return self.end(migration, "error", reason=error.message, hint=error.hint)
+        except Exception as error:  # noqa: BLE001 - as in foreseen
+            return self.begun_or_not(migration, self.unforeseen(migration.vm, error))
         self.record("task", {"vm": migration.vm, "task": task})
         self.tell(migration, "running")
         return []
+
+    def begun_or_not(self, migration: Migration, reason: str) -> list[Command]:
+        """Follow the VM's relocate where one runs all the same; else see where the VM is."""
+        failed = TaskUpdate(vm=migration.vm, state="error", reason=reason)
+
+        def look() -> list[Command]:
+            if (task := self.mover.unfinished(migration)) is None:
+                return self.settle(migration, failed)
+            self.follow(migration, task)
+            return []
+
+        return self.foreseen(migration.vm, look, lambda _: self.settle(migration, failed))
 
     def take_up(self, migration: Migration, begun: Open) -> list[Command]:
         """Go on with a move that an earlier process began: follow its task, or see where the VM is.
@@ -228,6 +301,15 @@ class _Driver:
             return self.schedule.step(Ended(vm=migration.vm, state="held"))
         reason = "its relocate has ended while nobody looked"
         return self.settle(migration, TaskUpdate(vm=migration.vm, state="error", reason=reason))
+
+    def take_up_or_look(self, migration: Migration, begun: Open) -> list[Command]:
+        """Take up a move; where that fails, see where the VM is, again and again while the vCenters do not answer."""
+
+        def look(why: str) -> list[Command]:
+            reason = f"its relocate could not be followed: {why}"
+            return self.settle(migration, TaskUpdate(vm=migration.vm, state="error", reason=reason))
+
+        return self.foreseen(migration.vm, lambda: self.take_up(migration, begun), look)
 
     def follow(self, migration: Migration, task: str) -> None:
         """Follow a task that was not seen to begin."""
@@ -265,19 +347,25 @@ class _Driver:
             if now < trip.look_until and self.level < 3:
                 trip.look_at = now + LOOK_S
                 return []
-            trip.look_at = None
-            reason = f"{_said(failed)}; where the VM is now could not be read: {error.message}"
-            return self.end(migration, "error", reason=reason, hint=error.hint)
+            return self.lost(migration, failed, error.message, error.hint)
+        except Exception as error:  # noqa: BLE001 - as in foreseen
+            return self.lost(migration, failed, self.unforeseen(migration.vm, error))
         has = "both vCenters have" if where == "both" else "neither vCenter has"
         hint = "nothing more is done with it: look at both sides before you power on or remove either"
         return self.end(migration, "error", reason=f"{has} the VM: {failed.reason if failed else ''}", hint=hint)
+
+    def lost(self, migration: Migration, failed: TaskUpdate | None, why: str, hint: str | None = None) -> list[Command]:
+        """Give up a VM whose place could not be read."""
+        self.trips[migration.vm].look_at = None
+        reason = f"{_said(failed)}; where the VM is now could not be read: {why}"
+        return self.end(migration, "error", reason=reason, hint=hint)
 
     def unseen(self, migration: Migration, said: str, error: TrustError) -> list[Command]:
         """End a move whose vCenter is not trusted any more; the journal keeps it open, so that --resume looks again."""
         self.distrust(error)
         reason = f"{said}; where the VM is now could not be read: {error.message}"
         self.tell(migration, "error", reason=reason, hint=error.hint)
-        self.guard.ended(migration, "error", reason)
+        self.ended(migration, "error", reason)
         return self.schedule.step(Ended(vm=migration.vm, state="error"))
 
     def arrived(self, migration: Migration) -> list[Command]:
@@ -290,12 +378,18 @@ class _Driver:
         if bad:
             return self.end(migration, "error", reason=bad[0].summary, hint=bad[0].hint)
         trip.percent = 100
-        try:
+
+        def carry() -> list[Command]:
             for item in self.mover.carry(migration, trip.baggage, self.guard.record):
                 self.observer(item)
-        except LrvmotionError as error:
-            text = f"{migration.vm}: what does not follow it was not carried over: {error.message}"
+            return []
+
+        def not_carried(why: str) -> list[Command]:
+            text = f"{migration.vm}: what does not follow it was not carried over: {why}"
             self.observer(Message(text=text))
+            return []
+
+        self.foreseen(migration.vm, carry, not_carried)
         return self.end(migration, "success")
 
     def stayed(self, migration: Migration, failed: TaskUpdate) -> list[Command]:
@@ -337,6 +431,10 @@ class _Driver:
         except LrvmotionError:
             self.trips[migration.vm].due = self.guard.clock() + LOOK_S
             return []
+        except Exception as error:  # noqa: BLE001 - as in foreseen
+            trip = self.trips[migration.vm]
+            trip.reason, trip.hint = f"{trip.reason}; {self.unforeseen(migration.vm, error)}", None
+            return []
         self.tell(migration, "queued")
         if task is None:
             return self.schedule.step(Due(vm=migration.vm))
@@ -356,7 +454,30 @@ class _Driver:
         """Record and tell how a migration ended."""
         self.record("moved", {"vm": migration.vm, "state": state, "reason": reason or ""})
         self.tell(migration, state, reason=reason, hint=hint)
-        self.guard.ended(migration, state, reason)
+        self.ended(migration, state, reason)
+
+    def ended(self, migration: Migration, state: Outcome, reason: str | None) -> None:
+        try:
+            self.guard.ended(migration, state, reason)
+        except Exception as error:  # noqa: BLE001 - as in foreseen
+            self.unforeseen(migration.vm, error)
+
+    def news(self) -> list[TaskUpdate]:
+        """Return what the mover tells; where it fails unforeseen, it is asked again for as long as a silent vCenter."""
+        try:
+            found = self.mover.updates(POLL_S)
+        except LrvmotionError:
+            raise
+        except Exception as error:
+            now = self.guard.clock()
+            self.silent = now if self.silent is None else self.silent
+            self.unforeseen("news of the tasks", error)
+            if now - self.silent > SILENT_S:
+                raise
+            time.sleep(POLL_S)
+            return []
+        self.silent = None
+        return found
 
     def tell(
         self,
@@ -399,8 +520,9 @@ def drive(
     """Move the VMs of *schedule* and return when nothing runs and nothing will start, or at the third Ctrl-C.
 
     *begun* are moves that an earlier process began and did not see end, by VM. Raises what *mover* raises when
-    the vCenter is gone: the tasks go on there without us; and TrustError, once nothing runs any more, where a vCenter
-    was not trusted when it was asked where a VM is: what was not started is left queued, what was not seen to end open.
+    the vCenter is gone: the tasks go on there without us. Once nothing runs any more it raises TrustError where a
+    vCenter was not trusted when it was asked where a VM is (what was not started is left queued, what was not seen to
+    end open), and the first error that nobody foresaw.
     """
     by_name = {migration.vm: migration for migration in migrations}
     driver = _Driver(schedule, mover, observer, guard, by_name, {vm: _Trip() for vm in by_name})
@@ -409,14 +531,15 @@ def drive(
     for vm in begun or {}:
         schedule.adopt(vm)
     for vm, open_ in (begun or {}).items():
-        driver.carry_out(driver.take_up(by_name[vm], open_))
+        driver.carry_out(driver.take_up_or_look(by_name[vm], open_))
     driver.look_at_window()
     driver.step(Begin())
     while not schedule.finished:
         driver.carry_out(driver.heed())
         if driver.level > 2 or (not schedule.running and guard.over()):
+            driver.verify()
             return
-        for update in mover.updates(POLL_S):
+        for update in driver.news():
             driver.take(update)
         driver.wake()
         driver.look_at_window()
@@ -424,8 +547,7 @@ def drive(
     for vm in [vm for vm, state in schedule.states.items() if state == "waiting"]:
         trip = driver.trips[vm]
         driver.carry_out(driver.lay_down(by_name[vm], trip.reason, trip.hint))
-    if driver.distrusted is not None:
-        raise driver.distrusted
+    driver.verify()
 
 
 def wait_s(tries: int, least_s: float) -> float:
