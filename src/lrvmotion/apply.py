@@ -99,6 +99,7 @@ def revert(
     force: bool = False,
     wait: Callable[[Target, list[str]], None] | None = None,
     only: Callable[[Outstanding], bool] = lambda _: True,
+    proceed: Callable[[], None] = lambda: None,
 ) -> Restored:
     """Put back everything outstanding; what somebody else changed is left alone unless *force*.
 
@@ -107,7 +108,7 @@ def revert(
 
     *targets* gives a target by its id and may raise UnreachableError. *wait* is called while a relocate runs on a
     target and returns when to look again; without it such a target is left. Lost answers are asked for once more; then
-    the target is left, and the rest goes on.
+    the target is left, and the rest goes on. *proceed* may raise before each.
     """
     restored = Restored()
     pending = [item for item in reversed(journal.outstanding()) if only(item)]
@@ -119,6 +120,7 @@ def revert(
         before, attempt.leads = restored.done, attempt.lasting
         again: list[Outstanding] = []
         for item in pending:
+            proceed()
             reason, refused = attempt.put_back(item)
             if reason is None:
                 left.pop(item.seq, None)

@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from lrvmotion.commands import check, init, lab, migrate, plan, report, restore, status, support, throttle
-from lrvmotion.commands.context import Context, Output, wall_clock
+from lrvmotion.commands.context import Context, Output, Process, wall_clock
 from lrvmotion.errors import ExitStatus, LrvmotionError
 from lrvmotion.views import streams, trouble
 
@@ -81,7 +81,9 @@ def options(
     ] = False,
 ) -> None:
     """Options that every command takes."""
-    context.obj = Context(config_file=config, state_dir=state_dir, debug=debug, environment=dict(os.environ))
+    context.obj = Context(
+        config_file=config, state_dir=state_dir, debug=debug, environment=dict(os.environ), process=context.obj
+    )
 
 
 def run(arguments: list[str] | None = None) -> int:
@@ -89,37 +91,48 @@ def run(arguments: list[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     _leave_no_bytecode()
     _reach_sbin()
+    process = Process()
+    with process.interrupts.handled():
+        return _run(words, process)
+
+
+def _run(words: list[str], process: Process) -> int:
     try:
-        result = app(args=words, prog_name="lrvmotion", standalone_mode=False)
+        result = app(args=words, prog_name="lrvmotion", standalone_mode=False, obj=process)
     except LrvmotionError as error:
         if "--debug" in words or os.environ.get("LRVMOTION_DEBUG"):
             traceback.print_exc()
-        return _fail(words, error.message, error.hint, error.status)
+        return _fail(words, error.message, error.hint, error.status, told=process.told)
     except typer.TyperException as error:
         return _usage(words, error)
     except (KeyboardInterrupt, typer.Abort):
-        return _fail(words, "interrupted", "'lrvmotion status' shows what is outstanding", ExitStatus.INTERRUPTED)
-    except Exception as error:  # noqa: BLE001 - the last resort: what nobody foresaw is a bug, shown whole
-        bug = _root(error)
-        fault = hasattr(bug, "faultMessage")  # its repr may hold the objects of a call, a password among them
-        if fault:
-            traceback.print_tb(bug.__traceback__)
-        else:
-            traceback.print_exc()
-        said = _said(bug) if fault else f"{type(bug).__name__}: {bug}"
-        hint = "this is a bug; 'lrvmotion status' shows what is outstanding, 'lrvmotion restore-defaults' puts it back"
-        return _fail(words, f"unexpected: {said}", hint, ExitStatus.UNEXPECTED)
-    return _written(words, result if isinstance(result, int) else int(ExitStatus.OK))
+        hint = "'lrvmotion status' shows what is outstanding"
+        return _fail(words, "interrupted", hint, ExitStatus.INTERRUPTED, told=process.told)
+    except Exception as error:  # noqa: BLE001 - the last resort: what nobody foresaw is a bug
+        said = _show_bug(error)
+        hint = "this is a bug; 'lrvmotion status' shows what is outstanding, 'lrvmotion restore-defaults' restores it"
+        return _fail(words, f"unexpected: {said}", hint, ExitStatus.UNEXPECTED, told=process.told)
+    return _written(words, result if isinstance(result, int) else int(ExitStatus.OK), process)
 
 
-def _written(words: list[str], status: int) -> int:
-    """Return *status*, or 1 in place of 0 where the result could not be written; a reader that left has what it wanted."""
+def _show_bug(error: BaseException) -> str:
+    """Print the traceback of *error*, which nobody foresaw, and return it in a line: the only place that does."""
+    bug = _root(error)
+    if hasattr(bug, "faultMessage"):  # its repr may hold the objects of a call, a password among them
+        traceback.print_tb(bug.__traceback__)
+        return _said(bug)
+    traceback.print_exception(error)
+    return f"{type(bug).__name__}: {bug}"
+
+
+def _written(words: list[str], status: int, process: Process) -> int:
+    """Return *status*, or 1 in place of 0 where the result could not be written; a reader may leave, as `head` does."""
     error = streams.lost(sys.stdout)
     if error is None or streams.left(error):
         return status
     message = f"the result could not be written to stdout: {error.strerror}"
     done = "what the command does is done; 'lrvmotion status' and 'lrvmotion report' show it"
-    return _fail(words, message, done, ExitStatus(status) if status else ExitStatus.UNEXPECTED)
+    return _fail(words, message, done, ExitStatus(status) if status else ExitStatus.UNEXPECTED, told=process.told)
 
 
 def _root(error: BaseException) -> BaseException:
@@ -147,9 +160,11 @@ def _usage(words: list[str], error: typer.TyperException) -> int:
     return _fail(words, message.rstrip("."), f"'{command} --help' lists arguments and options", ExitStatus.USAGE)
 
 
-def _fail(words: list[str], message: str, hint: str | None, status: ExitStatus) -> int:
+def _fail(words: list[str], message: str, hint: str | None, status: ExitStatus, *, told: bool = False) -> int:
+    """Say an error and return its exit status; *told*: the command's own last line on stdout has it."""
     trouble.show(message, hint)
-    trouble.tell(_output(words), message, hint, int(status), wall_clock())
+    if not told:
+        trouble.tell(_output(words), message, hint, int(status), wall_clock())
     return int(status)
 
 

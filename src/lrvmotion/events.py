@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 
 from lrvmotion.findings import Finding, Severity
 
-SCHEMA = "1.1"  # of the records that to_json makes: a minor version only adds (docs/ndjson.md)
+SCHEMA = "1.2"  # of the records that to_json makes: a minor version only adds (docs/ndjson.md)
 MoveState = Literal["queued", "running", "waiting", "success", "error", "cancelled", "held"]
 
 
@@ -26,13 +26,17 @@ class Message(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStarted(Event):
-    """A run has its id, mode and journal; *forecast_s* is how long the whole queue should take, None: not known."""
+    """A run has its id, mode and journal; *forecast_s* is how long the whole queue should take, None: not known.
+
+    *log* is the text of all that follows, in a file, whatever becomes of the screen.
+    """
 
     run: str
     mode: str
     journal: str
     vms: tuple[str, ...]
     forecast_s: float | None = None
+    log: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,16 +196,55 @@ class Waiting(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interrupted(Event):
-    """Ctrl-C: *level* 1 starts nothing more, 2 cancels what runs."""
+    """Ctrl-C, SIGTERM or SIGHUP while a run was *doing* something.
+
+    "moving": *level* 1 starts nothing more, 2 cancels what runs, 3 leaves it to the vCenter. "changing": no VM is
+    moved, and what was changed is restored. "restoring": the setting in hand was the last one.
+    """
 
     level: int
+    doing: Literal["changing", "moving", "restoring"] = "moving"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Error(Event):
+    """The command failed: one sentence, a hint, the exit status."""
+
+    message: str
+    hint: str | None
+    status: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunEnded(Event):
-    """The run is over; *outstanding* settings are still changed."""
+    """The run is over, however it ended: its last event.
+
+    *outstanding* settings are still changed, and *restore* is the command that restores them; *left* VMs have not
+    moved, and *resume* is the command that goes on with them. None: there is nothing for it to do.
+    """
 
     run: str
+    outstanding: int
+    restore: str | None = None
+    left: tuple[str, ...] = ()
+    resume: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreStarted(Event):
+    """Of *outstanding* settings each is restored now; *run* names the restore in the *journal*, *log* as in a run."""
+
+    run: str
+    outstanding: int
+    journal: str
+    log: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreEnded(Event):
+    """A restore-defaults is over: *restored* settings are as before, *outstanding* are not, by *restore* next time."""
+
+    restored: int
     outstanding: int
     restore: str | None = None
 

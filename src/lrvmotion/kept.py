@@ -7,15 +7,17 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Self, TextIO
 
 from lrvmotion import files
 from lrvmotion.errors import UsageError
-from lrvmotion.events import SCHEMA, Event, Message, Observer, RunStarted, from_json, to_json
+from lrvmotion.events import SCHEMA, Event, Message, Observer, RestoreStarted, RunStarted, from_json, to_json
 
 FOLDER = "runs"
 NAME = "events.ndjson"
+LOG = "run.log"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +42,20 @@ class Kept:
     gone: bool = False
 
 
-class EventLog:
-    """An Observer that appends every event of a run to its file, mode 600. Close it, or use it as a context manager.
+def log_path(state: Path, run: str) -> Path:
+    """Return where the text log of *run* is."""
+    return state / FOLDER / run / LOG
+
+
+class RunFile:
+    """An Observer that appends what is told in a run to a file *name* of its own, mode 600. Close it, or use `with`.
 
     What is told before RunStarted waits for it: it names the run. A run that is taken up goes on in the same file. A
-    disk that does not take it ends the recording, never the run: *say* hears of that once. Never raises.
+    disk that does not take it ends the recording, never the run: *say* hears of that once. Never raises. *clock* gives
+    the time as ISO 8601, *seconds* a monotonic one.
     """
+
+    name = ""
 
     def __init__(
         self,
@@ -75,18 +85,15 @@ class EventLog:
         if self._ended:
             return
         self._ahead.append((self._clock(), self._seconds(), event))
-        try:
-            if isinstance(event, RunStarted) and event.run != self._run:
-                self._begin(event.run)
-            if self._file is not None and not files.same(self._path(), self._file.fileno()):
-                self.say(Message(text=f"{self._path()}: the events of this run were removed: the report lacks them"))
-                self._open()
-            if self._file is not None:
-                self._write(self._file)
-        except OSError as error:
-            self._ended = True
-            self.close()
-            self.say(Message(text=f"the report of this run will lack its rest: {self._path()}: {error.strerror}"))
+        match event:
+            case RunStarted(run=run) if run != self._run:
+                self._guarded(partial(self._begin, run))
+            case RestoreStarted(run=run) if not self._run:  # a restore of its own, not the end of a run
+                self._guarded(partial(self._begin, run))
+        if self._file is not None and not files.same(self._path(), self._file.fileno()):
+            self.say(Message(text=f"{self._path()} was removed: it is begun anew"))
+            self._guarded(self._open)
+        self._guarded(self._write)
 
     def close(self) -> None:
         """Close the file."""
@@ -97,8 +104,21 @@ class EventLog:
             except OSError:
                 return  # what a full disk did not take is lost; that was said when it was written
 
+    def header(self) -> str:
+        """Return the first line of a sitting."""
+        raise NotImplementedError
+
+    def line(self, event: Event, at: str, t: float) -> str | None:
+        """Return the line of *event*, told *at*, *t* seconds since the run began; None where it has none."""
+        raise NotImplementedError
+
+    def write(self, text: str) -> None:
+        """Append *text*, whole lines, where a run has begun."""
+        if self._file is not None:
+            self._guarded(partial(self._file.write, text))
+
     def _path(self) -> Path:
-        return self._state / FOLDER / self._run / NAME
+        return self._state / FOLDER / self._run / self.name
 
     def _begin(self, run: str) -> None:
         self._run, self._began = run, self._seconds()
@@ -108,15 +128,42 @@ class EventLog:
         self.close()
         self._path().parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._file = self._opener(self._path())
-        self._file.write(json.dumps({"type": "version", "at": self._clock(), "schema": SCHEMA}) + "\n")
+        self._file.write(self.header())
 
-    def _write(self, file: TextIO) -> None:
+    def _write(self) -> None:
+        if (file := self._file) is None:
+            return
         for at, seconds, event in self._ahead:
-            kind, *rest = to_json(event).items()
-            record = dict([kind, ("at", at), ("t", round(seconds - self._began, 3)), *rest])
-            file.write(json.dumps(record) + "\n")
-        file.flush()
+            line = self.line(event, at, round(seconds - self._began, 3))
+            if line is not None:
+                file.write(line + "\n")
         self._ahead.clear()
+
+    def _guarded(self, work: Callable[[], object]) -> None:
+        """Do *work* with the file and flush it; what the disk does not take ends the recording."""
+        try:
+            work()
+            if self._file is not None:
+                self._file.flush()
+        except OSError as error:
+            self._ended = True
+            self.close()
+            self.say(Message(text=f"{self._path()} will lack the rest of this run: {error.strerror or error}"))
+
+
+class EventLog(RunFile):
+    """Keeps every event as NDJSON: the report is made of them."""
+
+    name = NAME
+
+    def header(self) -> str:
+        """Return the line that names the schema."""
+        return json.dumps({"type": "version", "at": self._clock(), "schema": SCHEMA}) + "\n"
+
+    def line(self, event: Event, at: str, t: float) -> str:
+        """Return *event* as --output ndjson has it, with *t*."""
+        kind, *rest = to_json(event).items()
+        return json.dumps(dict([kind, ("at", at), ("t", t), *rest]))
 
 
 def read(state: Path, run: str) -> Kept:

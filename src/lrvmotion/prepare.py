@@ -66,6 +66,7 @@ class Options:
     reboot_hosts: bool = False
     max_failures: int | None = None
     restore_command: str = "lrvmotion restore-defaults"
+    resume_command: str = "lrvmotion migrate --resume"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

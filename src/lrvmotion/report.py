@@ -23,12 +23,15 @@ class Report:
     outstanding: int = 0
     restore: str | None = None
     interrupted: int = 0
+    vms: dict[str, None] = field(default_factory=dict)  # of all sittings, in their order
+    resume: str | None = None
 
     def take(self, event: Event) -> None:
         """Fold *event* in."""
         match event:
-            case RunStarted(run=run, mode=mode):
+            case RunStarted(run=run, mode=mode, vms=vms):
                 self.run, self.mode = run, mode
+                self.vms.update(dict.fromkeys(vms))
             case Move(vm=vm):
                 self.moves[vm] = event
             case Changed(how="applied"):
@@ -39,12 +42,18 @@ class Report:
                 self.left.append(event)
             case RelaySample(relay=relay):
                 self.relays[relay] = event
-            case RunEnded(outstanding=outstanding, restore=restore):
-                self.outstanding, self.restore = outstanding, restore
+            case RunEnded(outstanding=outstanding, restore=restore, resume=resume):
+                self.outstanding, self.restore, self.resume = outstanding, restore, resume
             case Interrupted(level=level):
                 self.interrupted = level
             case _:
                 pass
+
+    @property
+    def unmoved(self) -> tuple[str, ...]:
+        """The VMs that have not moved."""
+        moved = {vm for vm, move in self.moves.items() if move.state == "success"}
+        return tuple(vm for vm in self.vms if vm not in moved)
 
     @property
     def status(self) -> ExitStatus:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self
 
-from lrvmotion import outlook, reboot
+from lrvmotion import kept, outlook, reboot
 from lrvmotion import settle as settling
 from lrvmotion.apply import Restored, Target, apply, revert
 from lrvmotion.config import Config, Limits
 from lrvmotion.connect import Connections
-from lrvmotion.errors import LrvmotionError, NotRestoredError, RefusedError, UnreachableError
-from lrvmotion.events import Found, Interrupted, Message, Observer, RunEnded, RunStarted, Waiting
+from lrvmotion.errors import ExitStatus, LrvmotionError, NotRestoredError, RefusedError, UnreachableError
+from lrvmotion.events import Error, Found, Interrupted, Message, Observer, RestoreStarted, RunEnded, RunStarted, Waiting
 from lrvmotion.hooks import Hooks
 from lrvmotion.inventory import MoRef
 from lrvmotion.journal import Journal, JournalError
@@ -35,8 +36,85 @@ if TYPE_CHECKING:
     from lrvmotion.vsphere.relocate import RelocateMover
 
 
+LEAVE = 3  # so many interrupts: what runs is left to the vCenter
+
+
+class Interrupts(Protocol):
+    """Counts Ctrl-C, SIGTERM and SIGHUP."""
+
+    def count(self) -> int:
+        """Return how many there were."""
+
+    def counted(self, patience: int = ..., /) -> AbstractContextManager[None]:
+        """Count while it is entered; more than *patience* further ones raise KeyboardInterrupt."""
+
+
 class _Interrupted(Exception):  # noqa: N818 - no error: the user's wish
-    """Ctrl-C before any VM moved."""
+    """Ctrl-C while hosts are changed or restored."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Closing:
+    """The end of a run, however it comes, once RunStarted was told: entered around all of its sittings.
+
+    Without an error *restore* is called, where it was asked for; then the hook after the run runs; then an error is
+    told; RunEnded is the last event, and says what is left. *told* is called once it is out.
+    """
+
+    journal: Journal
+    observer: Observer
+    options: Options
+    interrupts: Interrupts
+    restore: Callable[[], object] | None = None
+    told: Callable[[], None] = lambda: None
+    run: str = ""
+    points: Points | None = None
+    unmoved: Callable[[], tuple[str, ...]] = tuple
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if not self.run:
+            return
+        with self.interrupts.counted():
+            first = error
+            for step in (self._restore if error is None else None, self._after_run):
+                try:
+                    if step is not None:
+                        step()
+                except BaseException as later:  # noqa: BLE001 - the end goes on to its end; raised again below
+                    first = first or later
+            if first is not None:
+                self.observer(told(first))
+            left, unmoved = len(self.journal.outstanding()), self.unmoved()
+            self.observer(
+                RunEnded(
+                    run=self.run, outstanding=left, restore=self.options.restore_command if left else None,
+                    left=unmoved, resume=f"{self.options.resume_command} --run {self.run}" if unmoved else None,
+                )
+            )  # fmt: skip
+            self.told()
+        if first is not None and first is not error:
+            raise first
+
+    def _restore(self) -> None:
+        if self.restore is not None and self.interrupts.count() < LEAVE:
+            with self.interrupts.counted(1):
+                self.restore()
+
+    def _after_run(self) -> None:
+        if self.points is not None:
+            self.points.after_run(len(self.journal.outstanding()))
+
+
+def told(error: BaseException) -> Error:
+    """Return *error* as an event; the text of what nobody foresaw, which may hold anything, is left out."""
+    if isinstance(error, LrvmotionError):
+        return Error(message=error.message, hint=error.hint, status=int(error.status))
+    if isinstance(error, KeyboardInterrupt):
+        return Error(message="interrupted", hint=None, status=int(ExitStatus.INTERRUPTED))
+    return Error(message=f"unexpected: {type(error).__name__}", hint="this is a bug", status=int(ExitStatus.UNEXPECTED))
 
 
 @dataclass(slots=True)
@@ -56,17 +134,19 @@ class Migrating:
     options: Options
     document: str
     moment: Callable[[], datetime]
+    closing: Closing
     interrupts: Callable[[], int] = lambda: 0
     begun: Mapping[str, Open] = field(default_factory=dict)
     back: bool = False
     who: str = ""
     hooks: Hooks | None = None
+    moving: bool = field(init=False, default=False)  # a relocate may have been asked for
 
     def go(self) -> None:
-        """Apply the plan, prove it, move the VMs.
+        """Apply the plan, prove it, move the VMs; *closing* ends the run.
 
-        What was changed stays, but for an error before the first move: then it is put back. Ctrl-C before the first
-        move changes nothing more. However it ends, RunEnded says what is outstanding.
+        What was changed stays once a VM moves. Before that whatever ends the run, an error of any kind or a Ctrl-C,
+        restores what the run has changed.
         """
         plan = self.plan
         vms = tuple(migration.vm for migration in plan.migrations)
@@ -78,6 +158,8 @@ class Migrating:
             self.journal.append("connection", plan.run, self.world.pinned(name))
         self._quiet()
         points = None if self.hooks is None else Points(self.hooks, plan)
+        first = not self.closing.run
+        self.closing.run, self.closing.points = plan.run, points
         self.observer(
             RunStarted(
                 run=plan.run,
@@ -85,22 +167,25 @@ class Migrating:
                 journal=str(self.journal.path),
                 vms=vms,
                 forecast_s=plan.forecast.queue_s if plan.forecast else None,
+                log=str(kept.log_path(self.journal.path.parent, plan.run)),
             )
         )
+        self.moving = bool(self.begun)
         try:
-            if points is not None:
+            if points is not None and first:
                 points.before_run()
             if not self.begun:
                 self._change()
             self._move(points)
+            if not self.moving:
+                self._proceed()
         except _Interrupted:
-            self.observer(Interrupted(level=min(self.interrupts(), 3)))
-        finally:
-            left = len(self.journal.outstanding())
-            restore = self.options.restore_command if left else None
-            if points is not None:
-                points.after_run(left)
-            self.observer(RunEnded(run=plan.run, outstanding=left, restore=restore))
+            self.observer(Interrupted(level=min(self.interrupts(), LEAVE), doing="changing"))
+            self._revert()
+        except Exception as error:
+            if self.moving or not self._changed():
+                raise
+            self._take_back(error)
 
     def _boxes(self) -> list[str]:
         """Return the boxes that the moves need."""
@@ -109,16 +194,13 @@ class Migrating:
     def _change(self) -> None:
         if self.plan.changes and self._turn("changed"):
             self._quiet()
-        try:
-            targets = {change.target: self.world.target(change.target) for change in self.plan.changes}
-            apply(self.plan.changes, targets, self.journal, self.plan.run, self.observer, self._proceed)
-            self._reboot()
-            prove(
-                self.plan, self.world, self._echoes, self.observer,
-                unproven=self.options.unproven or self.plan.mode == "stock", proceed=self._proceed,
-            )  # fmt: skip
-        except LrvmotionError as error:
-            self._take_back(error)
+        targets = {change.target: self.world.target(change.target) for change in self.plan.changes}
+        apply(self.plan.changes, targets, self.journal, self.plan.run, self.observer, self._proceed)
+        self._reboot()
+        prove(
+            self.plan, self.world, self._echoes, self.observer,
+            unproven=self.options.unproven or self.plan.mode == "stock", proceed=self._proceed,
+        )  # fmt: skip
 
     def _proceed(self) -> None:
         if self.interrupts():
@@ -173,16 +255,33 @@ class Migrating:
                 message = f"{name}: {', '.join(running)}; nothing was changed"
                 raise UnreachableError(message, hint="wait until it has ended, then run this again")
 
-    def _take_back(self, error: LrvmotionError) -> NoReturn:
-        """Put back what this run changed and raise *error*, or NotRestoredError where something is left."""
+    def _changed(self) -> bool:
+        """Return whether settings of this run are outstanding."""
+        return any(item.run == self.plan.run for item in self.journal.outstanding())
+
+    def _revert(self) -> None:
+        """Restore what this run changed; a further Ctrl-C leaves the rest."""
         run = self.plan.run
-        restored = revert(self.journal, self.world.target, self.observer, run=run, only=lambda item: item.run == run)
-        if self.options.reboot_hosts:
-            reboot.again(self._rolling({}), asked=False)
-        if restored.left:
-            message = f"{error.message}; and {len(restored.left)} settings could not be put back"
+        with suppress(_Interrupted):
+            revert(
+                self.journal, self.world.target, self.observer, run=run, only=lambda item: item.run == run,
+                proceed=_until_interrupted(self.interrupts),
+            )  # fmt: skip
+            if self.options.reboot_hosts:
+                reboot.again(self._rolling({}), asked=False)
+
+    def _take_back(self, error: Exception) -> NoReturn:
+        """Restore what this run changed and raise *error*, or NotRestoredError where something is left."""
+        said = error.message if isinstance(error, LrvmotionError) else f"unexpected: {type(error).__name__}"
+        self._revert()
+        if self._changed():
+            left = sum(item.run == self.plan.run for item in self.journal.outstanding())
+            message = f"{said}; and {left} settings could not be restored"
             raise NotRestoredError(message, hint=self.options.restore_command) from error
-        message = f"{error.message}; everything was put back"
+        if not isinstance(error, LrvmotionError):
+            self.observer(Message(text=f"{said}; everything was restored"))
+            raise error
+        message = f"{said}; everything was put back"
         raise type(error)(message, hint=error.hint) from error
 
     def _echoes(self, relay: str) -> int:
@@ -210,9 +309,10 @@ class Migrating:
         mover = RelocateMover(self.world.session("source"), self.world.session("target"), limits.tools_s)
 
         def look(running: Mapping[str, int | None]) -> Collection[str]:
+            said = relays.look(running)  # first: a lost box cuts off what is routed to it
             pace.look(self.moment())
             self._guests(mover)
-            return relays.look(running)
+            return said
 
         def meanwhile() -> None:
             look(dict.fromkeys(schedule.running))
@@ -240,19 +340,20 @@ class Migrating:
                 drive(plan.migrations, schedule, mover, self.observer, guard, begun=self.begun)
             except LrvmotionError as error:
                 left = len(self.journal.outstanding())
-                message = f"{error.message}; {left} settings are still changed"
+                message = f"{error.message}; {left} settings remain changed"
                 first = f"{error.hint}; then " if error.hint else ""
                 hint = (
-                    f"{first}'lrvmotion migrate --resume' goes on, or {self.options.restore_command} waits "
-                    "for the moves and puts them back"
+                    f"{first}'{self.options.resume_command}' goes on, or '{self.options.restore_command}' waits "
+                    "for the moves and restores them"
                 )
                 raise type(error)(message, hint=hint) from error
+            else:
+                while self._guests(mover) and not self.interrupts():
+                    time.sleep(1.0)
             finally:
                 if points is not None and self.hooks is not None:
                     points.hooks = self.hooks
-            while self._guests(mover) and not self.interrupts():
-                time.sleep(1.0)
-            relays.settle()
+                relays.settle()
 
     def _guests(self, mover: RelocateMover) -> bool:
         """Tell of moved VMs whose guests are not back in time; return whether any may still come."""
@@ -265,6 +366,7 @@ class Migrating:
         return mover.awaited > 0
 
     def _record(self, kind: str, body: Mapping[str, Any]) -> None:
+        self.moving = self.moving or kind == "move"
         self.journal.append(kind, self.plan.run, body)
 
 
@@ -279,8 +381,11 @@ def restore(
     limits: Limits | None = None,
     reboot_hosts: bool = False,
     who: str = "",
+    interrupts: Callable[[], int] = lambda: 0,
 ) -> Restored:
     """Put back everything that the journal says is outstanding, newest first, waiting while relocates run.
+
+    An interrupt ends it after the setting in hand; what is left stays outstanding.
 
     *who* does it, for the journal. With *reboot_hosts* hosts on which a former value is still in force then are
     rebooted, else named.
@@ -288,8 +393,10 @@ def restore(
     limits = limits or Limits()
     deadline = time.monotonic() + wait_s
     cancelled: set[str] = set()
+    proceed = _until_interrupted(interrupts)
 
     def wait(target: Target, running: list[str]) -> None:
+        proceed()
         if time.monotonic() > deadline:
             message = f"{target.name}: {', '.join(running)}"
             raise UnreachableError(message, hint="run this again when they have ended, or with --cancel")
@@ -299,25 +406,37 @@ def restore(
             world.host(target.name).cancel_running()
         time.sleep(2.0)
 
-    rolling = _rolling(journal, world, observer, limits)
-    _begin(rolling, world, who)
+    rolling = _rolling(journal, world, observer, limits, proceed)
+    restored = Restored()
     try:
-        reboot.recover(rolling)
-        restored = revert(journal, world.target, observer, run=rolling.run, force=force, wait=wait)
-        reboot.again(rolling, asked=reboot_hosts)
-        return restored
-    except KeyboardInterrupt:
         left = len(journal.outstanding())
-        observer(Message(text=f"{left} settings are still changed: run restore-defaults again"))
-        raise
-
-
-def release(journal: Journal, world: Connections, observer: Observer, limits: Limits, who: str = "") -> None:
-    """Take out of maintenance mode the hosts that a run which died left there, before it is taken up."""
-    rolling = _rolling(journal, world, observer, limits)
-    if journal.outstanding():
+        log = str(kept.log_path(journal.path.parent, rolling.run))
+        observer(RestoreStarted(run=rolling.run, outstanding=left, journal=str(journal.path), log=log))
         _begin(rolling, world, who)
-    reboot.release(rolling)
+        reboot.recover(rolling)
+        restored = revert(journal, world.target, observer, run=rolling.run, force=force, wait=wait, proceed=proceed)
+        reboot.again(rolling, asked=reboot_hosts)
+    except _Interrupted:
+        observer(Interrupted(level=1, doing="restoring"))
+    return restored
+
+
+def release(
+    journal: Journal,
+    world: Connections,
+    observer: Observer,
+    limits: Limits,
+    who: str = "",
+    interrupts: Callable[[], int] = lambda: 0,
+) -> None:
+    """Take out of maintenance mode the hosts that a run which died left there, before it is taken up."""
+    rolling = _rolling(journal, world, observer, limits, _until_interrupted(interrupts))
+    try:
+        if journal.outstanding():
+            _begin(rolling, world, who)
+        reboot.release(rolling)
+    except _Interrupted:
+        raise KeyboardInterrupt from None
     world.forget()
 
 
@@ -333,6 +452,17 @@ def settle(journal: Journal, world: Connections, observer: Observer, who: str = 
     return seen
 
 
+def _until_interrupted(interrupts: Callable[[], int]) -> Callable[[], None]:
+    """Return what raises once there is a further interrupt."""
+    before = interrupts()
+
+    def proceed() -> None:
+        if interrupts() > before:
+            raise _Interrupted
+
+    return proceed
+
+
 def _begin(rolling: Rolling, world: Connections, who: str) -> None:
     """Record who puts back what the next records name; where the disk is full, putting back goes before."""
     try:
@@ -341,8 +471,14 @@ def _begin(rolling: Rolling, world: Connections, who: str) -> None:
         rolling.observer(Message(text=f"{error.message}; who puts back is not recorded"))
 
 
-def _rolling(journal: Journal, world: Connections, observer: Observer, limits: Limits) -> Rolling:
+def _rolling(
+    journal: Journal,
+    world: Connections,
+    observer: Observer,
+    limits: Limits,
+    proceed: Callable[[], None] = lambda: None,
+) -> Rolling:
     return Rolling(
         world=world, journal=journal, run=new_run(), observer=observer,
-        enter_s=limits.maintenance_wait_s, boot_s=limits.reboot_wait_s,
+        enter_s=limits.maintenance_wait_s, boot_s=limits.reboot_wait_s, proceed=proceed,
     )  # fmt: skip

@@ -384,6 +384,10 @@ def _words(event: Event) -> str | None:
             return f"relay {relay}: " + ("no cap" if bps is None else f"capped at {bps / 1e6:g} Mbit/s")
         case Rebooting(host=host, phase=phase):
             return f"{host}: reboot: {phase}"
+        case Interrupted(doing="changing"):
+            return "Ctrl-C: no VM was moved, and what was changed was restored"
+        case Interrupted(doing="restoring"):
+            return "Ctrl-C: nothing more was restored"
         case Interrupted(level=level):
             return "Ctrl-C: nothing more was started" if level == 1 else "Ctrl-C again: what ran was cancelled"
         case HookRan(point=point, subject=subject, status=status, detail=detail):

@@ -5,19 +5,18 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lrvmotion.commands.interrupts import Interrupts
 from lrvmotion.errors import RefusedError, UsageError
 
 if TYPE_CHECKING:
     from lrvmotion.config import Config
     from lrvmotion.credentials import Credentials
-    from lrvmotion.events import Event, Observer
 
 
 class Output(StrEnum):
@@ -29,6 +28,14 @@ class Output(StrEnum):
 
 
 @dataclass(slots=True, kw_only=True)
+class Process:
+    """What the process has once, whatever the command: its interrupts; *told*: stdout has its end already."""
+
+    interrupts: Interrupts = field(default_factory=Interrupts)
+    told: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
 class Context:
     """The options that come before the command, and the environment as the CLI read it."""
 
@@ -36,6 +43,7 @@ class Context:
     state_dir: Path | None
     debug: bool
     environment: dict[str, str] = field(repr=False)
+    process: Process
 
     def command(self, name: str) -> str:
         """Return the command line of *name* with the options that came before this one, to be pasted into a shell."""
@@ -121,13 +129,3 @@ def wall_clock() -> str:
 def moment() -> datetime:
     """Return the time now, for what depends on the time of day: windows and a timetable."""
     return datetime.fromisoformat(wall_clock())
-
-
-def fan(*observers: Callable[[Event], None]) -> Observer:
-    """Return an observer that tells all of *observers*."""
-
-    def observer(event: Event) -> None:
-        for tell in observers:
-            tell(event)
-
-    return observer

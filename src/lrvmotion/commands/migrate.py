@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-import signal
+import io
 from collections.abc import Mapping
 from contextlib import nullcontext
 from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lrvmotion.commands import choose
 from lrvmotion.commands import order as orders
-from lrvmotion.commands.context import Context, Output, confirm, fan, moment, wall_clock
+from lrvmotion.commands.context import Context, Output, confirm, moment, wall_clock
 from lrvmotion.commands.plan import known_mode
 from lrvmotion.errors import UsageError
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from lrvmotion.config import Config
-    from lrvmotion.events import Observer
     from lrvmotion.plan import Plan
     from lrvmotion.progress import Open
 
@@ -123,8 +120,9 @@ def migrate(
     from lrvmotion import hooks, kept, measured, metrics, past, planfile, prepare, run, webhook
     from lrvmotion import journal as journals
     from lrvmotion.connect import Connections, records
+    from lrvmotion.fanout import Fanout
     from lrvmotion.report import Report
-    from lrvmotion.views import lines, live, ndjson, plans, tables
+    from lrvmotion.views import console, lines, live, log, ndjson, plans, tables
 
     own: Context = context.obj
     config, now = own.config(), moment()
@@ -159,79 +157,118 @@ def migrate(
         reboot_hosts=reboot_hosts if saved is None else saved.reboot_hosts,
         max_failures=max_failures,
         restore_command=own.command("restore-defaults"),
+        resume_command=f"{own.command('migrate')} --resume",
     )
     report = Report()
-    events = ndjson.Ndjson(wall_clock) if output is Output.NDJSON else None
     plain = lines.Lines(quiet=output is not Output.TEXT)
-    seen: list[Observer] = [events] if events else []
+    fan = Fanout(report.take, plain)
+    if output is Output.NDJSON:
+        fan.add(ndjson.Ndjson(wall_clock))
     called = hooks.Hooks(
         commands=config.hooks.commands,
         timeout_s=config.hooks.timeout_s,
         environment=hooks.without_secrets(own.environment),
-        observer=plain,
+        observer=fan,
     )
     called.verify()
     if config.hooks.metrics is not None:
-        seen.append(metrics.Metrics(config.hooks.metrics, lambda: moment().timestamp(), plain))
+        fan.add(metrics.Metrics(config.hooks.metrics, lambda: moment().timestamp(), fan))
     url = own.environment.get("LRVMOTION_WEBHOOK") or (
         config.hooks.webhook.get_secret_value() if config.hooks.webhook is not None else None
     )
+    interrupts = own.process.interrupts
+    ndjson_told = output is Output.NDJSON
+
+    def ended() -> None:
+        own.process.told = ndjson_told
+
     with (
-        nullcontext() if url is None else webhook.Webhook(url, plain) as chat,
+        nullcontext() if url is None else webhook.Webhook(url, fan) as chat,
         journals.Journal(state, wall_clock) as journal,
-        kept.EventLog(state, wall_clock, told := fan(plain, *seen)) as log,
-        Connections(order.known, own.credentials(), before := fan(report.take, plain, log, *seen)) as world,
+        kept.EventLog(state, wall_clock, fan) as events,
+        log.Log(state, wall_clock, fan) as text,
     ):
+        journal.say = fan
+        fan.add(text)
+        fan.add(events)
         if chat is not None:
-            seen.append(chat)
-        journal.say = told
-        orders.refuse_other_way(journal, world)
-        if order.resumes:
-            run.release(journal, world, before, config.limits, own.who())
-        seen_since = run.settle(journal, world, before, own.who())
+            fan.add(chat)
 
-        def go(made: Plan, *, begun: Mapping[str, Open]) -> None:
-            # Each change is in the journal by itself, as it is made, files and all.
-            kept_plan = dataclasses.replace(made, changes=())
-            text = planfile.text(
-                kept_plan, {}, reboot_hosts=options.reboot_hosts, written=wall_clock(), version=version("lrvmotion")
-            )
-            with live.screen(made, quiet=output is not Output.TEXT) as screen, Interrupts() as interrupts:
-                recorder = past.Recorder(state, past.circuit(config), made, wall_clock)
-                log.say = journal.say = fan(screen, *seen)
-                observer = fan(report.take, screen, recorder, log, *seen)
-                world.observe(observer)
-                run.Migrating(
-                    config, world, journal, observer, made, options, text, moment, interrupts.count, begun, order.back,
-                    own.who(), dataclasses.replace(called, observer=observer),
-                ).go()  # fmt: skip
-            log.say = journal.say = told
-
-        if order.begun():
-            go(order.on_the_way(world), begun=order.begun())
-            world.observe(before)
-            order = order.after(journal)
-            seen_since = run.settle(journal, world, before, own.who())
-        if not (order.resumes and order.done) and not report.interrupted:
-            made = order.plan(world, journal, before, options, seen_since.theirs)
-            prepare.refuse(made)
-            if not unproven:
-                prepare.refuse_unproven(made)
+        def show(error: BaseException | None) -> None:
+            """Show what the run came to, whatever ended it, on stdout and in its log."""
+            if not report.run:
+                return
+            with io.StringIO() as page:
+                tables.report(report, state, options.restore_command, to=console.page(page))
+                text.write(page.getvalue())
             if output is Output.TEXT:
-                plans.plan(made, state, stderr=True)
-            hint = "say --yes to go on without being asked"
-            confirm(_question(made), yes=yes, undone="nothing was changed", hint=hint)
-            go(made, begun={})
-        if restore:
-            restored = run.restore(
-                journal, world, before, wait_s=config.limits.restore_wait_s, limits=config.limits,
-                reboot_hosts=options.reboot_hosts, who=own.who(),
-            )  # fmt: skip
-            report.outstanding = len(restored.left)
-    if output is Output.TEXT:
-        tables.report(report, state, own.command("restore-defaults"))
-    elif output is Output.JSON:
-        tables.document(tables.report_json(report, state))
+                tables.report(report, state, options.restore_command)
+            elif output is Output.JSON:
+                failed = None if error is None else run.told(error)
+                tables.document(tables.report_json(report, state, failed))
+                own.process.told = True
+
+        try:
+            with (
+                Connections(order.known, own.credentials(), fan) as world,
+                run.Closing(
+                    journal=journal, observer=fan, options=options, interrupts=interrupts, told=ended,
+                    unmoved=lambda: report.unmoved,
+                ) as closing,
+            ):  # fmt: skip
+
+                def put_back() -> None:
+                    run.restore(
+                        journal, world, fan, wait_s=config.limits.restore_wait_s, limits=config.limits,
+                        reboot_hosts=options.reboot_hosts, who=own.who(), interrupts=interrupts.count,
+                    )  # fmt: skip
+
+                def go(made: Plan, *, begun: Mapping[str, Open]) -> None:
+                    # Each change is in the journal by itself, as it is made, files and all.
+                    kept_plan = dataclasses.replace(made, changes=())
+                    document = planfile.text(
+                        kept_plan, {}, reboot_hosts=options.reboot_hosts, written=wall_clock(),
+                        version=version("lrvmotion"),
+                    )  # fmt: skip
+                    recorder = past.Recorder(state, past.circuit(config), made, wall_clock)
+                    fan.add(recorder)
+                    fan.elsewhere = str(kept.log_path(state, made.run))
+                    with interrupts.counted(), live.screen(made, quiet=output is not Output.TEXT) as screen:
+                        fan.replace(plain, screen)
+                        try:
+                            run.Migrating(
+                                config, world, journal, fan, made, options, document, moment, closing,
+                                interrupts.count, begun, order.back, own.who(), called,
+                            ).go()  # fmt: skip
+                        finally:
+                            fan.replace(screen, plain)
+                            fan.remove(recorder)
+
+                orders.refuse_other_way(journal, world)
+                closing.restore = put_back if restore else None
+                if order.resumes:
+                    with interrupts.counted():
+                        run.release(journal, world, fan, config.limits, own.who(), interrupts.count)
+                seen_since = run.settle(journal, world, fan, own.who())
+                if order.begun():
+                    go(order.on_the_way(world), begun=order.begun())
+                    order = order.after(journal)
+                    seen_since = run.settle(journal, world, fan, own.who())
+                if not (order.resumes and order.done) and not report.interrupted:
+                    made = order.plan(world, journal, fan, options, seen_since.theirs)
+                    prepare.refuse(made)
+                    if not unproven:
+                        prepare.refuse_unproven(made)
+                    if output is Output.TEXT:
+                        plans.plan(made, state, stderr=True)
+                    hint = "use --yes to skip the confirmation"
+                    confirm(_question(made), yes=yes, undone="nothing was changed", hint=hint)
+                    go(made, begun={})
+        except BaseException as error:
+            show(error)
+            raise
+        show(None)
+    fan.verify()
     return int(report.status)
 
 
@@ -275,28 +312,3 @@ def _question(plan: Plan) -> str:
 
     changes = f"Change {count(len(plan.changes), 'setting')} and m" if plan.changes else "M"
     return f"{changes}ove {count(len(plan.migrations), 'VM')}?"
-
-
-class Interrupts:
-    """Counts Ctrl-C (and SIGTERM as one) while it is entered, in place of the interpreter's own handling."""
-
-    def __init__(self) -> None:
-        self._seen = 0
-        self._before: list[tuple[int, object]] = []
-
-    def __enter__(self) -> Self:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before.append((number, signal.signal(number, self._take)))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before:
-            signal.signal(number, handler)  # type: ignore[arg-type]
-
-    def _take(self, number: int, frame: FrameType | None) -> None:
-        del number, frame
-        self._seen += 1
-
-    def count(self) -> int:
-        """Return how often it was pressed."""
-        return self._seen

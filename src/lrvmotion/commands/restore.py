@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from lrvmotion.commands.context import Context, Output, fan, wall_clock
+from lrvmotion.commands.context import Context, Output, wall_clock
 from lrvmotion.errors import ExitStatus, NotRestoredError
 
 if TYPE_CHECKING:
@@ -48,42 +49,56 @@ def restore_defaults(
         ),
     ] = False,
     output: Annotated[
-        Output, typer.Option(envvar="LRVMOTION_OUTPUT", help="text for people, json for programs.")
+        Output,
+        typer.Option(envvar="LRVMOTION_OUTPUT", help="text for people; json: one document; ndjson: one event a line."),
     ] = Output.TEXT,
 ) -> int:
     """Put every host and box back to what it was before; needs only the journal and credentials."""
     from lrvmotion import inforce, run
     from lrvmotion import journal as journals
     from lrvmotion.connect import Connections, records
+    from lrvmotion.events import RestoreEnded
+    from lrvmotion.fanout import Fanout
     from lrvmotion.report import Report
-    from lrvmotion.views import lines, tables
+    from lrvmotion.views import console, lines, log, ndjson, tables
 
     own: Context = context.obj
+    interrupts = own.process.interrupts
     config = own.config() if own.find_config() else None
     state = own.state(config)
     report = Report()
-    observer = fan(report.take, lines.Lines(quiet=output is not Output.TEXT))
+    fan = Fanout(report.take, lines.Lines(quiet=output is not Output.TEXT))
+    if output is Output.NDJSON:
+        fan.add(ndjson.Ndjson(wall_clock))
     known = records(config) if config else {}
+    command = own.command("restore-defaults")
+    recognised: list[str] = []
     if journals.gone(state):
-        _list(known, config, own, observer, state)
-    with journals.Journal(state, wall_clock) as journal:
-        journal.say = observer
+        _list(known, config, own, fan, state)
+    with journals.Journal(state, wall_clock) as journal, log.Log(state, wall_clock, fan) as text:
+        journal.say = fan
+        fan.add(text)
         recorded = journals.connections(journal.records)
-        with Connections({**known, **recorded}, own.credentials(), observer) as world:
-            recognised: list[str] = []
+        with Connections({**known, **recorded}, own.credentials(), fan) as world:
             if journal.outstanding() or (reboot_hosts and inforce.put_back(journal.records)):
                 limits = config.limits if config else None
-                restored = run.restore(
-                    journal, world, observer, force=force, cancel=cancel, wait_s=wait, limits=limits,
-                    reboot_hosts=reboot_hosts, who=own.who(),
-                )  # fmt: skip
-                report.outstanding = len(restored.left)
+                with interrupts.counted(1):
+                    run.restore(
+                        journal, world, fan, force=force, cancel=cancel, wait_s=wait, limits=limits,
+                        reboot_hosts=reboot_hosts, who=own.who(), interrupts=interrupts.count,
+                    )  # fmt: skip
             elif not journal.records and config is not None:
                 recognised = _recognised(world, [f"box/{relay.name}" for relay in config.relay.source])
+        left = report.outstanding = len(journal.outstanding())
+        fan(RestoreEnded(restored=report.reverted, outstanding=left, restore=command if left else None))
+        with io.StringIO() as page:
+            tables.restored(report, recognised, state, command, to=console.page(page))
+            text.write(page.getvalue())
     if output is Output.TEXT:
-        tables.restored(report, recognised, state, own.command("restore-defaults"))
-    else:
+        tables.restored(report, recognised, state, command)
+    elif output is Output.JSON:
         tables.document(tables.restored_json(report, recognised, state))
+    fan.verify()
     return int(ExitStatus.NOT_RESTORED if recognised else report.status)
 
 

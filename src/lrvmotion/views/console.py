@@ -6,6 +6,7 @@ import contextlib
 import sys
 import termios
 from collections.abc import Iterator
+from typing import IO
 
 from rich.console import Console
 from rich.table import Table
@@ -22,6 +23,11 @@ def out() -> Console:
 def err() -> Console:
     """Return the console of progress and messages: stderr."""
     return Console(file=sys.stderr, highlight=False, width=None if sys.stderr.isatty() else PIPED)
+
+
+def page(to: IO[str]) -> Console:
+    """Return a console that writes plain text to *to*."""
+    return Console(file=to, highlight=False, width=PIPED, no_color=True, force_terminal=False)
 
 
 def live(to: Console) -> bool:

@@ -20,13 +20,14 @@ from lrvmotion.events import (
     Proven,
     Rebooting,
     RelaySample,
+    RestoreStarted,
     RunStarted,
     Waiting,
     WindowChanged,
 )  # fmt: skip
 from lrvmotion.findings import Severity
 from lrvmotion.plan import ABSENT
-from lrvmotion.views import console, units, words
+from lrvmotion.views import console, streams, units, words
 
 
 class Lines:
@@ -39,16 +40,18 @@ class Lines:
         self._states: dict[str, str] = {}
 
     def __call__(self, event: Event) -> None:
-        """Print *event* where it is worth a line."""
-        if not self._quiet and (line := self._line(event)) is not None:
+        """Print *event* where it is worth a line; OSError once stderr is lost."""
+        if not self._quiet and (line := self.line(event)) is not None:
             self.say(line)
+            streams.check(self._console.file)
 
     def say(self, line: str) -> None:
-        """Print *line*."""
+        """Print *line*; never raises."""
         if not self._quiet:
             console.hang(self._console, Text(), Text(line))
 
-    def _line(self, event: Event) -> str | None:
+    def line(self, event: Event) -> str | None:
+        """Return *event* in a line, None where it is not worth one."""
         match event:
             case Message(text=text):
                 return text
@@ -58,8 +61,10 @@ class Lines:
                 return measured(event)  # what could not be measured is a finding, and shown with the plan
             case Found(finding=finding) if self._findings or finding.severity is Severity.ERROR:
                 return None if not self._findings else f"{finding.severity}: {finding.subject}: {finding.summary}"
-            case RunStarted(run=run, mode=mode, journal=journal):
-                return f"run {run}, mode {mode}; journal {journal}"
+            case RunStarted(run=run, mode=mode, journal=journal, log=log):
+                return f"run {run}, mode {mode}; journal {journal}{f'; log {log}' if log else ''}"
+            case RestoreStarted(outstanding=left, log=log):
+                return f"restoring {words.count(left, 'setting')}{f'; log {log}' if log else ''}"
             case Changed():
                 verb = "set" if event.how == "applied" else "put back"
                 gone = event.how == "reverted" and event.value == str(ABSENT)
@@ -83,8 +88,8 @@ class Lines:
                 return f"relay {name}: {'no cap' if bps is None else 'cap ' + units.rate(bps)}"
             case HookRan() | Carried():
                 return failing(event)
-            case Interrupted(level=level):
-                return interrupted(level)
+            case Interrupted():
+                return interrupted(event)
             case _:
                 return None
 
@@ -127,8 +132,13 @@ def failing(event: HookRan | Carried) -> str | None:
     return f"{event.vm}: {event.kind} {event.name} {how}{f': {event.reason}' if event.reason else ''}"
 
 
-def interrupted(level: int) -> str:
+def interrupted(event: Interrupted) -> str:
     """Return what a Ctrl-C means."""
+    level = event.level
+    if event.doing == "changing":
+        return "interrupted: no VM is moved, and what was changed is restored; Ctrl-C again leaves the rest changed"
+    if event.doing == "restoring":
+        return "interrupted: nothing more is restored"
     if level == 1:
         return "interrupted: nothing more is started; Ctrl-C again cancels what runs"
     if level == 2:

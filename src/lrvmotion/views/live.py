@@ -27,19 +27,21 @@ from lrvmotion.events import (
     Waiting,
 )
 from lrvmotion.plan import Plan
-from lrvmotion.views import console, heartbeat, lines, rows, units, words
+from lrvmotion.views import console, heartbeat, lines, rows, streams, units, words
 from lrvmotion.views.state import State
 
 FRAMES = 4  # a second
 CHANGES = 7  # lines of the last changes, before the first move
 BLOCKS = " ▁▂▃▄▅▆▇█"
-KEYS = "Ctrl-C: start nothing more; twice: cancel what runs"
+KEYS = "Ctrl-C: finish running moves, then stop · twice: cancel them"
 SAID_S = 15.0  # so long a message is shown
 
 
 @contextmanager
 def screen(plan: Plan, *, quiet: bool) -> Iterator[Callable[[Event], None]]:
     """Yield an observer that shows the run of *plan*: live on a terminal, else plain lines, none of them if *quiet*.
+
+    It raises OSError once stderr is lost.
 
     With *quiet*, stdout carries a document or events; where that is the same terminal, nothing else is drawn on it.
     """
@@ -62,7 +64,12 @@ def screen(plan: Plan, *, quiet: bool) -> Iterator[Callable[[Event], None]]:
             vertical_overflow="crop",
         ),
     ):
-        yield view
+
+        def show(event: Event) -> None:
+            view(event)
+            streams.check(sys.stderr)
+
+        yield show
 
 
 class Screen:
@@ -106,8 +113,8 @@ class Screen:
                     self._tell(text, now)
                 case HookRan() | Carried() if (said := lines.failing(event)) is not None:
                     self._tell(said, now)
-                case Interrupted(level=level):
-                    self._interrupted = lines.interrupted(level)
+                case Interrupted():
+                    self._interrupted = lines.interrupted(event)
                 case _:
                     pass
 

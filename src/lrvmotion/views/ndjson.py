@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Mapping
 
 from lrvmotion.events import SCHEMA, Event, to_json
+from lrvmotion.views import streams
 
 
 class Ndjson:
@@ -22,6 +23,7 @@ class Ndjson:
     def __call__(self, event: Event) -> None:
         """Write *event*."""
         self._write(to_json(event))
+        streams.check(sys.stdout)
 
     def _write(self, record: dict[str, object]) -> None:
         sys.stdout.write(line(record, self._clock()))

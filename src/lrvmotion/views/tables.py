@@ -14,11 +14,11 @@ from rich.table import Table
 from rich.text import Text
 
 from lrvmotion import progress
-from lrvmotion.events import Move
+from lrvmotion.events import Error, Move
 from lrvmotion.journal import Outstanding, Record
 from lrvmotion.plan import ABSENT
 from lrvmotion.report import Report
-from lrvmotion.views import console, units, words
+from lrvmotion.views import console, trouble, units, words
 from lrvmotion.views.relays import relays as show_relays
 
 STYLES = {"success": "green", "error": "bold red", "held": "yellow", "cancelled": "yellow", "running": "cyan"}
@@ -35,9 +35,9 @@ def text(content: dict[str, Any]) -> str:
     return json.dumps(content) + "\n"
 
 
-def report(done: Report, state: Path, restore: str) -> None:
-    """Print what a run came to; *restore* is the command that puts back what is outstanding."""
-    to = console.out()
+def report(done: Report, state: Path, restore: str, to: Console | None = None) -> None:
+    """Print what a run came to, *to* stdout by default; *restore* is the command for what remains changed."""
+    to = to or console.out()
     moves = list(done.moves.values())
     if moves:
         to.print(_moves(moves))
@@ -48,8 +48,13 @@ def report(done: Report, state: Path, restore: str) -> None:
         moved = [move for move in moves if move.state == "success"]
         size = units.size(sum(move.bytes_total for move in moved))
         to.print(f"{len(moved)} of {words.count(len(moves), 'VM')} moved, {size}")
-    put_back = f", {done.reverted} put back" if done.reverted else ""
+    put_back = f", {done.reverted} restored" if done.reverted else ""
     to.print(f"run {done.run}, {done.mode} mode: {words.count(done.applied, 'setting')} changed{put_back}")
+    if done.resume is not None:
+        have = "VM has" if len(done.unmoved) == 1 else "VMs have"
+        text = f"{len(done.unmoved)} {have} not moved: {words.some(done.unmoved)}. To go on with the run:"
+        to.print(text, soft_wrap=True, markup=False)
+        to.print(f"  {done.resume}", soft_wrap=True, markup=False, style="bold")
     _outstanding(to, done, state, restore)
 
 
@@ -82,18 +87,24 @@ def _outstanding(to: Console, done: Report, state: Path, restore: str) -> None:
     if done.left:
         to.print(f"look at what is left; then '{restore}', or with --force", soft_wrap=True, markup=False)
     elif done.outstanding:
-        verb = "setting is" if done.outstanding == 1 else "settings are"
-        to.print(f"{done.outstanding} {verb} still changed, for the next VMs; put back with:")
+        one = done.outstanding == 1
+        remain, them = ("setting remains", "it") if one else ("settings remain", "them")
+        to.print(f"{done.outstanding} {remain} changed for the next VMs. To restore {them}:")
         to.print(f"  {restore}", soft_wrap=True, markup=False, style="bold")
     to.print(Text(f"journal: {state / 'journal.jsonl'}", style="dim"), soft_wrap=True)
 
 
-def report_json(done: Report, state: Path) -> dict[str, Any]:
-    """Return what a run came to as a JSON object."""
+def report_json(done: Report, state: Path, error: Error | None = None) -> dict[str, Any]:
+    """Return what a run came to as a JSON object; *error* is what ended it."""
+    failed = None if error is None else trouble.document(error.message, error.hint, error.status)
     return {
         "run": done.run,
         "mode": done.mode,
-        "status": int(done.status),
+        "status": int(done.status) if error is None else error.status,
+        **({} if failed is None else {"error": failed}),
+        "unmoved": list(done.unmoved),
+        "resume": done.resume,
+        "restore": done.restore,
         "moves": {
             move.vm: {
                 "state": move.state, "source_host": move.source_host, "target_host": move.target_host,
@@ -105,16 +116,16 @@ def report_json(done: Report, state: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def restored(done: Report, recognised: Sequence[str], state: Path, restore: str) -> None:
-    """Print what a restore came to; *restore* is its command."""
-    to = console.out()
+def restored(done: Report, recognised: Sequence[str], state: Path, restore: str, to: Console | None = None) -> None:
+    """Print what a restore came to, *to* stdout by default; *restore* is its command."""
+    to = to or console.out()
     for item in recognised:
         to.print(f"recognised, not in this journal: {item}", soft_wrap=True, markup=False)
     if done.reverted:
-        whole = "; hosts and boxes are as before" if not done.left else ""
-        to.print(f"{words.count(done.reverted, 'setting')} put back{whole}")
-    elif not done.left and not recognised:
-        to.print("nothing to put back: nothing is outstanding")
+        whole = "" if done.left or done.outstanding else "; hosts and relay hosts are as before"
+        to.print(f"{words.count(done.reverted, 'setting')} restored{whole}")
+    elif not done.left and not done.outstanding and not recognised:
+        to.print("nothing to restore: nothing is outstanding")
     _outstanding(to, done, state, restore)
 
 

@@ -1,0 +1,60 @@
+"""Ctrl-C, SIGTERM and SIGHUP: each ends a command in good order; while VMs move and hosts change they are counted."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+_ALWAYS = 1 << 30
+
+
+class Interrupts:
+    """What was pressed or sent so far. Outside of *counted* an interrupt raises KeyboardInterrupt where we are.
+
+    A hangup counts as one Ctrl-C, and not beside another one: a terminal that closes, or a service manager that stops
+    us, sends several signals for one wish. Where it was ignored when we were started (nohup), it stays ignored.
+    """
+
+    def __init__(self) -> None:
+        self._seen = 0
+        self._raises_at = 0
+
+    @contextmanager
+    def handled(self) -> Iterator[None]:
+        """Take the signals while this is entered; a thread other than the main one cannot."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            numbers.append(signal.SIGHUP)
+        before = [(number, signal.signal(number, self._take)) for number in numbers]
+        try:
+            yield
+        finally:
+            for number, handler in before:
+                signal.signal(number, handler)
+
+    @contextmanager
+    def counted(self, patience: int = _ALWAYS) -> Iterator[None]:
+        """Count while this is entered; more than *patience* further interrupts raise all the same."""
+        before, self._raises_at = self._raises_at, self._seen + patience
+        try:
+            yield
+        finally:
+            self._raises_at = before
+
+    def count(self) -> int:
+        """Return how many there were."""
+        return self._seen
+
+    def _take(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        if number == signal.SIGHUP and self._seen:
+            return
+        self._seen += 1
+        if self._seen > self._raises_at:
+            raise KeyboardInterrupt
