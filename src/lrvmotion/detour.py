@@ -1,14 +1,15 @@
-"""Around a lost box: put back what leads hosts through a relay box that does not answer any more."""
+"""Around a relay in trouble: put back what leads hosts through a box that is lost or carries nothing; and return."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping
 
-from lrvmotion.apply import WAYS, Target, revert
-from lrvmotion.errors import LrvmotionError
+from lrvmotion.apply import WAYS, Target, apply, revert
+from lrvmotion.errors import LrvmotionError, RefusedError
 from lrvmotion.events import Message, Observer
 from lrvmotion.journal import Journal, Outstanding
+from lrvmotion.plan import Change
 from lrvmotion.watch import SAMPLE_S, Watch
 
 LOST_S = 10.0  # a box that has not answered for so long is lost: the routes through it go back
@@ -16,9 +17,10 @@ SETTLE_S = 120.0  # so long the end of a run waits for somebody else's relocate 
 
 
 class Detour:
-    """Leads hosts around lost boxes. *relays* are the near relays in use: name to address.
+    """Leads hosts around lost boxes, and around relays that carry nothing until they do again.
 
-    A lost box cuts off what is routed to it; no host is written while a relocate runs on it.
+    *relays* are the near relays in use: name to address. Such a box cuts off what is routed to it; no host is written
+    while a relocate runs on it.
     """
 
     def __init__(
@@ -37,40 +39,79 @@ class Detour:
         self._observer = observer
         self._run = run
         self._tried: set[tuple[str, str]] = set()
+        self._lost: set[str] = set()
+        self.stays: dict[str, str] = {}  # hosts ("source/HOST") that could not be led back, and why
+        self._stalled: dict[tuple[str, str], list[Outstanding]] = {}  # the ways that lead back: relay, host
 
     def lost(self, relay: str) -> str | None:
         """Why nothing may start through *relay* any more: its box is lost and hosts were led around it."""
-        if all(lost != relay for lost, _ in self._tried):
+        if relay not in self._lost:
             return None
         return f"box/{relay} did not answer for {LOST_S:.0f} s; the routes through it were put back"
 
-    def go_round(self, moving: Collection[str] = ()) -> None:
-        """Put back the ways through boxes that are lost, but on hosts in *moving*."""
+    def go_round(self, moving: Collection[str], stalled: Mapping[str, str]) -> None:
+        """Put back the ways through boxes that are lost or *stalled* (relay: why), but on hosts in *moving*."""
         for relay, address in self._relays.items():
-            if self._watch.silent_s(relay) < LOST_S:
+            lost = self._watch.silent_s(relay) >= LOST_S
+            if not lost and relay not in stalled:
                 continue
+            why = f"has not answered for {LOST_S:.0f} s" if lost else stalled[relay]
             for host in self._led_by(relay):
                 try:
                     if host in moving or self._target(host).busy():
                         continue
-                    text = f"box/{relay} has not answered for {LOST_S:.0f} s: {host} no longer sends through it"
-                    self._observer(Message(text=text))
+                    self._observer(Message(text=f"box/{relay} {why}: {host} no longer sends through it"))
+                    ways = [item for item in self._ways(address) if item.target == host]
                     self._tried.add((relay, host))
-                    self._revert({item.seq for item in self._ways(address) if item.target == host})
+                    if lost:
+                        self._lost.add(relay)
+                    else:
+                        self._stalled[relay, host] = ways
+                    self._revert({item.seq for item in ways})
                 except LrvmotionError:
                     continue  # the vCenter does not answer either: at the next look
 
-    def settle(self, interrupts: Callable[[], int]) -> None:
-        """Before the end: find out whether a box is lost, and put the ways through it back; Ctrl-C ends it."""
+    def come_back(self, moving: Collection[str], stalled: Collection[str]) -> None:
+        """Lead the hosts back that were led around relays which are *stalled* no longer, but those in *moving*."""
+        for (relay, host), ways in list(self._stalled.items()):
+            if relay in stalled or host in moving or self._watch.silent_s(relay) >= LOST_S:
+                continue
+            try:
+                target = self._target(host)
+                if target.busy():
+                    continue
+                changes = [
+                    Change(target=host, key=item.key, prior=item.prior, planned=item.planned[-1], reason="as before")
+                    for item in ways
+                ]
+                self._observer(Message(text=f"relay {relay} is well again: {host} sends through it as before"))
+                apply(changes, {host: target}, self._journal, self._run, self._observer)
+            except RefusedError as error:
+                self.stays[host] = f"{host} does not send through relay {relay} again: {error.message}"
+                self._observer(Message(text=self.stays[host]))
+            except LrvmotionError:
+                continue  # at the next look
+            else:
+                self._tried.discard((relay, host))
+            del self._stalled[relay, host]
+
+    @property
+    def away(self) -> frozenset[str]:
+        """The hosts ("source/HOST") that were led around a relay that carried nothing, and are not back."""
+        return frozenset(host for _, host in self._stalled)
+
+    def settle(self, interrupts: Callable[[], int], stalled: Callable[[], Mapping[str, str]]) -> None:
+        """Before the end: find out whether a box is lost or *stalled*, and put the ways back; Ctrl-C ends it."""
         before = interrupts()
         for relay in self._relays:
-            if not self._led_by(relay) or self._watch.trouble(relay, SAMPLE_S) is None:
+            if not self._led_by(relay) or (self._watch.trouble(relay, SAMPLE_S) is None and relay not in stalled()):
                 continue
             began = time.monotonic()
             while self._led_by(relay) and (asked_s := time.monotonic() - began) < SETTLE_S:
-                if self._watch.silent_s(relay) < asked_s or interrupts() > before:
-                    break  # the box has answered since, its relay or not
-                self.go_round()
+                answers = self._watch.silent_s(relay) < asked_s  # since then, its relay or not
+                if (answers and relay not in stalled()) or interrupts() > before:
+                    break
+                self.go_round((), stalled())
                 time.sleep(0.5)
 
     def _revert(self, numbers: Collection[int]) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from lrvmotion.config import Config
 from lrvmotion.connect import Connections
 from lrvmotion.detour import LOST_S, Detour
 from lrvmotion.errors import LrvmotionError
 from lrvmotion.events import Message, Observer, RelaySample
+from lrvmotion.flow import Flow, Load
 from lrvmotion.inpath import Connections as Pairs
 from lrvmotion.inpath import InPath
 from lrvmotion.journal import Journal
@@ -19,7 +21,11 @@ from lrvmotion.plan import Migration, Plan
 from lrvmotion.settle import standing
 from lrvmotion.watch import SAMPLE_S, Watch
 
+if TYPE_CHECKING:
+    from lrvmotion.relay.status import RelayStatus
+
 VMOTION = 8000  # TCP
+PATIENCE_S = 300.0  # so long a queue in which nothing else moves waits for a relay that carries nothing
 
 
 @dataclass(slots=True)
@@ -39,6 +45,10 @@ class Relays:
     watch: Watch = field(init=False)
     detour: Detour = field(init=False)
     in_path: InPath = field(init=False)
+    flows: dict[str, Flow] = field(default_factory=dict)
+    told: dict[str, str] = field(default_factory=dict)  # relays that carry nothing, as was said
+    idle: float | None = None  # since when nothing moves, and a relay is waited for
+    impatient: bool = False
     steered: float = 0.0
     uptimes: dict[str, float] = field(default_factory=dict)
     anew: set[str] = field(default_factory=set)
@@ -53,6 +63,8 @@ class Relays:
             {move.vm: move for move in plan.migrations}, dict(plan.through), self._connections, self._streams,
             self.config.limits.in_path_s,
         )  # fmt: skip
+        for relay in watched(plan):
+            self.flows[relay] = Flow(functools.partial(self._silent, relay))
         self.watch.__enter__()
         return self
 
@@ -61,7 +73,7 @@ class Relays:
 
     def settle(self) -> None:
         """At the end of the run: put the routes back that were taken from a lost box, if it is back."""
-        self.detour.settle(self.interrupts)
+        self.detour.settle(self.interrupts, self._stalled)
 
     def look(self, running: Mapping[str, int | None]) -> Collection[str]:
         """Tell the relays' samples; return the source hosts from which nothing may start for now.
@@ -80,8 +92,54 @@ class Relays:
         now = time.monotonic()
         if now - self.steered >= SAMPLE_S:
             self.steered = now
-            self.detour.go_round({f"source/{m.source_host}" for m in self.plan.migrations if m.vm in running})
-        return ()
+            self._steer({f"source/{m.source_host}" for m in self.plan.migrations if m.vm in running})
+        return self._barred(now, idle=not running)
+
+    def _steer(self, moving: Collection[str]) -> None:
+        """Lead hosts around relays in trouble and back, but those in *moving*; tell of relays that carry nothing."""
+        stalled = self._stalled()
+        for relay, why in stalled.items():
+            if relay not in self.told:
+                self.observer(Message(text=f"relay {relay} {why}; nothing more is started through it"))
+        for relay in self.told.keys() - stalled.keys():
+            self.observer(Message(text=f"relay {relay} is well again"))
+        self.told = stalled
+        now = time.monotonic()
+        long = {relay: why for relay, why in stalled.items() if now - (self.flows[relay].since or now) >= LOST_S}
+        self.detour.go_round(moving, long)
+        self.detour.come_back(moving, stalled)
+
+    def _stalled(self) -> dict[str, str]:
+        """Return the relays that carry nothing, each with the reason."""
+        return {relay: reason for relay, flow in self.flows.items() if (reason := flow.reason) is not None}
+
+    def _barred(self, now: float, *, idle: bool) -> frozenset[str]:
+        """Return the source hosts whose relay is waited for; none once that was too long."""
+        hosts = frozenset(host for host, _ in self.plan.through if self._waits(host) is not None)
+        if not hosts:
+            self.idle, self.impatient = None, False
+        elif not idle:
+            self.idle = None
+        elif self.idle is None:
+            self.idle = now
+        elif now - self.idle > PATIENCE_S:
+            self.impatient = True
+        return frozenset() if self.impatient else hosts
+
+    def _waits(self, host: str) -> str | None:
+        """Return why nothing may start from the source host called *host* for now."""
+        stalled = self._stalled()
+        for relay in self._of(host):
+            if relay in stalled:
+                return f"relay {relay} {stalled[relay]}"
+        if f"source/{host}" in self.detour.away:
+            return f"{host} was led around its relay, which carried nothing, and is not back"
+        return None
+
+    def _of(self, host: str) -> list[str]:
+        """Return the relays that carry the moves from the source host called *host*."""
+        far = [] if self.plan.far is None else [self.plan.far]
+        return [*(relay for name, relay in self.plan.through if name == host), *far]
 
     def hold(self, migration: Migration) -> list[str]:
         """Return why *migration* may not start now.
@@ -90,9 +148,11 @@ class Relays:
         """
         if (past := self.in_path.past.get(migration.source_host)) is not None:
             return [past]
-        relays = [relay for host, relay in self.plan.through if host == migration.source_host]
-        if self.plan.far is not None:
-            relays.append(self.plan.far)
+        if (stays := self.detour.stays.get(f"source/{migration.source_host}")) is not None:
+            return [stays]
+        if self.impatient and (waits := self._waits(migration.source_host)) is not None:
+            return [waits]
+        relays = self._of(migration.source_host)
         if reasons := [reason for relay in relays if (reason := self._unhealthy(relay)) is not None]:
             return reasons
         mine = {f"source/{migration.source_host}", f"target/{migration.placement.host.name}"}
@@ -115,11 +175,29 @@ class Relays:
         if status.uptime_s < self.uptimes.get(relay, 0.0):
             self.anew.add(relay)
         self.uptimes[relay] = status.uptime_s
+        stalls = self._flow(relay, status)
         return RelaySample(
             relay=relay, streams=status.streams, bps=status.bps, rtt_ms=status.rtt_ms,
-            retransmits=status.retransmits, limiter=status.limiter, bytes=status.bytes,
+            retransmits=status.retransmits, limiter=stalls or status.limiter, bytes=status.bytes,
             cap_bps=status.limit_bps,
         )  # fmt: skip
+
+    def _flow(self, relay: str, status: RelayStatus) -> str | None:
+        """Return why *relay* carries nothing, None where it is well; in its watching thread."""
+        from lrvmotion.relay.link import link
+
+        config = self.config.relay
+        address = next(box.address for box in (*config.source, config.target) if box is not None and box.name == relay)
+        load = Load(streams=status.streams, carried=status.bytes, waiting=status.waiting, ends=status.ends)
+        flow = self.flows[relay]
+        flow.take(time.monotonic(), load, link(self.world.shell(f"box/{relay}"), address))
+        return flow.reason
+
+    def _silent(self, relay: str, peers: Sequence[str]) -> list[str]:
+        """Return which of *peers* do not answer a ping from the box of *relay*; in its watching thread."""
+        from lrvmotion.relay.link import silent
+
+        return silent(self.world.shell(f"box/{relay}"), peers)
 
     def _connections(self, name: str) -> Pairs:
         """Return the established connections of the source host *name* to vMotion vmknics of the target site."""

@@ -19,7 +19,8 @@ class RelayStatus:
 
     *limiter* is the relay's own sentence on what limits it. *bytes* were carried to the targets since it started;
     *redirect* is "installed", "withdrawn", "absent" or "not watched". *sources* are where the streams come from
-    ("10.88.0.9:52014").
+    ("10.88.0.9:52014"), *ends* the addresses at both ends of one that is *waiting*: so many have data that is not
+    acknowledged.
     """
 
     streams: int
@@ -36,6 +37,8 @@ class RelayStatus:
     uptime_s: float
     refused: int
     sources: tuple[str, ...] = ()
+    ends: tuple[str, ...] = ()
+    waiting: int = 0
 
 
 def health(shell: Shell, run: str) -> RelayStatus:
@@ -67,6 +70,9 @@ def ask(shell: Shell, run: str) -> dict[str, Any]:
 def parse_status(status: dict[str, Any]) -> RelayStatus:
     """Read what `relayd.py --status` prints; averages are weighted by what each stream carried."""
     streams = status.get("streams", [])
+    # Not limited by what they are given: their data was outstanding most of the time.
+    waiting = [s for s in streams if s.get("verdict", "application") != "application"]
+    moves = not streams or status["rate_bps"] > 0 or not waiting
     return RelayStatus(
         streams=status["live"],
         peak_streams=status["peak"],
@@ -74,7 +80,7 @@ def parse_status(status: dict[str, Any]) -> RelayStatus:
         bps=float(status["rate_bps"]),
         rtt_ms=_mean([(s["rtt_us"] / 1000, s["rate_bps"]) for s in streams if s.get("rtt_us")]),
         retransmits=_mean([(s["retransmit_ratio"], s["bytes_to_target"]) for s in streams]),
-        limiter=status["sentence"],
+        limiter=status["sentence"] if moves else "nothing is carried: what was sent is not acknowledged",
         bytes=status["bytes_to_target"],
         limit_bps=status["limit_bps"],
         congestion_control=status["congestion_control"],
@@ -82,6 +88,8 @@ def parse_status(status: dict[str, Any]) -> RelayStatus:
         uptime_s=status["uptime_s"],
         refused=sum(status["refused"].values()),
         sources=tuple(str(s["source"]) for s in streams if "source" in s),
+        ends=tuple(str(s.get(end, "")).rpartition(":")[0] for s in waiting[:1] for end in ("source", "target")),
+        waiting=len(waiting),
     )
 
 
