@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeVar
@@ -74,6 +75,7 @@ class Host:
 
     *evc_mode* is the EVC mode key that its cluster holds it to, *max_evc_mode* the highest that its CPUs have ("" where
     not told); *most_disks* the most virtual disks that it moves live with their storage; *compute* its cluster.
+    *used_bytes* of its *memory_bytes* are in use (quickStats), 0 where not told.
     """
 
     ref: MoRef
@@ -96,6 +98,8 @@ class Host:
     compute: MoRef | None = None
     reboot_required: bool = False
     boot_time: str | None = None
+    memory_bytes: int = 0
+    used_bytes: int = 0
     congestion_control: dict[str, str] = field(default_factory=dict, hash=False)
 
     @property
@@ -288,6 +292,12 @@ def find(things: Sequence[N], name: str, noun: str, where: str) -> N:
         raise UsageError(message, hint="rename all but one, so that the name means one thing")
     message = f"{where}: no {noun} is called {name!r}"
     raise UsageError(message, hint=near(name, [thing.name for thing in things]))
+
+
+def natural(name: str) -> tuple[tuple[str, int], ...]:
+    """Return what sorts *name* as people do: vm2 before vm10."""
+    words = re.findall(r"([^0-9]*)([0-9]*)", name)
+    return tuple((text.casefold(), int(number or -1)) for text, number in words)
 
 
 def near(name: str, names: Iterable[str]) -> str:

@@ -34,7 +34,10 @@ class Placement:
 
 
 class Placer:
-    """Places one VM after the other, spreading them over the target's hosts by the bytes already placed there."""
+    """Places one VM after the other, each on the target host whose memory is least in use once it is there.
+
+    What a host holds already counts, so that VMs which move one at a time are spread as well as those of one plan.
+    """
 
     def __init__(
         self, config: Config, source: Inventory, target: Inventory, wishes: Mapping[str, Wish] | None = None
@@ -44,7 +47,8 @@ class Placer:
         self._wishes = wishes or {}
         self._source = source
         self._target = target
-        self._load: Counter[str] = Counter()
+        self._memory: Counter[str] = Counter()  # bytes, and how many VMs, placed by host name
+        self._placed: Counter[str] = Counter()
         self._taken: Counter[str] = Counter()  # bytes promised, by datastore name
 
     def place(self, vm: VirtualMachine) -> tuple[Placement | None, list[Finding]]:
@@ -62,7 +66,8 @@ class Placer:
             summary = f"cluster {host.cluster} has no resource pool {wish.pool or ''}".rstrip() + " that we can see"
             found.append(_error("pool-missing", f"target/{host.name}", summary))
             return None, found
-        self._load[host.name] += vm.storage_bytes + vm.memory_bytes
+        self._memory[host.name] += vm.memory_bytes if vm.power_state == "poweredOn" else 0
+        self._placed[host.name] += 1
         self._taken[datastore.name] += vm.storage_bytes + vm.swap_bytes
         return Placement(host=host, pool=pool, folder=folder, datastore=datastore, nics=tuple(nics)), found
 
@@ -155,7 +160,13 @@ class Placer:
                 why = "; ".join(f"{name} {reason}" for name, reason in reasons.items()) or "the target has no host"
                 found.append(_error("host-missing", f"vm/{vm.name}", f"no target host can take it: {why}"))
             return None
-        return min(fit, key=lambda host: (self._load[host.name], host.name))
+        whole = all(host.memory_bytes for host in fit)  # else hosts are compared by bytes, not by shares
+
+        def load(host: Host) -> tuple[float, int, str]:
+            used = host.used_bytes + self._memory[host.name]
+            return (used / host.memory_bytes if whole else used), self._placed[host.name], host.name
+
+        return min(fit, key=load)
 
     def _pool(self, host: Host, wish: Wish) -> Pool | None:
         if wish.pool is not None:

@@ -10,6 +10,7 @@ from fakes import host, inventory, vm
 from lrvmotion import config as configs
 from lrvmotion import planner, settings
 from lrvmotion.inventory import Disk, HostPortGroup, MoRef, Network
+from lrvmotion.placement import Placer
 from lrvmotion.plan import ABSENT, Theirs, Value, string
 
 BOUNDS = {
@@ -443,3 +444,31 @@ def test_a_route_that_somebody_else_took_refuses_proxy_mode_and_no_other():
     values = {("source/a1", key): string("10.88.0.99")}
     assert not make("proxy", values=values, theirs=(theirs,)).applyable
     assert make("native", values=values, theirs=(theirs,)).applyable
+
+
+def placed(hosts, *machines):
+    target = inventory("target", hosts)
+    placer = Placer(configs.parse(CONFIG), inventory("source", (host("a1", "10.88.0.9"),), machines), target)
+    places = [placer.place(machine)[0] for machine in machines]
+    return [place.host.name for place in places if place is not None]
+
+
+def test_vms_are_placed_by_what_the_target_hosts_hold():
+    """Moved one at a time they do not all land on the first host; a plan's own VMs count as those that are there."""
+    big, small = 2**38, 2**36
+    b1, b2 = (host(name, f"10.99.0.{at}", memory_bytes=big) for name, at in (("b1", 9), ("b2", 10)))
+    assert placed((b1, b2), vm("x", "a1")) == ["b1"]
+    assert placed((replace(b1, used_bytes=2**30), b2), vm("y", "a1")) == ["b2"]
+    full = replace(b1, used_bytes=2**31)
+    assert placed((full, b2), *(vm(f"z{n}", "a1") for n in range(4))) == ["b2", "b2", "b1", "b2"]
+    assert placed(
+        (replace(b1, memory_bytes=small, used_bytes=2**33), replace(b2, used_bytes=2**34)), vm("x", "a1")
+    ) == ["b2"]
+
+
+def test_hosts_that_do_not_tell_what_they_hold_are_compared_by_bytes():
+    """And VMs that are off, which use no memory, by their number."""
+    b1, b2 = host("b1", "10.99.0.9", used_bytes=2**30), host("b2", "10.99.0.10", memory_bytes=2**38)
+    assert placed((b1, b2), vm("x", "a1")) == ["b2"]
+    off = [vm(f"off{n}", "a1", power_state="poweredOff") for n in range(3)]
+    assert placed((host("b1", "10.99.0.9"), b2), *off) == ["b1", "b2", "b1"]

@@ -278,3 +278,11 @@ def test_a_host_that_is_away_has_no_vmknics_and_cannot_be_written(lab):
     finally:
         lab.control("source", "host_connection", host="esx-a2", state="connected")
     assert lab.inventory("source").host("esx-a2").vmknics
+
+
+def test_what_a_host_holds_is_read_with_its_name(lab):
+    """Memory of it and in use, as vCenter's quickStats say: its running VMs'."""
+    hosts = {host.name: host for host in lab.inventory("source").hosts}
+    vms = [vm for vm in lab.spec.source.vms if vm.host == "esx-a1"]
+    assert hosts["esx-a1"].used_bytes == sum(vm.memory_bytes for vm in vms) > 0
+    assert hosts["esx-a1"].memory_bytes == 2**38

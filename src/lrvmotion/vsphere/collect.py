@@ -29,7 +29,7 @@ _HOST = (
     "name", "parent", "datastore", "network", "runtime.connectionState", "runtime.inMaintenanceMode",
     "runtime.bootTime", "summary.rebootRequired", "summary.config.product", "capability.gatewayOnNicSupported",
     "capability.maxNumDisksSVMotion", "capability.encryptedVMotionSupported", "summary.currentEVCModeKey",
-    "summary.maxEVCModeKey",
+    "summary.maxEVCModeKey", "summary.hardware.memorySize", "summary.quickStats.overallMemoryUsage",
     "config.network.vnic", "config.network.portgroup", "config.network.netStackInstance",
     "config.virtualNicManagerInfo.netConfig",
 )  # fmt: skip
@@ -149,6 +149,8 @@ def _host(ref: MoRef, row: Mapping[str, Any], computes: Rows) -> Host:
         compute=parent,
         reboot_required=bool(row.get("summary.rebootRequired")),
         boot_time=boot.isoformat() if boot is not None else None,
+        memory_bytes=int(row.get("summary.hardware.memorySize") or 0),
+        used_bytes=int(row.get("summary.quickStats.overallMemoryUsage") or 0) * 2**20,
         congestion_control={
             str(stack.key): str(stack.congestionControlAlgorithm)
             for stack in stacks

@@ -85,7 +85,10 @@ def summary(host: Any) -> Any:
             vmotionEnabled=bool(host.network.vmotion()),
             faultToleranceEnabled=False,
         ),
-        quickStats=H.Summary.QuickStats(uptime=int(host.uptime().total_seconds())),
+        quickStats=H.Summary.QuickStats(
+            overallMemoryUsage=sum(vm.memory_bytes for vm in host.machines.values() if vm.powered_on) >> 20,
+            uptime=int(host.uptime().total_seconds()),
+        ),
         overallStatus="green",
         maxEVCModeKey=host.max_evc,
         currentEVCModeKey=host.evc or None,
