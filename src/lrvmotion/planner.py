@@ -148,6 +148,8 @@ def _networks(site: SiteName, host: Host) -> list[str]:
 def queued(migrations: Sequence[Migration]) -> list[Migration]:
     """Return *migrations* as they are queued: by wave, and within one the longest first, so that the end is even.
 
+    Of those that are equal the order stays in which they were chosen.
+
     Raise UsageError where one would wait for ever.
     """
     turns = (waves.Turn(vm=move.vm, wave=move.wave, after=move.after) for move in migrations)

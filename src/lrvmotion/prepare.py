@@ -87,21 +87,23 @@ def prepare(
     runs: Collection[str] = (),
     mark: str | None = None,
     theirs: Collection[Theirs] = (),
+    moved: Mapping[str, str] | None = None,
 ) -> Prepared:
     """Return the plan of moving the chosen VMs, with everything measured and found; nothing is written anywhere.
 
     *runs* are the runs of the journal, *mark* the id that what is outstanding carries, None where nothing is; *theirs*
-    is what somebody else has changed of that.
+    is what somebody else has changed of that; *moved* is which run moved a VM (progress.moved_by).
     """
     source, target = inventories(world)
     configured.verify(config, source, target)
-    wishes.check(choice.wishes, source, target, choice.file)
+    arrived = select.arrived(source, target, moved or {})
+    wishes.check([wish for wish in choice.wishes if wish.vm not in arrived], source, target, choice.file)
     if choice.test is not None:
         from lrvmotion.vsphere.traits import traits
 
         refs = select.by_traits(choice, traits(world.session("source"), source))
     else:
-        refs = select.by_name(source, choice.names or [wish.vm for wish in choice.wishes])
+        refs = select.by_name(source, choice.names or [wish.vm for wish in choice.wishes], arrived)
     source = with_vms(world, source, refs)
     wanted = {wish.vm: wish for wish in choice.wishes}
     run = new_run()

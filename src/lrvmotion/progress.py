@@ -68,6 +68,11 @@ def all_runs(records: Sequence[Record]) -> dict[str, Progress]:
     return found
 
 
+def moved_by(records: Sequence[Record]) -> dict[str, str]:
+    """Return the run that moved a VM last, by the VM's name."""
+    return {vm: run.run for run in all_runs(records).values() for vm in run.moved}
+
+
 def chosen(records: Sequence[Record], run: str | None) -> Progress:
     """Return *run*, or the last one without it, by its id or the beginning of it; UsageError where there is none."""
     found = all_runs(records)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from lrvmotion.findings import Finding, Severity
+from lrvmotion.inventory import natural
 from lrvmotion.plan import Change
 
 MAINTENANCE = "maintenance"  # the setting's key: whether a host is in maintenance mode, or enters it
@@ -34,7 +35,7 @@ class Standing:
 def order(changes: Iterable[Change]) -> tuple[str, ...]:
     """Return the hosts whose *changes* need a reboot, as they are rebooted: the target's first, by number."""
     hosts = {change.target for change in changes if change.reboot}
-    return tuple(sorted(hosts, key=lambda host: (not host.startswith("target/"), _natural(host))))
+    return tuple(sorted(hosts, key=lambda host: (not host.startswith("target/"), natural(host))))
 
 
 def refusals(standing: Standing) -> Iterator[Finding]:
@@ -81,7 +82,3 @@ def some(names: Sequence[str]) -> str:
 def _words(level: str) -> str:
     """Return "partially automated" of "partiallyAutomated"."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", level).lower()
-
-
-def _natural(name: str) -> list[int | str]:
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]

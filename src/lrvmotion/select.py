@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lrvmotion.errors import UsageError
 from lrvmotion.expression import Test, Traits
-from lrvmotion.inventory import Inventory, MoRef, near
+from lrvmotion.inventory import Inventory, MoRef, natural, near
 from lrvmotion.wishes import Wish
 
 
@@ -30,8 +30,9 @@ class Choice:
 
 
 def by_traits(choice: Choice, found: Iterable[tuple[MoRef, Traits]]) -> list[MoRef]:
-    """Return the VMs that *choice*'s test holds of, by name; UsageError for none, and for one name of several."""
-    chosen = sorted((traits.name, ref) for ref, traits in found if choice.test is not None and choice.test(traits))
+    """Return the VMs that *choice*'s test holds of, vm2 before vm10; UsageError for none, and one name of several."""
+    holding = ((traits.name, ref) for ref, traits in found if choice.test is not None and choice.test(traits))
+    chosen = sorted(holding, key=lambda one: (natural(one[0]), one[1]))
     if not chosen:
         message = f"source: no VM matches {choice.expression!r}"
         raise UsageError(message, hint="patterns are case-sensitive, and a folder is its path: folder=Prod/Web*")
@@ -42,8 +43,21 @@ def by_traits(choice: Choice, found: Iterable[tuple[MoRef, Traits]]) -> list[MoR
     return [ref for _, ref in chosen]
 
 
-def by_name(inventory: Inventory, names: Sequence[str]) -> list[MoRef]:
-    """Return the VMs called *names*, in that order; UsageError names all unknown, ambiguous and repeated ones."""
+def arrived(source: Inventory, target: Inventory, moved: Mapping[str, str]) -> dict[str, str]:
+    """Return the VMs that the target has and the source has not, by name: which run moved each, "" where none did.
+
+    *moved* is the run that moved a VM last, by the journal.
+    """
+    here = {name for name, _ in source.vm_names}
+    return {name: moved.get(name, "") for name, _ in target.vm_names if name not in here}
+
+
+def by_name(inventory: Inventory, names: Sequence[str], arrived: Mapping[str, str] | None = None) -> list[MoRef]:
+    """Return the VMs called *names*, in that order; UsageError names all unknown, ambiguous and repeated ones.
+
+    Of those that have *arrived* at the other site it says so.
+    """
+    elsewhere = arrived or {}
     known: dict[str, list[MoRef]] = {}
     for name, ref in inventory.vm_names:
         known.setdefault(name, []).append(ref)
@@ -52,7 +66,11 @@ def by_name(inventory: Inventory, names: Sequence[str]) -> list[MoRef]:
         found = known.get(name, [])
         if times > 1:
             problems.append(f"{name!r} is named {times} times")
-        if not found:
+        if not found and name in elsewhere:
+            by = f" (run {elsewhere[name]})" if elsewhere[name] else ""
+            problems.append(f"{name!r} is at the target already{by}")
+            hints.append("leave out what is at the target already")
+        elif not found:
             problems.append(f"no VM is called {name!r}")
             hints.append(near(name, known))
         elif len(found) > 1:

@@ -97,7 +97,7 @@ def choose(config: Config, world: Connections, source: Inventory, target: Invent
     """Return what moving the VMs *names* would use; without VMs everything that the configuration names."""
     from lrvmotion.vsphere.collect import collect_vms
 
-    refs = select.by_name(source, names)
+    refs = select.by_name(source, names, select.arrived(source, target, {}))
     if refs:
         source = collect_vms(world.session("source"), source, refs)
     placer = Placer(config, source, target)

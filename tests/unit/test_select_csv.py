@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fakes import host, inventory, vm
 from lrvmotion import config as configs
-from lrvmotion import wishes
+from lrvmotion import select, wishes
 from lrvmotion.errors import UsageError
 from lrvmotion.inventory import Datastore, Folder, MoRef, Network, Pool
 from lrvmotion.placement import Placer
@@ -145,3 +145,17 @@ def test_what_the_file_says_wins_over_the_mappings():
     assert got == ("b2", "Cluster/Resources/Gold", "Prod", "ds2", "DMZ")
     other, _ = placer.place(vm("vm2", "a1"))
     assert (other.host.name, other.datastore.name) == ("b1", "datastore1")
+
+
+def test_a_vm_that_is_at_the_target_already_is_told_from_one_that_nobody_has():
+    """With the run that moved it, where the journal knows one; a VM that both have is the source's."""
+    here, there = source(vm("web", "a1"), vm("both", "a1")), [vm(name, "b1") for name in ("db", "app", "both")]
+    target = inventory("target", (host("b1", "10.99.0.9"),), tuple(there))
+    arrived = select.arrived(here, target, {"db": "abc234", "both": "abc234"})
+    assert arrived == {"db": "abc234", "app": ""}
+    with pytest.raises(UsageError) as caught:
+        select.by_name(here, ["web", "db", "app", "dbx"], arrived)
+    assert caught.value.message == (
+        "source: 'db' is at the target already (run abc234); 'app' is at the target already; no VM is called 'dbx'"
+    )
+    assert [ref.value for ref in select.by_name(here, ["both"], arrived)] == ["vm-both"]

@@ -136,3 +136,11 @@ def test_what_is_chosen_is_by_name_and_must_be_unambiguous():
         by_traits(choice, [])
     with pytest.raises(UsageError, match="several VMs that match are called 'a'"):
         by_traits(choice, [*found, (MoRef("VirtualMachine", "vm-9"), Traits(name="a"))])
+
+
+def test_what_is_chosen_comes_as_people_count():
+    """vm2 before vm10; names that differ in case only have an order too."""
+    names = ["vm100", "vm2", "vm10", "a-10-2", "a-9-30", "VM3"]
+    found = [(MoRef("VirtualMachine", name), Traits(name=name)) for name in names]
+    choice = Choice(expression="name=*", test=expression.parse("name=*"))
+    assert [ref.value for ref in by_traits(choice, found)] == ["a-9-30", "a-10-2", "vm2", "VM3", "vm10", "vm100"]

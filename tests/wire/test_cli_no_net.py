@@ -89,6 +89,16 @@ def test_an_unknown_vm_names_near_misses_and_changes_nothing(lab):
     assert lab.control("source", "calls")["writes"] == counts
 
 
+def test_a_vm_that_was_moved_already_is_said_to_be_there(lab):
+    """Exit 2 with the run that moved it, not "no VM is called"; nothing of what was named beside it is moved."""
+    run = lab.json("status")["runs"][-1]["run"]
+    counts = lab.control("source", "calls")["writes"]
+    for words in (("migrate", "--mode", "stock", "--yes", "vm1"), ("plan", "--mode", "stock", "vm2", "vm1")):
+        refused(lab.run(*words), 2, f"'vm1' is at the target already (run {run})", "hint: leave out")
+    assert "no VM is called" not in lab.run("check", "vm1").stderr
+    assert lab.control("source", "calls")["writes"] == counts
+
+
 def test_a_wrong_password_is_tried_once(lab):
     """Exit 4, and no account is locked out by us."""
     before = lab.control("source", "calls")["calls"].get("Login", 0)
@@ -157,7 +167,7 @@ def test_another_operators_run_on_the_host_is_refused_by_name(lab):
     foreign = lab.folder / "elsewhere"
     argv = ("--state-dir", str(foreign))
     config = str(lab.config)
-    refused(run(lab, config, *argv, "plan", "--mode", "native", "vm3"), 5, run_id)
+    refused(run(lab, config, *argv, "plan", "--mode", "native", "vm4"), 5, run_id)
     listed = run(lab, config, *argv, "restore-defaults")
     assert listed.returncode == 7
     assert f"lrvmotion-{run_id}-1" in listed.stdout

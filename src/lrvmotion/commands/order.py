@@ -69,14 +69,15 @@ class Order:
         self, world: Connections, journal: Journal, observer: Observer, options: Options, theirs: Collection[Theirs]
     ) -> Plan:
         """Return the plan, made anew; *theirs* is what somebody else has changed of what is outstanding."""
-        from lrvmotion import again, prepare
+        from lrvmotion import again, prepare, progress
         from lrvmotion import journal as journals
         from lrvmotion.findings import Finding, Severity
 
         runs, mark = journals.runs(journal.records), journals.mark(journal.records)
         if self.saved is None or self.choice:
+            moved = progress.moved_by(journal.records)
             made = prepare.prepare(
-                self.config, world, observer, self.choice, options, runs=runs, mark=mark, theirs=theirs
+                self.config, world, observer, self.choice, options, runs=runs, mark=mark, theirs=theirs, moved=moved
             ).plan
         elif self.progress is None:
             return again.again(self.config, world, observer, self.saved, options, runs=runs, mark=mark, theirs=theirs)

@@ -49,7 +49,7 @@ def plan(
     ] = False,
 ) -> int:
     """Show what would change, what would move and what stands against it; nothing is written anywhere."""
-    from lrvmotion import journal, measured, past, planfile, prepare, settle
+    from lrvmotion import journal, measured, past, planfile, prepare, progress, settle
     from lrvmotion.connect import Connections, records
     from lrvmotion.views import lines, plans, tables, trouble
 
@@ -75,7 +75,10 @@ def plan(
         same = not order.other_place(records_now, world)  # else migrate refuses
         seen = settle.look(journal.outstanding(records_now) if same else (), lambda at, key: world.target(at).read(key))
         runs, mark = journal.runs(records_now), journal.mark(settle.closed(records_now, seen))
-        prepared = prepare.prepare(config, world, observer, choice, options, runs=runs, mark=mark, theirs=seen.theirs)
+        prepared = prepare.prepare(
+            config, world, observer, choice, options, runs=runs, mark=mark, theirs=seen.theirs,
+            moved=progress.moved_by(records_now),
+        )  # fmt: skip
     made = prepared.plan
     if output is Output.TEXT:
         plans.plan(made, state)
