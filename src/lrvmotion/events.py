@@ -141,6 +141,13 @@ class Move(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Upcoming(Event):
+    """The VMs that start next, in order, as far as that can be told."""
+
+    vms: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Carried(Event):
     """What does not follow a VM by itself, after its move: *kind* ("tag", "note" …) and *name*; None: not looked."""
 

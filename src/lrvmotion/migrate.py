@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from lrvmotion.errors import LrvmotionError, TrustError, UnreachableError
-from lrvmotion.events import Found, Interrupted, Message, Move, MoveState, Observer
+from lrvmotion.events import Found, Interrupted, Message, Move, MoveState, Observer, Upcoming
 from lrvmotion.findings import errors
 from lrvmotion.mover import Mover, PassingError, Record, TaskUpdate
 from lrvmotion.plan import Migration
@@ -31,6 +31,7 @@ from lrvmotion.schedule import (
 )
 
 POLL_S = 1.0
+AHEAD = 10  # VMs that are told to come next
 LOOK_S = 10.0  # between two looks at vCenters that did not answer where a VM is
 SILENT_S = 300.0  # for so long they are asked
 LONGEST_WAIT_S = 900.0
@@ -96,6 +97,8 @@ class _Driver:
     bug: Exception | None = None  # the first that nobody foresaw: raised once all that moves has ended
     unwatched: str = ""  # why the relays could not be looked at
     silent: float | None = None  # since when the mover's news failed in such a way
+    upcoming: tuple[str, ...] = ()
+    moved_on: bool = True  # something has started or ended since *upcoming* was told
 
     def step(self, event: Event) -> None:
         """Give *event* to the schedule and carry its commands out, and those that follow from them."""
@@ -103,6 +106,7 @@ class _Driver:
 
     def carry_out(self, commands: list[Command]) -> None:
         pending = list(commands)
+        self.moved_on = self.moved_on or bool(pending)
         while pending:
             command = pending.pop(0)
             match command:
@@ -165,6 +169,17 @@ class _Driver:
         self.level = now
         self.observer(Interrupted(level=now))
         return self.schedule.step(Stop(cancel=now > 1))
+
+    def look_ahead(self) -> None:
+        """Tell which VMs start next, where that may have changed."""
+        if not self.moved_on:
+            return
+        self.moved_on = False
+        percents = {vm: self.trips[vm].percent for vm in self.schedule.running}
+        upcoming = tuple(self.schedule.upcoming(AHEAD, percents))
+        if upcoming != self.upcoming:
+            self.upcoming = upcoming
+            self.observer(Upcoming(vms=upcoming))
 
     def look_at_window(self) -> None:
         """Let start what fits into what is left of the window."""
@@ -446,6 +461,7 @@ class _Driver:
         self, migration: Migration, state: Outcome, *, reason: str | None = None, hint: str | None = None
     ) -> list[Command]:
         self.close(migration, state, reason=reason, hint=hint)
+        self.moved_on = True
         return self.schedule.step(Ended(vm=migration.vm, state=state))
 
     def close(
@@ -544,6 +560,7 @@ def drive(
         driver.wake()
         driver.look_at_window()
         driver.look_at_relays()
+        driver.look_ahead()
     for vm in [vm for vm, state in schedule.states.items() if state == "waiting"]:
         trip = driver.trips[vm]
         driver.carry_out(driver.lay_down(by_name[vm], trip.reason, trip.hint))

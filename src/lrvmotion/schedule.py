@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import heapq
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,6 +14,7 @@ from lrvmotion.plan import Migration
 
 State = Literal["queued", "running", "waiting", "success", "error", "cancelled", "held"]
 FINAL = frozenset({"success", "error", "cancelled", "held"})
+OVERTAKEN = 4  # VMs that pass the head of the queue and take what it waits for; then that is kept for it
 LEAST_MBPS = 250.0  # a vMotion is supported at this rate or above (reference 5: 250 Mbit/s per concurrent vMotion)
 
 
@@ -148,7 +150,8 @@ class Schedule:
     """Which migration starts when.
 
     A wave begins when all of the waves before it have ended, a VM when those that it comes *after* have moved; in the
-    order given, but a migration whose leases are taken lets later ones pass. More than *max_failures* errors stop it.
+    order given, but a migration whose leases are taken lets later ones pass; the first of the queue only *OVERTAKEN* of
+    those that take a lease which it needs, so that each one's turn comes. More than *max_failures* errors stop it.
     *seconds* is how long each VM should take, *through* which near relay carries a source host.
     """
 
@@ -171,6 +174,7 @@ class Schedule:
         relays = through or {}
         self._leases = {vm: leases(move, relays.get(move.source_host)) for vm, move in self._migrations.items()}
         self._waves = Counter(move.wave for move in self._migrations.values())  # those that have not ended
+        self._overtaken: Counter[str] = Counter()
         self.stopped = False
 
     def step(self, event: Event) -> list[Command]:
@@ -222,6 +226,28 @@ class Schedule:
         """Return the VMs that take longer than *seconds*, the longest window, and could never start."""
         return [vm for vm in self.left if self._seconds.get(vm, 0.0) > seconds]
 
+    def upcoming(self, most: int, percents: Mapping[str, int]) -> list[str]:
+        """Return the VMs that start next, at most *most*, as far as that can be told: those that run end in time.
+
+        *percents* are how far these are.
+        """
+        later = copy.copy(self)
+        later.__dict__ |= {
+            "states": {**self.states},
+            "_waves": self._waves.copy(),
+            "_overtaken": Counter(self._overtaken),
+        }
+        running = [(self._seconds.get(vm, 1.0) * (100 - percents.get(vm, 0)), vm) for vm in self.running]
+        heapq.heapify(running)
+        found: list[str] = []
+        while running and len(found) < most and not later.stopped:
+            now, vm = heapq.heappop(running)
+            for command in later.step(Ended(vm=vm, state="success")):
+                if isinstance(command, Start):
+                    found.append(command.migration.vm)
+                    heapq.heappush(running, (now + self._seconds.get(found[-1], 1.0) * 100, found[-1]))
+        return found[:most]
+
     def _expect(self, vm: str, state: State) -> None:
         if self.states[vm] != state:
             message = f"{vm} is {self.states[vm]}, not {state}"
@@ -254,17 +280,42 @@ class Schedule:
     def _startable(self) -> Iterator[Start]:
         wave = min((wave for wave, count in self._waves.items() if count), default=0)
         busy = Counter(lease for vm in self.running for lease in self._leases[vm])
+        head: str | None = None  # the first that has to wait
         for vm, migration in self._migrations.items():
-            if self.states[vm] != "queued" or migration.wave != wave or not self._fits(vm):
+            if not self._may(migration, wave):
                 continue
-            if migration.source_host in self._barred:
+            if any(self._full(lease, busy) for lease in self._leases[vm]):
+                if head is None:
+                    head = vm
+                    self._keep(head, busy)
                 continue
-            if any(self.states.get(before, "success") != "success" for before in migration.after):
-                continue
-            if all((most := self._limits.of(lease)) is None or busy[lease] < most for lease in self._leases[vm]):
-                busy.update(self._leases[vm])
-                self.states[vm] = "running"
-                yield Start(migration=migration)
+            busy.update(self._leases[vm])
+            self.states[vm] = "running"
+            self._overtaken.pop(vm, None)
+            if head is not None and any(
+                self._full(lease, busy) for lease in {*self._leases[vm]} & {*self._leases[head]}
+            ):
+                self._overtaken[head] += 1
+                self._keep(head, busy)
+            yield Start(migration=migration)
+
+    def _may(self, migration: Migration, wave: int) -> bool:
+        """Return whether *migration*, leases apart, may start now."""
+        return (
+            self.states[migration.vm] == "queued"
+            and migration.wave == wave
+            and self._fits(migration.vm)
+            and migration.source_host not in self._barred
+            and all(self.states.get(before, "success") == "success" for before in migration.after)
+        )
+
+    def _full(self, lease: str, busy: Mapping[str, int]) -> bool:
+        return (most := self._limits.of(lease)) is not None and busy[lease] >= most
+
+    def _keep(self, head: str, busy: Counter[str]) -> None:
+        """Count the leases of *head* as taken once it was overtaken often enough."""
+        if self._overtaken[head] == OVERTAKEN:
+            busy.update(self._leases[head])
 
     def _fits(self, vm: str) -> bool:
         if self._room is None:

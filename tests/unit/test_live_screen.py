@@ -8,7 +8,7 @@ import time
 import pytest
 from rich.console import Console
 
-from lrvmotion.events import CapChanged, Interrupted, Message, Move, RelaySample, RunStarted, WindowChanged
+from lrvmotion.events import CapChanged, Interrupted, Message, Move, RelaySample, RunStarted, Upcoming, WindowChanged
 from lrvmotion.plan import Plan
 from lrvmotion.views import heartbeat, lines
 from lrvmotion.views.live import FRAMES, Screen, sparkline
@@ -123,6 +123,18 @@ def test_few_vms_are_in_the_queues_order_all_the_time():
     state = State()
     fleet(lambda event: state.take(event, 0.0), 34)
     assert chosen(state, 40, 0.0) == [f"web-{number}" for number in range(34)]
+
+
+def test_who_is_next_on_the_screen_is_who_starts_next():
+    """In the schedule's own order; once one of them has started the others move up, and the queue's order follows."""
+    state = State()
+    fleet(lambda event: state.take(event, 0.0), 300)
+    state.take(Upcoming(vms=("web-120", "web-40")), 0.0)
+    assert state.queued(4) == ["web-120", "web-40", "web-34", "web-35"]
+    state.take(move(120, "running", 1), 0.0)
+    assert state.queued(3) == ["web-40", "web-34", "web-35"]
+    shown = chosen(state, 30, LINGER_S)
+    assert shown.index("web-40") < shown.index("web-34")
 
 
 @pytest.mark.parametrize("rows", range(1, 60))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fakes import FakeMover, host
 from lrvmotion.errors import RefusedError, UnreachableError
-from lrvmotion.events import Message, Move
+from lrvmotion.events import Message, Move, Upcoming
 from lrvmotion.inventory import Datastore, Folder, MoRef, Pool
 from lrvmotion.migrate import Guard, drive, wait_s
 from lrvmotion.mover import TaskUpdate
@@ -18,6 +18,7 @@ from lrvmotion.placement import Placement
 from lrvmotion.plan import Migration
 from lrvmotion.progress import Open
 from lrvmotion.schedule import (
+    OVERTAKEN,
     Bar,
     Begin,
     Cancel,
@@ -233,6 +234,95 @@ def test_waves_dependencies_and_failed_tries_never_leave_a_vm_behind(drawn, rng)
         running += [c.migration.vm for c in commands if isinstance(c, Start)]
     assert schedule.finished
     assert schedule.left == []
+
+
+def overtaken(schedule, head, ends):
+    """End what runs, as *ends* picks, until *head* starts; return which VMs that share a host with it passed it."""
+    moves = schedule_moves(schedule)
+    passed = []
+    while schedule.states[head] == "queued":
+        assert schedule.running, "nothing runs and the head does not start"
+        vm = ends(schedule.running)
+        for command in schedule.step(Ended(vm=vm, state="success")):
+            mine, other = moves[head], command.migration
+            if other.vm != head and (
+                mine.source_host == other.source_host or mine.placement.host.name == other.placement.host.name
+            ):
+                passed.append(other.vm)
+    return passed
+
+
+def schedule_moves(schedule):
+    return {vm: migration(vm, *vm.split("-")[1:3]) for vm in schedule.states}
+
+
+def test_the_head_of_the_queue_does_not_wait_for_ever():
+    """Its two hosts are never free at once, as later VMs take the one as the other gets free: then they are kept."""
+    names_ = ["head-a1-b1"]
+    for n in range(50):
+        names_ += [f"{n}-a1-b2", f"{n}-a2-b1"]
+    schedule = Schedule([migration(name, *name.split("-")[1:3]) for name in names_])
+    schedule.step(Begin())
+    schedule.step(Failed(vm="head-a1-b1"))
+    assert schedule.step(Due(vm="head-a1-b1")) == []
+    turns = {}
+
+    def oldest(running):
+        for vm in running:
+            turns.setdefault(vm, len(turns))
+        return min(running, key=turns.__getitem__)
+
+    assert len(overtaken(schedule, "head-a1-b1", oldest)) <= OVERTAKEN
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 3), st.integers(1, 3)), min_size=2, max_size=40),
+    st.integers(1, 2),
+    st.none() | st.integers(1, 4),
+    st.randoms(use_true_random=False),
+)
+def test_every_queued_vm_is_started_and_the_head_is_overtaken_a_few_times_only(pairs, per_host, at_once, rng):
+    """Whatever ends in whichever order: no host, no circuit is taken for ever by those behind it."""
+    names_ = [f"{n}-a{a}-b{b}" for n, (a, b) in enumerate(pairs)]
+    schedule = Schedule(
+        [migration(name, *name.split("-")[1:3]) for name in names_], Limits(per_host=per_host, at_once=at_once)
+    )
+    schedule.step(Begin())
+    started = set(schedule.running)
+    while schedule.left:
+        head = schedule.left[0]
+        passed = overtaken(schedule, head, lambda running: rng.choice(sorted(running)))
+        assert per_host > 1 or len(passed) <= OVERTAKEN
+        started |= {vm for vm, state in schedule.states.items() if state != "queued"}
+    assert started == set(names_)
+
+
+def test_next_are_those_that_the_schedule_starts_next():
+    """Not the next ones of the queue: what waits for a host that is long taken comes later, by what runs longest."""
+    moves = [
+        migration("long"), migration("same"), migration("short", "a2", "b2"), migration("then", "a2", "b2"),
+        migration("last", "a2", "b2", after=("then",)),
+    ]  # fmt: skip
+    seconds = {"long": 1000.0, "same": 10.0, "short": 100.0, "then": 50.0, "last": 50.0}
+    schedule = Schedule(moves, seconds=seconds)
+    schedule.step(Begin())
+    assert schedule.upcoming(10, {}) == ["then", "last", "same"]
+    assert schedule.upcoming(1, {}) == ["then"]
+    assert schedule.upcoming(10, {"long": 99}) == ["same", "then", "last"]
+    assert schedule.running == ["long", "short"]
+    schedule.step(Bar(hosts=frozenset({"a2"})))
+    assert schedule.upcoming(10, {}) == ["same"]
+    schedule.step(Stop())
+    assert schedule.upcoming(10, {}) == []
+
+
+def test_who_comes_next_is_told_when_it_changes():
+    """The events' own names are what then starts."""
+    events = []
+    moves = [migration(f"vm{n}") for n in range(1, 4)]
+    drive(tuple(moves), Schedule(moves), FakeMover(), events.append, guard())
+    told = [event.vms for event in events if isinstance(event, Upcoming)]
+    assert told == [("vm2", "vm3"), ("vm3",), ()]
 
 
 def ticking():

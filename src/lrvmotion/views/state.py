@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from itertools import islice
+from itertools import chain, islice
 
 from lrvmotion.events import (
     CapChanged,
@@ -13,6 +13,7 @@ from lrvmotion.events import (
     MoveState,
     RelaySample,
     RunStarted,
+    Upcoming,
     WindowChanged,
 )
 from lrvmotion.views.progress import Progress, left
@@ -47,6 +48,7 @@ class State:
         self.window: WindowChanged | None = None
         self.forecast_s: float | None = None
         self.stopped = False  # nothing more starts
+        self.ahead: tuple[str, ...] = ()  # those that start next, as the schedule has it
         self.history: deque[float] = deque(maxlen=HISTORY_S)  # bit/s
         self.highest = 0.0
         self._places: list[str] = []
@@ -67,6 +69,8 @@ class State:
                 self.caps[relay] = bps
             case WindowChanged():
                 self.window = event
+            case Upcoming(vms=vms):
+                self.ahead = vms
             case Interrupted():
                 self.stopped = True
             case RunStarted(forecast_s=forecast_s):
@@ -106,7 +110,9 @@ class State:
         """Return the next VMs of the queue, at most *most*."""
         if most <= 0 or not self.counts["queued"]:
             return []
-        return list(islice((vm for vm, it in self.vms.items() if it.move.state == "queued"), most))
+        ahead = [vm for vm in self.ahead if vm in self.vms and self.vms[vm].move.state == "queued"]
+        rest = (vm for vm, it in self.vms.items() if it.move.state == "queued" and vm not in ahead)
+        return list(islice(chain(ahead, rest), most))
 
     def bps(self, now: float) -> float:
         """Return bit/s over the circuit, never negative: what the relays carry, else what the moves have."""
