@@ -28,14 +28,18 @@ def parse_pool(entries: Iterable[str]) -> tuple[str, ...]:
 
 def _entry(entry: str) -> Iterator[str]:
     first, dash, last = (part.strip() for part in entry.partition("-"))
-    if "/" in entry:
-        network = ipaddress.ip_network(entry.strip(), strict=False)
+    try:
+        network = ipaddress.ip_network(entry.strip(), strict=False) if "/" in entry else None
+        low = ipaddress.ip_address(first) if network is None else network.network_address
+        high = ipaddress.ip_address(last) if dash and network is None else low
+    except ValueError:
+        message = f"{entry!r} is not an address, a range or a network"
+        raise ValueError(message) from None
+    if network is not None:
         if network.num_addresses > MOST:
             message = f"{entry} holds {network.num_addresses} addresses: name a range of at most {MOST}"
             raise ValueError(message)
         return (str(address) for address in network.hosts())
-    low = ipaddress.ip_address(first)
-    high = ipaddress.ip_address(last) if dash else low
     if low.version != high.version or int(high) < int(low):
         message = f"{entry} is empty: the first address must not be above the last"
         raise ValueError(message)

@@ -6,6 +6,7 @@ import ipaddress
 import re
 import shlex
 import tomllib
+import unicodedata
 from datetime import date, datetime, time
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -25,7 +26,7 @@ from pydantic import (
     model_validator,
 )
 
-from lrvmotion import zones
+from lrvmotion import files, mistakes, zones
 from lrvmotion.addresses import overlaps, parse_pool
 from lrvmotion.errors import UsageError
 from lrvmotion.timetable import Timetable, rate
@@ -35,7 +36,34 @@ from lrvmotion.window import Window, Windows, window
 
 
 def _address(text: str) -> str:
-    return str(ipaddress.ip_address(text))
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        message = f"{text!r} is not an IP address"
+        raise ValueError(message) from None
+
+
+def _line(text: str) -> str:
+    """Refuse what cannot be sent as it is: a name is one line."""
+    if not text.strip() or any(unicodedata.category(one) == "Cc" for one in text):
+        message = f"{text!r} is empty, or has a control character"
+        raise ValueError(message)
+    return text
+
+
+def _host(text: str) -> str:
+    """Return a host's name or IP address; ValueError for what cannot be looked up."""
+    if "/" in text or "@" in text or (text.count(":") == 1 and not text.startswith("[")):
+        message = f"{text!r} is not a host: give its name or IP address alone, and its port as port"
+        raise ValueError(message)
+    try:
+        fits = bool(text.encode("idna")) and not re.search(r"[\s\x00-\x1f\x7f]", text)
+    except UnicodeError:
+        fits = False
+    if not fits:
+        message = f"{text!r} is not a host's name or IP address"
+        raise ValueError(message)
+    return text
 
 
 def _fingerprint(text: str) -> str:
@@ -64,8 +92,19 @@ def _iso(value: object) -> object:
     return value.isoformat() if isinstance(value, date) else value  # a datetime is a date
 
 
-def _expand(text: str) -> Path:
-    return Path(text).expanduser()
+def _expand(text: object) -> Path:
+    """Return the path *text*, ~ and ~user expanded."""
+    if not isinstance(text, str | Path) or not str(text):
+        message = f"{text!r} is not a path: put it in quotes"
+        raise ValueError(message)
+    if "\0" in str(text):
+        message = f"{text!r} is not a path: it has a NUL character"
+        raise ValueError(message)
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        message = f"{text!r}: the home folder is not known: write the whole path"
+        raise ValueError(message) from None
 
 
 def _words(command: object) -> object:
@@ -74,6 +113,11 @@ def _words(command: object) -> object:
     if not isinstance(words, list | tuple) or not words or words[0] == "":
         message = "is not a command: give its words, as a string or as a list of strings"
         raise ValueError(message)
+    if any("\0" in word for word in words if isinstance(word, str)):
+        message = "is not a command: it has a NUL character"
+        raise ValueError(message)
+    if isinstance(words[0], str) and words[0].startswith("~"):
+        return [str(_expand(words[0])), *words[1:]]
     return words
 
 
@@ -96,6 +140,8 @@ Zone = Annotated[str, AfterValidator(_zone)]
 Moment = Annotated[str, BeforeValidator(_iso)]
 Address = Annotated[str, AfterValidator(_address)]
 Fingerprint = Annotated[str, AfterValidator(_fingerprint)]
+Host = Annotated[str, AfterValidator(_host)]
+Line = Annotated[str, AfterValidator(_line)]
 File = Annotated[Path, BeforeValidator(_expand)]
 Files = Annotated[tuple[File, ...], BeforeValidator(lambda given: (given,) if isinstance(given, str) else given)]
 Pool = Annotated[tuple[str, ...], AfterValidator(parse_pool)]
@@ -105,7 +151,7 @@ Webhook = Annotated[SecretStr, AfterValidator(_webhook)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False, hide_input_in_errors=True)
 
 
 class HostVmotion(_Section):
@@ -124,9 +170,9 @@ class Vmotion(_Section):
 class Site(_Section):
     """A vCenter: where it is, who logs in, what certificate it must show."""
 
-    vcenter: str
+    vcenter: Host
     port: Port = 443
-    username: str
+    username: Line
     password_file: File | None = None
     sha256: Fingerprint | None = None
     certificate: File | None = None
@@ -138,9 +184,9 @@ class Relay(_Section):
     """A relay box: how to log in to it, and its address on the vMotion network."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
-    host: str
+    host: Host
     port: Port = 22
-    user: str = "root"
+    user: Line = "root"
     key_file: File | None = None
     password_file: File | None = None
     host_key: str | None = None
@@ -381,32 +427,38 @@ class Config(_Section):
 
 
 def load(path: Path) -> Config:
-    """Read *path*; relative files in it are relative to its folder.
+    """Read *path*, in UTF-8, with or without a byte order mark; relative files in it are relative to its folder.
 
-    Raise UsageError naming every key that is wrong, and why.
+    Raise UsageError naming every key that is wrong, its line and why.
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = files.decoded(path.read_bytes(), str(path))
     except FileNotFoundError:
         message = f"{path}: there is no such file"
         raise UsageError(message, hint="'lrvmotion init' writes one; --config names another") from None
-    except (OSError, UnicodeDecodeError) as error:
-        message = f"{path}: cannot be read: {error}"
-        raise UsageError(message) from None
-    except tomllib.TOMLDecodeError as error:
-        message = f"{path}: not valid TOML: {error}"
+    except OSError as error:
+        message = f"{path}: the configuration cannot be read: {error.strerror or error}"
+        raise UsageError(message, hint="--config names another") from None
+    try:
+        content = tomllib.loads(text)
+    except RecursionError:
+        message = f"{path}: not valid TOML: it is nested too deeply"
+        raise UsageError(message, hint="examples/full.toml explains every key") from None
+    except ValueError as error:  # TOMLDecodeError, and numbers of thousands of digits
+        reason, _, place = str(error).rstrip(")").partition(" (at ")
+        message = f"{path}: {place or 'somewhere'}: not valid TOML: {reason[:1].lower()}{reason[1:]}"
         raise UsageError(message, hint="strings need quotes; tables look like [source]") from None
-    return parse(content, where=str(path), folder=path.parent)
+    return parse(content, where=str(path), folder=path.parent, text=text)
 
 
-def parse(content: dict[str, Any], *, where: str = "configuration", folder: Path = Path()) -> Config:
-    """Validate *content*; raise UsageError with one line for every mistake."""
+def parse(content: dict[str, Any], *, where: str = "configuration", folder: Path = Path(), text: str = "") -> Config:
+    """Validate *content*, read from the TOML *text*; raise UsageError with one line for every mistake."""
     try:
         config = Config.model_validate(content)
     except ValidationError as error:
-        lines = [f"  {_key(item['loc'])}: {_reason(item)}" for item in error.errors()]
-        noun = "mistake" if len(lines) == 1 else "mistakes"
-        message = f"{where}: {len(lines)} {noun}\n" + "\n".join(lines)
+        wrong = mistakes.lines(error, Config, text)
+        noun = "mistake" if len(wrong) == 1 else "mistakes"
+        message = f"{where}: {len(wrong)} {noun}\n" + "\n".join(f"  {line}" for line in wrong)
         raise UsageError(message, hint="examples/full.toml explains every key") from None
     return _anchored(config, folder.resolve())
 
@@ -439,21 +491,4 @@ def _anchored(config: Config, folder: Path) -> Config:
 
 def _program(word: str, folder: Path) -> str:
     """Return a command's first word: a file where it has a slash, else a name that PATH finds."""
-    return str(folder / Path(word).expanduser()) if "/" in word else word
-
-
-def _key(location: tuple[int | str, ...]) -> str:
-    text = ""
-    for part in location:
-        text += f"[{part}]" if isinstance(part, int) else (f".{part}" if text else str(part))
-    return text or "(top level)"
-
-
-def _reason(item: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
-    match item["type"]:
-        case "missing":
-            return "is missing"
-        case "extra_forbidden":
-            return "is not a key that exists here"
-        case _:
-            return str(item["msg"]).removeprefix("Value error, ")
+    return str(folder / word) if "/" in word else word

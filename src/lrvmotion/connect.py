@@ -32,17 +32,27 @@ def records(config: Config) -> dict[str, dict[str, Any]]:
 
 
 def _site(name: str, site: Site) -> dict[str, Any]:
-    pem = None
-    if site.certificate is not None:
-        try:
-            pem = site.certificate.read_text(encoding="ascii")
-        except OSError as error:
-            message = f"{site.certificate}: the certificate of {name} cannot be read: {error.strerror}"
-            raise UsageError(message) from None
+    pem = None if site.certificate is None else _pem(name, site.certificate)
     return {
         "name": name, "host": site.vcenter, "port": site.port, "username": site.username,
         "password_file": str(site.password_file) if site.password_file else None, "sha256": site.sha256, "pem": pem,
     }  # fmt: skip
+
+
+def _pem(name: str, file: Path) -> str:
+    """Return the first certificate in *file*, in PEM form, without what else is in it: a comment in any encoding."""
+    from lrvmotion.vsphere.certificate import Certificate
+
+    try:
+        return Certificate.from_pem(file.read_text(encoding="ascii", errors="replace")).pem
+    except OSError as error:
+        message = f"{file}: the certificate of {name} cannot be read: {error.strerror}"
+        raise UsageError(
+            message, hint=f"{name}.certificate names a file in PEM form; {name}.sha256 is enough, too"
+        ) from None
+    except TrustError as error:
+        message = f"{file}: the certificate of {name} is not in PEM form"
+        raise TrustError(message, hint=error.hint) from None
 
 
 def _box(relay: Relay) -> dict[str, Any]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from lrvmotion import files
 from lrvmotion.errors import TrustError, UsageError
 
 SERVICE = "lrvmotion"  # the keyring's name for what is ours
+_LONGEST = 4096  # bytes of a password
 
 
 class Secret:
@@ -57,7 +60,7 @@ class Credentials:
     def _find(self, name: str, login: str, host: str, file: Path | None) -> Secret:
         variable = f"LRVMOTION_{name.removeprefix('box/').upper().replace('-', '_').replace('.', '_')}_PASSWORD"
         if self._environment.get(variable):
-            return Secret(self._environment[variable])
+            return _secret(self._environment[variable], variable)
         if file is not None:
             return read_file(file)
         kept = from_keyring(f"{login}@{host}")
@@ -82,24 +85,38 @@ def from_keyring(entry: str) -> Secret | None:
         return None
     try:
         kept = keyring.get_password(SERVICE, entry)
-    except KeyringError:
+    except (KeyringError, RuntimeError):  # RuntimeError: a user without a home folder
         return None
     return Secret(kept) if kept else None
 
 
 def read_file(path: Path) -> Secret:
-    """Return the first line of *path*; UsageError where others may read it or it is empty or missing."""
+    """Return the first line of *path*, in UTF-8, without a byte order mark.
+
+    UsageError where others may read the file, or it is empty, missing, or in another encoding.
+    """
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.expanduser().open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
-            text = file.readline().rstrip("\r\n")
-    except OSError as error:
-        message = f"{path}: the password file cannot be read: {error.strerror}"
-        raise UsageError(message) from None
+            content = file.readline(_LONGEST)
+    except (OSError, ValueError, RuntimeError) as error:  # a NUL in the path; a home folder that is not known
+        message = f"{path}: the password file cannot be read: {getattr(error, 'strerror', None) or error}"
+        raise UsageError(
+            message, hint="password_file names a file of yours with the password in its first line"
+        ) from None
     if mode & 0o077:
         message = f"{path}: the password file can be read by others than its owner"
         raise UsageError(message, hint=f"chmod 600 {path}")
+    text = files.decoded(content, str(path)).rstrip("\r\n")
     if not text:
         message = f"{path}: the password file is empty"
         raise UsageError(message)
+    return _secret(text, str(path))
+
+
+def _secret(text: str, where: str) -> Secret:
+    """Return the password *text*; UsageError, without repeating it, where it cannot be sent as it is."""
+    if not text.isprintable() and any(unicodedata.category(one) in {"Cc", "Cs"} for one in text.replace("\t", "")):
+        message = f"{where}: the password has a character that is no text: a control character, or not UTF-8"
+        raise UsageError(message, hint="write it as one line of UTF-8")
     return Secret(text)

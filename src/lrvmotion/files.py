@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import os
 import stat
 import tempfile
 from pathlib import Path
+
+from lrvmotion.errors import UsageError
 
 
 def read(path: Path) -> bytes:
@@ -19,6 +22,22 @@ def read(path: Path) -> bytes:
             return file.read()
     finally:
         os.close(descriptor)
+
+
+def decoded(content: bytes, where: str, hint: str = "save it as UTF-8") -> str:
+    """Return the text of *content*, UTF-8 with or without a byte order mark; UsageError with the line that is not.
+
+    *where* names the file in the message.
+    """
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        message = f"{where}: line 1 is not UTF-8 but UTF-16"
+        raise UsageError(message, hint=hint)
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        message = f"{where}: line {line} is not UTF-8"
+        raise UsageError(message, hint=hint) from None
 
 
 def same(path: Path, descriptor: int) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from lrvmotion import files
+from lrvmotion import files, mistakes
 from lrvmotion.basis import Subjects
 from lrvmotion.errors import UsageError
 from lrvmotion.inventory import Inventory, MoRef
@@ -197,9 +197,14 @@ def parse(given: str, where: str) -> Saved:
     try:
         document = json.loads(given)
     except (ValueError, RecursionError) as error:
-        message = f"{where}: not a whole plan file: {error}"
+        told = (
+            f"line {error.lineno}: {error.msg}"
+            if isinstance(error, json.JSONDecodeError)
+            else "it is nested too deeply"
+        )
+        message = f"{where}: not a whole plan file: {told}"
         raise UsageError(message, hint=_AGAIN) from None
-    if not isinstance(document, dict) or not isinstance(document.get("schema"), int) or "sha256" not in document:
+    if not isinstance(document, dict) or type(document.get("schema")) is not int or "sha256" not in document:
         message = f"{where}: not a plan file"
         raise UsageError(message, hint=_AGAIN)
     if document["schema"] > SCHEMA:
@@ -219,10 +224,7 @@ def parse(given: str, where: str) -> Saved:
 def load(path: Path) -> Saved:
     """Read the plan file at *path*; UsageError where it cannot be read or is no plan."""
     try:
-        return parse(path.read_text(encoding="utf-8"), str(path))
-    except UnicodeDecodeError:
-        message = f"{path}: not a plan file"
-        raise UsageError(message, hint=_AGAIN) from None
+        return parse(files.decoded(path.read_bytes(), str(path), _AGAIN), str(path))
     except OSError as error:
         message = f"{path}: the plan cannot be read: {error.strerror or error}"
         raise UsageError(message, hint=_AGAIN) from None
@@ -287,5 +289,4 @@ def _digest(document: Mapping[str, Any]) -> str:
 def _brief(error: KeyError | ValidationError) -> str:
     if isinstance(error, KeyError):
         return f"{error.args[0]} is not at the target"
-    first = error.errors()[0]
-    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+    return mistakes.lines(error, _Content, "")[0]

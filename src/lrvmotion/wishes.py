@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lrvmotion import files
 from lrvmotion.errors import UsageError
 from lrvmotion.inventory import Inventory, near
 
@@ -17,6 +18,7 @@ _COLUMNS = ("vm", "target_host", "pool", "folder", "datastore", "network", "netw
 _RESERVED = frozenset({"cpu", "hooks", "mode", "name", "priority", "storage_policy", "tags", "window"})
 _SIDES = {"VM": "source"}
 _MOST_TOLD, _MOST_HINTS = 20, 3
+_MOST_DIGITS = 9  # of a wave's number
 _HINT = "columns are: " + ", ".join(_COLUMNS)
 
 
@@ -57,7 +59,7 @@ def load(path: Path) -> list[Wish]:
 
 def parse(content: bytes, where: str) -> list[Wish]:
     """Return the wishes of the CSV *content*: UTF-8, a header line, separated by commas, semicolons or tabs."""
-    header, rows = _rows(_decoded(content, where), where)
+    header, rows = _rows(files.decoded(content, where, 'save it as UTF-8 (in a spreadsheet: "CSV UTF-8")'), where)
     columns = [name.strip().lower().replace(" ", "_") for name in header]
     mistakes = list(_header_mistakes(columns))
     if mistakes:
@@ -107,15 +109,6 @@ def check(wishes: Sequence[Wish], source: Inventory, target: Inventory, where: s
         raise _wrong(where, mistakes, "; ".join(dict.fromkeys(hints)))
 
 
-def _decoded(content: bytes, where: str) -> str:
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        message = f"{where}: line {line} is not UTF-8"
-        raise UsageError(message, hint='save it as UTF-8 (in a spreadsheet: "CSV UTF-8")') from None
-
-
 def _rows(text: str, where: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """Return the header and (line, cells) of the rows; the header says which separator it is."""
     first = text.partition("\n")[0]
@@ -157,7 +150,9 @@ def _row_mistakes(
         yield f"{name!r} is on line {lines[name]} already"
     wave = cells.get("wave", "")
     if wave and not (wave.isascii() and wave.isdecimal()):
-        yield f"the wave {wave!r} is not a whole number"
+        yield f"the wave {wave[:20]!r} is not a whole number"
+    elif len(wave) > _MOST_DIGITS:
+        yield f"the wave has {len(wave)} digits; it may have {_MOST_DIGITS}"
     for part in _parts(cells.get("networks", "")):
         label, mark, network = part.partition("=")
         if not (mark and label.strip() and network.strip()):

@@ -37,7 +37,7 @@ def test_all_mistakes_are_named_at_once_with_key_and_reason():
     text = caught.value.message
     for key in (
         "source.username: is missing",
-        "source.usrname: is not a key",
+        "source.usrname: unknown key; did you mean username?",
         "target.port:",
         "target.sha256: a SHA-256 fingerprint has 64",
         "relay.source[0].name:",
@@ -245,3 +245,186 @@ def test_a_webhook_is_never_repeated(url):
     assert "hooks.webhook: is not a URL" in caught.value.message
     assert "t0ken" not in caught.value.message
     assert "t0ken" not in repr(with_hooks(webhook="https://h/t0ken"))
+
+
+def refused(tmp_path, text: str | bytes) -> list[str]:
+    """Return the lines of the error that the configuration *text* ends in."""
+    path = tmp_path / "c.toml"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    with pytest.raises(UsageError) as caught:
+        config.load(path)
+    assert caught.value.hint
+    assert "pydantic" not in caught.value.message
+    return caught.value.message.replace(str(path), "c.toml").splitlines()
+
+
+WRONG = '''\
+mode = "natve"
+[sorce]
+vcenter = "a"
+
+[target]
+vcenter = "b"
+username = "u"
+sha265 = "12"
+port = "https"
+hosts = [
+  "esx-1",  # a comment
+  5,
+]
+vmotion.addresses = ["10.0.0.1-10.0.0.x"]
+[target.vmotion.hosts."esx-1"]
+adresses = []
+
+[[relay.source]]
+name = "relay-a"
+host = "r"
+address = "10.0.0.1"
+password_file = 5
+[[relay.source]]
+name = "b"
+host = "r:22"
+adress = "10.0.0.2"
+
+[limits]
+loss = 2
+rtt_ms = nan
+per_host = "many"
+tries = 0
+
+[hooks]
+webhook = "s3cret"
+passwort = "s3cret"
+text = """
+[not.a.table]
+"""
+'''
+
+
+ALONE = "give its name or IP address alone, and its port as port"
+ALL_HOOKS = (
+    "there are: after_run, after_vm, after_wave, before_run, before_vm, before_wave, metrics, timeout_s and 1 more"
+)
+
+
+def test_every_mistake_has_its_line_its_value_and_what_was_meant(tmp_path):
+    """Also in the second table of an array, in a table by name, and behind values of several lines."""
+    text = refused(tmp_path, WRONG)
+    assert text[0] == "c.toml: 19 mistakes"
+    assert text[1:] == [
+        "  source: is missing",
+        "  line 1: mode: 'natve' is not known; did you mean native?",
+        "  line 2: sorce: unknown key; did you mean source?",
+        "  line 8: target.sha265: unknown key; did you mean sha256?",
+        "  line 9: target.port: 'https' is not a whole number",
+        "  line 10: target.hosts[1]: 5 is not text: put it in quotes",
+        "  line 14: target.vmotion.addresses: '10.0.0.1-10.0.0.x' is not an address, a range or a network",
+        "  line 16: target.vmotion.hosts.esx-1.adresses: unknown key; did you mean addresses?",
+        "  line 22: relay.source[0].password_file: 5 is not a path: put it in quotes",
+        "  line 23: relay.source[1].address: is missing",
+        f"  line 25: relay.source[1].host: 'r:22' is not a host: {ALONE}",
+        "  line 26: relay.source[1].adress: unknown key; did you mean address?",
+        "  line 29: limits.loss: 2 is too large: it must be at most 1",
+        "  line 30: limits.rtt_ms: nan is not a finite number",
+        "  line 31: limits.per_host: 'many' is not a whole number",
+        "  line 32: limits.tries: 0 is too small: it must be at least 1",
+        "  line 35: hooks.webhook: is not a URL such as https://chat.example.com/hooks/…",
+        f"  line 36: hooks.passwort: unknown key; {ALL_HOOKS}",
+        f"  line 37: hooks.text: unknown key; {ALL_HOOKS}",
+    ]  # fmt: skip
+    assert not any("s3cret" in line for line in text)
+
+
+def test_a_value_of_a_secret_s_key_is_never_repeated(tmp_path):
+    """Whatever its type."""
+    (told,) = refused(tmp_path, f"{SITES_TEXT}[hooks]\nwebhook = ['s3cret']\n")[1:]
+    assert told == "  line 8: hooks.webhook: the value is not text: put it in quotes"
+
+
+SITES_TEXT = '[source]\nvcenter = "a"\nusername = "u"\n[target]\nvcenter = "b"\nusername = "u"\n'
+
+
+def test_a_configuration_with_a_byte_order_mark_is_read(tmp_path):
+    """As editors of Windows write it, with their line ends."""
+    (tmp_path / "c.toml").write_bytes(b"\xef\xbb\xbf" + SITES_TEXT.replace("\n", "\r\n").encode())
+    assert config.load(tmp_path / "c.toml").source.vcenter == "a"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("# \u00fc\n" + SITES_TEXT[:9], "c.toml: 3 mistakes"),
+        (SITES_TEXT.encode("utf-16"), "c.toml: line 1 is not UTF-8 but UTF-16"),
+        (SITES_TEXT.encode() + b"# M\xfcller\n", "c.toml: line 7 is not UTF-8"),
+        ("[source]\nvcenter = vc-a\n", "c.toml: line 2, column 11: not valid TOML: invalid value"),
+        ("[source]\nvcenter 5\n", "c.toml: line 2, column 9: not valid TOML: expected '=' after a key"),
+        ("[source]\n[source]\n", "c.toml: line 2, column 8: not valid TOML: cannot declare ('source',) twice"),
+        ("a = " + "[" * 50_000, "c.toml: not valid TOML: it is nested too deeply"),
+        ("a = " + "9" * 50_000, "c.toml: "),
+        ("\0", "c.toml: line 1, column 1: not valid TOML"),
+        ("", "c.toml: 2 mistakes"),
+    ],
+    ids=range(10),
+)
+def test_what_is_no_toml_is_told_with_its_line(tmp_path, text, told):
+    """Encoding, syntax, nesting: one sentence."""
+    assert refused(tmp_path, text)[0].startswith(told)
+
+
+@pytest.mark.parametrize(
+    "key", ["source.password_file", "source.certificate", "state_dir", "relay.key_file", "hooks.metrics"]
+)
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("5", "5 is not a path"),
+        ("[]", "[] is not a path"),
+        ("{ a = 1 }", "is not a path"),
+        ('""', "is not a path"),
+        ('"~nosuchuser/x"', "the home folder is not known"),
+        (r'"a\u0000b"', "it has a NUL character"),
+    ],
+)  # fmt: skip
+def test_what_is_no_path_is_named_by_its_key(tmp_path, key, value, told):
+    """Each key of a file."""
+    table, _, name = key.rpartition(".")
+    sites = SITES_TEXT.replace("[target]", f"{name} = {value}\n[target]") if table == "source" else SITES_TEXT
+    extra = {
+        "": f"{name} = {value}\n",
+        "relay": f'[[relay.source]]\nname = "r"\nhost = "r"\naddress = "10.0.0.1"\n{name} = {value}\n',
+        "hooks": f"[hooks]\n{name} = {value}\n",
+        "source": "",
+    }[table]
+    lines = refused(tmp_path, extra + sites if table == "" else sites + extra)
+    assert len(lines) == 2
+    assert f"{key.replace('relay', 'relay.source[0]')}: " in lines[1]
+    assert told in lines[1]
+
+
+@pytest.mark.parametrize(
+    "host", ["", " ", "a b", "a..b", "x" * 64, "https://vc/ui", "vc:8443", "u@vc", r"a\u0000b", r"vc\n"]
+)
+@pytest.mark.parametrize("key", ["vcenter", "host"])
+def test_what_cannot_be_a_host_is_refused(tmp_path, key, host):
+    """Before anything looks it up, which would end in a traceback."""
+    text = SITES_TEXT.replace('vcenter = "a"', f'vcenter = "{host}"') if key == "vcenter" else SITES_TEXT
+    text += f'[[relay.source]]\nname = "r"\nhost = "{host if key == "host" else "r"}"\naddress = "10.0.0.1"\n'
+    lines = refused(tmp_path, text)
+    assert len(lines) == 2
+    assert f"{key}: " in lines[1]
+    assert "is not a host" in lines[1]
+
+
+@pytest.mark.parametrize(
+    "host", ["vc", "vc-a.example.com", "10.0.0.1", "fe80::1%eth0", "2001:db8::7", "b\u00fccher.example"]
+)
+def test_names_and_addresses_are_hosts(host):
+    """In either address family, and with letters of other alphabets."""
+    assert config.parse({"source": {**SITE, "vcenter": host}, "target": SITE}).source.vcenter == host
+
+
+@pytest.mark.parametrize("hook", ["~nosuchuser/x", "a\0b", ["x", "a\0b"]])
+def test_a_hook_that_cannot_be_run_is_named(hook):
+    """Its path is expanded when it is read, not when it is called."""
+    with pytest.raises(UsageError, match=r"hooks\.before_vm: "):
+        with_hooks(before_vm=hook)

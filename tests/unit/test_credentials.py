@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+from pathlib import Path
 
 import keyring
 import keyring.backend
@@ -105,3 +107,65 @@ def test_a_file_that_others_can_read_is_refused(tmp_path, mode):
     with pytest.raises(UsageError, match="others") as caught:
         read_file(file)
     assert CANARY not in str(caught.value)
+
+
+def file_of(tmp_path, content: bytes):
+    file = tmp_path / "pw"
+    file.touch(mode=0o600)
+    file.write_bytes(content)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("content", "password"),
+    [
+        (CANARY.encode(), CANARY),
+        (f"{CANARY}\r\nmore\r\n".encode(), CANARY),
+        (b"\xef\xbb\xbf" + f"{CANARY}\n".encode(), CANARY),
+        ("p\u00e4ss \u4f60\n".encode(), "p\u00e4ss \u4f60"),
+        (b" blanks stay \n", " blanks stay "),
+    ],
+    ids=range(5),
+)
+def test_a_password_file_is_one_line_of_utf_8(tmp_path, content, password):
+    """A byte order mark and line ends are no part of the password."""
+    assert read_file(file_of(tmp_path, content)).reveal() == password
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        CANARY.encode("utf-16"),
+        CANARY.encode("utf-16-le"),
+        CANARY.encode("utf-32"),
+        f"{CANARY}\u00e4".encode("latin-1"),
+        f"{CANARY}\0\n".encode(),
+        f"{CANARY}\rmore\r".encode(),
+        b"",
+        b"\n",
+        b"\xef\xbb\xbf\r\n",
+        bytes(5000),
+    ],
+    ids=range(10),
+)
+def test_what_is_no_password_is_refused_and_not_repeated(tmp_path, content):
+    """In another encoding it would be sent as another password, and three of these lock the account."""
+    with pytest.raises(UsageError) as caught:
+        read_file(file_of(tmp_path, content))
+    assert CANARY not in f"{caught.value.message} {caught.value.hint}"
+    assert caught.value.hint or "empty" in caught.value.message
+
+
+@pytest.mark.parametrize("name", ["a\0b", "~nosuchuser/pw", "x" * 5000, "", "/dev/null/x"])
+def test_a_password_file_that_cannot_be_opened_is_named(name):
+    """Whatever the name; the journal may have one, too."""
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_file(Path(name))
+
+
+def test_a_variable_that_is_not_utf_8_is_named():
+    """The environment is bytes: what does not decode comes as lone surrogates."""
+    environment = {"LRVMOTION_SOURCE_PASSWORD": os.fsdecode(CANARY.encode() + b"\xe4")}
+    with pytest.raises(UsageError, match="LRVMOTION_SOURCE_PASSWORD") as caught:
+        Credentials(environment).password("source", "u", "h", None)
+    assert CANARY not in f"{caught.value.message} {caught.value.hint}"

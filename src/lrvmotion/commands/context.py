@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import sys
@@ -57,10 +58,10 @@ class Context:
             return self.config_file
         from platformdirs import user_config_path
 
-        for path in (Path("lrvmotion.toml"), user_config_path("lrvmotion") / "config.toml"):
-            if path.exists():
-                return path
-        return None
+        places = [Path("lrvmotion.toml")]
+        with contextlib.suppress(RuntimeError):  # neither HOME nor an entry in passwd, as in a container
+            places.append(user_config_path("lrvmotion") / "config.toml")
+        return next((path for path in places if path.exists()), None)
 
     def config(self) -> Config:
         """Return the configuration; UsageError where there is none or it is wrong."""
@@ -80,7 +81,11 @@ class Context:
             return config.state_dir
         from platformdirs import user_state_path
 
-        return user_state_path("lrvmotion")
+        try:
+            return user_state_path("lrvmotion")
+        except RuntimeError:
+            message = "where the journal is kept is not known: this user has no home folder"
+            raise UsageError(message, hint="name a folder of yours with --state-dir, or set HOME") from None
 
     def who(self) -> str:
         """Return who calls, for the journal: the user at this machine, and who became it by sudo."""

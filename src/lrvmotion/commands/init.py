@@ -146,10 +146,18 @@ def _given(**values: object) -> dict[str, Any]:
     """Return what was given as the configuration writes it; files as absolute paths: it may lie elsewhere."""
     usual = {("port", 443), ("port", 22)}
     return {
-        key: str(value.expanduser().absolute()) if isinstance(value, Path) else value
+        key: _whole(value) if isinstance(value, Path) else value
         for key, value in values.items()
         if value is not None and (key, value) not in usual
     }
+
+
+def _whole(path: Path) -> str:
+    try:
+        return str(path.expanduser().absolute())
+    except RuntimeError:
+        message = f"{path}: the home folder is not known"
+        raise UsageError(message, hint="write the whole path") from None
 
 
 def _host(text: str | None) -> str | None:
@@ -178,7 +186,7 @@ def _complete(given: dict[str, dict[str, Any]], *, asks: bool) -> None:
             relay["user"] = _ask("User on it", "root")
         if relay["host"] and "key_file" not in relay and "password_file" not in relay:
             key = _ask("Private key for it (empty: the agent's keys, then a password)", "")
-            relay |= {"key_file": str(Path(key).expanduser().absolute())} if key else {}
+            relay |= {"key_file": _whole(Path(key))} if key else {}
     for name, box in (("relay", relay), ("far", far)):
         if not box.get("host") and box.keys() - {"name", "host"}:
             missing.append(f"--{name}-host")

@@ -248,8 +248,8 @@ def _unlocked(name: str, login: Login, file: Path) -> paramiko.PKey:
     try:
         return paramiko.PKey.from_path(file.expanduser(), phrase)
     except (TypeError, ValueError, paramiko.SSHException) as error:
-        message = f"{name}: the key {file} cannot be unlocked: {error}"
-        raise TrustError(message, hint="password_file holds the key's passphrase") from error
+        message = f"{name}: the key {file} cannot be unlocked with the passphrase that was given"
+        raise TrustError(message, hint="password_file, or the variable, holds the key's passphrase") from error
 
 
 def end(transport: paramiko.Transport) -> None:
