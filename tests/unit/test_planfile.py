@@ -119,8 +119,11 @@ def planfile_docs():
         (lambda text: "{}", "not a plan file"),
         (lambda text: text.replace('"schema": 1', '"schema": 2'), "written by a newer lrvmotion (schema 2"),
         (lambda text: text.replace('"schema": 1', '"schema": "1"'), "not a plan file"),
+        (lambda text: text.replace('"schema": 1', '"schema": true'), "not a plan file"),
+        (lambda text: text.replace("{", "{,", 1), "line 1: "),
+        (lambda text: text.replace('"schema": 1', f'"schema": {"9" * 5000}'), "not a whole plan file"),
     ],
-    ids=["value", "run", "half", "empty", "list", "deep", "object", "newer", "odd"],
+    ids=["value", "run", "half", "empty", "list", "deep", "object", "newer", "odd", "true", "line", "digits"],
 )
 def test_what_is_no_plan_is_refused_in_a_sentence(spoil, said):
     """Edited, truncated, something else, from a newer version."""
@@ -144,6 +147,20 @@ def test_no_spoiled_byte_gets_through(data):
         assert planfile.parse(spoiled, "plan.json") == planfile.parse(text, "plan.json")
     except UsageError:
         return
+
+
+@pytest.mark.parametrize("mark", [b"\xef\xbb\xbf", b"", b"\xff\xfe", b"\x80"])
+def test_a_plan_file_is_utf_8_with_or_without_a_byte_order_mark(tmp_path, mark):
+    """An editor may have put one there; nothing else is read."""
+    text = written(plan(vm("vm1", "a1")))
+    file = tmp_path / "plan.json"
+    file.write_bytes(mark + text.encode())
+    if mark in (b"", b"\xef\xbb\xbf"):
+        assert planfile.load(file) == planfile.parse(text, "plan.json")
+        return
+    with pytest.raises(UsageError, match="line 1 is not UTF-8") as caught:
+        planfile.load(file)
+    assert caught.value.hint
 
 
 def test_a_plan_file_holds_no_path_of_a_secret():
