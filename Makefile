@@ -8,6 +8,8 @@ VENV := .venv
 STAMP := $(VENV)/.installed
 BENCH := .bench
 CRASH := .crash
+# Most tests wait for a lab; whole files go to a worker, so that a file's tests share theirs.
+WORKERS ?= 4
 export PYTHONDONTWRITEBYTECODE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -47,7 +49,7 @@ demo: install root tools ## build the lab, move VMs stock, native and proxy over
 	@$(ROOT) env PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/lrvmotion lab demo
 
 test: install tools ## run every test that this machine can, and say what it skipped and why
-	$(VENV)/bin/pytest
+	$(VENV)/bin/pytest --numprocesses $(WORKERS) --dist loadfile
 
 lint: install ## format, lint, types, import contracts
 	$(VENV)/bin/ruff format --check .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import socket
 import subprocess
@@ -47,21 +48,24 @@ def ended(process: subprocess.Popen) -> dict:
 
 
 def connected(port: int, source: str) -> socket.socket:
-    """Return a connection to the receiver, which may not listen yet."""
-    end = time.monotonic() + 10
+    """Return a connection to the receiver, which may not listen yet; it may be reset before it is known to stand."""
+    end = time.monotonic() + 30
     while True:
-        try:
-            return socket.create_connection((FAR, port), timeout=5, source_address=(source, 0))
-        except ConnectionRefusedError:
-            assert time.monotonic() < end
-            time.sleep(0.05)
+        made = socket.socket()
+        made.settimeout(30)
+        made.bind((source, 0))
+        if made.connect_ex((FAR, port)) != errno.ECONNREFUSED:
+            return made
+        made.close()
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def is_closed(connection: socket.socket) -> bool:
     try:
         return connection.recv(1) == b""
-    except ConnectionResetError:
-        return True
+    except OSError as error:
+        return error.errno in {errno.ECONNRESET, errno.ENOTCONN}
 
 
 def test_bytes_are_counted_where_they_arrive():
@@ -71,7 +75,7 @@ def test_bytes_are_counted_where_they_arrive():
     sent, received = ended(sender), ended(receiver)
     assert len(received["bytes"]) == 3
     assert min(received["bytes"]) > 0
-    assert received["seconds"] == pytest.approx(0.5, abs=0.4)
+    assert received["seconds"] >= given["window_s"]
     assert sent["mss"] > 1000
     assert 0 < sent["min_rtt_ms"] <= sent["rtt_ms"] < 500
     assert 0 <= sent["retransmit_ratio"] < 0.5
