@@ -26,6 +26,7 @@ from lrvmotion.plan import diff
 from lrvmotion.relay.box import RelayBox, RelaySpec, desired, health
 from lrvmotion.relay.facts import facts, findings
 from lrvmotion.ssh import SshShell
+from netns.iptables_kinds import Kind
 from netns.relayd_world import World, run, world
 
 RUN = "tst123"
@@ -175,7 +176,13 @@ def start_box(
 
 @contextlib.contextmanager
 def make_site(
-    folder: Path, *, systemd: bool, user: str = "root", far: bool = False, far_systemd: bool = True
+    folder: Path,
+    *,
+    systemd: bool,
+    user: str = "root",
+    far: bool = False,
+    far_systemd: bool = True,
+    iptables: Kind | None = None,
 ) -> Iterator[Site]:
     (folder / "lab").mkdir()
     with contextlib.ExitStack() as stack:
@@ -183,13 +190,13 @@ def make_site(
         as_delivered(made, "box")
         made.inside("source", "ip", "route", "replace", f"{TARGET}/32", "via", NEAR_ADDRESS)
         journal = stack.enter_context(Journal(folder / "state", lambda: "2026-01-01T00:00:00Z"))
-        spec = BoxSpec(name="relay1", address=NEAR_ADDRESS, systemd=systemd)
+        spec = BoxSpec(name="relay1", address=NEAR_ADDRESS, systemd=systemd, iptables=iptables)
         near = stack.enter_context(start_box(made, folder, "box", spec, journal, 0, user=user))
         site = Site(world=made, near=near, boxes={NAME: near})
         if far:
             add_far(made)
             as_delivered(made, "far")
-            spec = BoxSpec(name="relay2", address=FAR_ADDRESS, systemd=far_systemd)
+            spec = BoxSpec(name="relay2", address=FAR_ADDRESS, systemd=far_systemd, iptables=iptables)
             site.boxes[FAR] = stack.enter_context(start_box(made, folder, "far", spec, journal, 1))
         yield site
 

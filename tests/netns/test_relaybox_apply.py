@@ -14,8 +14,10 @@ from lrvmotion.lab.box.state import processes, state
 from lrvmotion.plan import diff, string
 from lrvmotion.relay.box import RelaySpec, counters, desired, health, limit, recognise
 from lrvmotion.relay.facts import facts, findings
+from lrvmotion.relay.status import ask
 from netns.box_world import requires_box
-from netns.relaybox_site import NAME, RUN, eventually, make_site
+from netns.iptables_kinds import KINDS
+from netns.relaybox_site import NAME, RUN, answers, eventually, make_site
 
 pytestmark = requires_box
 
@@ -104,19 +106,27 @@ def test_relaybox_relay_that_cannot_start_is_taken_back(systemd_site):
     assert state(systemd_site.record) == before
 
 
-def test_relaybox_without_nft_uses_iptables(site):
-    """Without nft the same is done with iptables; nothing that carries our mark is left behind."""
+@pytest.mark.parametrize("systemd", [True, False], ids=["systemd", "plain"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_relaybox_without_nft_uses_iptables(tmp_path, kind, systemd):
+    """Without nft the same is done with either iptables; nothing that carries our mark is left behind."""
+    with make_site(tmp_path, systemd=systemd, iptables=kind) as site:
+        without_nft(site)
+
+
+def without_nft(site):
     nft = facts(site.shell).nft
     assert site.shell.run(["mv", nft, nft + ".away"]).ok
     try:
         seen = facts(site.shell)
-        if not seen.iptables:
-            pytest.skip("the machine has no iptables")
+        assert seen.iptables
         assert seen.nft == ""
         site.install()
         assert site.carry(100_000) == "10.88.0.1"
         site.world.inside("source", "ping", "-c", "2", "-i", "0.1", "10.99.0.9")
         assert (counters(site.shell, RUN).hits, counters(site.shell, RUN).echo) == (1, 2)
+        eventually(lambda: answers(site.near))
+        eventually(lambda: ask(site.shell, RUN)["redirect"]["hits"] == 1)
         assert RUN in facts(site.shell).runs
         assert site.restore().left == []
         assert recognise(site.shell) == []
@@ -125,8 +135,9 @@ def test_relaybox_without_nft_uses_iptables(site):
 
 
 def test_relaybox_table_that_was_flushed_is_nothing_to_restore(systemd_site):
-    """Somebody who flushed the packet filter does not keep the rest from being put back."""
+    """Somebody who stopped the relay and flushed the packet filter does not keep the rest from being put back."""
     systemd_site.install()
+    assert systemd_site.shell.run(["systemctl", "stop", f"lrvmotion-relay-{RUN}.service"]).ok
     assert systemd_site.shell.run(["nft", "flush", "ruleset"]).ok
     with pytest.raises(UnreachableError, match="not there"):
         counters(systemd_site.shell, RUN)

@@ -13,6 +13,7 @@ from lrvmotion.relay.facts import facts
 from lrvmotion.relay.reach import far_findings
 from lrvmotion.relay.status import ask
 from netns.box_world import requires_box
+from netns.iptables_kinds import KINDS
 from netns.relaybox_site import (
     FAR,
     FAR_ADDRESS,
@@ -95,13 +96,18 @@ def test_relaybox_far_relay_works_without_systemd(tmp_path):
         assert recognise(site.far.shell) == []
 
 
-@pytest.mark.parametrize("tool", ["nft", "iptables"])
-def test_relaybox_far_relay_answers_its_near_relays_only(pair, tool):
+@pytest.mark.parametrize("tool", ["nft", "iptables-nft", "iptables-legacy"])
+def test_relaybox_far_relay_answers_its_near_relays_only(tmp_path, tool):
     """Nobody else gets an answer from its port, and a near relay none without the header; nothing is left behind."""
+    kinds = {f"iptables-{kind}": kind for kind in KINDS}
+    with make_site(tmp_path, systemd=True, far=True, iptables=kinds.get(tool)) as pair:
+        answers_its_near_relays_only(pair, tool)
+
+
+def answers_its_near_relays_only(pair: Site, tool: str) -> None:
     nft = facts(pair.far.shell).nft
-    if tool == "iptables":
-        if not facts(pair.far.shell).iptables:
-            pytest.skip("the machine has no iptables")
+    if tool != "nft":
+        assert facts(pair.far.shell).iptables
         assert pair.far.shell.run(["mv", nft, nft + ".away"]).ok
     try:
         install(pair)

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from lrvmotion.relay import redirect as rules
+from netns.iptables_kinds import KINDS, Kind, use
 from netns.relayd_world import LISTEN, MIB, Family, World, eventually, read_all, read_some, requires_netns, run, world
 
 pytestmark = requires_netns
@@ -276,27 +277,25 @@ def test_a_far_relay_carries_the_last_leg(inline: World, family: Family) -> None
                 scan.connect((inline.addresses["far"][family], LISTEN))
 
 
-@pytest.mark.parametrize("flavour", ["nft", "legacy"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("family", ["ip", "ip6"])
-def test_iptables_does_the_same_where_there_is_no_nft(inline: World, family: Family, flavour: str) -> None:
+def test_iptables_does_the_same_where_there_is_no_nft(
+    inline: World, family: Family, kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Redirect, fence, counters, withdrawal and removal by iptables: new connections only, nothing left behind."""
+    use(kind, inline.folder, monkeypatch)
     program = "iptables" if family == "ip" else "ip6tables"
-    if shutil.which(f"{program}-{flavour}") is None:
-        pytest.skip(f"no {program}-{flavour} here")
     caught = inline.redirect(family)
 
     def call(words: list[str], *, check: bool = True) -> str:
-        flavoured = words[0].replace(program, f"{program}-{flavour}", 1)
-        return inline.inside("box", flavoured, *words[1:], check=check)
+        return inline.inside("box", *words, check=check)
 
     before = call(rules.iptables_save(caught))
     with inline.listen(family=family) as target, inline.relaying():
         for _ in range(2):  # twice: nothing doubles
-            restore = f"{program}-{flavour}-restore"
-            inline.inside("box", restore, "--noflush", text=rules.iptables_install(caught))
+            inline.inside("box", f"{program}-restore", "--noflush", text=rules.iptables_install(caught))
             for probe, add in rules.iptables_jumps(caught):
-                flavoured = probe[0].replace(program, f"{program}-{flavour}", 1)
-                if run("ip", "netns", "exec", inline.names["box"], flavoured, *probe[1:], check=False).returncode:
+                if run("ip", "netns", "exec", inline.names["box"], *probe, check=False).returncode:
                     call(add)
         inline.inside("source", "ping", "-c2", "-i0.2", inline.addresses["target"][family])
         with inline.connect(family) as client:

@@ -127,6 +127,41 @@ def test_box_with_a_lack_is_a_warning(seen, changes, code):
     assert code in codes(findings(replace(seen, **changes), SPEC), Severity.WARNING)
 
 
+ZONES = """\
+zone=table ip zones {
+zone=	chain pre {
+zone=		type filter hook prerouting priority raw; policy accept;
+zone=		iifname "%s" ct zone set 5
+zone=	chain out {
+zone=		type filter hook output priority raw; policy accept;
+zone=		oifname "eth0.88" ct zone set 5
+"""
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        (ZONES % "eth0.88", 'table ip zones, chain pre: iifname "eth0.88" ct zone set 5'),
+        (ZONES % "eth0*", "eth0*"),
+        (ZONES % "eth1", None),
+        ("zone=table inet a {\nzone=chain jumped {\nzone=ct zone set 7\n", "table inet a, chain jumped: ct zone set 7"),
+        ("zone=table inet all {\nzone=chain pre {\nzone=ct zone set 0\n", None),
+        ('zone=table ip t {\nzone=chain p {\nzone=iifname { "eth1", "eth0.88" } ct original zone set 5\n', "eth0.88"),
+        ("zone=-A PREROUTING -i eth0.88 -j CT --zone 5\n", "iptables -t raw -A PREROUTING -i eth0.88 -j CT --zone 5"),
+        ("zone=-A PREROUTING -i eth1 -j CT --zone 5\n", None),
+        ("zone=-A OUTPUT -j CT --zone 5\n", None),
+        ("zone=-A PREROUTING -j CT --zone-orig 5\n", "--zone-orig 5"),
+        ("zone=\nzone=table\nzone=chain\nzone=type\n", None),
+    ],
+)  # fmt: skip
+def test_box_whose_rules_set_a_conntrack_zone_is_refused(lines, told):
+    """The relay would refuse every connection there: the rule is named, if it is one for what comes in by the LAN."""
+    found = [entry for entry in findings(parse(PRINTED + lines), SPEC) if entry.code == "box-conntrack-zone"]
+    assert [entry.severity for entry in found] == [Severity.ERROR] * (told is not None)
+    assert all(told in entry.summary for entry in found)
+    assert [e for e in findings(parse(PRINTED + lines), FAR) if e.code == "box-conntrack-zone"] == []
+
+
 def test_box_of_another_run_names_the_run(seen):
     """A box that another run holds is refused by that run's name; our own runs' marks do not lock us out."""
     marked = replace(seen, marks=("table ip lrvmotion_xyz789",), listening=frozenset({9000}))

@@ -93,9 +93,10 @@ def test_the_relay_withdraws_by_the_same_names(family: rules.Family) -> None:
     caught = document(family=family, sources=sources, targets=targets)
     guard = relayd.Redirect(**caught.guard)
     assert "nft " + rules.nft_withdraw(caught).strip() == " ".join(guard.withdraw_command())
-    assert guard.count_command()[-1] == rules.HITS
+    assert guard.list_command() == [word for word in rules.nft_list(caught) if word != "-j"]
     tables = relayd.Redirect(**caught.iptables_guard)
     assert tables.withdraw_command() == rules.iptables_withdraw(caught)
+    assert tables.list_command() == rules.iptables_save(caught)
 
 
 def test_counters_are_read_from_nft() -> None:
@@ -153,3 +154,29 @@ def test_the_unit_listens_before_it_catches_and_releases_before_it_stops() -> No
     assert {"Type=notify", "DynamicUser=yes", "Restart=always", "WantedBy=multi-user.target"} <= set(lines)
     with pytest.raises(ValueError, match="relayd"):
         Unit(run="r1", python="/usr/bin/python3", relayd="relayd.py", config="/etc/x.json")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("run", "r1\nExecStartPre=/bin/sh"),
+        ("run", "r1\r"),
+        ("run", "%n"),
+        ("run", ""),
+        ("runtime", "lrvmotion\nUser=root"),
+        ("runtime", "../etc"),
+        ("runtime", "a/b"),
+        ("user", "nobody\nUser=root"),
+        ("load", ("/bin/true\nUser=root",)),
+        ("withdraw", ("true",)),
+        ("remove", ("/bin/true\x85",)),
+        ("holds", ("/a\nUser=root",)),
+        ("config", "/a b"),
+    ],
+)
+def test_the_unit_takes_no_value_that_could_be_a_directive(name: str, value: object) -> None:
+    """A newline begins another directive, a % a specifier, a blank another argument: refused by the value's name."""
+    good = {"run": "r1", "python": "/usr/bin/python3", "relayd": "/opt/relayd.py", "config": "/etc/x.json"}
+    Unit(**good)
+    with pytest.raises(ValueError, match=name):
+        Unit(**{**good, name: value})

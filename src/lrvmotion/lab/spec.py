@@ -78,11 +78,12 @@ class HostSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoxSpec:
-    """A relay box on a site's LAN."""
+    """A relay box on a site's LAN. *iptables*: which of the two it has beside nft, None: as the machine."""
 
     name: str
     address: str
     systemd: bool = True
+    iptables: Literal["nft", "legacy"] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import time
 
 from lrvmotion.errors import LrvmotionError, RefusedError
@@ -163,6 +162,8 @@ class RelayBox:
         return rules.nft_observed(listed, loaded) if listed.strip() else ABSENT
 
     def _install_redirect(self, redirect: render.Redirect) -> None:
+        if self._read_redirect(redirect.table) == rules.value(redirect):
+            return  # the relay came with it: a table that it owns nobody else can write
         if self._has_nft():
             done = self._shell.run(["nft", "-f", "-"], stdin=render.nft_install(redirect).encode())
         else:
@@ -171,22 +172,19 @@ class RelayBox:
         self._check(done, f"the redirect {redirect.table} cannot be installed")
 
     def _remove_redirect(self, table: str) -> None:
-        """Catch nothing new, let live streams end, take the table away; a table that the relay holds goes with it."""
+        """Catch nothing new, let live streams end, end the relay, take the table away.
+
+        The relay goes first: it would load again what it takes for flushed. It withdraws the redirect itself when it
+        is asked to drain, which also ends a table that it owns.
+        """
         names = of_table(table)
-        nft = self._has_nft()
         named = _placeholder(table)
-        held = nft and bool(json.loads(self._document(service.read_process(self._shell, names))).get("holds"))
-        if held:
-            self._shell.run([names.relayd, "--drain", names.control])
+        if self._shell.run([names.relayd, "--drain", names.control]).ok:
             self._drain(names)
-            service.write_process(self._shell, names, ABSENT)
-            return
-        withdraw = (
-            ["nft", "flush", "chain", named.family, table, render.CATCH] if nft else render.iptables_withdraw(named)
-        )
-        self._shell.run(withdraw)
-        self._drain(names)
-        if nft:
+        if service.read_unit(self._shell, names.unit) != ABSENT:
+            service.write_unit(self._shell, names.unit, ABSENT)
+        service.write_process(self._shell, names, ABSENT)  # one that has ended leaves its folders
+        if self._has_nft():
             done = self._shell.run(["nft", "-f", "-"], stdin=render.nft_remove(named).encode())
             self._check(done, f"the redirect {table} cannot be removed")
         else:
@@ -202,10 +200,6 @@ class RelayBox:
             except LrvmotionError:
                 return  # no relay, no streams
             time.sleep(0.5)
-
-    @staticmethod
-    def _document(value: Value) -> str:
-        return str(value.data) if value.type == "document" else "{}"
 
     def _has_nft(self) -> bool:
         return self._shell.run(["sh", "-c", "command -v nft"]).ok

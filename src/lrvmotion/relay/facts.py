@@ -54,7 +54,7 @@ done
 for file in $net/ipv4/ip_forward $net/ipv4/tcp_rmem $net/ipv4/tcp_wmem $net/ipv4/tcp_mtu_probing \
   $net/ipv4/tcp_slow_start_after_idle $net/ipv4/tcp_no_metrics_save $net/ipv4/conf/*/send_redirects \
   $net/ipv4/conf/all/accept_redirects $net/ipv4/conf/default/accept_redirects $net/ipv6/conf/all/forwarding \
-  $net/ipv6/conf/*/accept_ra; do
+  $net/ipv6/conf/*/accept_ra $net/netfilter/nf_conntrack_tcp_be_liberal; do
   [ -r "$file" ] || continue
   how=ro
   [ -w "$file" ] && how=rw
@@ -67,6 +67,9 @@ else
     case $line in :LRVM_*) say chain "$line" ;; esac
   done
 fi
+rules=$(nft list ruleset 2>/dev/null | grep -E '^[[:space:]]*(table|chain|type) |zone set ')
+case $rules in *'zone set '*) printf '%s\n' "$rules" | while IFS= read -r line; do say zone "$line"; done ;; esac
+{ iptables-save; ip6tables-save; } 2>/dev/null | grep -e ' --zone' | while IFS= read -r line; do say zone "$line"; done
 for path in /etc/systemd/system/lrvmotion-* /usr/local/lib/lrvmotion-* /etc/sysctl.d/*lrvmotion-* /run/lrvmotion-*; do
   [ -e "$path" ] && say mark "$path"
 done
@@ -92,7 +95,8 @@ class BoxFacts:
 
     *governors* maps each CPU to its governor, empty where the box has none. *listening* are TCP ports that
     something listens on, at any address. *marks* is everything that carries lrvmotion's name. Memory in KiB.
-    *links* maps an interface to (MTU, speed in Mbit/s or None).
+    *links* maps an interface to (MTU, speed in Mbit/s or None). *zones*: rules that put what comes in into a conntrack
+    zone, each with its table and chain.
     """
 
     kernel: str = ""
@@ -113,6 +117,7 @@ class BoxFacts:
     listening: frozenset[int] = frozenset()
     sysctls: tuple[tuple[str, str, bool], ...] = ()
     marks: tuple[str, ...] = ()
+    zones: tuple[str, ...] = ()
     memory_total_kib: int = 0
     memory_free_kib: int = 0
 
@@ -202,6 +207,7 @@ def parse(printed: str) -> BoxFacts:
             *(f"chain {line[1:].split()[0]}" for line in found.get("chain", [])),
             *found.get("mark", []),
         ),
+        zones=tuple(_zones(found.get("zone", []))),
         memory_total_kib=_integer(one("memory_total")),
         memory_free_kib=_integer(one("memory_free")),
     )
@@ -236,6 +242,7 @@ def findings(seen: BoxFacts, spec: RelaySpec, runs: Collection[str] = ()) -> lis
     if spec.listen_port in seen.listening and not ours & seen.runs:
         summary = f"TCP port {spec.listen_port} is taken"
         said.append(found(Severity.ERROR, "box-port", summary, f"set another listen_port in {where}"))
+    said += [] if spec.far else [found(Severity.ERROR, *entry) for entry in _zoned(seen, spec)]
     if not seen.bbr:
         summary = f"kernel {seen.kernel} has no BBR: the relay uses cubic, which loss slows to a few Mbit/s a stream"
         said.append(found(Severity.WARNING, "box-bbr", summary, "modprobe tcp_bbr, or a newer kernel"))
@@ -253,6 +260,42 @@ def findings(seen: BoxFacts, spec: RelaySpec, runs: Collection[str] = ()) -> lis
         summary = f"{seen.memory_free_kib // 1024} MiB of memory free; a stream may hold up to {most // 1024**2} MiB"
         said.append(found(Severity.WARNING, "box-memory", summary))
     return said
+
+
+def _zoned(seen: BoxFacts, spec: RelaySpec) -> Iterator[tuple[str, str, str]]:
+    """Yield code, summary and hint for each rule that hides from the relay where a connection was addressed to.
+
+    SO_ORIGINAL_DST looks in conntrack's default zone only (nf_conntrack_l3proto_ipv4's getorigdst).
+    """
+    lan = seen.interface_of(spec.address)
+    for rule in seen.zones:
+        named = re.search(r"(?:iifname|iif|-i) (?:\{([^}]*)\}|(\S+))", rule)
+        there = [word.strip('", +*') for word in (named[1] or named[2]).split(",")] if named else []
+        begins = named is not None and any(end in named[0] for end in "*+")
+        if named is None or lan in there or (begins and lan is not None and lan.startswith(tuple(there))):
+            summary = (
+                f"a rule puts vMotion's connections into a conntrack zone, where their target is not found: {rule}"
+            )
+            hint = f"exempt TCP port {spec.service_port} to the targets from that rule, or take another relay host"
+            yield "box-conntrack-zone", summary, hint
+
+
+def _zones(lines: list[str]) -> Iterator[str]:
+    """Read the rules of nft with the lines of their tables and chains, and those of iptables-save."""
+    table = chain = hook = ""
+    for line in lines:
+        words = line.split()
+        if line.startswith("-A "):
+            if words[1] != "OUTPUT" and not line.endswith("--zone 0"):
+                yield f"iptables -t raw {line}"
+        elif words[:1] == ["table"]:
+            table = " ".join(words[1:3])
+        elif words[:1] == ["chain"]:
+            chain, hook = " ".join(words[1:2]), ""
+        elif words[:1] == ["type"]:
+            hook = " ".join(words[3:4])
+        elif "zone set" in line and hook in {"", "prerouting"} and not line.endswith(" 0"):
+            yield f"table {table}, chain {chain}: {line.strip()}"
 
 
 def _tools(lines: list[str]) -> Iterator[tuple[str, str, str]]:

@@ -47,27 +47,29 @@ def desired(spec: RelaySpec, seen: BoxFacts, run: str | None = None) -> list[Wan
     path = names.config(hashlib.sha256((relayd + config).encode()).hexdigest())
     wanted.append(_file(names.relayd, relayd, "0755", "the relay"))
     wanted.append(_file(path, config, "0644", "what the relay may do"))
-    owned = not seen.systemd and bool(seen.nft) and seen.owner_tables
+    # A table that the relay's own child owns is gone with it, and nobody else's `flush ruleset` takes it away.
+    owned = bool(seen.nft) and seen.owner_tables
     wanted += [_script(redirect, names, nft=bool(seen.nft), owned=owned) for redirect in redirects]
-    fence = _fence(spec, seen, names, owned=owned) if spec.far else None
+    fence = _fence(spec, seen, names, owned=owned and not seen.systemd) if spec.far else None
     if fence is not None:
         wanted.append(_file(names.script(fence.table), fence.text, "0644", "only near relays reach the far one's port"))
     runs_with: dict[str, Any] = {"active": True, "config": path}
     if seen.systemd:
-        steps = _commands(redirects, names, seen) if fence is None else fence.steps
+        holds = tuple(names.script(redirect.table) for redirect in redirects) if owned else ()
+        steps = fence.steps if fence is not None else _commands([] if holds else redirects, names, seen)
         unit = Unit(
             run=names.run, python=seen.python, relayd=names.relayd, config=path, runtime=names.runtime.split("/")[-1],
-            load=steps["load"], withdraw=steps["withdraw"], remove=steps["remove"],
+            load=steps["load"], withdraw=steps["withdraw"], remove=steps["remove"], holds=holds,
+            iptables=not seen.nft,
         )  # fmt: skip
         wanted.append(
             _file(names.unit_file, unit_text(unit), "0644", "the relay is restarted, and back after a reboot")
         )
         wanted.append((f"unit/{names.unit}", document(enabled=True, **runs_with), "the relay listens before any route"))
     else:
-        # One script, for the relay holds one: with two families, the second is loaded by us.
         held = [*(redirect.table for redirect in redirects), *([fence.table] if fence is not None else [])]
-        holds = names.script(held[0]) if owned else None
-        value = document(**runs_with, holds=holds, python=seen.python)
+        scripts = " ".join(names.script(table) for table in held) if owned else None
+        value = document(**runs_with, holds=scripts, python=seen.python)
         wanted.append((f"process/{names.run}", value, "no systemd: a supervised process"))
     for redirect in redirects:
         reason = f"new connections to TCP {spec.service_port} of the targets go to the relay; others are forwarded"
@@ -161,6 +163,9 @@ def _sysctls(seen: BoxFacts, interface: str, *, v6: bool, routes: bool) -> Itera
         ("net.ipv4.tcp_slow_start_after_idle", "0", "full speed after a pause (measured: 601 to 152 ms)"),
         ("net.ipv4.tcp_no_metrics_save", "1", "one bad stream does not slow the next down"),
     ]
+    if routes and not seen.nft:  # nft's table drops what is invalid of relayed connections; iptables cannot tell them
+        reason = "a packet out of the window is translated as its connection, and not forwarded past the relay"
+        wanted.append(("net.netfilter.nf_conntrack_tcp_be_liberal", "1", reason))
     writable = {key for key, _, writable in seen.sysctls if writable}
     for key, value, reason in wanted:
         if key in writable and (routes or key.startswith("net.ipv4.tcp_")):
@@ -201,7 +206,10 @@ def _config(
         "wan_congestion_control": spec.congestion_control,
         "limit_bps": spec.limit_bps,
         "stream_buffer_bytes": FAR_BUFFER_BYTES if spec.far else STREAM_BUFFER_BYTES,
-        "redirects": [redirect.guard if seen.nft else redirect.iptables_guard for redirect in redirects],
+        "redirects": [
+            {**(redirect.guard if seen.nft else redirect.iptables_guard), "script": names.script(redirect.table)}
+            for redirect in redirects
+        ],
         **more,
     }
 

@@ -15,6 +15,11 @@ from typing import Literal
 HITS = "hits"  # new connections that were caught
 ECHO = "echo"  # ping requests from a source to a target that came through the box: the proof of the path
 FENCED = "fenced"  # packets to the relay's own port that were dropped
+ARRIVED = (
+    "arrived"  # new connections that reached the relay's own port: what was caught and is missing was dropped here
+)
+STRAY = "stray"  # packets of relayed connections that connection tracking calls invalid: dropped
+_KNOWN_S = 180  # a relayed connection says something every minute: the relay asks an idle one
 CATCH = "catch"  # the chain that is flushed to withdraw
 
 Family = Literal["ip", "ip6"]
@@ -157,12 +162,20 @@ def _body(redirect: Redirect) -> str:
     pair = f"{family} saddr @sources {family} daddr @targets"
     echo = "icmp type echo-request" if family == "ip" else "icmpv6 type echo-request"
     listen = f"tcp dport {redirect.listen_port}"
-    # Priorities as numbers (dstnat is -100, filter 0): older nft knows no names. Whoever comes to our port without
-    # having been redirected is dropped before the relay has to refuse him.
+    ends = f"{family} saddr . tcp sport . {family} daddr"
+    # Priorities as numbers (dstnat is -100, filter 0, srcnat 100): older nft knows no names. Whoever comes to our port
+    # without having been redirected is dropped before the relay has to refuse him. A nat chain sees the first packet
+    # of a connection alone: `arrival`, behind every filter, counts what `catch` did.
+    #
+    # What connection tracking calls invalid (out of the window, most often) is not translated: the true target would
+    # answer it, and its reset ends the stream at the source. Of relayed connections alone: where replies do not pass
+    # this box, as with one arm, every packet of a plainly forwarded connection but the first is invalid, and must pass.
     return f"""\
   counter {HITS} {{ }}
   counter {ECHO} {{ }}
   counter {FENCED} {{ }}
+  counter {ARRIVED} {{ }}
+  counter {STRAY} {{ }}
   set sources {{ type {kind}; flags interval; elements = {{ {_elements(redirect.sources)} }}; }}
   set targets {{ type {kind}; flags interval; elements = {{ {_elements(redirect.targets)} }}; }}
   chain keepct {{
@@ -172,7 +185,18 @@ def _body(redirect: Redirect) -> str:
   chain fence {{
     type filter hook input priority 0; policy accept;
     {listen} {family} saddr != @sources counter name {FENCED} drop;
+    {listen} ct state invalid counter name {FENCED} drop;
     {listen} ct status & dnat == 0 counter name {FENCED} drop;
+  }}
+  chain arrival {{
+    type nat hook input priority 100; policy accept;
+    {listen} counter name {ARRIVED};
+  }}
+  set relayed {{ type {kind} . inet_service . {kind}; size 65535; flags dynamic,timeout; timeout {_KNOWN_S}s; }}
+  chain {STRAY} {{
+    type filter hook prerouting priority -150; policy accept;
+    ct state invalid {pair} tcp dport {redirect.port} {ends} @relayed counter name {STRAY} drop;
+    {pair} tcp dport {redirect.port} ct status dnat update @relayed {{ {ends} }};
   }}
   chain proof {{
     type filter hook prerouting priority -150; policy accept;
@@ -232,7 +256,9 @@ def iptables_install(redirect: Redirect) -> str:
     lines += [f"-A {chain} {listen} -s {source} -m conntrack --ctstate DNAT -j RETURN" for source in sources]
     lines += [f"-A {chain} {listen} -j DROP", "COMMIT", "*mangle", *fresh]
     lines += [f"-A {chain} -s {source} -d {target} -p {echo} -j RETURN" for source, target in pairs]
-    lines += ["COMMIT", "*nat", *fresh]  # last: each table is a transaction of its own
+    inside = _inside(redirect)
+    lines += ["COMMIT", "*nat", *fresh, f":{inside} - [0:0]", f"-F {inside}"]  # last: each table is a transaction
+    lines.append(f"-A {inside} {listen} -j RETURN")
     lines += [
         f"-A {chain} {interface}-s {source} -d {target} -p tcp -m tcp --dport {redirect.port} --syn "
         f"-j REDIRECT --to-ports {redirect.listen_port}"
@@ -243,13 +269,13 @@ def iptables_install(redirect: Redirect) -> str:
 
 def iptables_jumps(redirect: Redirect) -> tuple[tuple[list[str], list[str]], ...]:
     """Return (check, add) commands: run *add* where *check* fails. Run them after `iptables_install`."""
-    chain, program = _chain(redirect), _program(redirect)
+    program = _program(redirect)
     return tuple(
         (
             [program, "-w", "-t", table, "-C", built_in, "-j", chain],
             [program, "-w", "-t", table, "-I", built_in, "1", "-j", chain],
         )
-        for table, built_in in _JUMPS
+        for table, built_in, chain in _jumps(redirect)
     )
 
 
@@ -260,9 +286,9 @@ def iptables_withdraw(redirect: Redirect) -> list[str]:
 
 def iptables_remove(redirect: Redirect) -> tuple[list[str], ...]:
     """Return the commands that remove jumps and chains; each fails harmlessly where its object is not there."""
-    chain, program = _chain(redirect), _program(redirect)
-    commands = [[program, "-w", "-t", table, "-D", built_in, "-j", chain] for table, built_in in _JUMPS]
-    for table, _ in _JUMPS:
+    program, jumps = _program(redirect), _jumps(redirect)
+    commands = [[program, "-w", "-t", table, "-D", built_in, "-j", chain] for table, built_in, chain in jumps]
+    for table, _, chain in jumps:
         commands += [[program, "-w", "-t", table, "-F", chain], [program, "-w", "-t", table, "-X", chain]]
     return tuple(commands)
 
@@ -286,7 +312,15 @@ def parse_iptables_counters(redirect: Redirect, printed: str) -> Counters:
     return Counters(hits=count("-j REDIRECT"), echo=count("icmp"), fenced=count("-j DROP"))
 
 
-_JUMPS = (("filter", "INPUT"), ("mangle", "PREROUTING"), ("nat", "PREROUTING"))
+def _jumps(redirect: Redirect) -> tuple[tuple[str, str, str], ...]:
+    """Return (table, built-in chain, our chain) of every jump."""
+    chain = _chain(redirect)
+    return (
+        ("filter", "INPUT", chain),
+        ("mangle", "PREROUTING", chain),
+        ("nat", "INPUT", _inside(redirect)),
+        ("nat", "PREROUTING", chain),
+    )
 
 
 def _program(redirect: Redirect) -> str:
@@ -296,6 +330,11 @@ def _program(redirect: Redirect) -> str:
 def _chain(redirect: Redirect) -> str:
     """Return the chain's name: at most 28 characters."""
     return "LRVM_" + redirect.table.removeprefix("lrvmotion_")[:20]
+
+
+def _inside(redirect: Redirect) -> str:
+    """Return the name of the chain that counts what arrived: a chain with a REDIRECT cannot be called from INPUT."""
+    return _chain(redirect) + "_in"
 
 
 def _each(entries: tuple[str, ...]) -> list[str]:

@@ -91,7 +91,13 @@ RESTARTS, RESTART_TICKS, RESTART_PAYS = (
 RESTART_S, RESTART_RTTS = 2.0, 16  # so long after one it is judged
 YOUNG_S = 9.0  # later the pipe may look empty because BBR looks for the least RTT, which it does after 10 s
 QUEUED = 1 / 16  # an RTT by so much over the least one: packets queue, so that the pipe is full
-BLIND_S = 3.0  # redirect hits without an accept for this long: something drops them before they reach us
+BLIND_S = 3.0  # connections that are caught and do not arrive for this long: something on this host drops them
+UNANSWERED_S = 10.0  # ... that arrive and are not accepted: one TCP gives up later, and a host may just have died
+SEVERAL = 3  # what one connection does is no reason to withdraw the redirect
+RESTORE_S, RESTORE_MAX_S = 5.0, 300.0  # at least so long after a withdrawal the redirect may come back
+UNPROVEN_PAUSES = 12  # so many times as long where the packet filter is as it was
+LOADED_S = 10.0  # who starts the relay has so long to load its redirect
+KEEPIDLE_S = 60  # without data for so long, a connection's other end is asked whether it is there
 
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
@@ -106,22 +112,42 @@ class ConfigError(Exception):
     """The configuration cannot be used; the message is one line that names the key."""
 
 
-class Redirect(NamedTuple):
-    """The rules that feed this relay: counted and withdrawn when what they catch never arrives.
+class Seen(NamedTuple):
+    """What one look at a redirect's rules found: connections *caught*, and those *arrived* at the relay's port.
 
-    *kind* "nft": *name* is the table, with a counter `hits` and a chain `catch`; "iptables": *name* is the chain in the
-    nat table. *family* is "ip" or "ip6".
+    The difference was dropped on this host in between. *whole*: every rule is there; *catching*: so is the one that
+    catches, which a withdrawn redirect lacks.
+    """
+
+    caught: int
+    arrived: int
+    whole: bool
+    catching: bool
+
+
+class Redirect(NamedTuple):
+    """The rules that feed this relay: counted, loaded again where they are gone, withdrawn where they lead nowhere.
+
+    *kind* "nft": *name* is the table, with counters `hits` and `arrived` and a chain `catch`; "iptables": *name* is the
+    chain in the nat table. *family* is "ip" or "ip6". *script*: the file that loads them, None: nothing to load.
     """
 
     kind: str
     family: str
     name: str
+    script: Optional[str] = None
 
-    def count_command(self) -> List[str]:
-        """Return the command that prints how many connections were caught."""
+    def list_command(self) -> List[str]:
+        """Return the command that prints the rules with their counters."""
         if self.kind == "nft":
-            return ["nft", "list", "counter", self.family, self.name, "hits"]
-        return [self.family + "tables", "-w", "-t", "nat", "-nvxL", self.name]
+            return ["nft", "list", "table", self.family, self.name]
+        return [self.family + "tables-save", "-c"]
+
+    def load_command(self) -> Optional[List[str]]:
+        """Return the command that makes the rules anew, None where there is no script."""
+        if self.script is None:
+            return None
+        return ["nft", "-f", self.script] if self.kind == "nft" else ["/bin/sh", self.script, "load"]
 
     def withdraw_command(self) -> List[str]:
         """Return the command after which nothing new is caught; live connections are not touched."""
@@ -129,11 +155,28 @@ class Redirect(NamedTuple):
             return ["nft", "flush", "chain", self.family, self.name, "catch"]
         return [self.family + "tables", "-w", "-t", "nat", "-F", self.name]
 
-    def hits(self, printed: str) -> int:
-        """Return the number of connections in what the count command *printed*."""
-        if self.kind == "nft":
-            return sum(int(n) for n in re.findall(r"packets (\d+)", printed))
-        return sum(int(n) for n in re.findall(r"^\s*(\d+)\s+\d+\s", printed, re.MULTILINE))
+    def read(self, printed: str) -> Seen:
+        """Return what the list command *printed* says of our rules."""
+        return self._read_nft(printed) if self.kind == "nft" else self._read_iptables(printed)
+
+    def _read_nft(self, printed: str) -> Seen:
+        counters = {name: int(packets) for name, packets in re.findall(r"counter (\w+) \{\s*packets (\d+)", printed)}
+        chains = dict(re.findall(r"chain (\w+) \{\s*type [^\n]*\n([^}]*)\}", printed))
+        rules = {name: bool(body.strip()) for name, body in chains.items()}
+        catching = rules.pop("catch", False)
+        whole = "catch" in chains and {"keepct", "fence", "arrival", "stray"} <= rules.keys() and all(rules.values())
+        return Seen(counters.get("hits", 0), counters.get("arrived", 0), whole, catching)
+
+    def _read_iptables(self, printed: str) -> Seen:
+        inside = self.name + "_in"
+        rules = re.findall(r"^\[(\d+):\d+\] -A (\S+) (.*)$", printed, re.MULTILINE)
+        jumps = [(chain, rule.split()[-1]) for _, chain, rule in rules if rule.split()[-1] in (self.name, inside)]
+        caught = [int(packets) for packets, chain, rule in rules if chain == self.name and "-j REDIRECT" in rule]
+        arrived = [int(packets) for packets, chain, _ in rules if chain == inside]
+        fenced = any(chain == self.name and "-j DROP" in rule for _, chain, rule in rules)
+        needed = (("INPUT", self.name), ("PREROUTING", self.name), ("PREROUTING", self.name), ("INPUT", inside))
+        whole = all(jumps.count(jump) >= needed.count(jump) for jump in needed) and fenced and bool(arrived)
+        return Seen(sum(caught), sum(arrived), whole, bool(caught))
 
 
 class Config(NamedTuple):
@@ -145,7 +188,7 @@ class Config(NamedTuple):
     it, null: do not start. *limit_bps*: cap over all streams, bits per second. *stream_buffer_bytes*: what one stalled
     stream may hold in this box. *control*: path of the control socket. *forward*: the far relay, if there is one.
     *accept_proxy_from*: near relays, whose connections carry a PROXY v2 header. *drain_s*: how long SIGTERM lets
-    streams go on. *redirects*: rules to withdraw when what they catch never arrives.
+    streams go on. *redirects*: rules to watch (see `Guard`).
     """
 
     listen: Tuple[Endpoint, ...]
@@ -257,13 +300,14 @@ def _forward(value: object) -> Endpoint:
 
 
 def _redirect(value: object) -> Redirect:
-    if not isinstance(value, dict) or set(value) != {"kind", "family", "name"}:
-        message = '{!r} is not {{"kind", "family", "name"}}'.format(value)
+    if not isinstance(value, dict) or set(value) | {"script"} != {"kind", "family", "name", "script"}:
+        message = '{!r} is not {{"kind", "family", "name"}} with or without "script"'.format(value)
         raise ValueError(message)
     return Redirect(
         _word("nft|iptables", "nft or iptables")(value["kind"]),
         _word("ip|ip6", "ip or ip6")(value["family"]),
         _word("[A-Za-z0-9_]{1,64}", "a table's name")(value["name"]),
+        _optional(_word("/.{1,500}", "an absolute path"))(value.get("script")),
     )
 
 
@@ -644,6 +688,12 @@ class Stream:
         """Give up: both threads end within WAKE_S, and both sides see a reset."""
         if self.failure is None:
             self.failure = why
+
+    def probe(self, *, quickly: bool) -> None:
+        """Ask the source at once whether it still knows the connection: its reset ends the stream; or as ever."""
+        with self._lock:
+            if self._running:
+                self.client.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 1 if quickly else KEEPIDLE_S)
 
     def leave(self) -> bool:
         """Count one thread out; the last one closes the sockets and returns True."""
@@ -1219,7 +1269,7 @@ class Relay:
         for connection in (client, server):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPIDLE_S)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 6)
         if self.config.accept_proxy_from:  # the incoming leg is the long one: what goes back uses it
@@ -1362,7 +1412,10 @@ def _sha256() -> Callable[[bytes], Any]:
 
 
 class HeldTable:
-    """A child `nft -i` that owns the redirect's table: when we die, its input ends, it ends, and the table is gone."""
+    """A child `nft -i` that owns the redirect's tables: nobody else changes them, `nft flush ruleset` included.
+
+    When we die, its input ends, it ends, and the tables are gone. *script*: one line a table, each a transaction.
+    """
 
     def __init__(self, script: str) -> None:
         self._script = script
@@ -1394,6 +1447,14 @@ class HeldTable:
         """Have the owner run an nft command: nobody else may."""
         self._feed(self._child, " ".join(words[1:]))
 
+    def load(self, redirect: Redirect) -> bool:
+        """Have the owner make *redirect* anew, in one transaction; return whether its script is one of ours."""
+        table = "table {} {}".format(redirect.family, redirect.name)
+        lines = [line for line in self._script.splitlines() if line.startswith("add {} ".format(table))]
+        for line in lines:  # made before it is deleted, for where it is not there
+            self._feed(self._child, "add {0} {{ flags owner; }}; delete {0}; {1}".format(table, line))
+        return bool(lines)
+
     def renew(self) -> bool:
         """Start the owner again if it has died; return whether it had."""
         if self._child.poll() is None:
@@ -1419,83 +1480,270 @@ class HeldTable:
             self._child.wait()
 
 
+class Progress(NamedTuple):
+    """How far new connections have come, all counted from the beginning.
+
+    *caught* by the rules, *arrived* at our port (the rest was dropped on this host), *accepted*, and of these
+    *unknown*: redirected, but without a true destination. *beat_s*: since the accepting thread last showed life.
+    """
+
+    caught: int
+    arrived: int
+    accepted: int
+    unknown: int
+    beat_s: float
+
+
+class Cause(NamedTuple):
+    """Why a redirect leads nowhere. *by_rules*: a rule of this host's packet filter is the cause, beyond doubt."""
+
+    reason: str
+    by_rules: bool
+
+
+class Suspicion:
+    """Tells why a redirect leads nowhere, once that is certain: one connection that comes to nothing is no reason.
+
+    A SYN whose answer is lost, a scan, a host that dies: each leaves a connection that was caught and never accepted,
+    and none of them is a fault of this host.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._last: Optional[Progress] = None
+        self._lost: List[float] = []  # when a caught connection did not arrive
+        self._open: List[float] = []  # when one arrived that was not accepted
+        self._unknown = 0
+
+    def look(self, now: float, seen: Progress) -> Optional[Cause]:
+        """Return why the redirect must go, given what was *seen* at *now*; None while nothing is certain."""
+        last, self._last = self._last, seen
+        if last is None or seen.caught < last.caught or seen.arrived < last.arrived:  # the rules are new
+            self._lost, self._open, self._unknown = [], [], 0
+            return None
+        arrived, accepted = seen.arrived - last.arrived, seen.accepted - last.accepted
+        unknown = seen.unknown - last.unknown
+        if arrived or accepted:
+            self._lost = []
+        self._lost += [now] * max(seen.caught - last.caught - arrived, 0)
+        self._open = [] if accepted else self._open + [now] * arrived
+        # Only what the rules caught reaches our port (the fence drops the rest): it was redirected all the same.
+        if accepted:
+            self._unknown = self._unknown + unknown if unknown == accepted else 0
+        if len(self._lost) >= SEVERAL and now - self._lost[0] >= BLIND_S:
+            return Cause(
+                "{} redirected connections did not arrive within {:.0f} s: a firewall on this box drops TCP port {}; "
+                "allow it from the sources".format(len(self._lost), now - self._lost[0], self._port),
+                by_rules=True,
+            )
+        if self._unknown >= SEVERAL:
+            return Cause(
+                "connection tracking does not know where {} redirected connections were addressed to: a rule on this "
+                "box puts them into a conntrack zone (ct zone set, or CT --zone); exempt TCP to the targets from "
+                "it".format(self._unknown),
+                by_rules=True,
+            )
+        if len(self._open) < SEVERAL or self._open[-1] - self._open[0] < UNANSWERED_S:
+            return None
+        if seen.beat_s > BLIND_S:
+            return Cause("the relay has not accepted a connection for {:.0f} s".format(seen.beat_s), by_rules=False)
+        return Cause(
+            "{} connections reached TCP port {} within {:.0f} s and none was completed: what this box answers does "
+            "not reach the sources, or not from the address that they called".format(
+                len(self._open), self._port, self._open[-1] - self._open[0]
+            ),
+            by_rules=False,
+        )
+
+
+def _run(command: Sequence[str]) -> Optional[subprocess.CompletedProcess[str]]:
+    """Run *command* for at most 5 s; None where it cannot be run: no program, no process, no answer."""
+    import subprocess
+
+    try:
+        return subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=5,
+            check=False,
+            env={**os.environ, "LC_ALL": "C"},
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+
+
+def _packet_filter() -> Optional[str]:
+    """Return all rules of this host, without counters and elements of sets; None where none can be listed."""
+    commands = (["nft", "-s", "-t", "list", "ruleset"], ["iptables-save"], ["ip6tables-save"])
+    printed = [done.stdout for done in map(_run, commands) if done is not None and done.returncode == 0]
+    # iptables-save dates what it prints, and counts in the lines of chains.
+    text = "\n".join(printed)
+    return re.sub(r"^#.*$|\[\d+:\d+\]", "", text, flags=re.MULTILINE) if printed else None
+
+
 class Guard:
-    """Withdraws the redirect when it catches connections that never arrive here."""
+    """Keeps the redirect loaded, and withdraws it while what it catches comes to nothing.
+
+    Rules that somebody flushed are loaded again, from their script or by the owner of the table. A redirect that was
+    withdrawn comes back once this host's packet filter has changed; where that is not surely the cause, on trial after
+    a longer pause. Pauses grow until a connection is accepted.
+    """
 
     def __init__(self, config: Config, relay: Relay, log: Log, held: Optional[HeldTable]) -> None:
         self._redirects, self._relay, self._log, self._held = config.redirects, relay, log, held
-        self._baseline: Optional[Tuple[int, int]] = None
-        self._since: Optional[float] = None
+        self._lock = threading.RLock()  # of changes to the rules; a signal may come while it is held
+        self._ending = False
+        self._suspicion = Suspicion(config.listen[0][1])
+        self._cause: Optional[Cause] = None
+        self._rules: Optional[str] = None  # the packet filter when the redirect was withdrawn
+        self._withdrawn_at = self._looked_at = 0.0
+        self._pause = RESTORE_S
+        self._accepted = 0
+        self._probed: List[Stream] = []
         self.state = "installed" if self._redirects else "not watched"
         self.hits: Optional[int] = None
         self.reason: Optional[str] = None
+        self.reloads = 0
 
-    def count(self) -> Optional[int]:
-        """Return how many connections the rules have caught, None if the rules are not there."""
-        import subprocess
+    def is_loaded(self) -> bool:
+        """Whether all rules are there and catch."""
+        seen = self._list()
+        return seen is not None and seen.whole and seen.catching
 
-        total = 0
+    def _list(self) -> Optional[Seen]:
+        """Return what the rules show, None where they cannot be listed at present."""
+        total = Seen(0, 0, whole=True, catching=True)
         for redirect in self._redirects:
-            try:
-                done = subprocess.run(redirect.count_command(), capture_output=True, text=True, timeout=5, check=False)
-            except (OSError, subprocess.TimeoutExpired):
+            done = _run(redirect.list_command())
+            if done is None or (done.returncode and "No such file" not in done.stderr):
                 return None
-            if done.returncode:
-                return None
-            total += redirect.hits(done.stdout)
+            seen = redirect.read("" if done.returncode else done.stdout)
+            total = Seen(
+                total.caught + seen.caught,
+                total.arrived + seen.arrived,
+                whole=total.whole and seen.whole,
+                catching=total.catching and seen.catching,
+            )
         return total
 
     def look(self, now: float) -> None:
-        """Compare what was caught with what arrived."""
+        """Look at the rules and at what has arrived; put right what is wrong with the redirect."""
         if not self._redirects:
             return
-        if self._held is not None and self._held.renew():
-            self._log("nft had died and was started again with the redirect")
-        arrived = self._relay.accepted
-        self.hits = self.count()
-        if self.hits is None:
-            if self.state == "installed":
+        for stream in self._probed:
+            stream.probe(quickly=False)
+        self._probed = []
+        died = self._held is not None and self._held.renew()
+        seen = self._list()
+        if seen is None:  # no process or no memory left for it, or no right to: nothing is known of the rules
+            if self.hits is None:
+                self.state = "not watched"
+            return
+        if died or not seen.whole or (self.state != "withdrawn" and not seen.catching):
+            if self.hits is None and now - self._relay.began < LOADED_S:
                 self.state = "absent"
-            self._baseline = self._since = None
+                return
+            self._load_again("the nft that owned it died" if died else "somebody flushed or changed the packet filter")
             return
-        if self.state == "absent":
-            self.state = "installed"
-        if self._baseline is None or self.hits < self._baseline[0] or arrived > self._baseline[1]:
-            self._baseline, self._since = (self.hits, arrived), None
+        self.hits = seen.caught
+        if self.state in ("absent", "not watched"):
+            self.state, self.reason = "installed", None
+        relay = self._relay
+        if relay.accepted > self._accepted:
+            self._accepted, self._pause = relay.accepted, RESTORE_S
+        if self.state == "withdrawn":
+            self._reconsider(now)
             return
-        if self.hits == self._baseline[0]:
+        unknown = relay.refused[NOT_REDIRECTED]
+        cause = self._suspicion.look(
+            now, Progress(seen.caught, seen.arrived, relay.accepted, unknown, now - relay.beat)
+        )
+        if cause is not None:
+            self.withdraw(cause.reason)
+            self._cause, self._rules = cause, _packet_filter()
+            self._withdrawn_at = self._looked_at = now
+
+    def _load_again(self, why: str) -> None:
+        with self._lock:
+            if self._ending:
+                return
+            if not self._load():
+                if self.state != "absent":
+                    self._log("redirect absent, and it cannot be loaded again: " + why)
+                self.state, self.reason = "absent", why
+                return
+            self.reloads += 1
+            self._log("redirect loaded again: " + why)
+            if self.state == "withdrawn":
+                self._stop_catching()
+            else:
+                self.state, self.reason = "installed", None
+            # What a source sent meanwhile went past us, and its target has reset it: whoever is gone shall be known.
+            self._probed = self._relay.live()
+        for stream in self._probed:
+            stream.probe(quickly=True)
+
+    def _load(self) -> bool:
+        """Load the rules anew; return whether they are there."""
+        for redirect in self._redirects:
+            command = redirect.load_command()
+            if self._held is not None and redirect.kind == "nft" and self._held.load(redirect):
+                continue
+            if command is not None:
+                done = _run(command)
+                if done is None or done.returncode:
+                    said = done.stderr.strip() if done is not None else "it cannot be run"
+                    self._log("{}: {}".format(" ".join(command), said))
+        self._suspicion = Suspicion(self._relay.config.listen[0][1])
+        return _within_seconds(2 if self._held is not None else 0, self.is_loaded)  # an owner does not say when it has
+
+    def _reconsider(self, now: float) -> None:
+        """Catch again where what stood in the way has changed, or may have."""
+        if self._cause is None or now - max(self._looked_at, self._withdrawn_at + self._pause - RESTORE_S) < RESTORE_S:
             return
-        if self._since is None:
-            self._since = now
-        elif now - self._since >= BLIND_S and self.state == "installed":
-            caught = self.hits - self._baseline[0]
-            self.withdraw(
-                "{} redirected connections did not arrive within {:.0f} s: a firewall on this box drops TCP port {}; "
-                "allow it from the sources".format(caught, BLIND_S, self._relay.config.listen[0][1])
-            )
+        self._looked_at = now
+        rules = _packet_filter()
+        changed = rules is not None and rules != self._rules
+        if not changed and (self._cause.by_rules or now - self._withdrawn_at < UNPROVEN_PAUSES * self._pause):
+            return
+        with self._lock:
+            if self._ending or not self._load():
+                return
+            self.state, self.reason = "installed", None
+        self._pause = min(self._pause * 2, RESTORE_MAX_S)
+        self._log("redirect restored{}".format(": the packet filter has changed" if changed else ", on trial"))
 
     def withdraw(self, reason: str) -> None:
         """Take the redirect away: new connections are forwarded plainly, live ones go on."""
-        if not self._redirects or self.state == "withdrawn":
-            return
-        import subprocess
+        with self._lock:
+            if self._redirects and self.state != "withdrawn" and self._stop_catching():
+                self.state, self.reason = "withdrawn", reason
+                self._log("redirect withdrawn: " + reason)
 
+    def end(self) -> None:
+        """Withdraw the redirect for good."""
+        self._ending = True
+        self.withdraw("the relay is draining")
+
+    def _stop_catching(self) -> bool:
         for redirect in self._redirects:
             command = redirect.withdraw_command()
             if self._held is not None and redirect.kind == "nft":
                 self._held.command(command)
                 continue
-            try:
-                subprocess.run(command, capture_output=True, timeout=5, check=True)
-            except (OSError, subprocess.SubprocessError) as error:
-                self._log("cannot withdraw the redirect: {}".format(error))
-                return
-        self.state, self.reason = "withdrawn", reason
-        self._log("redirect withdrawn: " + reason)
+            done = _run(command)
+            if done is None or done.returncode:
+                said = done.stderr.strip() if done is not None else "it cannot be run"
+                self._log("cannot withdraw the redirect: {}: {}".format(" ".join(command), said))
+                return False
+        return True
 
     def describe(self) -> Dict[str, Any]:
         """Return the redirect's state for `status`."""
-        return {"state": self.state, "hits": self.hits, "reason": self.reason}
+        return {"state": self.state, "hits": self.hits, "reason": self.reason, "reloads": self.reloads}
 
 
 # --- the service ------------------------------------------------------------------------------------------------
@@ -1640,7 +1888,7 @@ class Service:
         if bounded and self._deadline is None:
             self._deadline = time.monotonic() + self.relay.config.drain_s
         if not self.relay.draining.is_set():
-            self.guard.withdraw("the relay is draining")
+            self.guard.end()
             self.relay.draining.set()
             notify("STOPPING=1")
         self.relay.changed.set()
@@ -1735,7 +1983,7 @@ def serve(path: str, scripts: Sequence[str], *, use_ctypes: bool) -> int:
             control.close()
             return _complain(EXIT_REDIRECT, "{}: {}".format(error.filename or "nft", error.strerror))
         guard = Guard(config, relay, log, held)
-        if not _within_seconds(3, lambda: guard.count() is not None):
+        if not _within_seconds(3, guard.is_loaded):
             held.close()
             control.close()
             return _complain(EXIT_REDIRECT, "{}: nft did not load it".format(", ".join(scripts)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from lrvmotion.errors import RefusedError
 from lrvmotion.plan import ABSENT, Value, document
 from lrvmotion.relay.names import Names
@@ -159,7 +161,7 @@ def read_process(shell: Shell, names: Names) -> Value:
     if not running:
         return ABSENT
     words = running.split()
-    holds = words[words.index("--hold-redirect") + 1] if "--hold-redirect" in words else None
+    holds = " ".join(value for option, value in itertools.pairwise(words) if option == "--hold-redirect") or None
     return document(active=True, config=_config_in(running), holds=holds, python=words[0])
 
 
@@ -175,8 +177,8 @@ def write_process(shell: Shell, names: Names, value: Value) -> None:
         return
     fields = value.as_document()
     argv = [fields["python"], names.relayd, "--supervise", "--config", fields["config"]]
-    if fields["holds"]:
-        argv += ["--hold-redirect", fields["holds"]]
+    for script in (fields["holds"] or "").split():
+        argv += ["--hold-redirect", script]
     start = ["sh", "-c", _START_PROCESS, "start", *_places(names), str(names.account)]
     done = shell.run([*start, *argv], timeout_s=START_S)
     if not done.ok:

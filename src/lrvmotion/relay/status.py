@@ -18,9 +18,9 @@ class RelayStatus:
     """A relay now. *bps* goes to the WAN; *rtt_ms* and *retransmits* (ratio) are the live streams', None without any.
 
     *limiter* is the relay's own sentence on what limits it. *bytes* were carried to the targets since it started;
-    *redirect* is "installed", "withdrawn", "absent" or "not watched". *sources* are where the streams come from
-    ("10.88.0.9:52014"), *ends* the addresses at both ends of one that is *waiting*: so many have data that is not
-    acknowledged.
+    *redirect* is "installed", "withdrawn", "absent" or "not watched"; *reloads*: how often it was loaded again because
+    somebody had flushed it. *sources* are where the streams come from ("10.88.0.9:52014"), *ends* the addresses at both
+    ends of one that is *waiting*: so many have data that is not acknowledged.
     """
 
     streams: int
@@ -39,10 +39,11 @@ class RelayStatus:
     sources: tuple[str, ...] = ()
     ends: tuple[str, ...] = ()
     waiting: int = 0
+    reloads: int = 0
 
 
 def health(shell: Shell, run: str) -> RelayStatus:
-    """Ask the relay of *run* how it is; UnreachableError where none answers or it withdrew its redirect."""
+    """Ask the relay of *run* how it is; UnreachableError where none answers, or nothing is redirected to it."""
     status = ask(shell, run)
     redirect = status.get("redirect") or {}
     if redirect.get("state") == "withdrawn":
@@ -50,6 +51,13 @@ def health(shell: Shell, run: str) -> RelayStatus:
         hint = (
             "new connections are forwarded plainly; correct it, then run lrvmotion restore-defaults, or on the box "
             f"systemctl restart {Names(run).unit}"
+        )
+        raise UnreachableError(message, hint=hint)
+    if redirect.get("state") == "absent":
+        message = f"{shell.name}: the redirect is not loaded: {redirect.get('reason') or 'its rules are not there'}"
+        hint = (
+            "new connections are forwarded plainly; see what empties the packet filter on the relay host (nft flush "
+            "ruleset, nftables.service, iptables-restore), and what journalctl says of the relay"
         )
         raise UnreachableError(message, hint=hint)
     return parse_status(status)
@@ -90,6 +98,7 @@ def parse_status(status: dict[str, Any]) -> RelayStatus:
         sources=tuple(str(s["source"]) for s in streams if "source" in s),
         ends=tuple(str(s.get(end, "")).rpartition(":")[0] for s in waiting[:1] for end in ("source", "target")),
         waiting=len(waiting),
+        reloads=(status.get("redirect") or {}).get("reloads", 0),
     )
 
 

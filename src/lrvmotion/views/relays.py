@@ -25,8 +25,12 @@ def relays(to: Console, found: Mapping[str, Mapping[str, Any]]) -> None:
         text = f"{count(seen['live'], 'stream')}, {units.rate(seen['rate_bps'])}{cap}; {seen['sentence']}"
         console.hang(to, Text(f"{name}: ", style="magenta"), Text(text))
         redirect = seen.get("redirect") or {}
-        if redirect.get("state") == "withdrawn":
-            console.hang(to, Text("  "), Text(f"redirect withdrawn: {redirect.get('reason')}", style="red"))
+        if redirect.get("state") in {"withdrawn", "absent"}:
+            why = redirect.get("reason") or "its rules are not there"
+            console.hang(to, Text("  "), Text(f"redirect {redirect['state']}: {why}", style="red"))
+        elif times := redirect.get("reloads"):
+            text = f"redirect loaded again {count(times, 'time')}: somebody flushed or changed the packet filter"
+            console.hang(to, Text("  "), Text(text, style="yellow"))
         if seen["streams"]:
             to.print(_streams(seen["streams"]))
 

@@ -93,7 +93,10 @@ relay ALL=(ALL:ALL) NOPASSWD: ALL
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """What the layer is made from: *packages* are unpacked roots, *authorized_key* is a public key line."""
+    """What the layer is made from: *packages* are unpacked roots, *authorized_key* is a public key line.
+
+    *iptables*: which of the two kinds the name iptables stands for, "": as the machine has it.
+    """
 
     hostname: str
     machine_id: str
@@ -102,11 +105,14 @@ class Layer:
     authorized_key: str
     users: tuple[str, ...]
     packages: tuple[str, ...]
+    iptables: str = ""
 
     def write(self, root: Path) -> None:
         """Write the layer into the empty folder *root*, which must allow trusted.* attributes."""
         for package in self.packages:
             shutil.copytree(package, root, symlinks=True, dirs_exist_ok=True)
+        if self.iptables:
+            link_iptables(root / "usr/sbin", Path("/usr/sbin"), self.iptables)
         for folder, mode in _EMPTY.items():
             _empty(root / folder, mode)
         _users(root, self.users)
@@ -134,6 +140,14 @@ class Layer:
             uid = _id_of(root / "etc/passwd", "relay")
             for path in (root / "home/relay", *(root / "home/relay").rglob("*")):
                 os.chown(path, uid, uid)
+
+
+def link_iptables(folder: Path, programs: Path, kind: str) -> None:
+    """Make in *folder* what the package's update-alternatives would: iptables and its like, of *kind* in *programs*."""
+    for family in ("iptables", "ip6tables"):
+        for end in ("", "-save", "-restore"):
+            (folder / f"{family}{end}").unlink(missing_ok=True)
+            (folder / f"{family}{end}").symlink_to(programs / f"{family}-{kind}{end}")
 
 
 def _empty(folder: Path, mode: int) -> None:

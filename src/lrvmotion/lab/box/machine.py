@@ -145,6 +145,8 @@ def _prepare(box: BoxSpec, namespace: str, folder: Path, lab_id: str, index: int
     """Fetch, make keys, link and order; return the record of a box that has no process yet."""
     cache = packages.cache_folder()
     roots = [packages.unpacked("openssh-server", "/usr/sbin/sshd", cache)]
+    if box.iptables is not None:
+        roots.append(packages.unpacked("iptables", f"/usr/sbin/iptables-{box.iptables}", cache))
     users = ["root"]
     try:
         roots.append(packages.unpacked("sudo", "/usr/bin/sudo", cache))
@@ -169,6 +171,7 @@ def _prepare(box: BoxSpec, namespace: str, folder: Path, lab_id: str, index: int
             authorized_key=user_key,
             users=tuple(users),
             packages=tuple(str(root) for root in roots if root is not None),
+            iptables=box.iptables or "",
         ),
     )
     order.write(folder / "order.json")
