@@ -165,7 +165,7 @@ def start_box(
         name = f"box/{spec.name}"
         shell = SshShell.open(
             name, record.address, record.port, user, key_file=Path(record.private_key), password=None,
-            host_key=record.host_key, known_hosts=None,
+            host_key=record.host_key, known_hosts=(),
         )  # fmt: skip
         with contextlib.closing(shell):
             shell.check_login()
