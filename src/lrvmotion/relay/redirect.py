@@ -162,6 +162,7 @@ def _body(redirect: Redirect) -> str:
     pair = f"{family} saddr @sources {family} daddr @targets"
     echo = "icmp type echo-request" if family == "ip" else "icmpv6 type echo-request"
     listen = f"tcp dport {redirect.listen_port}"
+    syn = "tcp flags & (fin | syn | rst | ack) == syn"
     ends = f"{family} saddr . tcp sport . {family} daddr"
     # Priorities as numbers (dstnat is -100, filter 0, srcnat 100): older nft knows no names. Whoever comes to our port
     # without having been redirected is dropped before the relay has to refuse him. A nat chain sees the first packet
@@ -169,7 +170,8 @@ def _body(redirect: Redirect) -> str:
     #
     # What connection tracking calls invalid (out of the window, most often) is not translated: the true target would
     # answer it, and its reset ends the stream at the source. Of relayed connections alone: where replies do not pass
-    # this box, as with one arm, every packet of a plainly forwarded connection but the first is invalid, and must pass.
+    # this box, as with one arm, every packet of a plainly forwarded connection but the first is invalid, and must pass;
+    # also where its source port was a relayed one a moment ago: a SYN makes the set forget.
     return f"""\
   counter {HITS} {{ }}
   counter {ECHO} {{ }}
@@ -195,6 +197,7 @@ def _body(redirect: Redirect) -> str:
   set relayed {{ type {kind} . inet_service . {kind}; size 65535; flags dynamic,timeout; timeout {_KNOWN_S}s; }}
   chain {STRAY} {{
     type filter hook prerouting priority -150; policy accept;
+    {pair} tcp dport {redirect.port} {syn} {ends} @relayed update @relayed {{ {ends} timeout 1s }};
     ct state invalid {pair} tcp dport {redirect.port} {ends} @relayed counter name {STRAY} drop;
     {pair} tcp dport {redirect.port} ct status dnat update @relayed {{ {ends} }};
   }}

@@ -1643,7 +1643,7 @@ class Guard:
                 self.state = "not watched"
             return
         if died or not seen.whole or (self.state != "withdrawn" and not seen.catching):
-            if self.hits is None and now - self._relay.began < LOADED_S:
+            if self._held is None and self.hits is None and now - self._relay.began < LOADED_S:
                 self.state = "absent"
                 return
             self._load_again("the nft that owned it died" if died else "somebody flushed or changed the packet filter")
