@@ -242,7 +242,10 @@ def findings(seen: BoxFacts, spec: RelaySpec, runs: Collection[str] = ()) -> lis
     if spec.listen_port in seen.listening and not ours & seen.runs:
         summary = f"TCP port {spec.listen_port} is taken"
         said.append(found(Severity.ERROR, "box-port", summary, f"set another listen_port in {where}"))
-    said += [] if spec.far else [found(Severity.ERROR, *entry) for entry in _zoned(seen, spec)]
+    for rule in () if spec.far else _zoned(seen, spec):
+        summary = f"a rule puts vMotion's connections into a conntrack zone, where their target is not found: {rule}"
+        hint = f"exempt TCP port {spec.service_port} to the targets from that rule, or take another relay host"
+        said.append(found(Severity.ERROR, "box-conntrack-zone", summary, hint))
     if not seen.bbr:
         summary = f"kernel {seen.kernel} has no BBR: the relay uses cubic, which loss slows to a few Mbit/s a stream"
         said.append(found(Severity.WARNING, "box-bbr", summary, "modprobe tcp_bbr, or a newer kernel"))
@@ -262,10 +265,10 @@ def findings(seen: BoxFacts, spec: RelaySpec, runs: Collection[str] = ()) -> lis
     return said
 
 
-def _zoned(seen: BoxFacts, spec: RelaySpec) -> Iterator[tuple[str, str, str]]:
-    """Yield code, summary and hint for each rule that hides from the relay where a connection was addressed to.
+def _zoned(seen: BoxFacts, spec: RelaySpec) -> Iterator[str]:
+    """Yield the rules that hide from the relay where a connection that comes in by its LAN was addressed to.
 
-    SO_ORIGINAL_DST looks in conntrack's default zone only (nf_conntrack_l3proto_ipv4's getorigdst).
+    SO_ORIGINAL_DST looks in conntrack's default zone only (getorigdst in the kernel's nf_conntrack_proto.c).
     """
     lan = seen.interface_of(spec.address)
     for rule in seen.zones:
@@ -273,11 +276,7 @@ def _zoned(seen: BoxFacts, spec: RelaySpec) -> Iterator[tuple[str, str, str]]:
         there = [word.strip('", +*') for word in (named[1] or named[2]).split(",")] if named else []
         begins = named is not None and any(end in named[0] for end in "*+")
         if named is None or lan in there or (begins and lan is not None and lan.startswith(tuple(there))):
-            summary = (
-                f"a rule puts vMotion's connections into a conntrack zone, where their target is not found: {rule}"
-            )
-            hint = f"exempt TCP port {spec.service_port} to the targets from that rule, or take another relay host"
-            yield "box-conntrack-zone", summary, hint
+            yield rule
 
 
 def _zones(lines: list[str]) -> Iterator[str]:
