@@ -29,7 +29,7 @@ from pydantic import (
 from lrvmotion import files, mistakes, zones
 from lrvmotion.addresses import overlaps, parse_pool
 from lrvmotion.errors import UsageError
-from lrvmotion.timetable import Timetable, rate
+from lrvmotion.timetable import Timetable, least_cap, rate
 from lrvmotion.timetable import parse as parse_timetable
 from lrvmotion.waves import levels
 from lrvmotion.window import Window, Windows, window
@@ -77,7 +77,7 @@ def _fingerprint(text: str) -> str:
 def _limit(text: object) -> int | Timetable:
     if isinstance(text, str) and (":" in text or "," in text):
         return Timetable(parse_timetable(text))
-    return rate(text)
+    return least_cap(rate(text))
 
 
 def _zone(name: str) -> str:

@@ -12,6 +12,7 @@ _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([kMG]?)(?:bit/s|bps)?", re.IGNORECASE)
 _UNITS = {"": 1, "k": 1_000, "m": 1_000_000, "g": 1_000_000_000}
 _ENTRY = re.compile(r"(\S+)(?:\s+(.*))?")
 _CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
+LEAST_CAP_BPS = 100_000  # what a relay takes
 _AHEAD = timedelta(days=2)  # every time of day comes within two days, on those too when the clocks jump
 
 
@@ -26,6 +27,14 @@ def rate(text: object) -> int:
         message = "a rate must be above 0"
         raise ValueError(message)
     return bits
+
+
+def least_cap(bps: int) -> int:
+    """Return *bps*, bit/s; ValueError where so low a cap would only stop what moves."""
+    if bps < LEAST_CAP_BPS:
+        message = f"a cap of {bps} bit/s is too low to move anything: the least is {_written(LEAST_CAP_BPS)}"
+        raise ValueError(message)
+    return bps
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +87,7 @@ def parse(text: str) -> tuple[tuple[time, int | None], ...]:
         if start in found:
             message = f"{start:%H:%M} is there twice: from one time on only one rate can hold"
             raise ValueError(message)
-        found[start] = None if matched[2].lower() == "off" else rate(matched[2])
+        found[start] = None if matched[2].lower() == "off" else least_cap(rate(matched[2]))
     if len(found) == 1:
         message = f"{text!r} does not say until when: write a second time, or the rate alone for the whole day"
         raise ValueError(message)

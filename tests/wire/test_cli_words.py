@@ -178,3 +178,10 @@ def test_the_live_screen_shows_the_last_changes_before_the_first_move():
     assert "changed 30 of 30" in lines[-1]
     assert "vmknic 10.88.0.30" in lines[-2]
     assert len(lines) < 12
+
+
+def test_a_cap_that_stops_everything_is_refused():
+    """8 kbit/s was meant as something else: one sentence with the least cap, before anything is asked."""
+    done = cli("throttle", "8000")
+    assert done.returncode == 2
+    assert "a cap of 8000 bit/s is too low to move anything: the least is 100k" in done.stderr

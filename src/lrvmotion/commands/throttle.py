@@ -26,7 +26,7 @@ def throttle(
 
     own: Context = context.obj
     try:
-        bps = None if rate == "off" else timetable.rate(rate)
+        bps = None if rate == "off" else timetable.least_cap(timetable.rate(rate))
     except ValueError as error:
         raise UsageError(str(error), hint="for example: lrvmotion throttle 2G, or: lrvmotion throttle off") from None
     config = own.config() if own.find_config() else None

@@ -80,6 +80,10 @@ FINISHED_KEPT = 200
 LOG_LINES_A_SECOND, LOG_KEPT, LOG_BYTES = 20, 200, MIB
 LAST_WORDS_S = 1.0  # so long the end waits for a log that is not read
 REQUEST_BYTES, REQUEST_S, REQUESTS = 4096, 2.0, 16  # of the control socket: length, time for all of it, at once
+LEAST_LIMIT_BPS = 100_000
+SUPER_PACKET = 65536  # bytes that TCP hands down at once at most
+BOOKED_S = 0.5  # so long a stream may be silent for a pace of the past
+PORTION_S, PORTION = 0.1, 1448  # a slower stream's bytes: so many seconds' worth at a time, but a segment at least
 SHORT_US = 1000  # a leg with a shorter round trip does without BBR, whose pacing is 40 % of one stream's CPU there
 LOSSY, LOSSY_TICKS = 0.001, 3  # a share retransmitted in so many ticks in a row: a short leg gets BBR after all
 STARTUP_GAIN = 1.5  # BBR paces at 2.89 times its estimate in STARTUP, at 1.25 at most later
@@ -185,8 +189,9 @@ class Config(NamedTuple):
     *listen*: addresses and ports to accept on. *port*: the service port that is redirected; only it is ever dialled.
     *sources*, *targets*: networks; nothing else is carried. *wan_congestion_control*: of the outgoing leg (of the
     incoming one too, if it comes from a near relay); *congestion_fallback*: what to take where the kernel has not got
-    it, null: do not start. *limit_bps*: cap over all streams, bits per second. *stream_buffer_bytes*: what one stalled
-    stream may hold in this box. *control*: path of the control socket. *forward*: the far relay, if there is one.
+    it, null: do not start. *limit_bps*: cap over all streams, bits per second, 100 kbit/s at least.
+    *stream_buffer_bytes*: what one stalled stream may hold in this box. *control*: path of the control socket.
+    *forward*: the far relay, if there is one.
     *accept_proxy_from*: near relays, whose connections carry a PROXY v2 header. *drain_s*: how long SIGTERM lets
     streams go on. *redirects*: rules to watch (see `Guard`).
     """
@@ -321,7 +326,7 @@ _READERS: Dict[str, Callable[[object], Any]] = {
     "control": _word("/.{1,106}", "an absolute path of at most 107 characters"),
     "wan_congestion_control": _ALGORITHM,
     "congestion_fallback": _optional(_ALGORITHM),
-    "limit_bps": _optional(_integer(8000, 10**13)),
+    "limit_bps": _optional(_integer(LEAST_LIMIT_BPS, 10**13)),
     "stream_buffer_bytes": _integer(256 * 1024, 1024 * MIB),
     "forward": _optional(_forward),
     "accept_proxy_from": _list(_network, empty=True),
@@ -566,13 +571,17 @@ class Flow:
     """One direction of a stream: its pipe, and the bytes that have reached the other side's socket.
 
     Only the thread that pumps may resize the pipe: the kernel holds its lock while splice waits for the socket.
+    *rate*, bytes per second, is what the pump itself must not exceed; None: the kernel paces, or nobody does. *due*:
+    when it may go on, a monotonic time; *rests*: whether it waits for that.
     """
 
-    __slots__ = ("bytes", "read_end", "size", "wanted", "write_end")
+    __slots__ = ("bytes", "due", "rate", "read_end", "rests", "size", "wanted", "write_end")
 
     def __init__(self, size: int) -> None:
         self.read_end, self.write_end = os.pipe()
         self.bytes = 0
+        self.rate: Optional[int] = None
+        self.due, self.rests = 0.0, False
         self.wanted = size
         self.size = 0
         self.resize()
@@ -582,6 +591,11 @@ class Flow:
         with contextlib.suppress(OSError):
             fcntl.fcntl(self.write_end, F_SETPIPE_SZ, self.wanted)
             self.size = self.wanted
+
+    def portion(self, waiting: int) -> int:
+        """Return how many of the bytes that are *waiting* may be sent at once."""
+        rate = self.rate
+        return waiting if rate is None else min(waiting, max(int(rate * PORTION_S), PORTION))
 
     def close(self) -> None:
         """Close the pipe."""
@@ -674,6 +688,7 @@ class Stream:
         self._startup = Startup(self.began)
         self.failure: Optional[str] = None
         self.pace: Optional[int] = None  # bytes per second
+        self._kernel_pace: Optional[int] = 0  # whatever it was dialled with
         self.info: Dict[str, int] = {}
         self.verdict = "application"
         self.verdicts: Dict[str, float] = {}  # seconds under each
@@ -729,11 +744,27 @@ class Stream:
         self.forth.wanted, self.back.wanted = sizes
 
     def set_pace(self, rate: Optional[int]) -> None:
-        """Pace what goes to the target at *rate* bytes per second; None: not at all."""
+        """Pace what goes to the target at *rate* bytes per second; None: not at all.
+
+        The kernel books the time that a super-packet takes at the pace of that moment, and takes nothing back when the
+        pace rises. So it is never given one that would book more than BOOKED_S: the pump keeps to a lower rate itself.
+        """
+        least = round(burst(self.info) / BOOKED_S)
+        kernel = None if rate is None else max(rate, least)
         with self._lock:
-            if self._running and rate != self.pace:
-                _pace(self.server, rate)
-                self.pace = rate
+            if not self._running:
+                return
+            if kernel != self._kernel_pace:
+                pace(self.server, kernel)
+                self._kernel_pace = kernel
+            self.pace = rate
+            self.forth.rate = rate if kernel != rate else None
+
+    @property
+    def is_hungry(self) -> bool:
+        """Whether it would use more than the pace that it has."""
+        waits = self.info.get("notsent_bytes", 0) > 0 or self.forth.rests
+        return self.pace is None or self.rate_forth >= 0.85 * self.pace or waits
 
     def measure(self, now: float) -> None:
         """Take TCP_INFO, rates and verdict over the time since the last call."""
@@ -840,19 +871,49 @@ def pump(splice: Splice, stream: Stream, source: socket.socket, destination: soc
             doing = "to"
             while waiting:
                 try:
-                    moved = splice(read_end, go, waiting)
+                    moved = splice(read_end, go, flow.portion(waiting))
                 except BlockingIOError:
                     if stream.is_over():
                         return
                     continue
                 waiting -= moved
                 flow.bytes += moved
+                if flow.rate is not None and rest(stream, flow, moved):
+                    return
             doing = "from"
             if stream.failure is not None:
                 return
     except OSError as error:
         side = "source" if (doing == "from") == (source is stream.client) else "target"
         stream.fail("{} the {}: {}".format(doing, side, error.strerror))
+
+
+def rest(stream: Stream, flow: Flow, moved: int) -> bool:
+    """Wait for as long as *moved* bytes take at the rate of *flow*, less if that rises; return whether to give up."""
+    rate, now = flow.rate, time.monotonic()
+    # What was not used up to now is lost, but for a moment: a thread may wake late.
+    flow.due = max(flow.due, now - PORTION_S) + (moved / rate if rate else 0.0)
+    flow.rests = True
+    while flow.due > now and not stream.is_over():
+        time.sleep(min(flow.due - now, WAKE_S))
+        now = time.monotonic()
+        before, rate = rate, flow.rate
+        if rate is None:
+            flow.due = now
+        elif before is not None and rate > before:
+            flow.due = now + (flow.due - now) * before / rate
+    flow.rests = False
+    return stream.failure is not None
+
+
+def burst(info: Mapping[str, int]) -> int:
+    """Return how many bytes TCP sends at once at a low pace: the less, the longer the path.
+
+    As tcp_tso_autosize() in the kernel's net/ipv4/tcp_output.c with net.ipv4.tcp_tso_rtt_log at its default of 9;
+    kernels before 5.18 never send more than the two segments.
+    """
+    near = SUPER_PACKET >> min(info.get("min_rtt_us", 0) >> 9, 16)
+    return max(near, 2 * info.get("snd_mss", PORTION))
 
 
 def has_urgent(connection: socket.socket) -> bool:
@@ -862,7 +923,8 @@ def has_urgent(connection: socket.socket) -> bool:
     return any(event & select.POLLPRI for _, event in poll.poll(0))
 
 
-def _pace(sock: socket.socket, rate: Optional[int]) -> None:
+def pace(sock: socket.socket, rate: Optional[int]) -> None:
+    """Have the kernel pace *sock* at *rate* bytes per second; None: not at all."""
     with contextlib.suppress(OSError):  # the peer may have gone; its threads will notice
         sock.setsockopt(socket.SOL_SOCKET, SO_MAX_PACING_RATE, struct.pack("Q", UNLIMITED if rate is None else rate))
 
@@ -1243,7 +1305,7 @@ class Relay:
             self.buffers.apply(server)
             _linger(server, resets=True)
             if self.limit_bps is not None:
-                _pace(server, self.limit_bps // 8 // (len(self._streams) + 1))
+                pace(server, max(self.limit_bps // 8 // (len(self._streams) + 1), round(burst({}) / BOOKED_S)))
             self._connect(server, goal)
             if tcp_info(server).get("rtt_us", SHORT_US) >= SHORT_US or not congestion:
                 congestion = choose(server, self.congestion)
@@ -1340,11 +1402,7 @@ class Relay:
                 stream.set_pace(None)
             return
         even = limit / 8 / max(len(streams), 1)
-        wants: List[Optional[float]] = []
-        for stream in streams:
-            used = stream.rate_forth
-            hungry = stream.pace is None or used >= 0.85 * stream.pace or stream.info.get("notsent_bytes", 0) > 0
-            wants.append(None if hungry else max(1.25 * used, 0.1 * even))
+        wants = [None if stream.is_hungry else max(1.25 * stream.rate_forth, 0.1 * even) for stream in streams]
         for stream, share in zip(streams, fair_shares(limit / 8, wants)):
             stream.set_pace(share)
 
