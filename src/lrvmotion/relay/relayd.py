@@ -84,6 +84,7 @@ LEAST_LIMIT_BPS = 100_000
 SUPER_PACKET = 65536  # bytes that TCP hands down at once at most
 BOOKED_S = 0.5  # so long a stream may be silent for a pace of the past
 PORTION_S, PORTION = 0.1, 1448  # a slower stream's bytes: so many seconds' worth at a time, but a segment at least
+SILENT_S = 5.0  # no acknowledgement for longer than that is no loss any more
 SHORT_US = 1000  # a leg with a shorter round trip does without BBR, whose pacing is 40 % of one stream's CPU there
 LOSSY, LOSSY_TICKS = 0.001, 3  # a share retransmitted in so many ticks in a row: a short leg gets BBR after all
 STARTUP_GAIN = 1.5  # BBR paces at 2.89 times its estimate in STARTUP, at 1.25 at most later
@@ -192,8 +193,9 @@ class Config(NamedTuple):
     it, null: do not start. *limit_bps*: cap over all streams, bits per second, 100 kbit/s at least.
     *stream_buffer_bytes*: what one stalled stream may hold in this box. *control*: path of the control socket.
     *forward*: the far relay, if there is one.
-    *accept_proxy_from*: near relays, whose connections carry a PROXY v2 header. *drain_s*: how long SIGTERM lets
-    streams go on. *redirects*: rules to watch (see `Guard`).
+    *accept_proxy_from*: near relays, whose connections carry a PROXY v2 header. *answer_timeout_s*: how long a peer may
+    acknowledge nothing of what it was sent, then its stream is reset. *drain_s*: how long SIGTERM lets streams go on.
+    *redirects*: rules to watch (see `Guard`).
     """
 
     listen: Tuple[Endpoint, ...]
@@ -208,6 +210,7 @@ class Config(NamedTuple):
     forward: Optional[Endpoint] = None
     accept_proxy_from: Tuple[Network, ...] = ()
     connect_timeout_s: float = 5.0
+    answer_timeout_s: float = 120.0
     drain_s: float = 30.0
     redirects: Tuple[Redirect, ...] = ()
 
@@ -331,6 +334,7 @@ _READERS: Dict[str, Callable[[object], Any]] = {
     "forward": _optional(_forward),
     "accept_proxy_from": _list(_network, empty=True),
     "connect_timeout_s": _seconds,
+    "answer_timeout_s": _seconds,
     "drain_s": _seconds,
     "redirects": _list(_redirect, empty=True),
 }
@@ -424,9 +428,11 @@ def _exactly(receive: Callable[[int], bytes], count: int) -> bytes:
 # if the length reaches it.
 _TCP_INFO = {
     "state": (0, "B"),
+    "probes": (3, "B"),
     "app_limited": (7, "B"),
     "snd_mss": (16, "I"),
     "unacked": (24, "I"),
+    "last_ack_ms": (56, "I"),
     "pmtu": (60, "I"),
     "rtt_us": (68, "I"),
     "rttvar_us": (72, "I"),
@@ -624,6 +630,26 @@ def choose(connection: socket.socket, *algorithms: str) -> str:
     return ""
 
 
+class Silence:
+    """How long a peer has owed a connection an acknowledgement.
+
+    TCP_USER_TIMEOUT would also end a peer that is alive and keeps its window closed for as long: here only one that
+    answers neither what was sent nor the probes of its window.
+    """
+
+    def __init__(self) -> None:
+        self._since: Optional[float] = None
+
+    def seconds(self, info: Mapping[str, int], now: float) -> float:
+        """Take a tick's TCP_INFO; return for how many seconds nothing has come back though something was due."""
+        if not info.get("unacked") and info.get("probes", 0) < 2:
+            self._since = None
+            return 0.0
+        if self._since is None:
+            self._since = now
+        return min(now - self._since, info.get("last_ack_ms", 0) / 1000)
+
+
 class Startup:
     """BBR's STARTUP of one connection, begun anew where it ended too early, which leaves a long leg slow for a minute.
 
@@ -674,6 +700,7 @@ class Stream:
         target: Endpoint,
         sizes: Tuple[int, int],
         congestion: Tuple[str, str],
+        answer_timeout_s: float,
     ) -> None:
         self.client, self.server, self.source, self.target = client, server, source, target
         self.congestion, self._proper_congestion = congestion
@@ -685,6 +712,8 @@ class Stream:
             self.forth.close()
             raise
         self.began = time.monotonic()
+        self._answer_timeout_s = answer_timeout_s
+        self._silences = {"source": Silence(), "target": Silence()}
         self._startup = Startup(self.began)
         self.failure: Optional[str] = None
         self.pace: Optional[int] = None  # bytes per second
@@ -773,6 +802,11 @@ class Stream:
                 return
             before = self.info
             self._take_info()
+            infos = {"source": tcp_info(self.client), "target": self.info}
+        silent = {side: self._silences[side].seconds(info, now) for side, info in infos.items()}
+        for side, seconds in silent.items():
+            if seconds >= self._answer_timeout_s:
+                self.fail("the {} has not answered for {:.0f} s".format(side, seconds))
         then, forth, back = self._measured
         seconds = max(now - then, 1e-6)
         delivered = max(self.info.get("bytes_acked", self.forth.bytes + 1) - 1, 0)
@@ -782,6 +816,8 @@ class Stream:
         self.peak = max(self.peak, self.rate_forth)
         self._reconsider(before)
         self.verdict, self.shares = judge(before, self.info, seconds, self.rate_forth, self.pace)
+        if silent["target"] >= SILENT_S:
+            self.verdict = "no answer"
         self.verdicts[self.verdict] = self.verdicts.get(self.verdict, 0.0) + seconds
         self._restart(now)
 
@@ -982,6 +1018,9 @@ def explain(verdicts: Mapping[str, int], *, forwards: bool, limit_bps: Optional[
         return "the relay's own send buffer limits {}: raise net.ipv4.tcp_wmem on the box".format(some)
     if word == "cap":
         return "the cap of {:.0f} Mbit/s limits {}".format((limit_bps or 0) / 1e6, some)
+    if word == "no answer":
+        who = "far relay" if forwards else "target host"
+        return "the {} answers nothing on {}: it, or the way there, is down".format(who, some)
     if word == "congestion":
         return "the circuit limits {}: this is what it carries".format(some)
     return "the source limits {}: it sends less than the circuit carries".format(some)
@@ -1340,7 +1379,9 @@ class Relay:
             # With hundreds of streams, looking up every 200 ms would itself cost CPU.
             wake = WAKE_S * (1 + len(self._streams) // 100)
             self._resize(len(self._streams) + self._dialling)
-            stream = Stream(client, server, source, target, self._sizes, (congestion, self.congestion))
+            algorithms = (congestion, self.congestion)
+            patience = self.config.answer_timeout_s
+            stream = Stream(client, server, source, target, self._sizes, algorithms, patience)
             self._streams[id(stream)] = stream
             self._dialling -= 1
             self.peak = max(self.peak, len(self._streams))
