@@ -55,7 +55,7 @@ def measure_cell(
                     message = f"{cell.name}: given up"
                     raise BenchError(message)
                 made.set(**cell.wan, seed=1 + repeat, burst=10.0, rate_bps=LINE_BPS)
-                run = run_contender(made, peers, name, window)
+                run = run_contender(made, peers, name, window, cell)
                 fit = run.fit(cells.CONTENDERS[name][0])
                 verdict = "" if fit else "  thrown away"
                 say(
@@ -213,7 +213,7 @@ def plot(document: dict[str, Any], folder: Path) -> None:
         axis.set(title="field profile, 55 ms", ylabel="% of the circuit")
         figure.tight_layout()
         figure.savefig(folder / "wan-field.png")
-    plain = [entry for entry in document["cells"] if entry["profile"] != "field"]
+    plain = [entry for entry in document["cells"] if entry["profile"] in cells.GRID_PROFILES]
     if not plain:
         return
     rtts = sorted({entry["rtt_ms"] for entry in plain})
@@ -236,7 +236,11 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="two cells, 3 repeats, windows of 3 s")
     parser.add_argument(
-        "--cells", type=cells.parse_cell, nargs="+", metavar="CELL", help="such as uniform:55:0.5 field:55"
+        "--cells",
+        type=cells.parse_cell,
+        nargs="+",
+        metavar="CELL",
+        help="such as uniform:55:0.5 field:55 short-handshake:55:0.05",
     )
     parser.add_argument("--contenders", nargs="+", default=list(cells.CONTENDERS), choices=list(cells.CONTENDERS))
     parser.add_argument("--sections", nargs="+", default=SECTIONS, choices=SECTIONS, help="what to measure")

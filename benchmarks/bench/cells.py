@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from bench.table import Bar
 
-Profile = Literal["uniform", "bursty", "field"]
+Profile = Literal["uniform", "bursty", "field", "short-handshake", "route-flap"]
+GRID_PROFILES = ("uniform", "bursty")
 RTTS_MS = (20, 55, 100, 150)
 LOSSES = (0.0, 0.001, 0.005, 0.01, 0.02)
 LATE_SHARE_MAX = 0.05
@@ -27,7 +28,11 @@ CONTENDERS: dict[str, tuple[int, str, str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Cell:
-    """A circuit to measure: *loss* is a ratio 0-1; of the field profile 0, since its loss comes from the load."""
+    """A circuit to measure: *loss* is a ratio 0-1; of the field profile 0, since its loss comes from the load.
+
+    "short-handshake": SYNs are answered at once, as by a firewall in the way, and data takes *rtt_ms*; "route-flap":
+    the RTT is `FLAP_FROM_MS` until `FLAP_S` after the first byte, then *rtt_ms*. Both lose like "uniform".
+    """
 
     profile: Profile
     rtt_ms: int
@@ -42,28 +47,53 @@ class Cell:
     @property
     def wan(self) -> dict[str, Any]:
         """What the wire is set to."""
-        return {"delay_ms": self.rtt_ms / 2, "profile": self.profile, "loss": self.loss}
+        of = {"delay_ms": self.rtt_ms / 2, "profile": self.profile, "loss": self.loss, "syn_delay_ms": None}
+        if self.profile == "short-handshake":
+            of |= {"profile": "uniform", "syn_delay_ms": SHORT_MS / 2}
+        elif self.profile == "route-flap":
+            of |= {"profile": "uniform", "delay_ms": FLAP_FROM_MS / 2}
+        return of
+
+    @property
+    def later(self) -> tuple[float, dict[str, Any]] | None:
+        """So many seconds after the load began the wire is set to this, where anything changes."""
+        return (FLAP_S, {"delay_ms": self.rtt_ms / 2}) if self.profile == "route-flap" else None
+
+    @property
+    def settle_s(self) -> float:
+        """The least settling time: BBR takes 10 s until it believes in a longer RTT, and some to grow."""
+        return 0.0 if self.profile in (*GRID_PROFILES, "field") else CHANGED_SETTLE_S
 
 
+SHORT_MS, FLAP_FROM_MS, FLAP_S, CHANGED_SETTLE_S = 0.2, 0.4, 3.0, 14.0
 FIELD = Cell(profile="field", rtt_ms=55)
+CHANGING = (
+    Cell(profile="short-handshake", rtt_ms=55, loss=0.0005),
+    Cell(profile="route-flap", rtt_ms=20, loss=0.0005),
+)
 QUICK = (FIELD, Cell(profile="uniform", rtt_ms=55, loss=0.005))
 
 
 def grid() -> tuple[Cell, ...]:
-    """Return every cell of the full run, the field profile first; without loss there is nothing to burst."""
+    """Return every cell of the full run, the field profile first; without loss there is nothing to burst.
+
+    At the end those whose RTT is another one than it was at the handshake.
+    """
     cells = [FIELD]
     for loss in LOSSES:
         for profile in ("uniform", "bursty") if loss else ("uniform",):
             cells += [Cell(profile=profile, rtt_ms=rtt_ms, loss=loss) for rtt_ms in RTTS_MS]
-    return tuple(cells)
+    return (*cells, *CHANGING)
 
 
 def parse_cell(text: str) -> Cell:
     """Read `profile:rtt_ms:loss_percent`. Raises ValueError."""
     profile, _, rest = text.partition(":")
     rtt, _, loss = rest.partition(":")
-    if profile not in ("uniform", "bursty", "field") or (profile == "field") == bool(loss):
-        message = f"{text!r} is not like uniform:55:0.5, bursty:55:1 or field:55"
+    if profile not in get_args(Profile) or (profile == "field") == bool(loss):
+        message = (
+            f"{text!r} is not like uniform:55:0.5, bursty:55:1, field:55, short-handshake:55:0.05, route-flap:20:0.05"
+        )
         raise ValueError(message)
     cell = Cell(profile=profile, rtt_ms=int(rtt), loss=float(loss or 0) / 100)  # type: ignore[arg-type]
     if not 1 <= cell.rtt_ms <= 1000 or not 0 <= cell.loss < 0.5 or (profile == "bursty" and not cell.loss):
@@ -205,7 +235,7 @@ def bars(document: Mapping[str, Any]) -> list[Bar]:
     """Judge every bar of the WAN whose figures *document* holds."""
     found: list[Bar] = []
     cells = [entry for entry in document.get("cells", ()) if {"relayd", "bbr", "cubic"} <= entry["mbps"].keys()]
-    plain = [entry["mbps"] for entry in cells if entry["profile"] != "field"]
+    plain = [entry["mbps"] for entry in cells if entry["profile"] in GRID_PROFILES]
     if plain:
         shares = [mbps["relayd"] / mbps["bbr"] for mbps in plain]
         found.append(Bar(text=f"{len(plain)} cells, median: rate / direct BBR's", bound=0.97, value=median(shares)))
@@ -214,7 +244,7 @@ def bars(document: Mapping[str, Any]) -> list[Bar]:
         of_cubic = [
             entry["mbps"]["relayd"] / entry["mbps"]["cubic"]
             for entry in cells
-            if entry["profile"] != "field" and (entry["loss"] > 0) is lossy
+            if entry["profile"] in GRID_PROFILES and (entry["loss"] > 0) is lossy
         ]
         if of_cubic:
             found.append(Bar(text=f"{text}, least: rate / direct cubic's", bound=bound, value=min(of_cubic)))
@@ -227,6 +257,10 @@ def bars(document: Mapping[str, Any]) -> list[Bar]:
                 Bar(text="field profile: rate / 48 native streams'", bound=3, value=mbps["relayd"] / mbps["native48"]),
                 Bar(text="field profile: rate / stock's", bound=15, value=mbps["relayd"] / mbps["stock"]),
             ]
+    for entry in document.get("cells", ()):
+        if entry["profile"] in ("short-handshake", "route-flap") and {"relayd", "bbr"} <= entry["mbps"].keys():
+            share = entry["mbps"]["relayd"] / entry["mbps"]["bbr"]
+            found.append(Bar(text=f"{key(entry).name}: rate / direct BBR's", bound=0.9, value=share))
     if "far" in document:
         value = document["far"]["ratio"]
         found.append(Bar(text="target's buffer at 256 KiB: near + far / near alone", bound=3, value=value))
@@ -251,7 +285,7 @@ def cells_table(document: Mapping[str, Any]) -> str:
     lines = ["| " + " | ".join(names) + " |", "|---|" + "---:|" * (len(names) - 1)]
     for entry in sorted(document.get("cells", ()), key=lambda e: (e["profile"] != "field", key(e).loss, key(e))):
         mbps, spread = entry["mbps"], entry["range"]
-        loss = f"{entry['loss'] * 100:.1f} %"
+        loss = f"{entry['loss'] * 100:.{1 if entry['loss'] >= 0.001 or not entry['loss'] else 2}f} %"
         what = "none" if key(entry).loss == 0 and entry["profile"] != "field" else f"{entry['profile']} {loss}"
         low_high = f" ({spread['relayd'][0]:.0f}-{spread['relayd'][1]:.0f})" if "relayd" in spread else ""
         figures = [

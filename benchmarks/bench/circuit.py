@@ -35,6 +35,10 @@ class Wire:
         self.drain()
         rpc.call(self.socket, "set", **wan)
 
+    def change(self, **wan: Any) -> None:  # noqa: ANN401 - whatever WanSpec takes
+        """Change the circuit for the next frame, with others under way."""
+        rpc.call(self.socket, "set", **wan)
+
     def drain(self) -> None:
         """Return once nothing has been under way for a moment, or after 5 s."""
         end, quiet = time.monotonic() + 5, 0

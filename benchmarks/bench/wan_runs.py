@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -65,9 +65,23 @@ def _loaded(
             yield receiver
 
 
-def run_loaded(circuit: Circuit, streams: int, congestion: str, window: Window, what: str, *words: str) -> cells.Run:
-    """Load the circuit with whatever is in the box; count receiver and wire over the same window."""
+def run_loaded(
+    circuit: Circuit,
+    streams: int,
+    congestion: str,
+    window: Window,
+    what: str,
+    *words: str,
+    later: tuple[float, dict[str, Any]] | None = None,
+) -> cells.Run:
+    """Load the circuit with whatever is in the box; count receiver and wire over the same window.
+
+    *later*: so many seconds after the load began the wire is changed, under what is on its way.
+    """
     with _loaded(circuit.lanes, streams, congestion, window, "--announce", *words) as receiver:
+        if later is not None:
+            time.sleep(later[0])
+            circuit.change(**later[1])
         _line(receiver, window.settle_s + 30, what)
         circuit.reset()
         received = _line(receiver, window.window_s + 30, what)
@@ -75,11 +89,12 @@ def run_loaded(circuit: Circuit, streams: int, congestion: str, window: Window, 
     return cells.run_of(received, report)
 
 
-def run_contender(circuit: Circuit, peers: Peers, name: str, window: Window) -> cells.Run:
-    """Run one of `cells.CONTENDERS` once."""
+def run_contender(circuit: Circuit, peers: Peers, name: str, window: Window, cell: cells.Cell) -> cells.Run:
+    """Run one of `cells.CONTENDERS` once in *cell*, which the wire is set to."""
     streams, congestion, box = cells.CONTENDERS[name]
+    window = replace(window, settle_s=max(window.settle_s, cell.settle_s))
     with peers.in_the_path(box, circuit.lanes):
-        return run_loaded(circuit, streams, congestion, window, name)
+        return run_loaded(circuit, streams, congestion, window, name, later=cell.later)
 
 
 @contextmanager

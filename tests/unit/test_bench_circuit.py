@@ -39,9 +39,10 @@ def entry(cells: Any, name: str, **mbps: float) -> dict[str, Any]:
 
 
 def test_the_grid_is_every_rtt_and_loss_once(cells: Any) -> None:
-    """Four RTTs; no loss once, four losses uniform and bursty; the field profile beside them."""
+    """Four RTTs; no loss once, four losses uniform and bursty; beside them the field profile and two that change."""
     grid = cells.grid()
-    assert len(grid) == len(set(grid)) == 4 * (1 + 2 * 4) + 1
+    assert len(grid) == len(set(grid)) == 4 * (1 + 2 * 4) + 1 + 2
+    assert set(cells.CHANGING) <= set(grid)
     assert set(cells.QUICK) <= set(grid)
 
 
@@ -147,3 +148,15 @@ def test_the_table_shows_each_cell_once(cells: Any) -> None:
     assert "| 0.99 | 5.5 |" in lines[3]
     assert "| - |" in lines[3]
     assert len(lines) == 4
+
+
+def test_a_cell_that_changes_says_when_and_has_a_bar_of_its_own(cells: Any) -> None:
+    """A handshake shorter than the path; an RTT that grows after 3 s; 0.9 of plain BBR, apart from the grid's bars."""
+    short, flap = cells.CHANGING
+    assert (short.wan["delay_ms"], short.wan["syn_delay_ms"], short.later) == (27.5, 0.1, None)
+    assert (flap.wan["delay_ms"], flap.wan["syn_delay_ms"], flap.later) == (0.2, None, (3.0, {"delay_ms": 10.0}))
+    assert {short.wan["profile"], flap.wan["profile"]} == {"uniform"}
+    judged = cells.bars({"line_mbps": 1000, "cells": [entry(cells, short.name, relayd=80, bbr=100)]})
+    assert [(bar.text, bar.bound, bar.value) for bar in judged] == [
+        ("short-handshake:55:0.05: rate / direct BBR's", 0.9, 0.8)
+    ]

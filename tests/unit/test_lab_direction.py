@@ -126,3 +126,15 @@ def test_every_segment_is_delivered_lost_or_dropped(sizes, loss) -> None:
         delivered += max(1, -(-(len(data) - 76) // MSS))
     assert line.counters.segments == segments == delivered + line.counters.lost + line.counters.qdrop
     assert line.lateness.report()["max_ms"] >= 0
+
+
+def test_a_handshake_may_be_shorter_than_the_path() -> None:
+    """A SYN of TCP port 8000 passes data that is under way; what follows takes the path's delay."""
+    line = direction(syn_delay_ms=0.2)
+    data = frame(b"x" * MSS)
+    syn = frame(b"", flags=2)
+    line.offer(data, 0.0)
+    line.offer(syn, 0.001)
+    line.offer(data, 0.001)
+    times = [now for now, _ in drain(line)]
+    assert times == pytest.approx([0.0012, 0.011538, 0.013157], abs=2e-4)

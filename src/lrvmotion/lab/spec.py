@@ -18,11 +18,13 @@ class WanSpec:
     """The emulated circuit between the two routers, the same in both directions, seeded apart.
 
     *rate_bps* 0 means no limit; *loss* is a ratio 0-1 (uniform: of segments; bursty: mean, in bursts of *burst*
-    segments on average); profile "field" ignores *loss*: p(u) = 0.06 u^2.3.
+    segments on average); profile "field" ignores *loss*: p(u) = 0.06 u^2.3. *syn_delay_ms*: what a SYN or SYN-ACK of
+    TCP port 8000 takes instead of *delay_ms*, as behind a firewall that answers SYNs itself; None: the same.
     """
 
     rate_bps: int = 1_000_000_000
     delay_ms: float = 27.5
+    syn_delay_ms: float | None = None
     buffer_bytes: int = 8 * MIB
     profile: Profile = "field"
     loss: float = 0.0

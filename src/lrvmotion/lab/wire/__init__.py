@@ -7,7 +7,7 @@
 | --- | --- | --- |
 | report | - | see `Pump.report`: profile, per direction counters and lateness, vmotion witness, CPU |
 | reset | - | {}: every counter starts again from zero; connections open now stay counted as open |
-| set | any of rate_bps, delay_ms, buffer_bytes, profile, loss, burst, seed | {}: in force for the next frame |
+| set | rate_bps, delay_ms, syn_delay_ms, buffer_bytes, profile, loss, burst, seed | {}: in force for the next frame |
 
 The mechanics, per direction: a virtual clock says when the last accepted byte leaves the bottleneck; a segment that
 would wait for more than the buffer holds is dropped from the tail; an accepted one takes (frame + 24) bytes of time

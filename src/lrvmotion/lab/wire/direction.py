@@ -11,7 +11,7 @@ from typing import Any
 
 from lrvmotion.lab.spec import WanSpec
 from lrvmotion.lab.wire import loss
-from lrvmotion.lab.wire.connections import Connections, tcp
+from lrvmotion.lab.wire.connections import SYN, Connections, tcp
 from lrvmotion.lab.wire.histogram import Histogram
 from lrvmotion.lab.wire.segments import VNET, cut, runs, shape
 
@@ -56,6 +56,7 @@ class Direction:
         chosen = loss.make(spec, random.Random(seed))  # noqa: S311 - repeatable, not secret
         self._loss = chosen
         self._delay = spec.delay_ms / 1000.0
+        self._syn_delay = None if spec.syn_delay_ms is None else spec.syn_delay_ms / 1000.0
         self._byte_s = 8.0 / spec.rate_bps if spec.rate_bps else 0.0
         self._buffer_s = spec.buffer_bytes * self._byte_s
 
@@ -105,6 +106,9 @@ class Direction:
         if not lost and accepted == count:
             if t and frame[t + 13] & 7:
                 self._connections.see(frame, t)
+                if self._syn_delay is not None and frame[t + 13] & SYN:
+                    self._overtake((now + self._syn_delay, frame, count, frame_bytes, True))
+                    return
             release = (self._fin if byte_s else now) + self._delay
             self._queue.append((release, frame, count, frame_bytes, t > 0))
             return
@@ -141,6 +145,11 @@ class Direction:
             "load": self._load * math.exp((self._load_at - time.monotonic()) / loss.LOAD_WINDOW_S),
             "lateness": self.lateness.report(),
         }
+
+    def _overtake(self, entry: tuple[float, bytes, int, int, bool]) -> None:
+        """Queue what leaves before others that were here first."""
+        place = next((index for index, other in enumerate(self._queue) if other[0] > entry[0]), len(self._queue))
+        self._queue.insert(place, entry)
 
     def _split(
         self, frame: bytes, form: tuple[int, int, int], gone: list[int], clock: tuple[float, float], t: int
