@@ -45,11 +45,15 @@ class Load:
 class Flow:
     """One relay, asked every few seconds; *silent* returns which addresses do not answer a ping from its box.
 
-    *reason* is why it carries nothing, None where it is well. Streams that are open with nothing to send are no stall:
-    the moves behind them may be prepared, or carry cold data.
+    *near* and *far* are addresses of vMotion vmknics at both sites. *reason* is why it carries nothing, None where it
+    is well. Streams that are open with nothing to send are no stall: the moves behind them may be prepared, or carry
+    cold data. Once no stream stands still any more, the relay is well where somebody answers at both sides: a single
+    target host that is dead is not the relay's fault.
     """
 
     silent: Callable[[Sequence[str]], list[str]]
+    near: tuple[str, ...] = ()
+    far: tuple[str, ...] = ()
     reason: str | None = None
     since: float | None = None  # when the reason was first there
     _carried: int = -1
@@ -66,10 +70,11 @@ class Flow:
         self._ends = load.ends or self._ends
         stands = bool(load.streams) and now - self._moved >= STALL_S
         cause = None if link is None else link.down
-        if cause is None and (stands and load.waiting):
-            cause = self._silent() or f"what it sends is not acknowledged{_counted(before, link)}"
+        if cause is None and stands and load.waiting:
+            quiet = self.silent(self._ends) if self._ends else []
+            cause = _quiet(quiet) or f"what it sends is not acknowledged{_counted(before, link)}"
         elif cause is None and self.reason is not None and not (load.streams and moves):
-            cause = self._silent()  # its streams have ended, or wait for the source
+            cause = self._away()  # its streams have ended, or wait for the source
         if cause is None:
             self.reason = self.since = None
             return
@@ -78,11 +83,18 @@ class Flow:
             self.since = now
         self.reason = f"{what}: {cause}"
 
-    def _silent(self) -> str | None:
-        quiet = self.silent(self._ends) if self._ends else []
-        if not quiet:
-            return None
-        return f"{' and '.join(quiet)} {'does' if len(quiet) == 1 else 'do'} not answer a ping from it"
+    def _away(self) -> str | None:
+        """Return which side does not answer at all, None where somebody does at both."""
+        sides = [dict.fromkeys((*self._ends[at : at + 1], *peers)) for at, peers in enumerate((self.near, self.far))]
+        quiet = self.silent([peer for side in sides for peer in side])
+        gone = [peer for side in sides if side and all(peer in quiet for peer in side) for peer in side]
+        return _quiet(gone)
+
+
+def _quiet(peers: Sequence[str]) -> str | None:
+    if not peers:
+        return None
+    return f"{' and '.join(peers)} {'does' if len(peers) == 1 else 'do'} not answer a ping from it"
 
 
 def _counted(before: Link | None, link: Link | None) -> str:

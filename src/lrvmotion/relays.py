@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lrvmotion.relay.status import RelayStatus
 
 VMOTION = 8000  # TCP
+PEERS = 4  # of each side that are asked whether they answer
 PATIENCE_S = 300.0  # so long a queue in which nothing else moves waits for a relay that carries nothing
 
 
@@ -64,7 +65,11 @@ class Relays:
             self.config.limits.in_path_s,
         )  # fmt: skip
         for relay in watched(plan):
-            self.flows[relay] = Flow(functools.partial(self._silent, relay))
+            hosts = {host for host, name in plan.through if relay in {name, plan.far}}
+            paths = [path for path in (*plan.proofs, *plan.paths) if path.source_host in hosts]
+            here = tuple(dict.fromkeys(path.source_address for path in paths))[:PEERS]
+            there = tuple(dict.fromkeys(path.target_address for path in paths))[:PEERS]
+            self.flows[relay] = Flow(functools.partial(self._silent, relay), here, there)
         self.watch.__enter__()
         return self
 

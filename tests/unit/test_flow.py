@@ -16,9 +16,9 @@ ENDS = ("10.88.0.9", "10.99.0.9")
 class Box:
     """A relay whose flow is judged every two seconds; *quiet* are who does not answer its pings."""
 
-    def __init__(self):
+    def __init__(self, near=(), far=()):
         self.now, self.carried, self.quiet, self.asked = 0.0, 0, [], 0
-        self.flow = Flow(self.silent)
+        self.flow = Flow(self.silent, near, far)
 
     def silent(self, peers):
         self.asked += 1
@@ -99,6 +99,21 @@ def test_a_relay_is_well_when_bytes_flow_again_or_both_ends_answer():
     box.quiet = []
     assert box.pass_(2, streams=0, waiting=0) is None
     assert box.flow.since is None
+
+
+def test_one_dead_target_host_of_several_is_named_and_not_the_relays_fault():
+    """While its streams stand still nothing is started; once they have ended the others' moves go on."""
+    box = Box(near=("10.88.0.9", "10.88.0.10"), far=("10.99.0.9", "10.99.0.10"))
+    box.pass_(10, bps=1)
+    box.quiet = ["10.99.0.9"]
+    assert box.pass_(12).endswith("10.99.0.9 does not answer a ping from it")
+    assert box.pass_(2, streams=0, waiting=0) is None
+    box.pass_(10, bps=1)
+    box.quiet = ["10.99.0.9", "10.99.0.10"]
+    assert box.pass_(12) is not None
+    assert box.pass_(2, streams=0, waiting=0) == (
+        "cannot carry anything: 10.99.0.9 and 10.99.0.10 do not answer a ping from it"
+    )
 
 
 def test_what_a_box_prints_of_its_interface_is_read_and_nothing_else():
