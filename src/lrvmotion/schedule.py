@@ -7,6 +7,7 @@ import heapq
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal, assert_never
 
 from lrvmotion import config
@@ -15,6 +16,7 @@ from lrvmotion.plan import Migration
 State = Literal["queued", "running", "waiting", "success", "error", "cancelled", "held"]
 FINAL = frozenset({"success", "error", "cancelled", "held"})
 OVERTAKEN = 4  # VMs that pass the head of the queue and take what it waits for; then that is kept for it
+FAR = 100  # so many VMs of the queue are looked at for those that come next
 LEAST_MBPS = 250.0  # a vMotion is supported at this rate or above (reference 5: 250 Mbit/s per concurrent vMotion)
 
 
@@ -175,6 +177,7 @@ class Schedule:
         self._leases = {vm: leases(move, relays.get(move.source_host)) for vm, move in self._migrations.items()}
         self._waves = Counter(move.wave for move in self._migrations.values())  # those that have not ended
         self._overtaken: Counter[str] = Counter()
+        self._order = list(self._migrations)
         self.stopped = False
 
     def step(self, event: Event) -> list[Command]:
@@ -232,11 +235,8 @@ class Schedule:
         *percents* are how far these are.
         """
         later = copy.copy(self)
-        later.__dict__ |= {
-            "states": {**self.states},
-            "_waves": self._waves.copy(),
-            "_overtaken": Counter(self._overtaken),
-        }
+        own = {"states": {**self.states}, "_waves": self._waves.copy(), "_overtaken": Counter(self._overtaken)}
+        later.__dict__ |= own | {"_order": list(islice((vm for vm in self._order if self.states[vm] == "queued"), FAR))}
         running = [(self._seconds.get(vm, 1.0) * (100 - percents.get(vm, 0)), vm) for vm in self.running]
         heapq.heapify(running)
         found: list[str] = []
@@ -268,7 +268,7 @@ class Schedule:
         again = True
         while again:
             again = False
-            for vm in self.left:
+            for vm in [vm for vm in self._order if self.states[vm] in {"queued", "waiting"}]:
                 bad = [
                     before for before in self._migrations[vm].after if self.states.get(before) in FINAL - {"success"}
                 ]
@@ -281,7 +281,8 @@ class Schedule:
         wave = min((wave for wave, count in self._waves.items() if count), default=0)
         busy = Counter(lease for vm in self.running for lease in self._leases[vm])
         head: str | None = None  # the first that has to wait
-        for vm, migration in self._migrations.items():
+        for vm in self._order:
+            migration = self._migrations[vm]
             if not self._may(migration, wave):
                 continue
             if any(self._full(lease, busy) for lease in self._leases[vm]):
@@ -292,9 +293,7 @@ class Schedule:
             busy.update(self._leases[vm])
             self.states[vm] = "running"
             self._overtaken.pop(vm, None)
-            if head is not None and any(
-                self._full(lease, busy) for lease in {*self._leases[vm]} & {*self._leases[head]}
-            ):
+            if head is not None and self._overtaken[head] < OVERTAKEN and self._hinders(vm, head, busy):
                 self._overtaken[head] += 1
                 self._keep(head, busy)
             yield Start(migration=migration)
@@ -311,6 +310,10 @@ class Schedule:
 
     def _full(self, lease: str, busy: Mapping[str, int]) -> bool:
         return (most := self._limits.of(lease)) is not None and busy[lease] >= most
+
+    def _hinders(self, vm: str, head: str, busy: Mapping[str, int]) -> bool:
+        """Return whether *vm* has the last of a lease that *head* needs."""
+        return any(self._full(lease, busy) for lease in {*self._leases[vm]} & {*self._leases[head]})
 
     def _keep(self, head: str, busy: Counter[str]) -> None:
         """Count the leases of *head* as taken once it was overtaken often enough."""
