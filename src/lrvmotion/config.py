@@ -422,8 +422,11 @@ class Config(_Section):
         """Return the configuration with the cap that holds at *now* in place of a timetable."""
         if self.relay.timetable is None:
             return self
-        relay = self.relay.model_copy(update={"limit": self.relay.timetable.cap(now)})
-        return self.model_copy(update={"relay": relay})
+        return self.limited(self.relay.timetable.cap(now))
+
+    def limited(self, bps: int | None) -> Config:
+        """Return the configuration with *bps* as what a near relay may send, None: no limit."""
+        return self.model_copy(update={"relay": self.relay.model_copy(update={"limit": bps})})
 
 
 def load(path: Path) -> Config:

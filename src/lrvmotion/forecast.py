@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from statistics import stdev
 from typing import Literal
 
@@ -31,10 +31,19 @@ class Sending:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """What no move of a mode can be faster than, Mbit/s of payload, why in a sentence, and where that is from."""
+
+    mbps: float
+    limiter: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
     """What probes measured of the path: idle pings, *lost* of *sent*, and the load probe where one ran.
 
-    *relay_mbps* is a relay's cap, None without one.
+    *relay_mbps* is a relay's cap, None without one. *bounds* are what is known of NICs and circuit.
     """
 
     rtt_ms: float | None
@@ -43,6 +52,7 @@ class Measured:
     mss: int = 1448
     load: LoadReport | None = None
     relay_mbps: float | None = None
+    bounds: Mapping[Mode, Sequence[Bound]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,12 +244,14 @@ def _from_pings(mode: Mode, sending: Sending, measured: Measured) -> Estimate:
 
 
 def _capped(estimate: Estimate, sending: Sending, measured: Measured) -> Estimate:
-    """Return *estimate* held to the windows' rate, and in proxy mode to the relays' cap."""
+    """Return *estimate* held to the windows' rate, to what is known of NICs and circuit, and to the relays' cap."""
     rtt = (measured.load.min_rtt_ms if measured.load is not None else None) or measured.rtt_ms
     if sending.window_bytes is not None and rtt:
         most = sending.streams * throughput.window(sending.window_bytes, rtt)
         limiter = f"the receive window: {sending.window_bytes / 2**20:.1f} MiB a stream at {rtt:.0f} ms"
         estimate = _held(estimate, most, limiter, throughput.WINDOW)
+    for bound in measured.bounds.get(estimate.mode, ()):
+        estimate = _held(estimate, bound.mbps, bound.limiter, bound.source)
     if estimate.mode == "proxy" and measured.relay_mbps is not None:
         limiter = f"the relay's cap of {measured.relay_mbps:.0f} Mbit/s"
         estimate = _held(estimate, measured.relay_mbps, limiter, "the configuration")

@@ -75,7 +75,8 @@ class Host:
 
     *evc_mode* is the EVC mode key that its cluster holds it to, *max_evc_mode* the highest that its CPUs have ("" where
     not told); *most_disks* the most virtual disks that it moves live with their storage; *compute* its cluster.
-    *used_bytes* of its *memory_bytes* are in use (quickStats), 0 where not told.
+    *used_bytes* of its *memory_bytes* are in use (quickStats), 0 where not told. *uplinks* are those of each vmknic, by
+    its device: (vmnic, Mbit/s of its link, 0 where it is down).
     """
 
     ref: MoRef
@@ -101,11 +102,22 @@ class Host:
     memory_bytes: int = 0
     used_bytes: int = 0
     congestion_control: dict[str, str] = field(default_factory=dict, hash=False)
+    uplinks: dict[str, tuple[tuple[str, int], ...]] = field(default_factory=dict, hash=False)
 
     @property
     def vmotion_vmknics(self) -> tuple[Vmknic, ...]:
         """The vmknics that carry vMotion, in device order."""
         return tuple(nic for nic in self.vmknics if nic.carries_vmotion)
+
+    def uplink_mbps(self, vmknics: int = 0) -> int | None:
+        """Return the most that the uplinks give to so many vMotion vmknics, those present at least; None: not known.
+
+        One vmknic has one uplink at a time.
+        """
+        there = self.vmotion_vmknics
+        links = dict(link for nic in there for link in self.uplinks.get(nic.device, ()))
+        fastest = max(links.values(), default=0)
+        return min(sum(links.values()), max(vmknics, len(there)) * fastest) or None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

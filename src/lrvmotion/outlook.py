@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from typing import Literal
 
-from lrvmotion import correction, forecast, transfer
+from lrvmotion import correction, forecast, settings, throughput, transfer
 from lrvmotion.config import Config
-from lrvmotion.forecast import Estimate, Forecast, Measured, Sending, VmTime
+from lrvmotion.forecast import Bound, Estimate, Forecast, Measured, Sending, VmTime
 from lrvmotion.inventory import Host
 from lrvmotion.load import LoadReport
 from lrvmotion.path import PathQuality
@@ -31,11 +32,14 @@ def make(
     age_s: float | None,
     past: Sequence[tuple[Mode, float]] = (),
     dirty: Mapping[str, float] | None = None,
+    targets: Collection[Host] = (),
+    relay_nics: Mapping[str, int] | None = None,
 ) -> Forecast:
     """Return the forecast of *plan*, whose source hosts are *sources*, from what was measured.
 
     *load* is the latest load probe, *age_s* seconds old; *past* are recorded moves on this path, (mode, Mbit/s);
-    *dirty* is each VM's measured dirty rate in bytes/s.
+    *dirty* is each VM's measured dirty rate in bytes/s. The hosts' uplinks bound all modes (*targets*: the target's
+    hosts), *relay_nics* proxy mode: the link of each relay's interface, Mbit/s.
     """
     answered = [quality for quality in qualities if quality.received and quality.rtt_ms is not None]
     received = sum(quality.received for quality in answered)
@@ -47,6 +51,7 @@ def make(
         lost=sum(quality.sent - quality.received for quality in answered),
         load=load,
         relay_mbps=None if cap is None else cap / 1e6,
+        bounds=bounds(plan, config, sources, targets, relay_nics or {}),
     )
     law = _law(plan, sources)
     stock = plan.streams if plan.mode == "stock" else 1
@@ -57,6 +62,45 @@ def make(
     return Forecast(
         basis=_basis(measured, age_s), estimates=found, vms=vms, at_once=at_once, queue_s=queue_s, line_mbps=line
     )
+
+
+def bounds(
+    plan: Plan, config: Config, sources: Collection[Host], targets: Collection[Host], relay_nics: Mapping[str, int]
+) -> dict[Mode, list[Bound]]:
+    """Return what no move of each mode can be faster than: uplinks of the hosts, a relay's interface, the circuit."""
+    here = {path.source_host for path in plan.paths} | {move.source_host for move in plan.migrations}
+    there = {path.target_host for path in plan.paths} | {move.placement.host.name for move in plan.migrations}
+    found: dict[Mode, list[Bound]] = {}
+    for mode in forecast.MODES:
+        sides = (
+            ([host for host in sources if host.name in here], _vmknics(config, mode, "source")),
+            ([host for host in targets if host.name in there], _vmknics(config, mode, "target")),
+        )
+        found[mode] = [bound for hosts, count in sides if (bound := _uplinks(hosts, count)) is not None]
+        if config.relay.circuit is not None:
+            rate = config.relay.circuit / 1e6
+            limiter = f"the circuit, which the configuration says carries {rate:.0f} Mbit/s"
+            found[mode].append(Bound(mbps=throughput.line(rate), limiter=limiter, source=throughput.LINE))
+    for relay, mbps in sorted(relay_nics.items(), key=lambda nic: -nic[1])[:1]:
+        limiter = f"the interface of relay {relay}, which runs at {mbps} Mbit/s"
+        found["proxy"].append(Bound(mbps=throughput.line(mbps), limiter=limiter, source=throughput.LINE))
+    return found
+
+
+def _vmknics(config: Config, mode: Mode, role: Literal["source", "target"]) -> int:
+    """Return how many vMotion vmknics *mode* wants of a host, 0: those present."""
+    return 0 if mode == "stock" else settings.vmknics(config, mode, role)
+
+
+def _uplinks(hosts: Collection[Host], vmknics: int) -> Bound | None:
+    """Return the bound that the uplinks of the fastest of *hosts* are; None where those of any are not known."""
+    speeds = {host.name: host.uplink_mbps(vmknics) for host in hosts}
+    known = {name: mbps for name, mbps in speeds.items() if mbps is not None}
+    if not known or len(known) < len(speeds):
+        return None
+    name = max(known, key=lambda host: known[host])
+    limiter = f"the uplinks of the vMotion vmknics: {known[name]} Mbit/s at {name}"
+    return Bound(mbps=throughput.line(known[name]), limiter=limiter, source=throughput.LINE)
 
 
 def limits(config: Config, line_mbps: float | None) -> Limits:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -13,7 +14,7 @@ from lrvmotion import basis, configured, outlook, planner, probe, rolling, selec
 from lrvmotion.basis import Subjects
 from lrvmotion.config import Config, Relay
 from lrvmotion.connect import Connections
-from lrvmotion.errors import RefusedError, UnreachableError
+from lrvmotion.errors import LrvmotionError, RefusedError, UnreachableError
 from lrvmotion.events import Found, Observer
 from lrvmotion.findings import Finding, Severity, errors
 from lrvmotion.inventory import Inventory, MoRef, SiteName
@@ -181,8 +182,9 @@ def planned(
     running = {move.ref: move.vm for move in plan.migrations if move.power_state == "poweredOn"}
     dirty = {running[ref]: rate for ref, rate in written(world.session("source"), list(running)).items()}
     made = outlook.make(
-        plan, config if options.now is None else config.at(options.now), source.hosts, qualities,
+        plan, _in_force(plan, config, options.now, world), source.hosts, qualities,
         load=options.load, age_s=options.load_age_s, past=options.past, dirty=dirty,
+        targets=inputs.target.hosts, relay_nics=_relay_nics(plan, config, world),
     )  # fmt: skip
     if options.now is not None:
         found += config.windows.findings(options.now, {vm.vm: vm.seconds for vm in made.vms})
@@ -190,6 +192,37 @@ def planned(
     for finding in plan.findings:
         observer(Found(finding=finding))
     return plan
+
+
+def _in_force(plan: Plan, config: Config, now: datetime | None, world: Connections) -> Config:
+    """Return *config* with the cap of *now*: a timetable's, else what the relays have that go on as they are.
+
+    Somebody may have throttled them.
+    """
+    from lrvmotion.relay.status import health
+
+    if config.relay.timetable is not None:
+        return config if now is None else config.at(now)
+    anew = {change.target for change in plan.changes}
+    caps: list[int | None] = []
+    for relay in plan.relays:
+        if f"box/{relay}" not in anew:
+            with suppress(LrvmotionError):  # one that does not answer is told by its own finding
+                caps.append(health(world.shell(f"box/{relay}"), plan.mark).limit_bps)
+    return config.limited(min((cap for cap in caps if cap is not None), default=None)) if caps else config
+
+
+def _relay_nics(plan: Plan, config: Config, world: Connections) -> dict[str, int]:
+    """Return the link of each near relay's interface, Mbit/s, where its box tells."""
+    found = {}
+    for relay in config.relay.source:
+        if relay.name in plan.relays:
+            seen = world.facts(f"box/{relay.name}")
+            device = seen.interface_of(relay.address)
+            speed = next((speed for link, _, speed in seen.links if link == device), None)
+            if speed:
+                found[relay.name] = speed
+    return found
 
 
 def _box_desired(

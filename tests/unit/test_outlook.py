@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+import fakes
 from lrvmotion import config, outlook, prepare
 from lrvmotion.load import LoadReport, LoadRun
 from lrvmotion.path import PathQuality
@@ -159,3 +160,70 @@ def test_json_has_every_mode_and_vm() -> None:
     assert document["vms"][0]["seconds"] == 10
     assert view.document(None) is None
     assert view.document(replace(made, queue_s=None))["queue_s"] is None  # type: ignore[index]
+
+
+def wide(name: str, *links: int) -> Any:
+    """Return a host whose vMotion vmknic has uplinks of so many Mbit/s."""
+    return fakes.host(name, "10.88.0.9", uplinks={"vmk1": tuple((f"vmnic{n}", mbps) for n, mbps in enumerate(links))})
+
+
+CLEAN = PathQuality(source="a1", target="b1", sent=20, received=20, rtt_ms=0.2, jitter_ms=0.0)
+
+
+def ranges(sources: tuple[Any, ...], targets: tuple[Any, ...], more: dict[str, Any], **given: Any) -> dict[str, Any]:
+    made = outlook.make(
+        plan(migration("x")), parsed(more), sources, (CLEAN,), load=None, age_s=None, targets=targets, **given
+    )
+    return {estimate.mode: estimate for estimate in made.estimates}
+
+
+def test_a_forecast_without_a_probe_is_bounded_by_what_is_known_of_nics() -> None:
+    """48 streams over 0.2 ms would be hundreds of Gbit/s; the hosts' links, the slower side's, say what they can be."""
+    loose = ranges((wide("a1"),), (wide("b1"),), RELAY)
+    assert loose["native"].high > 100_000
+    found = ranges((wide("a1", 25_000),), (wide("b1", 10_000),), RELAY)
+    assert {mode: estimate.high for mode, estimate in found.items()} == dict.fromkeys(found, pytest.approx(9415, abs=1))
+    assert found["native"].mbps == pytest.approx(9415, abs=1)
+    assert found["native"].limiter == "the uplinks of the vMotion vmknics: 10000 Mbit/s at b1"
+    assert found["proxy"].mbps is None
+
+
+def test_one_vmknic_has_one_uplink_and_native_mode_has_more() -> None:
+    """A team of two gives stock and proxy mode the speed of one link; links that are down give nothing."""
+    found = ranges((wide("a1", 10_000, 10_000),), (wide("b1", 100_000),), RELAY)
+    assert found["stock"].high == pytest.approx(9415, abs=1)
+    assert found["native"].high == pytest.approx(18_830, abs=1)
+    assert wide("a1", 0).uplink_mbps() is None
+    assert wide("a1", 10_000, 0).uplink_mbps(5) == 10_000
+
+
+def test_a_relays_interface_and_the_configured_circuit_bound_too() -> None:
+    """The relay's link bounds proxy mode alone, the circuit all of them."""
+    found = ranges((wide("a1", 10_000),), (wide("b1", 10_000),), RELAY, relay_nics={"r": 1000})
+    assert found["proxy"].high == pytest.approx(941.5, abs=0.1)
+    assert found["native"].high == pytest.approx(9415, abs=1)
+    more = {"relay": {**RELAY["relay"], "circuit": "500M"}}
+    found = ranges((wide("a1", 10_000),), (wide("b1", 10_000),), more)
+    assert found["native"].high == pytest.approx(470.7, abs=0.1)
+    assert found["native"].limiter == "the circuit, which the configuration says carries 500 Mbit/s"
+    assert found["proxy"].high <= 475
+
+
+def test_hosts_whose_links_are_not_known_bound_nothing() -> None:
+    """One of several that does not tell may be the fastest."""
+    moves = plan(migration("x"), migration("y", "a2"))
+    found = outlook.bounds(moves, parsed(RELAY), (wide("a1", 1000), wide("a2")), (), {})
+    assert found == {"stock": [], "native": [], "proxy": []}
+
+
+def test_a_rate_that_is_not_known_is_shown_with_its_bound() -> None:
+    """Proxy mode without a probe: "up to" what the NICs carry."""
+    made = outlook.make(
+        plan(migration("x")), parsed(RELAY), (wide("a1", 10_000),), (CLEAN,), load=None, age_s=None,
+        targets=(wide("b1", 10_000),),
+    )  # fmt: skip
+    to = Console(file=io.StringIO(), width=100)
+    view.show(to, made, "proxy")
+    (line,) = [text for text in to.file.getvalue().splitlines() if text.strip().startswith("proxy ")]  # type: ignore[attr-defined]
+    assert line.split()[1:3] == ["not", "known"]
+    assert line.endswith("up to 9.41 Gbit/s")

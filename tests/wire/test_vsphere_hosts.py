@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from pyVmomi import vim
 
 from lrvmotion.errors import RefusedError, TrustError, UnreachableError
 from lrvmotion.plan import ABSENT, Value, document, string
 from lrvmotion.probe import PingRefused
 from lrvmotion.settings import BIND, HELPERS, KEYS, LINE_RATE, QUEUES
+from lrvmotion.vsphere import nics
 from lrvmotion.vsphere.collect import collect_names, collect_vms
 from lrvmotion.vsphere.esxcli import ping, route_list
 from wire.no_net_lab import no_net_lab
@@ -286,3 +288,39 @@ def test_what_a_host_holds_is_read_with_its_name(lab):
     vms = [vm for vm in lab.spec.source.vms if vm.host == "esx-a1"]
     assert hosts["esx-a1"].used_bytes == sum(vm.memory_bytes for vm in vms) > 0
     assert hosts["esx-a1"].memory_bytes == 2**38
+
+
+def test_the_uplinks_of_a_vmknic_are_read_on_either_kind_of_switch(lab):
+    """With the speed of their links; a port group's own order of uplinks wins."""
+    hosts = {host.name: host for host in lab.inventory("source").hosts}
+    for name in ("esx-a1", "esx-a3", "esx-a4"):
+        assert hosts[name].uplinks["vmk1"] == (("vmnic0", 10_000),), name
+        assert hosts[name].uplink_mbps() == 10_000
+    teaming = vim.host.NetworkPolicy.NicTeamingPolicy(
+        nicOrder=vim.host.NetworkPolicy.NicOrderPolicy(activeNic=["vmnic1"], standbyNic=["vmnic0"])
+    )
+    cards = [
+        vim.host.PhysicalNic(key=f"key-{name}", device=name, linkSpeed=link)
+        for name, link in (
+            ("vmnic0", vim.host.PhysicalNic.LinkSpeedDuplex(speedMb=25_000, duplex=True)),
+            ("vmnic1", None),
+        )
+    ]
+    network = {
+        "pnic": cards,
+        "vswitch": [vim.host.VirtualSwitch(name="vSwitch0", pnic=["key-vmnic0", "key-vmnic1"])],
+        "portgroup": [
+            vim.host.PortGroup(spec=vim.host.PortGroup.Specification(name=name, vswitchName="vSwitch0", policy=policy))
+            for name, policy in (
+                ("own", vim.host.NetworkPolicy(nicTeaming=teaming)),
+                ("inherits", vim.host.NetworkPolicy()),
+            )
+        ],
+        "vnic": [
+            vim.host.VirtualNic(device=device, portgroup=group, spec=vim.host.VirtualNic.Specification())
+            for device, group in (("vmk1", "own"), ("vmk2", "inherits"), ("vmk3", "gone"))
+        ],
+    }
+    assert nics.uplinks(network) == {
+        "vmk1": (("vmnic1", 0),), "vmk2": (("vmnic0", 25_000), ("vmnic1", 0)), "vmk3": (),
+    }  # fmt: skip

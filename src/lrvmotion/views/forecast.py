@@ -50,7 +50,7 @@ def bar(rate: float, most: float) -> str:
 
 def _range(estimate: Estimate) -> str:
     if estimate.mbps is None:
-        return ""
+        return "" if estimate.high is None else f"up to {_rate(estimate.high)}"
     low = _rate(estimate.low)
     if estimate.high is None:
         return f"{low} or more"

@@ -30,7 +30,7 @@ _HOST = (
     "runtime.bootTime", "summary.rebootRequired", "summary.config.product", "capability.gatewayOnNicSupported",
     "capability.maxNumDisksSVMotion", "capability.encryptedVMotionSupported", "summary.currentEVCModeKey",
     "summary.maxEVCModeKey", "summary.hardware.memorySize", "summary.quickStats.overallMemoryUsage",
-    "config.network.vnic", "config.network.portgroup", "config.network.netStackInstance",
+    *(f"config.network.{part}" for part in ("vnic", "portgroup", "netStackInstance", "pnic", "vswitch", "proxySwitch")),
     "config.virtualNicManagerInfo.netConfig",
 )  # fmt: skip
 _NAMES: Mapping[Any, Sequence[str]] = {
@@ -151,6 +151,9 @@ def _host(ref: MoRef, row: Mapping[str, Any], computes: Rows) -> Host:
         boot_time=boot.isoformat() if boot is not None else None,
         memory_bytes=int(row.get("summary.hardware.memorySize") or 0),
         used_bytes=int(row.get("summary.quickStats.overallMemoryUsage") or 0) * 2**20,
+        uplinks=nics.uplinks(
+            {path.rpartition(".")[2]: value for path, value in row.items() if "config.network" in path}
+        ),
         congestion_control={
             str(stack.key): str(stack.congestionControlAlgorithm)
             for stack in stacks

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lrvmotion.inventory import DEFAULT_STACK, HostPortGroup, Vmknic
@@ -93,3 +93,38 @@ def portgroup(group: Any) -> HostPortGroup:  # noqa: ANN401 - vim.host.PortGroup
         active=tuple(str(uplink) for uplink in order.activeNic or ()) if order is not None else (),
         standby=tuple(str(uplink) for uplink in order.standbyNic or ()) if order is not None else (),
     )
+
+
+def uplinks(network: Mapping[str, Any]) -> dict[str, tuple[tuple[str, int], ...]]:
+    """Return the uplinks of each vmknic, by its device: (vmnic, Mbit/s of its link, 0 where it is down).
+
+    *network* has a HostNetworkInfo's vnic, pnic, portgroup, vswitch and proxySwitch. A port group's own active uplinks
+    win over its switch's, and these over all uplinks of the switch; on a distributed switch all of them count.
+    """
+    cards = {str(card.key): card for card in network.get("pnic") or ()}
+    speeds = {str(card.device): int(card.linkSpeed.speedMb) if card.linkSpeed else 0 for card in cards.values()}
+    switches: dict[str, list[str]] = {}
+    for switch in network.get("vswitch") or ():
+        switches[str(switch.name)] = _active(switch.spec) or _devices(switch, cards)
+    proxies = {str(switch.dvsUuid): _devices(switch, cards) for switch in network.get("proxySwitch") or ()}
+    groups = {
+        str(group.spec.name): _active(group.spec) or switches.get(str(group.spec.vswitchName), [])
+        for group in network.get("portgroup") or ()
+    }
+    found = {}
+    for nic in network.get("vnic") or ():
+        port = nic.spec.distributedVirtualPort
+        mine = groups.get(str(nic.portgroup), []) if port is None else proxies.get(str(port.switchUuid), [])
+        found[str(nic.device)] = tuple((device, speeds.get(device, 0)) for device in mine)
+    return found
+
+
+def _active(spec: Any) -> list[str]:  # noqa: ANN401 - a switch's or port group's specification
+    """Return the active uplinks that it names itself."""
+    teaming = spec.policy.nicTeaming if spec is not None and spec.policy is not None else None
+    order = teaming.nicOrder if teaming is not None else None
+    return [str(uplink) for uplink in order.activeNic or ()] if order is not None else []
+
+
+def _devices(switch: Any, cards: Mapping[str, Any]) -> list[str]:  # noqa: ANN401 - vim.host.VirtualSwitch or a proxy
+    return [str(cards[str(key)].device) for key in switch.pnic or () if str(key) in cards]
