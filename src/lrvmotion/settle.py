@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from lrvmotion.errors import LrvmotionError
+from lrvmotion.errors import LrvmotionError, UnreachableError
 from lrvmotion.journal import Journal, Outstanding, Record
 from lrvmotion.plan import Theirs, Value
 
@@ -21,7 +21,10 @@ class Seen:
 
 
 def look(items: Iterable[Outstanding], read: Read) -> Seen:
-    """Return what became of *items*; a target that does not answer is left out: it is named where it is needed."""
+    """Return what became of *items*. A lost answer is asked for again.
+
+    A target that does not answer is left out: it is named where it is needed.
+    """
     back: list[Outstanding] = []
     theirs: list[Theirs] = []
     away: set[str] = set()
@@ -29,7 +32,7 @@ def look(items: Iterable[Outstanding], read: Read) -> Seen:
         if item.target in away:
             continue
         try:
-            now = read(item.target, item.key)
+            now = _asked(read, item)
         except LrvmotionError:
             away.add(item.target)
             continue
@@ -40,6 +43,13 @@ def look(items: Iterable[Outstanding], read: Read) -> Seen:
                 Theirs(target=item.target, key=item.key, prior=item.prior, ours=item.planned[-1], now=now, run=item.run)
             )
     return Seen(back=tuple(back), theirs=tuple(theirs))
+
+
+def _asked(read: Read, item: Outstanding) -> Value:
+    try:
+        return read(item.target, item.key)
+    except UnreachableError:
+        return read(item.target, item.key)
 
 
 def close(journal: Journal, seen: Seen, run: str) -> None:

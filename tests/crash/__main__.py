@@ -2,7 +2,8 @@
 
     python -m crash [--memory | --kills] [--no-net] [--every N] [--share F] [--only TEXT] [--json FILE] [--keep FOLDER]
 
-Ends with "kills K, journal deaths J" and "crash matrix: N points, 0 failures"; exit status 1 where something failed.
+Ends with "histories M in memory, L in the lab", "kills K, journal deaths J" and "crash matrix: N points, 0 failures";
+exit status 1 where something failed.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TextIO
 
+from crash import histories
 from crash.kills import Executioner, Killed, Scenario
 from crash.lab import Lab
 from crash.memory import Matrix, Result
@@ -32,6 +35,9 @@ SCENARIOS = (
     Scenario(mode="native", restore=True, kills=10),
     Scenario(mode="proxy", over="native", kills=6),
 )
+HISTORIES = 20_000  # in memory
+CHUNK = 500
+LAB_HISTORIES = 60
 NO_NET = (
     Scenario(mode="native", kills=30, options=("--unproven",)),
     Scenario(mode="native", restore=True, kills=10, options=("--unproven",)),
@@ -59,6 +65,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the lab goes, too
     began = time.monotonic()
     memory = Result() if asked.kills else deaths(asked.every)
+    lived = 0 if asked.kills else tell_histories(HISTORIES // asked.every, memory)
     killed = [] if asked.memory else kills(asked)
     failures = [*memory.failures, *(f"{one.scenario}, {one.point}: {wrong}" for one in killed for wrong in one.wrong)]
     real = sum(one.died + one.again for one in killed)
@@ -66,14 +73,16 @@ def main() -> int:
         document = {
             "schema": 1, "kills": real,
             "points_not_reached": sum(not one.died for one in killed), "resumed": sum(one.resumed for one in killed),
+            "histories": lived, "lab_histories": sum(one.history for one in killed),
             "journal_deaths": memory.journal_bytes, "memory_deaths": memory.deaths, "failures": failures,
             "seconds": round(time.monotonic() - began), "points": [asdict(one) for one in killed],
         }  # fmt: skip
         asked.json.write_text(json.dumps(document, indent=1) + "\n")
     for line in failures:
         say(f"FAILED {line}", sys.stdout)
+    say(f"histories {lived} in memory, {sum(one.history for one in killed)} in the lab", sys.stdout)
     say(f"kills {real}, journal deaths {memory.journal_bytes}", sys.stdout)
-    say(f"crash matrix: {real + memory.deaths} points, {len(failures)} failures", sys.stdout)
+    say(f"crash matrix: {real + memory.deaths + lived} points, {len(failures)} failures", sys.stdout)
     return 1 if failures else 0
 
 
@@ -94,6 +103,26 @@ def _deaths(number: int, every: int) -> Result:
         return Matrix(worlds()[number], Path(folder), every=every, seed=number).run()
 
 
+def tell_histories(count: int, result: Result) -> int:
+    """Live through so many histories in memory; failures are added to *result*; return how many were lived."""
+    chunks = [min(CHUNK, count - at) for at in range(0, count, CHUNK)]
+    lived = died = 0
+    with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
+        for number, (done, dead, wrong) in enumerate(pool.map(_histories, chunks, range(len(chunks)))):
+            lived, died = lived + done, died + dead
+            result.failures += [f"histories of seed {number}: {wrong}"] if wrong else []
+    say(f"histories in memory: {lived}, with {died} deaths")
+    return lived
+
+
+def _histories(count: int, number: int) -> tuple[int, int, str]:
+    try:
+        return *histories.run(count, number), ""
+    except Exception as error:
+        text = "".join(traceback.format_exception(error))
+        return histories.Histories.count, histories.Histories.died, text[-3000:]
+
+
 def kills(asked: argparse.Namespace) -> list[Killed]:
     """Die for real, in one lab."""
     found: list[Killed] = []
@@ -108,6 +137,9 @@ def kills(asked: argparse.Namespace) -> list[Killed]:
                 for one in killer.run(replace(scenario, kills=count), say):
                     found.append(one)
                     say(_line(len(found), one))
+            for one in killer.histories(round(LAB_HISTORIES * asked.share), say):
+                found.append(one)
+                say(_line(len(found), one))
     return found
 
 

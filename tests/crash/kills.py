@@ -23,6 +23,9 @@ RESUME_EVERY = 3
 AGAIN_EVERY = 2
 ALONE_EVERY = 5
 RESTORE_POINTS = 250  # about as many as a restore passes
+DEATHS = 2  # in each history
+COMMANDS = 3  # at least
+MOST_COMMANDS = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +69,7 @@ class Killed:
     died: bool
     again: bool = False
     resumed: bool = False
+    history: bool = False
     seconds: float = 0.0
     wrong: list[str] = field(default_factory=list)
 
@@ -100,6 +104,39 @@ class Executioner:
             except (OSError, subprocess.TimeoutExpired, RuntimeError) as error:
                 killed = Killed(scenario=scenario.name, point=str(point), died=False, wrong=[f"{error}"[:300]])
             killed.seconds = round(time.monotonic() - began, 1)
+            yield killed
+
+    def histories(self, count: int, tell: Callable[[str], None]) -> Iterator[Killed]:
+        """Yield what came of *count* histories of three commands or more, of which two die somewhere."""
+        modes = ("native", "proxy") if self._lab.net else ("native",)
+        options = () if self._lab.net else ("--unproven",)
+        chance = random.Random(2)
+        passed = {}
+        for mode in modes:
+            try:
+                passed[mode] = len(self.record(Scenario(mode=mode, kills=1, options=options)))
+            except RuntimeError as error:
+                yield Killed(scenario=f"history of {mode}", point="no death", died=False, wrong=[str(error)])
+                return
+        tell(f"histories: {count}")
+        for number in range(1, count + 1):
+            began = time.monotonic()
+            life = History(self._lab, self._scratch / f"h{number:02d}", chance, passed, options)
+            if self._only not in f"history {number}":
+                continue
+            try:
+                life.live()
+            except (OSError, subprocess.TimeoutExpired, RuntimeError) as error:
+                life.wrong.append(f"{error}"[:300])
+            killed = Killed(
+                scenario=f"history {number}", point=", ".join(life.told), died=life.deaths > 0, again=life.deaths > 1,
+                history=True, wrong=life.wrong, seconds=round(time.monotonic() - began, 1),
+            )  # fmt: skip
+            if killed.wrong:
+                self._heal(life.state, killed)
+            else:
+                shutil.rmtree(life.state, ignore_errors=True)
+            self._lab.home()
             yield killed
 
     def record(self, scenario: Scenario) -> list[str]:
@@ -185,3 +222,67 @@ class Executioner:
             killed.wrong.append("and --force does not help: the lab is built anew")
             self._lab.__exit__()
             self._lab.__enter__()
+
+
+class History:
+    """Commands in any order, of which two die by kill -9 at any of their points; then everything is put back.
+
+    *passed* is how many points a migrate of each mode passes. Each command that ends must end well.
+    """
+
+    def __init__(
+        self, lab: Lab, state: Path, chance: random.Random, passed: dict[str, int], options: tuple[str, ...]
+    ) -> None:
+        self.state = state
+        self.deaths = 0
+        self.told: list[str] = []
+        self.wrong: list[str] = []
+        self._lab = lab
+        self._chance = chance
+        self._passed = passed
+        self._options = options
+        self._left = [PAIR, OTHERS]
+        shutil.rmtree(state, ignore_errors=True)  # of an earlier matrix
+
+    def live(self) -> None:
+        """Go through all of it."""
+        self._migrate()
+        while self.deaths < DEATHS or len(self.told) < COMMANDS - 1:
+            steps = [self._resume, self._restore, *([self._migrate] if self._left else [])]
+            self._chance.choice(steps)()
+            if len(self.told) > MOST_COMMANDS:
+                self.wrong.append(f"{len(self.told)} commands and {self.deaths} deaths")
+                break
+        done = self._lab.product(self.state, *RESTORE)
+        self.told.append("restore")
+        if done.returncode or last_json(done).get("left"):
+            self.wrong.append(f"the last restore ended with {done.returncode}: {done.stderr.strip()[-600:]}")
+        self.wrong += self._lab.wrong()
+
+    def _migrate(self) -> None:
+        mode = self._chance.choice(list(self._passed))
+        vms = self._left.pop(0)
+        self._lab.quiet()  # else it is refused: a relocate runs
+        words = ("migrate", "--mode", mode, "--yes", "--output", "json", *self._options, *vms)
+        self._do(f"migrate {mode}", self._passed[mode], words, {0})
+
+    def _resume(self) -> None:
+        words = ("migrate", "--resume", "--yes", "--output", "json", *self._options)
+        self._do("resume", max(self._passed.values()), words, {0, 2})  # 2: nothing was begun, or all have moved
+
+    def _restore(self) -> None:
+        self._do("restore", RESTORE_POINTS, RESTORE, {0})
+
+    def _do(self, name: str, points: int, words: tuple[str, ...], fine: set[int]) -> None:
+        """Run the command, which dies at one of its *points* as long as deaths are due."""
+        nth = self._chance.randint(1, points)
+        mortal = ("--die", "*", str(nth)) if self.deaths < DEATHS else None
+        done = self._lab.product(self.state, *words, mortal=mortal)
+        if done.returncode == -signal.SIGKILL:
+            self.deaths += 1
+            self.told.append(f"{name} died at {nth}")
+            return
+        self.told.append(name)
+        if done.returncode not in fine:
+            said = done.stderr.strip()[-600:] or last_json(done).get("moves")
+            self.wrong.append(f"{name} ended with {done.returncode}: {said}")
