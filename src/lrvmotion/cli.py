@@ -101,7 +101,7 @@ def _run(words: list[str], process: Process) -> int:
         result = app(args=words, prog_name="lrvmotion", standalone_mode=False, obj=process)
     except LrvmotionError as error:
         if "--debug" in words or os.environ.get("LRVMOTION_DEBUG"):
-            traceback.print_exc()
+            _show(traceback.format_exception(error))
         return _fail(words, error.message, error.hint, error.status, told=process.told)
     except typer.TyperException as error:
         return _usage(words, error)
@@ -119,10 +119,21 @@ def _show_bug(error: BaseException) -> str:
     """Print the traceback of *error*, which nobody foresaw, and return it in a line: the only place that does."""
     bug = _root(error)
     if hasattr(bug, "faultMessage"):  # its repr may hold the objects of a call, a password among them
-        traceback.print_tb(bug.__traceback__)
+        _show(traceback.format_tb(bug.__traceback__))
         return _said(bug)
-    traceback.print_exception(error)
-    return f"{type(bug).__name__}: {bug}"
+    _show(traceback.format_exception(error))
+    return _hidden(f"{type(bug).__name__}: {bug}")
+
+
+def _show(lines: list[str]) -> None:
+    sys.stderr.write(_hidden("".join(lines)))
+
+
+def _hidden(text: str) -> str:
+    """Return *text* without any secret: an exception of any class may repeat what a call was given."""
+    from lrvmotion.credentials import hidden
+
+    return hidden(text)
 
 
 def _written(words: list[str], status: int, process: Process) -> int:

@@ -150,6 +150,11 @@ Argv = Annotated[tuple[str, ...], BeforeValidator(_words)]
 Webhook = Annotated[SecretStr, AfterValidator(_webhook)]
 
 
+def password_variable(name: str) -> str:
+    """Return the environment variable with the password of a site or relay host: LRVMOTION_RELAY_A_PASSWORD."""
+    return f"LRVMOTION_{re.sub('[^A-Z0-9]', '_', name.upper())}_PASSWORD"
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False, hide_input_in_errors=True)
 
@@ -231,6 +236,21 @@ class Relays(_Section):
         if twice:
             message = f"two relay boxes have {', '.join(twice)}: each needs its own"
             raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> Self:
+        """Two that take their password from one variable: one would be sent the other's."""
+        owners = {password_variable(site): f"the {site} vCenter" for site in ("source", "target")}
+        for box in [*self.source, *([self.target] if self.target is not None else [])]:
+            variable = password_variable(box.name)
+            if variable in owners:
+                message = (
+                    f"relay host {box.name} would take its password from {variable}, which is that of "
+                    f"{owners[variable]}: give it another name"
+                )
+                raise ValueError(message)
+            owners[variable] = f"relay host {box.name}"
         return self
 
     @property

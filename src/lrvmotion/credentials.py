@@ -8,19 +8,34 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from lrvmotion import files
+from lrvmotion.config import password_variable
 from lrvmotion.errors import TrustError, UsageError
+from lrvmotion.redact import HIDDEN, wherever
 
 SERVICE = "lrvmotion"  # the keyring's name for what is ours
 _LONGEST = 4096  # bytes of a password
+_KNOWN: set[str] = set()  # every secret of this process
+
+
+def hide(secret: str) -> None:
+    """Let *hidden* leave *secret* out from now on: it goes into calls, and what fails may repeat them."""
+    _KNOWN.add(secret)
+
+
+def hidden(text: str) -> str:
+    """Return *text*, of an exception or a fault, without any secret of this process."""
+    found = wherever(tuple(_KNOWN))  # at once: other threads may log in
+    return text if found is None else found.sub(HIDDEN, text)
 
 
 class Secret:
-    """A password; its text only through *reveal*, never through str, repr, pickling or a traceback's locals."""
+    """A password; its text only through *reveal*, never through str, repr, pickling or a traceback."""
 
     __slots__ = ("_text",)
 
     def __init__(self, text: str) -> None:
         self._text = text
+        hide(text)
 
     def __str__(self) -> str:
         return "***"
@@ -58,7 +73,7 @@ class Credentials:
         return self._known[name]
 
     def _find(self, name: str, login: str, host: str, file: Path | None) -> Secret:
-        variable = f"LRVMOTION_{name.removeprefix('box/').upper().replace('-', '_').replace('.', '_')}_PASSWORD"
+        variable = password_variable(name.removeprefix("box/"))
         if self._environment.get(variable):
             return _secret(self._environment[variable], variable)
         if file is not None:

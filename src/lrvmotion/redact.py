@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import quote
 
 HIDDEN = "***"
+_ENTITIES = {"&": "", "<": "lt;", ">": "gt;", '"': "quot;|#34;|#x22;", "'": "apos;|#39;|#x27;"}
 LEAST = 4  # characters: a shorter password stands in too many words to be looked for
 _SECRET = re.compile(r"passw(or)?d|passphrase|secret|token|authori[sz]ation|api_?key|cookie|headers?", re.IGNORECASE)
 _WEB = re.compile(r"(https?://)(?:[^/@\s]*@)?([^/?#\s\"']+)[^\s\"']*")
@@ -27,7 +30,7 @@ class Redactor:
     """
 
     def __init__(self, secrets: Iterable[str], names: Iterable[tuple[str, str]] | None = None) -> None:
-        self._secrets = sorted({one for one in secrets if len(one) >= LEAST}, key=len, reverse=True)
+        self._secrets = wherever(secrets)
         self._anonymous = names is not None
         self._words: dict[str, str] = {}
         self._counts: dict[str, int] = {}
@@ -40,8 +43,8 @@ class Redactor:
 
     def text(self, given: str) -> str:
         """Return *given* without what is to be hidden; of an address on the web its server is left."""
-        for secret in self._secrets:
-            given = given.replace(secret, HIDDEN)
+        if self._secrets is not None:
+            given = self._secrets.sub(HIDDEN, given)
         given = _WEB.sub(r"\1\2/", given)
         if not self._anonymous:
             return given
@@ -67,6 +70,33 @@ class Redactor:
             self._counts[kind] = self._counts.get(kind, 0) + 1
             self._words[name] = f"{kind}-{self._counts[kind]}"
         return self._words[name]
+
+
+def wherever(secrets: Iterable[str]) -> re.Pattern[str] | None:
+    """Return what finds each of *secrets*, the longer ones first; None where there is nothing to look for.
+
+    As it is, and escaped as XML, JSON, a URL and Python do it, once or in one another: the repr of a text in a text.
+    One that is too short stands in too many words to be looked for.
+    """
+    found = sorted({one for one in secrets if len(one) >= LEAST}, key=len, reverse=True)
+    return re.compile("|".join("".join(map(_letter, one)) for one in found)) if found else None
+
+
+def _letter(one: str) -> str:
+    """Return the pattern of one letter of a secret, escaped any number of times."""
+    if one == "\\":
+        return r"(?:\\+|(?:%(?:25)*(?i:5c))+)"
+    forms = {re.escape(one)}
+    if one in _ENTITIES:
+        forms.add(f"&(?:amp;)*(?:{_ENTITIES[one]})")
+    if (quoted := quote(one, safe="", errors="surrogatepass")) != one:
+        forms.add("".join(f"%(?:25)*(?i:{part})" for part in quoted.split("%")[1:]))
+    if one in "'\"":
+        return rf"\\*(?:{'|'.join(forms)})"
+    for escaped in (repr(one)[1:-1], ascii(one)[1:-1], json.dumps(one)[1:-1]):
+        if escaped.startswith("\\"):
+            forms.add("".join(rf"\\+{part}" for part in escaped.split("\\")[1:]))
+    return f"(?:{'|'.join(forms)})"
 
 
 def configuration(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from collections import Counter
 from typing import Any, Self
 
 from lrvmotion.config import is_web_address
+from lrvmotion.credentials import hide
 from lrvmotion.errors import UsageError
 from lrvmotion.events import Event, Message, Move, Observer, RunEnded, RunStarted
 
@@ -36,6 +37,8 @@ class Webhook:
             message = "the webhook is not a URL"
             raise UsageError(message, hint="LRVMOTION_WEBHOOK is one such as https://chat.example.com/hooks/…")
         self._url = url
+        hide(url)
+        hide(urllib.parse.urlsplit(url).path)  # what the libraries below are given of it
         self._host = urllib.parse.urlsplit(url).hostname or "the webhook"
         self._say = say
         self._queue: queue.Queue[dict[str, Any] | None] = queue.Queue(MOST)

@@ -49,6 +49,27 @@ def test_all_mistakes_are_named_at_once_with_key_and_reason():
     assert text.startswith("x.toml: 8 mistakes")
 
 
+@pytest.mark.parametrize(
+    ("names", "variable", "owner"),
+    [
+        (["source"], "LRVMOTION_SOURCE_PASSWORD", "the source vCenter"),
+        (["Target"], "LRVMOTION_TARGET_PASSWORD", "the target vCenter"),
+        (["relay-a", "relay.a"], "LRVMOTION_RELAY_A_PASSWORD", "relay host relay-a"),
+        (["relay-a", "RELAY_A"], "LRVMOTION_RELAY_A_PASSWORD", "relay host relay-a"),
+    ],
+)
+@pytest.mark.parametrize("far", [False, True])
+def test_no_relay_host_takes_the_password_of_another(names, variable, owner, far):
+    """Each has an environment variable of its own, or the configuration is refused by name."""
+    boxes = [{"name": name, "host": f"h{n}", "address": f"10.0.0.{n + 1}"} for n, name in enumerate(names)]
+    relay = {"source": boxes[:-1], "target": boxes[-1]} if far else {"source": boxes}
+    with pytest.raises(UsageError) as caught:
+        config.parse({"source": SITE, "target": SITE, "relay": relay})
+    assert f"relay host {names[-1]} would take its password from {variable}, which is that of {owner}" in str(
+        caught.value
+    )
+
+
 def test_files_are_relative_to_the_configuration(tmp_path):
     """A configuration can be moved with its files."""
     (tmp_path / "c.toml").write_text(

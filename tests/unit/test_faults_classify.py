@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pyVmomi import vim, vmodl
 
+from lrvmotion.credentials import hide
 from lrvmotion.errors import RefusedError, TrustError, UnreachableError
 from lrvmotion.vsphere import faults
 from lrvmotion.vsphere.stub import mapped
@@ -113,7 +114,7 @@ def test_a_missing_privilege_is_named_with_its_object():
 def test_a_fault_that_repeats_a_password_is_told_without_it():
     """Whatever a vCenter says of a call: as it is, as XML, as Python shows it."""
     word = "c4nary<&'7"
-    faults.hide(word)
+    hide(word)
     said = f"bad credential {word!r} in <password>c4nary&lt;&amp;&#x27;7</password>, {word}"
     fault = vmodl.RuntimeFault(msg=said, faultMessage=[vmodl.LocalizableMessage(key="k", message=said)])
     fault.faultCause = vmodl.RuntimeFault(msg=word)

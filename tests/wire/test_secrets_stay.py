@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from canaries import BUG, ECHO, Watch
+from canaries import BUG, ECHO, REPEATED, Watch
 from lrvmotion.lab import world
 from wire.no_net_lab import no_net_lab
 
@@ -91,6 +91,30 @@ def test_a_crash_shows_no_secret(watch, crash):
     said = watch.run("migrate", "--mode", "stock", "--yes", "vm3", crash=crash, status=1 if crash == BUG else 6)
     assert ("Traceback" in said) == (crash == BUG)
     watch.files()
+    assert watch.hits == []
+
+
+LOGIN_ECHO = "vim.fault.InvalidLogin(msg=str(args), faultMessage=[])"
+
+
+@pytest.mark.parametrize("call", ["RelocateVM_Task", "Login"])
+@pytest.mark.parametrize("crash", REPEATED)
+def test_an_exception_that_repeats_its_call_shows_no_secret(watch, crash, call):
+    """Of any class, at the login and at the relocate, which both have a password: whatever becomes of the command."""
+    with watch.spawn("migrate", "--mode", "stock", "--yes", "vm3", crash=crash, call=call) as child:
+        out, err = child.communicate(timeout=240)
+    assert child.returncode in {1, 5, 6}, err.decode()
+    assert b"***" in out + err, "the call was repeated, without the password"
+    watch.see(out + err, f"printed of {crash}")
+    watch.files()
+    assert watch.hits == []
+
+
+@pytest.mark.parametrize(("crash", "status"), [(ECHO, 3), (LOGIN_ECHO, 4)], ids=["runtime-fault", "invalid-login"])
+def test_a_fault_of_the_login_that_repeats_it_shows_no_secret(watch, crash, status):
+    """The vCenter's own words are told, without the password."""
+    said = watch.run("migrate", "--mode", "stock", "--yes", "vm3", crash=crash, call="Login", status=status)
+    assert "***" in said
     assert watch.hits == []
 
 

@@ -6,9 +6,10 @@ classified by class, the most specific first, and by message key; never by local
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from lrvmotion.credentials import hidden
 
 VerdictName = Literal["retry", "fix", "never", "cancelled"]
 
@@ -83,18 +84,6 @@ _TRANSIENT_KEYS = ("msg.migrate", "msg.vmotion", "msg.checkpoint.")
 _SWITCHOVER = "msg.checkpoint.migration.maxSwitchoverTimeExceeded"
 
 
-_SENT: set[str] = set()  # passwords that vCenters were given in calls, as they might be repeated
-
-
-def hide(password: str) -> None:
-    """Never let *text* have *password*: it goes into a call, and some vCenter may repeat that in a fault.
-
-    One of less than four characters stands in too many words to be looked for.
-    """
-    if len(password) >= 4:
-        _SENT.update((password, html.escape(password), repr(password)[1:-1]))
-
-
 def class_name(fault: object) -> str:
     """Return the fault's class without its package: "NoPermission"."""
     return type(fault).__name__.rpartition(".")[2]
@@ -120,9 +109,7 @@ def text(fault: Any) -> str:  # noqa: ANN401 - any fault
     if own and own not in said:
         said.insert(0, own)
     name = class_name(fault)
-    line = f"{name}: {' '.join(said)}" if said else name
-    for password in sorted(_SENT, key=len, reverse=True):
-        line = line.replace(password, "***")
+    line = hidden(f"{name}: {' '.join(said)}" if said else name)
     cause = getattr(fault, "faultCause", None)
     return f"{line} (because of {text(cause)})" if cause is not None else line
 

@@ -9,7 +9,7 @@ from pyVmomi import SoapAdapter, VmomiSupport, pbm, vim
 
 from lrvmotion.errors import RefusedError
 from lrvmotion.inventory import MoRef
-from lrvmotion.vsphere.session import Session
+from lrvmotion.vsphere.session import Session, cookie
 from lrvmotion.vsphere.stub import mapped
 from lrvmotion.vsphere.tasks import finish
 
@@ -86,7 +86,7 @@ class Policies:
                 version=VmomiSupport.versionMap[_VERSION],
                 sslContext=self._session.tls,
                 httpConnectionTimeout=ANSWER_S,
-                requestContext={"vcSessionCookie": _cookie(str(self._session.stub.cookie or ""))},
+                requestContext={"vcSessionCookie": cookie(str(self._session.stub.cookie or ""))},
             )
         return pbm.profile.ProfileManager("ProfileManager", self._stub)
 
@@ -103,11 +103,6 @@ def assign(session: Session, vm: Any, device: Any, policy: str) -> None:  # noqa
         spec.deviceChange = [change]
     task = session.call(subject, lambda: vm.ReconfigVM_Task(spec))
     finish(session, subject, task)
-
-
-def _cookie(text: str) -> str:
-    """Return the value of a session's cookie: 'vmware_soap_session="52…"; Path=/' has 52…."""
-    return text.partition("=")[2].partition(";")[0].strip('"')
 
 
 def _disk(key: str) -> int | None:

@@ -10,6 +10,7 @@ from typing import Any, Self
 from pyVmomi import vim, vmodl
 
 from lrvmotion.baggage import Baggage
+from lrvmotion.credentials import hidden
 from lrvmotion.errors import LrvmotionError, RefusedError, UnreachableError
 from lrvmotion.events import Carried
 from lrvmotion.findings import Finding, Severity
@@ -241,7 +242,7 @@ class RelocateMover:
             except WIRE_ERRORS as error:
                 if (task := self._started(subject, vm, before)) is not None:
                     return task
-                message = f"{subject}: the relocate did not start: {str(error) or type(error).__name__}"
+                message = f"{subject}: the relocate did not start: {hidden(str(error)) or type(error).__name__}"
                 raise UnreachableError(message) from None
 
     def _started(self, subject: str, vm: Any, before: set[MoRef]) -> Any:  # noqa: ANN401

@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar
 from pyVmomi import SoapAdapter, VmomiSupport, vim, vmodl
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
+from lrvmotion.credentials import hidden, hide
 from lrvmotion.errors import TrustError, UnreachableError
 from lrvmotion.inventory import MoRef, SiteName
 from lrvmotion.vsphere import faults
@@ -129,7 +130,7 @@ class Session:
     def credential(self) -> Any:  # noqa: ANN401
         """Return a fresh ServiceLocator credential. It prints its password: clear it as soon as it was sent."""
         password = self._password()
-        faults.hide(password)
+        hide(password)
         return vim.ServiceLocator.NamePassword(username=self.username, password=password)
 
     def call(self, subject: str, function: Callable[[], T]) -> T:
@@ -167,7 +168,7 @@ class Session:
             raise self._refused
         where = f"{self.site} vCenter {self.host}"
         password = self._password()  # where there is none, nothing was refused
-        faults.hide(password)
+        hide(password)
         with mapped(where):
             try:
                 self.content.sessionManager.Login(self.username, password, None)
@@ -176,7 +177,13 @@ class Session:
                 hint = "check user name and password; it is not tried again, so that the account is not locked"
                 self._refused = TrustError(message, hint=hint)
                 raise self._refused from None
+        hide(cookie(str(self.stub.cookie or "")))
         self._logins += 1
+
+
+def cookie(text: str) -> str:
+    """Return the value of a session's cookie: 'vmware_soap_session="52…"; Path=/' has 52…."""
+    return text.partition("=")[2].partition(";")[0].strip('"')
 
 
 def _plain(fingerprint: str) -> str:
@@ -216,7 +223,7 @@ def _negotiate(host: str, port: int, pinned: Certificate, timeout_s: float) -> s
     except NotTrustedError as error:
         raise distrust(error) from None
     except (OSError, HTTPException) as error:
-        message = f"vCenter {host}:{port} does not answer: {str(error) or type(error).__name__}"
+        message = f"vCenter {host}:{port} does not answer: {hidden(str(error)) or type(error).__name__}"
         raise UnreachableError(message, hint="check the address, the port and the firewall") from None
     for version in _versions(body) if response.status == 200 else ():
         if f"vim25/{version}" in VmomiSupport.versionMap:

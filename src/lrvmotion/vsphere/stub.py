@@ -10,6 +10,7 @@ from xml.parsers.expat import ExpatError
 
 from pyVmomi import VmomiSupport, vim, vmodl
 
+from lrvmotion.credentials import hidden
 from lrvmotion.errors import RefusedError, TrustError, UnreachableError
 from lrvmotion.inventory import MoRef
 from lrvmotion.vsphere import faults
@@ -133,7 +134,7 @@ def _reason(error: Exception) -> str:
         return "nothing came for too long"
     if isinstance(error, ExpatError):
         return f"it ended half-way ({error})"
-    return str(error) or type(error).__name__
+    return hidden(str(error)) or type(error).__name__
 
 
 def _permission(subject: str, fault: Any) -> tuple[str]:  # noqa: ANN401

@@ -9,6 +9,7 @@ from http.client import HTTPException, HTTPSConnection
 from typing import Any
 from urllib.parse import quote
 
+from lrvmotion.credentials import hidden, hide
 from lrvmotion.errors import LrvmotionError, RefusedError, TrustError, UnreachableError
 from lrvmotion.inventory import MoRef
 from lrvmotion.vsphere.certificate import NotTrustedError, distrust
@@ -94,7 +95,7 @@ class Tagging:
             self._refused = TrustError(f"{self._where}: {found.message}", hint=found.hint)
             raise self._refused from None
         except (OSError, HTTPException) as error:
-            message = f"{self._where}: no answer from the vCenter: {str(error) or type(error).__name__}"
+            message = f"{self._where}: no answer from the vCenter: {hidden(str(error)) or type(error).__name__}"
             raise UnreachableError(message) from None
         if status in {200, 201, 204}:
             return _parsed(answer, self._where)
@@ -110,10 +111,14 @@ class Tagging:
         credential = self._session.credential()
         pair = f"{credential.username}:{credential.password}".encode()
         credential.password = ""
-        headers = {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
+        basic = base64.b64encode(pair).decode()
+        hide(basic)
+        headers = {"Authorization": f"Basic {basic}"}
         status, answer = self._patient("POST", "/api/session", None, headers)
         if status in {200, 201}:
-            return str(_parsed(answer, self._where))
+            token = str(_parsed(answer, self._where))
+            hide(token)
+            return token
         if status == 404:
             message = f"{self._where}: this vCenter has no /api/session, which came with 7.0 Update 2"
             self._refused = RefusedError(message)
