@@ -77,7 +77,7 @@ def _one(
     done: Boxes,
 ) -> str | None:
     """Look at one box; return why it cannot be used, None where it can."""
-    from lrvmotion.relay import facts, reach
+    from lrvmotion.relay import facts, firewall, reach
     from lrvmotion.relay import look as looking
     from lrvmotion.relay.spec import RelaySpec
 
@@ -106,6 +106,9 @@ def _one(
         done.findings += reach.far_findings(shell, seen, spec)
     done.boxes.append(looking.document(name, seen, relay.address, view))
     bad = errors(standing)
+    if not bad and (not isinstance(relay, FarRelay) or relay.forward):
+        tried = firewall.look(shell, seen, spec)
+        done.findings += firewall.findings(tried, seen, spec, opened=relay.open_firewall)
     return bad[0].summary if bad else None
 
 

@@ -198,6 +198,7 @@ class Relay(_Section):
     known_hosts: Files = ()
     address: Address
     listen_port: Port = 9000
+    open_firewall: bool = False
 
 
 class FarRelay(Relay):

@@ -235,7 +235,7 @@ def _box_desired(
     runs: Collection[str],
     found: list[Finding],
 ) -> list[tuple[str, Value, str]]:
-    from lrvmotion.relay import facts, install
+    from lrvmotion.relay import facts, firewall, install
     from lrvmotion.relay.spec import RelaySpec
 
     seen = world.facts(f"box/{relay.name}")
@@ -258,7 +258,12 @@ def _box_desired(
     )
     standing = facts.findings(seen, spec, runs)
     found += standing
-    return [] if errors(standing) else install.desired(spec, seen)
+    if errors(standing):
+        return []
+    view = firewall.look(world.shell(f"box/{relay.name}"), seen, spec)
+    found += firewall.findings(view, seen, spec, opened=relay.open_firewall)
+    opened = firewall.openings(view, seen, spec, mark) if relay.open_firewall else ()
+    return install.desired(spec, seen, opened=opened)
 
 
 def _unusable(world: Connections, relay: Relay, mark: str, runs: Collection[str]) -> str | None:

@@ -23,6 +23,7 @@ from lrvmotion.lab.box import machine
 from lrvmotion.lab.box.record import BoxRecord
 from lrvmotion.lab.spec import BoxSpec
 from lrvmotion.plan import diff
+from lrvmotion.relay import firewall
 from lrvmotion.relay.box import RelayBox, RelaySpec, desired, health
 from lrvmotion.relay.facts import facts, findings
 from lrvmotion.ssh import SshShell
@@ -47,10 +48,11 @@ class Box:
     def target(self) -> RelayBox:
         return RelayBox(self.name, self.shell, drain_s=5.0)
 
-    def install(self, spec: RelaySpec) -> int:
+    def install(self, spec: RelaySpec, *, opened: bool = False) -> int:
         seen = facts(self.shell)
         assert errors(findings(seen, spec, [RUN])) == []
-        wanted = desired(spec, seen)
+        openings = firewall.openings(firewall.look(self.shell, seen, spec), seen, spec, RUN) if opened else []
+        wanted = desired(spec, seen, opened=openings)
         changes = diff(self.name, {key: self.target.read(key) for key, _, _ in wanted}, wanted)
         return apply(changes, {self.name: self.target}, self.journal, RUN, lambda _: None)
 
@@ -88,8 +90,8 @@ class Site:
     def spec(self) -> RelaySpec:
         return RelaySpec(name="relay1", run=RUN, address=NEAR_ADDRESS, sources=(SOURCE,), targets=(TARGET,))
 
-    def install(self, spec: RelaySpec | None = None) -> int:
-        return self.near.install(spec or self.spec)
+    def install(self, spec: RelaySpec | None = None, *, opened: bool = False) -> int:
+        return self.near.install(spec or self.spec, opened=opened)
 
     def restore(self) -> Restored:
         def told(event: Event) -> None:

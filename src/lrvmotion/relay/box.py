@@ -7,8 +7,8 @@ import time
 
 from lrvmotion.errors import LrvmotionError, RefusedError
 from lrvmotion.plan import ABSENT, Value, document, string
+from lrvmotion.relay import opening, rules, service
 from lrvmotion.relay import redirect as render
-from lrvmotion.relay import rules, service
 from lrvmotion.relay.install import desired
 from lrvmotion.relay.names import Names, family_of, of_table
 from lrvmotion.relay.spec import RelaySpec
@@ -33,7 +33,8 @@ class RelayBox:
 
     `sysctl/<key>` the kernel's value now · `file/<path>` document(content or base64, mode) · `unit/<name>`
     document(enabled, active, config) · `process/<run>` the same without systemd · `redirect/<table>` document(sources,
-    targets, port, listen_port, interface, family) · `governor` one name, or "cpu0=a cpu1=b" where they differ.
+    targets, port, listen_port, interface, family) · `firewall/<tool>/<rule>` "accept" (see opening.py) · `governor` one
+    name, or "cpu0=a cpu1=b" where they differ.
     """
 
     def __init__(self, name: str, shell: Shell, *, drain_s: float = DRAIN_S) -> None:
@@ -64,6 +65,8 @@ class RelayBox:
             return service.read_process(self._shell, Names(name))
         if kind == "redirect":
             return self._read_redirect(name)
+        if kind == "firewall":
+            return opening.read(self._shell, name)
         if key == "governor":
             return self._read_governor()
         raise ValueError(key)
@@ -84,6 +87,8 @@ class RelayBox:
                 self._remove_redirect(name)
             else:
                 self._install_redirect(rules.from_value(name, value))
+        elif kind == "firewall":
+            opening.write(self._shell, name, value)
         elif key == "governor":
             self._write_governor(value)
         else:

@@ -14,6 +14,8 @@ from lrvmotion.shell import Shell
 
 MIN_PYTHON = (3, 9)
 LOW_MEMORY_KIB = 256 * 1024
+PROGRAMS = "/usr/local/lib"
+NEEDED_KIB, NEEDED_FILES = 1024, 32  # the relay is below 200 KiB; a file is written beside the one that it replaces
 
 # Prints key=value, keys repeated where there are several. Only what every Linux has: sh, cat, and tools it asks for.
 SCRIPT = r"""
@@ -30,6 +32,11 @@ done
 for name in python3 python3.14 python3.13 python3.12 python3.11 python3.10 python3.9; do
   path=$(command -v $name) || continue
   version=$($path -c 'import sys, os
+try:
+    import argparse, contextlib, hashlib, ipaddress, json, resource, select, socket, struct, subprocess, threading
+except ImportError as error:
+    print("%d.%d.%d" % sys.version_info[:3], "lacks:" + str(error.name))
+    sys.exit()
 try:
     import ctypes
     splice = hasattr(os, "splice") or hasattr(ctypes.CDLL(None), "splice")
@@ -61,7 +68,11 @@ for file in $net/ipv4/ip_forward $net/ipv4/tcp_rmem $net/ipv4/tcp_wmem $net/ipv4
   say sysctl "$file $how $(cat "$file")"
 done
 if command -v nft >/dev/null; then
-  nft list tables 2>/dev/null | while IFS= read -r line; do say table "$line"; done
+  if tables=$(nft list tables 2>&1); then
+    printf '%s\n' "$tables" | while IFS= read -r line; do say table "$line"; done
+  else
+    say nft_error "$(printf '%s\n' "$tables" | head -n 1)"
+  fi
 else
   { iptables-save; ip6tables-save; } 2>/dev/null | while IFS= read -r line; do
     case $line in :LRVM_*) say chain "$line" ;; esac
@@ -72,6 +83,18 @@ case $rules in *'zone set '*) printf '%s\n' "$rules" | while IFS= read -r line; 
 { iptables-save; ip6tables-save; } 2>/dev/null | grep -e ' --zone' | while IFS= read -r line; do say zone "$line"; done
 for path in /etc/systemd/system/lrvmotion-* /usr/local/lib/lrvmotion-* /etc/sysctl.d/*lrvmotion-* /run/lrvmotion-*; do
   [ -e "$path" ] && say mark "$path"
+done
+for place in /usr/local/lib /etc/sysctl.d /etc/systemd/system /run; do
+  at=$place
+  while [ ! -d "$at" ]; do at=${at%/*}; at=${at:-/}; done
+  how=ro
+  [ -w "$at" ] && how=rw
+  space=$(df -Pk "$at" 2>/dev/null | tail -n 1 | { read -r _ _ _ free _ point; echo "$free $point"; })
+  files=$(df -Pi "$at" 2>/dev/null | tail -n 1 | { read -r _ all _ free _; [ "${all:-0}" != 0 ] && echo "$free"; })
+  options=$(while read -r _ point _ now _; do
+    [ "$point" = "${space#* }" ] && echo "$now"
+  done < /proc/self/mounts | tail -n 1)
+  say place "$place $how ${space%% *} ${files:--} ${options:--} ${space#* }"
 done
 while read -r key value _; do
   case $key in MemTotal:) say memory_total "$value" ;; MemAvailable:) say memory_free "$value" ;; esac
@@ -90,13 +113,26 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A folder that the relay's files go to: KiB and files that fit (None: not known), mount point and its options."""
+
+    path: str
+    writable: bool
+    free_kib: int | None
+    free_files: int | None
+    options: frozenset[str]
+    mount: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BoxFacts:
     """A box as it was seen. Paths are "" where a tool is missing; sysctls map a key to (value, writable).
 
     *governors* maps each CPU to its governor, empty where the box has none. *listening* are TCP ports that
     something listens on, at any address. *marks* is everything that carries lrvmotion's name. Memory in KiB.
     *links* maps an interface to (MTU, speed in Mbit/s or None). *zones*: rules that put what comes in into a conntrack
-    zone, each with its table and chain.
+    zone, each with its table and chain. *lacking* is a module that its Python has not, *filter_error* what nft said
+    that cannot be used.
     """
 
     kernel: str = ""
@@ -120,6 +156,9 @@ class BoxFacts:
     zones: tuple[str, ...] = ()
     memory_total_kib: int = 0
     memory_free_kib: int = 0
+    places: tuple[Place, ...] = ()
+    lacking: str = ""
+    filter_error: str = ""
 
     @property
     def bbr(self) -> bool:
@@ -210,6 +249,9 @@ def parse(printed: str) -> BoxFacts:
         zones=tuple(_zones(found.get("zone", []))),
         memory_total_kib=_integer(one("memory_total")),
         memory_free_kib=_integer(one("memory_free")),
+        places=tuple(_places(found.get("place", []))),
+        lacking=splice.partition("lacks:")[2],
+        filter_error=one("nft_error"),
     )
 
 
@@ -230,11 +272,18 @@ def findings(seen: BoxFacts, spec: RelaySpec, runs: Collection[str] = ()) -> lis
     if not seen.python:
         there = f"; it has {', '.join(seen.pythons)}" if seen.pythons else ""
         said.append(found(Severity.ERROR, "box-python", f"no Python 3.9 or newer{there}", "install python3 on the box"))
+    elif seen.lacking:
+        hint = "install all of Python's standard library (Debian: python3, not python3-minimal)"
+        said.append(found(Severity.ERROR, "box-python", f"{seen.python} has no module {seen.lacking}", hint))
     elif not seen.splice:
         hint = "install its ctypes, or Python 3.10"
         said.append(found(Severity.ERROR, "box-splice", f"{seen.python} knows no splice(2)", hint))
     if not seen.nft and not seen.iptables:
         said.append(found(Severity.ERROR, "box-firewall", "neither nft nor iptables", "install nftables on the box"))
+    if seen.filter_error:
+        hint = "a kernel with nf_tables; in a container, CAP_NET_ADMIN"
+        said.append(found(Severity.ERROR, "box-firewall", f"nft cannot be used: {seen.filter_error}", hint))
+    said += _placed(seen, subject)
     if seen.interface_of(spec.address) is None:
         have = ", ".join(entry.address for entry in seen.addresses if entry.interface != "lo") or "none"
         summary = f"{spec.address} is not an address of this box; it has {have}"
@@ -295,6 +344,42 @@ def _zones(lines: list[str]) -> Iterator[str]:
             hook = " ".join(words[3:4])
         elif "zone set" in line and hook in {"", "prerouting"} and not line.endswith(" 0"):
             yield f"table {table}, chain {chain}: {line.strip()}"
+
+
+def _placed(seen: BoxFacts, subject: str) -> Iterator[Finding]:
+    """Say which folders the relay's files cannot be put into, or not be run from."""
+
+    def found(code: str, summary: str, hint: str) -> Finding:
+        return Finding(severity=Severity.ERROR, code=code, subject=subject, summary=summary, hint=hint)
+
+    for place in seen.places:
+        if place.path == "/etc/systemd/system" and not seen.systemd:
+            continue
+        if "ro" in place.options:
+            summary = f"{place.path} cannot be written: {place.mount} is mounted read-only"
+            yield found("box-read-only", summary, f"on the relay host: mount -o remount,rw {place.mount}")
+        elif not place.writable:
+            yield found("box-read-only", f"{place.path} cannot be written by root", f"look at lsattr -d {place.path}")
+        elif place.free_kib is not None and place.free_kib < NEEDED_KIB:
+            summary = f"{place.free_kib} KiB are free on {place.mount}, for {place.path}: {NEEDED_KIB} KiB are needed"
+            yield found("box-full", summary, f"make room on {place.mount}")
+        elif place.free_files is not None and place.free_files < NEEDED_FILES:
+            summary = f"{place.free_files} more files fit on {place.mount}, for {place.path}: {NEEDED_FILES} are needed"
+            yield found("box-full", summary, f"remove files from {place.mount} (df -i)")
+        if place.path == PROGRAMS and "noexec" in place.options:
+            summary = f"programs in {place.path} cannot be run: {place.mount} is mounted noexec"
+            yield found("box-noexec", summary, f"on the relay host: mount -o remount,exec {place.mount}")
+
+
+def _places(lines: list[str]) -> Iterator[Place]:
+    for line in lines:
+        words = line.split(None, 5)
+        if len(words) == 6:
+            path, how, space, files, options, mount = words
+            yield Place(
+                path=path, writable=how == "rw", free_kib=int(space) if space.isdigit() else None,
+                free_files=int(files) if files.isdigit() else None, options=frozenset(options.split(",")), mount=mount,
+            )  # fmt: skip
 
 
 def _tools(lines: list[str]) -> Iterator[tuple[str, str, str]]:

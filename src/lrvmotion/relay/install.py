@@ -13,7 +13,9 @@ from lrvmotion.errors import RefusedError
 from lrvmotion.plan import Value, document, string
 from lrvmotion.relay import rules
 from lrvmotion.relay.facts import BoxFacts
+from lrvmotion.relay.firewall import Opening
 from lrvmotion.relay.names import Names
+from lrvmotion.relay.opening import ACCEPT
 from lrvmotion.relay.redirect import Redirect, nft_fence, nft_install, nft_owned
 from lrvmotion.relay.spec import FAR_BUFFER_BYTES, STREAM_BUFFER_BYTES, RelaySpec
 from lrvmotion.relay.unit import Unit, nft_commands, unit_text
@@ -23,12 +25,12 @@ Wanted = tuple[str, Value, str]
 WINDOW_BYTES = 64 * 1024 * 1024  # ten times the path's product of rate and RTT (measured: 92 % of what 128 MiB gives)
 
 
-def desired(spec: RelaySpec, seen: BoxFacts, run: str | None = None) -> list[Wanted]:
+def desired(spec: RelaySpec, seen: BoxFacts, run: str | None = None, opened: Iterable[Opening] = ()) -> list[Wanted]:
     """Return (key, value, reason) of everything that *spec* needs on the box *seen*, in the order of writing.
 
-    net.core.* is left alone: the relay forces its receive buffers, and tcp_wmem alone bounds what autotuning sends.
-    default_qdisc too: it takes hold only of interfaces made later, and BBR paces by itself. RefusedError where the box
-    cannot carry a relay at all (see `facts.findings`).
+    *opened* are the rules that its packet filter needs. net.core.* is left alone: the relay forces its receive buffers,
+    and tcp_wmem alone bounds what autotuning sends. default_qdisc too: it takes hold only of interfaces made later, and
+    BBR paces by itself. RefusedError where the box cannot carry a relay at all (see `facts.findings`).
     """
     names = Names(run or spec.run)
     interface = seen.interface_of(spec.address)
@@ -71,6 +73,8 @@ def desired(spec: RelaySpec, seen: BoxFacts, run: str | None = None) -> list[Wan
         scripts = " ".join(names.script(table) for table in held) if owned else None
         value = document(**runs_with, holds=scripts, python=seen.python)
         wanted.append((f"process/{names.run}", value, "no systemd: a supervised process"))
+    reason = "open_firewall: the host's packet filter lets the hosts' vMotion through"
+    wanted += [(opening.key, ACCEPT, reason) for opening in opened]
     for redirect in redirects:
         reason = f"new connections to TCP {spec.service_port} of the targets go to the relay; others are forwarded"
         wanted.append((f"redirect/{redirect.table}", rules.value(redirect), reason))

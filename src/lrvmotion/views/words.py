@@ -34,6 +34,9 @@ def setting(key: str) -> str:
     if kind == "route":
         stack, _, network = rest.partition("/")
         return f"route {network} ({stack})"
+    if kind == "firewall":
+        tool, _, rule = rest.partition("/")
+        return f"firewall rule ({tool}) {rule}"
     return f"{_KINDS.get(kind, kind)} {rest}"
 
 

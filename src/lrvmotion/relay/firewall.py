@@ -1,0 +1,191 @@
+"""Whether a relay host's packet filter lets vMotion through: tried there, judged here, and what opens it."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any, Literal
+
+from lrvmotion.findings import Finding, Severity
+from lrvmotion.relay import rules
+from lrvmotion.relay.facts import BoxFacts
+from lrvmotion.relay.spec import RelaySpec
+from lrvmotion.shell import Shell
+
+MOST = 32  # sources that are tried
+TRIAL_S = 300.0  # each source that is shut out takes some seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """What ends packets: *what* is "input" (to the relay's port) or "forward" (past the relay).
+
+    *program* is "nft", "iptables" or "iptables-legacy"; *chain* the one that the kernel calls, where a rule at its head
+    lets the packets through; *rule* what ended them, in the program's own words.
+    """
+
+    what: Literal["input", "forward"]
+    program: str
+    family: str
+    table: str
+    chain: str
+    rule: str
+
+    def __str__(self) -> str:
+        where = f"{self.family} {self.table} {self.chain}" if self.program == "nft" else self.chain
+        return f"{self.program}, {where}: {self.rule}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirewallView:
+    """What was found. *zone*: firewalld's of the interface; *out*: interfaces that lead to the targets.
+
+    *reason* says why it is not known, None where it is.
+    """
+
+    blocks: tuple[Block, ...] = ()
+    zone: str | None = None
+    ufw: bool = False
+    docker: bool = False
+    out: tuple[str, ...] = ()
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """A rule that lets packets through: the setting's *key*, and the *command* that an administrator would type."""
+
+    key: str
+    command: str
+
+
+def look(shell: Shell, seen: BoxFacts, spec: RelaySpec) -> FirewallView:
+    """Try on the host behind *shell* whether its rules would let the vMotion of *spec* through; nothing is changed.
+
+    IPv4 alone is tried. What another device in between drops cannot be seen, nor what no packet filter does (eBPF).
+    """
+    interface = seen.interface_of(spec.address)
+    senders = _four(spec.accept_proxy_from if spec.far else spec.sources)
+    targets = [] if spec.far else _four(spec.targets)
+    if interface is None or not seen.python or not senders or not (targets or spec.far):
+        return FirewallView(reason="only IPv4 is tried" if seen.python else "the host has no Python to try it with")
+    asked = {
+        "address": spec.address, "interface": interface, "port": spec.service_port, "listen_port": spec.listen_port,
+        "sources": senders[:MOST], "targets": targets, "redirected": not spec.far,
+        "addresses": [[e.interface, f"{e.address}/{e.length}"] for e in seen.addresses if ":" not in e.address],
+    }  # fmt: skip
+    script = resources.files("lrvmotion.relay").joinpath("filtertrial.py").read_bytes()
+    done = shell.run([seen.python, "-", json.dumps(asked)], stdin=script, timeout_s=TRIAL_S)
+    try:
+        return parse(json.loads(done.stdout))
+    except (ValueError, KeyError, TypeError):
+        return FirewallView(reason=done.stderr.strip().rpartition("\n")[2] or f"exit status {done.status}")
+
+
+def parse(answer: dict[str, Any]) -> FirewallView:
+    """Read what filtertrial.py printed; ValueError, KeyError or TypeError for anything else."""
+    fields = ("what", "program", "family", "table", "chain", "rule")
+    found = [Block(**{name: str(entry[name]) for name in fields}) for entry in answer["blocks"]]  # type: ignore[arg-type]
+    return FirewallView(
+        blocks=tuple(dict.fromkeys(found)), zone=answer["firewalld"], ufw=answer["ufw"], docker=answer["docker"],
+        out=tuple(answer["out"]), reason=answer["reason"],
+    )  # fmt: skip
+
+
+def findings(view: FirewallView, seen: BoxFacts, spec: RelaySpec, *, opened: bool) -> Iterator[Finding]:
+    """Say which rules stand in the way and what lets vMotion through; with *opened*, a run puts that there itself."""
+    subject = f"box/{spec.name}"
+    severity = Severity.INFO if opened else Severity.ERROR
+    where = "[relay.target]" if spec.far else "[[relay.source]]"
+
+    def finding(code: str, summary: str, hint: str) -> Finding:
+        return Finding(severity=severity, code=code, subject=subject, summary=summary, hint=hint)
+
+    if view.reason is not None:
+        summary = f"whether its packet filter lets vMotion through is not known: {view.reason}"
+        yield Finding(severity=Severity.WARNING, code="box-filter-unknown", subject=subject, summary=summary)
+    for block in view.blocks:
+        commands = "; ".join(opening.command for opening in _openings(block, view, seen, spec, spec.run))
+        if opened:
+            hint = f"open_firewall: the run does {commands}; restore-defaults takes it back"
+        else:
+            hint = f"{commands}; or open_firewall = true in {where}"
+        if block.what == "input":
+            yield finding(
+                "box-input", f"it drops connections to the relay's TCP port {spec.listen_port}: {block}", hint
+            )
+        else:
+            yield finding("box-forward", f"it drops what is to be forwarded past the relay: {block}", hint)
+
+
+def openings(view: FirewallView, seen: BoxFacts, spec: RelaySpec, run: str) -> list[Opening]:
+    """Return what lets the vMotion of *spec* through, each rule with the mark of *run* where its tool takes one."""
+    found = [opening for block in view.blocks for opening in _openings(block, view, seen, spec, run)]
+    return list({opening.key: opening for opening in found}.values())
+
+
+def _openings(block: Block, view: FirewallView, seen: BoxFacts, spec: RelaySpec, run: str) -> Iterator[Opening]:
+    """Return the rules against *block*: by the tool that made it, else where it stands."""
+    lan = seen.interface_of(spec.address) or ""
+    senders = rules.canonical(spec.accept_proxy_from) if spec.far else (_network(seen, spec.address),)
+    for sender in senders:
+        if view.zone is not None and (block.table == "firewalld" or block.program != "nft"):
+            yield _firewalld(block, view.zone, sender, spec.listen_port)
+        elif block.what == "forward" and view.docker and block.program != "nft":
+            yield from (_iptables(block, "DOCKER-USER", f"-s {sender} -i {lan} -o {out}", run) for out in view.out)
+        elif view.ufw and block.program != "nft":
+            yield from _ufw(block, view, lan, sender, spec.listen_port, run)
+        elif block.program == "nft":
+            matches = f'iifname "{lan}" ip saddr {sender}'
+            more = (
+                [f'oifname "{out}"' for out in view.out]
+                if block.what == "forward"
+                else [f"tcp dport {spec.listen_port}"]
+            )
+            for one in more:
+                # As nft itself lists it.
+                match = f'iifname "{lan}" {one} ip saddr {sender}' if block.what == "forward" else f"{matches} {one}"
+                rule = f"{block.family} {block.table} {block.chain} {match} accept"
+                yield Opening(key=f'firewall/nft/{rule} comment "lrvmotion-{run}"', command=f"nft insert rule {rule}")
+        elif block.what == "forward":
+            yield from (_iptables(block, block.chain, f"-s {sender} -i {lan} -o {out}", run) for out in view.out)
+        else:
+            yield _iptables(block, block.chain, f"-s {sender} -i {lan} -p tcp -m tcp --dport {spec.listen_port}", run)
+
+
+def _iptables(block: Block, chain: str, matches: str, run: str) -> Opening:
+    key = f"firewall/{block.program}/{chain} {matches} -m comment --comment lrvmotion-{run} -j ACCEPT"
+    return Opening(key=key, command=f"{block.program} -I {chain} {matches} -j ACCEPT")
+
+
+def _firewalld(block: Block, zone: str, sender: str, port: int) -> Opening:
+    if block.what == "forward":
+        return Opening(key=f"firewall/firewalld/{zone} forward", command=f"firewall-cmd --zone={zone} --add-forward")
+    rule = f'rule family="ipv4" source address="{sender}" port port="{port}" protocol="tcp" accept'
+    command = f"firewall-cmd --zone={zone} --add-rich-rule={shlex.quote(rule)}"
+    return Opening(key=f"firewall/firewalld/{zone} {rule}", command=command)
+
+
+def _ufw(block: Block, view: FirewallView, lan: str, sender: str, port: int, run: str) -> Iterator[Opening]:
+    if block.what == "input":
+        found = [f"allow in on {lan} from {sender} to any port {port} proto tcp"]
+    else:
+        found = [f"route allow in on {lan} out on {out} from {sender}" for out in view.out]
+    for rule in found:
+        yield Opening(key=f"firewall/ufw/{rule} comment 'lrvmotion-{run}'", command=f"ufw {rule}")
+
+
+def _network(seen: BoxFacts, address: str) -> str:
+    """Return the vMotion network that *address* of the host lies in: whoever sends to the relay is its neighbour."""
+    length = next(entry.length for entry in seen.addresses if entry.address == address)
+    return str(ipaddress.ip_network(f"{address}/{length}", strict=False))
+
+
+def _four(entries: tuple[str, ...]) -> list[str]:
+    """Return an IPv4 address for each of *entries*, addresses or networks."""
+    networks = [ipaddress.ip_network(entry, strict=False) for entry in entries if ":" not in entry]
+    return [str(network[1] if network.num_addresses > 2 else network[0]) for network in networks]

@@ -1,0 +1,187 @@
+"""The relay host's own packet filter: found before anything is written, opened where wanted, as before after."""
+
+from __future__ import annotations
+
+import pytest
+
+from lrvmotion.findings import Severity
+from lrvmotion.lab.box.state import state
+from lrvmotion.relay import firewall
+from lrvmotion.relay.facts import facts
+from netns.box_packages import add_iptables, run
+from netns.box_world import requires_box
+from netns.relaybox_site import NEAR_ADDRESS, TARGET, Site, make_site
+
+pytestmark = requires_box
+
+NFT = """nft -f - <<'RULES'
+table inet filter {
+  set admins { type ipv4_addr; elements = { 192.0.2.7 } }
+  chain input {
+    type filter hook input priority 0; policy drop;
+    ct state vmap { established : accept, related : accept, invalid : drop }
+    iifname "lo" accept
+    iifname "lan0" tcp dport 22 ip saddr @admins accept
+    iifname "mgmt0" accept
+    meta l4proto icmp accept
+  }
+  chain forward { type filter hook forward priority 0; policy drop; }
+}
+RULES
+"""
+# What firewalld 1.3 makes of the zone public (nft list table inet firewalld, shortened to one interface).
+FIREWALLD = """nft -f - <<'RULES'
+table inet firewalld {
+  chain filter_INPUT {
+    type filter hook input priority filter + 10; policy accept;
+    ct state { established, related } accept
+    ct status dnat accept
+    iifname "lo" accept
+    ct state invalid drop
+    jump filter_INPUT_ZONES
+    reject with icmpx admin-prohibited
+  }
+  chain filter_FORWARD {
+    type filter hook forward priority filter + 10; policy accept;
+    ct state { established, related } accept
+    ct status dnat accept
+    iifname "lo" accept
+    ct state invalid drop
+    reject with icmpx admin-prohibited
+  }
+  chain filter_INPUT_ZONES {
+    iifname "mgmt0" accept
+    goto filter_IN_public
+  }
+  chain filter_IN_public {
+    tcp dport 22 accept
+    meta l4proto { icmp, ipv6-icmp } accept
+    reject with icmpx admin-prohibited
+  }
+}
+RULES
+"""
+INPUT = """iptables -P INPUT DROP
+iptables -A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+iptables -A INPUT -i mgmt0 -j ACCEPT
+iptables -A INPUT -p tcp -m multiport --dports 22,80 -m comment --comment "a 'b' c" -j ACCEPT
+"""
+REJECT = """iptables -A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+iptables -A INPUT -i mgmt0 -j ACCEPT
+iptables -A INPUT -p icmp -j ACCEPT
+iptables -A INPUT -j REJECT --reject-with icmp-host-prohibited
+iptables -A FORWARD -j REJECT --reject-with icmp-host-prohibited
+"""
+# What Docker 20 to 27 makes at its start (iptables-save of a fresh installation).
+DOCKER = """iptables-restore <<'RULES'
+*nat
+:PREROUTING ACCEPT [0:0]
+:INPUT ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+:POSTROUTING ACCEPT [0:0]
+:DOCKER - [0:0]
+-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
+-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE
+-A OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j DOCKER
+-A DOCKER -i docker0 -j RETURN
+COMMIT
+*filter
+:INPUT ACCEPT [0:0]
+:FORWARD DROP [0:0]
+:OUTPUT ACCEPT [0:0]
+:DOCKER - [0:0]
+:DOCKER-ISOLATION-STAGE-1 - [0:0]
+:DOCKER-ISOLATION-STAGE-2 - [0:0]
+:DOCKER-USER - [0:0]
+-A FORWARD -j DOCKER-USER
+-A FORWARD -j DOCKER-ISOLATION-STAGE-1
+-A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A FORWARD -o docker0 -j DOCKER
+-A FORWARD -i docker0 ! -o docker0 -j ACCEPT
+-A FORWARD -i docker0 -o docker0 -j ACCEPT
+-A DOCKER-ISOLATION-STAGE-1 -i docker0 ! -o docker0 -j DOCKER-ISOLATION-STAGE-2
+-A DOCKER-ISOLATION-STAGE-1 -j RETURN
+-A DOCKER-ISOLATION-STAGE-2 -o docker0 -j DROP
+-A DOCKER-ISOLATION-STAGE-2 -j RETURN
+-A DOCKER-USER -j RETURN
+COMMIT
+RULES
+"""
+
+# Rules, the iptables that they need, what is shut (finding and the rule that does it), and the cure that is named.
+CASES = {
+    "nft": (NFT, None, {"box-input": "inet filter input: policy drop", "box-forward": "filter forward: policy drop"},
+            'nft insert rule inet filter input iifname "lan0" ip saddr 10.88.0.0/24 tcp dport 9000 accept'),
+    "firewalld's table": (FIREWALLD, None, {"box-forward": "reject with icmpx admin-prohibited"},
+                          'nft insert rule inet firewalld filter_FORWARD iifname "lan0" oifname "lan0"'),
+    "iptables-nft": (INPUT, "nft", {"box-input": "INPUT: policy DROP"},
+                     "iptables -I INPUT -s 10.88.0.0/24 -i lan0 -p tcp -m tcp --dport 9000 -j ACCEPT"),
+    "iptables-legacy": (INPUT, "legacy", {"box-input": "INPUT: policy DROP"},
+                        "iptables -I INPUT -s 10.88.0.0/24 -i lan0 -p tcp -m tcp --dport 9000 -j ACCEPT"),
+    "reject": (REJECT, "nft", {"box-input": "-j REJECT", "box-forward": "-j REJECT"},
+               "iptables -I FORWARD -s 10.88.0.0/24 -i lan0 -o lan0 -j ACCEPT"),
+    "docker": (DOCKER, "nft", {"box-forward": "FORWARD: policy DROP"},
+               "iptables -I DOCKER-USER -s 10.88.0.0/24 -i lan0 -o lan0 -j ACCEPT"),
+    "docker, legacy": (DOCKER, "legacy", {"box-forward": "FORWARD: policy DROP"},
+                       "iptables -I DOCKER-USER -s 10.88.0.0/24 -i lan0 -o lan0 -j ACCEPT"),
+    "docker and nft": (DOCKER + NFT, "nft", {"box-forward": "policy", "box-input": "inet filter input: policy drop"},
+                       "iptables -I DOCKER-USER -s 10.88.0.0/24 -i lan0 -o lan0 -j ACCEPT"),
+}  # fmt: skip
+
+
+@pytest.fixture
+def site(tmp_path):
+    with make_site(tmp_path, systemd=False) as made:
+        yield made
+
+
+def looked(site: Site):
+    seen = facts(site.shell)
+    return seen, firewall.look(site.shell, seen, site.spec)
+
+
+def arrives(site: Site) -> str | None:
+    """Connect as a host does; return who the target sees, None where nobody comes."""
+    with site.world.listen() as listener, site.world.socket("source") as client:
+        client.settimeout(3)
+        try:
+            client.connect((TARGET, 8000))
+            connection, peer = listener.accept()
+        except OSError:
+            return None
+        connection.close()
+        return str(peer[0])
+
+
+def pinged(site: Site) -> bool:
+    return " 0 received" not in site.world.inside("source", "ping", "-c2", "-i0.2", "-W2", TARGET, check=False)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_firewall_is_named_opened_and_as_before(site, case):
+    """What shuts vMotion out is named with its rule and its cure; open_firewall lets it in, restore takes that back."""
+    rules, kind, shut, cure = CASES[case]
+    if kind is not None:
+        add_iptables(site.record, kind)
+    run(site.record, rules)
+    before = state(site.record)
+    seen, view = looked(site)
+    assert view.reason is None
+    assert state(site.record) == before, "looking changes nothing"
+    found = list(firewall.findings(view, seen, site.spec, opened=False))
+    assert {finding.code for finding in found} == set(shut)
+    assert all(finding.severity is Severity.ERROR for finding in found)
+    for code, rule in shut.items():
+        assert any(rule in finding.summary for finding in found if finding.code == code), found
+    assert any(cure in str(finding.hint) for finding in found), found
+    site.install()
+    assert (arrives(site) == NEAR_ADDRESS) == ("box-input" not in shut), "the rules really shut it out"
+    assert pinged(site) == ("box-forward" not in shut)
+    assert site.restore().left == []
+    assert state(site.record) == before
+    assert site.install(opened=True) > len(shut)
+    assert arrives(site) == NEAR_ADDRESS
+    assert pinged(site)
+    assert site.install(opened=True) == 0, "a second plan finds it open"
+    assert site.restore().left == []
+    assert state(site.record) == before
