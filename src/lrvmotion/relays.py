@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
+from lrvmotion.apply import apply
 from lrvmotion.config import Config
 from lrvmotion.connect import Connections
 from lrvmotion.detour import LOST_S, Detour
@@ -18,13 +19,14 @@ from lrvmotion.inpath import Connections as Pairs
 from lrvmotion.inpath import InPath
 from lrvmotion.journal import Journal
 from lrvmotion.plan import Migration, Plan
-from lrvmotion.settle import standing
+from lrvmotion.settle import forgotten, standing
 from lrvmotion.watch import SAMPLE_S, Watch
 
 if TYPE_CHECKING:
     from lrvmotion.relay.status import RelayStatus
 
 VMOTION = 8000  # TCP
+ROUNDED_S = 0.5  # how exact the uptime is that a relay tells
 PEERS = 4  # of each side that are asked whether they answer
 PATIENCE_S = 300.0  # so long a queue in which nothing else moves waits for a relay that carries nothing
 
@@ -51,8 +53,9 @@ class Relays:
     idle: float | None = None  # since when nothing moves, and a relay is waited for
     impatient: bool = False
     steered: float = 0.0
-    uptimes: dict[str, float] = field(default_factory=dict)
+    began: dict[str, float] = field(default_factory=dict)  # when each relay began at the latest, monotonic seconds
     anew: set[str] = field(default_factory=set)
+    forgetful: set[str] = field(default_factory=set)  # relays that began anew: with their hosts, perhaps
     given_up: dict[str, str] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
@@ -160,11 +163,22 @@ class Relays:
         relays = self._of(migration.source_host)
         if reasons := [reason for relay in relays if (reason := self._unhealthy(relay)) is not None]:
             return reasons
+        for relay in relays:
+            self._remind(relay)
         mine = {f"source/{migration.source_host}", f"target/{migration.placement.host.name}"}
         mine |= {f"box/{relay}" for relay in relays}
         return standing(
             self.journal.outstanding(), mine, self.plan.theirs, lambda name, key: self.world.target(name).read(key)
         )
+
+    def _remind(self, relay: str) -> None:
+        """Set again what the host of *relay* forgot, where it was rebooted since the run began."""
+        if relay not in self.forgetful:
+            return
+        box = self.world.target(f"box/{relay}")
+        changes = forgotten(self.journal.outstanding(), box.name, box.read)
+        apply(changes, {box.name: box}, self.journal, self.plan.run, self.observer)
+        self.forgetful.discard(relay)
 
     def cap(self, relay: str, bps: int | None) -> None:
         """Set the cap of *relay*, bit/s, None: none; raises LrvmotionError where it does not take it."""
@@ -176,10 +190,12 @@ class Relays:
         """Return what *relay* counts now; in its watching thread."""
         from lrvmotion.relay.status import health
 
+        asked = time.monotonic()
         status = health(self.world.shell(f"box/{relay}"), self.plan.mark)
-        if status.uptime_s < self.uptimes.get(relay, 0.0):
+        if asked - status.uptime_s > self.began.get(relay, asked) + ROUNDED_S:
             self.anew.add(relay)
-        self.uptimes[relay] = status.uptime_s
+            self.forgetful.add(relay)
+        self.began[relay] = time.monotonic() - status.uptime_s
         stalls = self._flow(relay, status)
         return RelaySample(
             relay=relay, streams=status.streams, bps=status.bps, rtt_ms=status.rtt_ms,

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 from lrvmotion.errors import LrvmotionError, UnreachableError
 from lrvmotion.journal import Journal, Outstanding, Record
-from lrvmotion.plan import Theirs, Value
+from lrvmotion.plan import Change, Theirs, Value
 
+FORGOTTEN = ("governor", "sysctl/")  # what of a relay host is in its kernel alone
 Read = Callable[[str, str], Value]  # a setting's value now, by target and key; may raise LrvmotionError
 
 
@@ -84,3 +85,19 @@ def standing(items: Iterable[Outstanding], targets: Collection[str], theirs: Ite
             if not item.stands(now) and now != known.get((item.target, item.key)):
                 reasons.append(f"{item.target}: {item.key} is {now.brief()}, {item.planned[-1].brief()} was set")
     return reasons
+
+
+def forgotten(items: Iterable[Outstanding], target: str, read: Callable[[str], Value]) -> tuple[Change, ...]:
+    """Return what sets again the settings of the relay host *target* that it forgot as it was rebooted.
+
+    What reads neither as before nor as it was set is somebody else's, and left alone.
+    """
+    return tuple(
+        Change(
+            target=target, key=item.key, prior=item.prior, planned=item.planned[-1],
+            reason="the relay host was rebooted",
+        )
+        for item in items
+        if item.target == target and item.key.startswith(FORGOTTEN)
+        if (now := read(item.key)) == item.prior and now != item.planned[-1]
+    )  # fmt: skip

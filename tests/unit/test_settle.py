@@ -26,6 +26,7 @@ def changed(directory, values):
     return target
 
 
+NEW = Value("string", "new")
 LONG = {f"option/{number}": Value("long", 48) for number in range(3)}
 
 
@@ -55,6 +56,26 @@ def test_the_mark_is_free_again_once_everything_reads_as_before(tmp_path):
         seen = settle.look(journal.outstanding(), lambda name, key: ABSENT)
         assert journals.mark(settle.closed(journal.records, seen)) is None
         assert journals.mark(journal.records) == "r1"
+
+
+def test_what_a_rebooted_relay_host_forgot_is_set_again_and_nothing_else(tmp_path):
+    """Its governor and a kernel setting read as before; one that somebody changed, and what is in files, stay so."""
+    was = {key: Value("string", "old") for key in ("governor", "sysctl/a", "sysctl/b", "sysctl/c", "unit/u", "file/f")}
+    target = FakeTarget("box/r", dict(was))
+    changes = [Change(target="box/r", key=key, prior=old, planned=NEW, reason="t") for key, old in was.items()]
+    with Journal(tmp_path, clock) as journal:
+        apply(changes, {"box/r": target}, journal, "r1", lambda event: None)
+        target.values |= {"governor": was["governor"], "sysctl/a": was["sysctl/a"], "unit/u": was["unit/u"]}
+        target.values["sysctl/b"] = Value("string", "somebody's")
+        found = settle.forgotten(journal.outstanding(), "box/r", target.read)
+        assert {change.key for change in found} == {"governor", "sysctl/a"}
+        assert settle.forgotten(journal.outstanding(), "box/other", target.read) == ()
+        apply(found, {"box/r": target}, journal, "r1", lambda event: None)
+        assert settle.forgotten(journal.outstanding(), "box/r", target.read) == ()
+        assert (target.values["governor"], target.values["sysctl/a"]) == (NEW, NEW)
+        assert {item.key: item.prior for item in journal.outstanding()} == was
+        held = settle.standing(journal.outstanding(), {"box/r"}, (), lambda name, key: target.read(key))
+        assert held == ["box/r: sysctl/b is somebody's, new was set", "box/r: unit/u is old, new was set"]
 
 
 def test_one_lost_answer_is_asked_for_again(tmp_path):
