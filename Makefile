@@ -1,7 +1,7 @@
 # lrvmotion: `make help` lists what can be made.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install root tools demo test lint bench bench-full crash-matrix fleet-trial clean
+.PHONY: help install root tools demo test fuzz lint bench bench-full crash-matrix fleet-trial clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -10,6 +10,7 @@ BENCH := .bench
 CRASH := .crash
 # Most tests wait for a lab; whole files go to a worker, so that a file's tests share theirs.
 WORKERS ?= 4
+FUZZ_S ?= 3600
 export PYTHONDONTWRITEBYTECODE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -50,6 +51,9 @@ demo: install root tools ## build the lab, move VMs stock, native and proxy over
 
 test: install tools ## run every test that this machine can, and say what it skipped and why
 	$(VENV)/bin/pytest --numprocesses $(WORKERS) --dist loadfile
+
+fuzz: install ## mutations of everything that is read from outside, for an hour; FUZZ_S=600 for ten minutes
+	LRVMOTION_FUZZ_S=$(FUZZ_S) LRVMOTION_FUZZ_SEED=$$(date +%s) $(VENV)/bin/pytest tests/fuzz
 
 lint: install ## format, lint, types, import contracts
 	$(VENV)/bin/ruff format --check .

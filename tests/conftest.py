@@ -13,18 +13,18 @@ import pytest
 # No test sees the keyring of who runs it, and none asks to unlock it.
 os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
 
-UNIT = Path(__file__).parent / "unit"
+PURE = {Path(__file__).parent / name for name in ("unit", "fuzz")}
 TOOLS = ("ip", "nft", "ping")
 
 
 @pytest.fixture(autouse=True)
 def _pure(request, monkeypatch):
-    """A test below unit/ touches nothing outside its process."""
-    if UNIT not in Path(request.node.path).parents:
+    """A test below unit/ or fuzz/ touches nothing outside its process."""
+    if PURE.isdisjoint(Path(request.node.path).parents):
         return
 
     def forbidden(*args, **kwargs):
-        message = "a unit test opens no socket and starts no process: put it into wire/ or netns/"
+        message = "a test of unit/ or fuzz/ opens no socket and starts no process: put it into wire/ or netns/"
         raise AssertionError(message)
 
     monkeypatch.setattr(socket.socket, "connect", forbidden)

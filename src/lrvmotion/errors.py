@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from enum import IntEnum
+
+# What a terminal obeys, and what turns the order of letters round. Newline and tab are ours to use.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """Return *text* with control characters written out (\\x1b): it may come from a machine that we do not trust."""
+    return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 class ExitStatus(IntEnum):
@@ -28,9 +37,9 @@ class LrvmotionError(Exception):
     status = ExitStatus.UNEXPECTED
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = printable(message)
+        self.hint = None if hint is None else printable(hint)
+        super().__init__(self.message)
 
 
 class UsageError(LrvmotionError):

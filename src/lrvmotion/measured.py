@@ -29,15 +29,26 @@ def latest(state: Path) -> LoadReport | None:
     """Return the report that was kept, None where there is none; UsageError where it cannot be read."""
     path = state / NAME
     try:
-        return LoadReport.from_json(json.loads(files.read(path).decode()))
+        return _sound(LoadReport.from_json(json.loads(files.read(path).decode())))
     except FileNotFoundError:
         return None
     except OSError as error:
         reason = error.strerror or str(error)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        reason = f"not what a load probe writes here ({error})"
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        reason = "not what a load probe writes here"
     message = f"{path}: {reason}"
     raise UsageError(message, hint="remove the file, or measure again with 'lrvmotion check --load'")
+
+
+def _sound(report: LoadReport) -> LoadReport:
+    """Return *report*; ValueError where one of its values is of another type."""
+    from pydantic import TypeAdapter
+
+    checked = TypeAdapter(LoadReport).validate_python({k: v for k, v in report.to_json().items() if k != "schema"})
+    if datetime.fromisoformat(checked.measured_at).tzinfo is None:
+        message = f"{checked.measured_at} has no time zone"
+        raise ValueError(message)
+    return checked
 
 
 def age_s(report: LoadReport, now: str) -> float:

@@ -7,7 +7,7 @@ import time
 
 from lrvmotion.errors import LrvmotionError, RefusedError
 from lrvmotion.plan import ABSENT, Value, document, string
-from lrvmotion.relay import opening, rules, service
+from lrvmotion.relay import answers, opening, rules, service
 from lrvmotion.relay import redirect as render
 from lrvmotion.relay.install import desired
 from lrvmotion.relay.names import Names, family_of, of_table
@@ -19,6 +19,7 @@ __all__ = ["RelayBox", "RelaySpec", "RelayStatus", "counters", "desired", "healt
 
 DRAIN_S = 60.0  # how long live streams may go on when the redirect is removed: no relocate runs by then
 
+_KINDS = frozenset({"sysctl", "file", "unit", "process", "redirect", "firewall", "governor"})
 _GOVERNORS = "/sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_governor"
 # One command: who dies between two would leave the folder, which no setting names. It is ours: gone with its last file.
 _REMOVE = """rm -f -- "$1" || exit 1
@@ -52,8 +53,14 @@ class RelayBox:
         return []
 
     def read(self, key: str) -> Value:
-        """Return the setting's value now, ABSENT where it does not exist."""
+        """Return the setting's value now, ABSENT where it does not exist; UnreachableError where it is not whole."""
         kind, _, name = key.partition("/")
+        if kind not in _KINDS:
+            raise ValueError(key)
+        with answers.understood(f"{self._name}: what is there of {key}"):
+            return self._read(kind, name)
+
+    def _read(self, kind: str, name: str) -> Value:
         if kind == "sysctl":
             content = self._shell.read(_proc(name))
             return ABSENT if content is None else string(" ".join(content.decode().split()))
@@ -67,9 +74,7 @@ class RelayBox:
             return self._read_redirect(name)
         if kind == "firewall":
             return opening.read(self._shell, name)
-        if key == "governor":
-            return self._read_governor()
-        raise ValueError(key)
+        return self._read_governor()
 
     def write(self, key: str, value: Value) -> None:
         """Set it; ABSENT removes it. RefusedError where the box does not take it."""

@@ -9,16 +9,22 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any, cast
+from typing import Any
 
-from lrvmotion.errors import LrvmotionError
+from lrvmotion.errors import LrvmotionError, printable
 from lrvmotion.load import Algorithm, LoadReport, LoadRun, NotRun
+from lrvmotion.relay import answers
 from lrvmotion.shell import Completed, Runner
 
 # One stream and many of what an ESXi stack sends (newreno, cubic), and of what a relay sends.
 RUNS: tuple[tuple[Algorithm, int], ...] = (("reno", 1), ("cubic", 1), ("reno", 48), ("bbr", 1), ("bbr", 5))
 SETTLE_S, WINDOW_S = 4.0, 6.0
 SPARE_S = 45.0  # for logging in, starting Python and opening the streams of one run
+_RECEIVED = {"seconds": float, "bytes": [int]}
+_SENT = {
+    "mss": int, "retransmit_ratio": float, "rtt_ms": float, "min_rtt_ms": (float, None),
+    "window_limited": (float, None),
+}  # fmt: skip
 _PORTS = range(20000, 30000)  # below net.ipv4.ip_local_port_range, so that no client of the box has it
 
 
@@ -71,20 +77,30 @@ def load(
             if not done and ("timed out" in why or "route" in why):  # so it would be for all others, half a minute each
                 silent = why
             continue
+        try:
+            done.append(_run(algorithm, streams, received, sent))
+        except answers.GarbledError as error:
+            missing.append(NotRun(algorithm=algorithm, streams=streams, reason=error.message))
+            continue
         mss = max(mss, sent["mss"])
-        each = tuple(round(size * 8 / received["seconds"] / 1e6, 3) for size in received["bytes"])
-        done.append(
-            LoadRun(
-                algorithm=algorithm, streams=streams, seconds=received["seconds"], mbps=round(sum(each), 3),
-                retransmit_ratio=sent["retransmit_ratio"], rtt_ms=sent["rtt_ms"],
-                min_rtt_ms=sent["min_rtt_ms"] or sent["rtt_ms"], stream_mbps=each,
-                window_limited=min(sent["window_limited"] or 0.0, 1.0),
-            )
-        )  # fmt: skip
     step("done", len(runs), len(runs))
     return LoadReport(
         near=near.name, far=far.name, measured_at=clock(), mss=mss, runs=tuple(done), missing=tuple(missing)
     )
+
+
+def _run(algorithm: Algorithm, streams: int, received: dict[str, Any], sent: dict[str, Any]) -> LoadRun:
+    """Return the run that both ends told of; answers.GarbledError where one of them is of another shape."""
+    answers.check(received, _RECEIVED, "what the far box counted")
+    answers.check(sent, _SENT, "what the near box counted")
+    with answers.understood("what the boxes counted"):
+        each = tuple(round(size * 8 / received["seconds"] / 1e6, 3) for size in received["bytes"])
+        return LoadRun(
+            algorithm=algorithm, streams=streams, seconds=received["seconds"], mbps=round(sum(each), 3),
+            retransmit_ratio=sent["retransmit_ratio"], rtt_ms=sent["rtt_ms"],
+            min_rtt_ms=sent["min_rtt_ms"] or sent["rtt_ms"], stream_mbps=each,
+            window_limited=min(sent["window_limited"] or 0.0, 1.0),
+        )  # fmt: skip
 
 
 def _both(near: End, far: End, asked: dict[str, Any], timeout_s: float) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -105,10 +121,10 @@ def _both(near: End, far: End, asked: dict[str, Any], timeout_s: float) -> tuple
 
 def _said(end: End, done: Completed) -> dict[str, Any]:
     try:
-        said = cast("dict[str, Any]", json.loads(done.stdout))
-    except ValueError:
-        last = done.stderr.strip().rpartition("\n")[2] or f"exit status {done.status}"
-        return {"error": f"box/{end.name}: {last}"}
+        said: dict[str, Any] = answers.read(done.stdout, {"error?": str}, "its answer")
+    except answers.GarbledError as error:
+        last = done.stderr.strip().rpartition("\n")[2] or (error.message if done.ok else f"exit status {done.status}")
+        return {"error": f"box/{end.name}: {printable(last)}"}
     if "error" in said:
         return {"error": f"box/{end.name}: {said['error']}"}
     return said

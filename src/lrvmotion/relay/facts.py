@@ -6,13 +6,15 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from lrvmotion.errors import RefusedError
+from lrvmotion.errors import RefusedError, printable
 from lrvmotion.findings import Finding, Severity
 from lrvmotion.relay import names
 from lrvmotion.relay.spec import FAR_BUFFER_BYTES, STREAM_BUFFER_BYTES, RelaySpec
 from lrvmotion.shell import Shell
 
 MIN_PYTHON = (3, 9)
+_VERSION = re.compile(r"[0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9}")
+_PORT = re.compile(r":([0-9A-Fa-f]{4})$")
 LOW_MEMORY_KIB = 256 * 1024
 PROGRAMS = "/usr/local/lib"
 NEEDED_KIB, NEEDED_FILES = 1024, 32  # the relay is below 200 KiB; a file is written beside the one that it replaces
@@ -205,7 +207,7 @@ def facts(shell: Shell) -> BoxFacts:
         said = done.stderr.strip().splitlines()[-1:] or [f"exit status {done.status}"]
         message = f"{shell.name}: the box did not say what it is: {said[0]}"
         raise RefusedError(message, hint="lrvmotion needs a Linux box with a POSIX shell")
-    return parse(done.stdout)
+    return parse(printable(done.stdout))
 
 
 def parse(printed: str) -> BoxFacts:
@@ -220,7 +222,11 @@ def parse(printed: str) -> BoxFacts:
         return found.get(key, [""])[0]
 
     pythons = [tuple(line.split()) for line in found.get("python", [])]
-    fit = [words for words in pythons if len(words) == 3 and _numbers(words[1]) >= MIN_PYTHON]
+    fit = [
+        words
+        for words in pythons
+        if len(words) == 3 and _VERSION.fullmatch(words[1]) and _numbers(words[1]) >= MIN_PYTHON
+    ]
     python, version, splice = fit[0] if fit else ("", "0.0.0", "none")
     major, minor, patch = (int(part) for part in version.split("."))
     return BoxFacts(
@@ -239,11 +245,11 @@ def parse(printed: str) -> BoxFacts:
         available_governors=frozenset(one("governors").split()),
         addresses=tuple(_addresses(found.get("address", []))),
         links=tuple(_links(found.get("link", []))),
-        listening=frozenset(int(line.rpartition(":")[2], 16) for line in found.get("listen", []) if ":" in line),
+        listening=frozenset(int(port[1], 16) for line in found.get("listen", []) if (port := _PORT.search(line))),
         sysctls=tuple(_sysctls(found.get("sysctl", []))),
         marks=(
             *(f"table {words}" for words in _ours(found.get("table", []))),
-            *(f"chain {line[1:].split()[0]}" for line in found.get("chain", [])),
+            *(f"chain {name[0]}" for line in found.get("chain", []) if (name := line[1:].split())),
             *found.get("mark", []),
         ),
         zones=tuple(_zones(found.get("zone", []))),
@@ -398,7 +404,9 @@ def _governors(lines: list[str]) -> Iterator[tuple[str, str]]:
 
 def _addresses(lines: list[str]) -> Iterator[Address]:
     for line in lines:
-        words = re.match(r"\d+:\s+([^\s@]+)\S*\s+inet6?\s+([0-9a-fA-F.:]+)(?:\s+peer\s+\S+?)?(?:/(\d+))?\s", line + " ")
+        words = re.match(
+            r"\d+:\s+([^\s@]+)\S*\s+inet6?\s+([0-9a-fA-F.:]+)(?:\s+peer\s+\S+?)?(?:/([0-9]{1,3}))?\s", line + " "
+        )
         if words and "scope link" not in line:
             yield Address(
                 interface=words[1], address=words[2], length=int(words[3] or (128 if ":" in words[2] else 32))
@@ -409,8 +417,8 @@ def _links(lines: list[str]) -> Iterator[tuple[str, int, int | None]]:
     for line in lines:
         name, mtu, speed = (*line.split(), "", "", "")[:3]
         # -1 and 0xffffffff: unknown, as virtual NICs say.
-        known = speed.isdigit() and 0 < int(speed) < 2**31
-        yield name, _integer(mtu), int(speed) if known else None
+        known = 0 < _integer(speed) < 2**31
+        yield name, _integer(mtu), _integer(speed) if known else None
 
 
 def _sysctls(lines: list[str]) -> Iterator[tuple[str, str, bool]]:
@@ -429,9 +437,9 @@ def _ours(lines: list[str]) -> Iterator[str]:
 
 
 def _integer(text: str) -> int:
-    return int(text) if text.isdigit() else 0
+    return int(text) if re.fullmatch("[0-9]{1,18}", text) else 0
 
 
 def _numbers(text: str) -> tuple[int, ...]:
-    found = re.search(r"(\d+)\.(\d+)", text)
+    found = re.search(r"([0-9]{1,9})\.([0-9]{1,9})", text)
     return (int(found[1]), int(found[2])) if found else (0, 0)

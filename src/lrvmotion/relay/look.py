@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lrvmotion.findings import Finding, Severity
+from lrvmotion.relay import answers
 from lrvmotion.relay.facts import BoxFacts
 from lrvmotion.shell import Completed, Shell
 
@@ -68,6 +69,9 @@ print(json.dumps({"from": from_, "arp": {a: known[a] for a in near if a in known
 """
 
 
+_SEEN = {"from": {"*": str}, "arp": {"*": [str]}, "ports": {"*": [(str, float, None)]}}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
     """What a box sees: *arp* maps each neighbour to its MAC, *ports* each address to "open", "refused" or what failed.
@@ -92,14 +96,16 @@ def look(shell: Shell, python: str, near: Sequence[str], far: Sequence[str], por
     asked = json.dumps({"near": [a for a in near if ":" not in a], "far": list(far), "port": port})
     done = shell.run([python, "-", asked], stdin=_LOOK.encode(), timeout_s=30 + 5 * (len(far) / 16 + 1))
     try:
-        found: dict[str, Any] = json.loads(done.stdout)
-        return View(
-            arp={address: (found["arp"].get(address) or [None])[0] for address in found["from"]},
-            ports={address: str(outcome) for address, (outcome, _) in found["ports"].items()},
-            connect_ms={a: took * 1000 for a, (_, took) in found["ports"].items() if took is not None},
-        )
-    except (ValueError, KeyError, TypeError):
-        return View(arp={}, ports={}, connect_ms={}, reason=_said(done))
+        found = answers.read(done.stdout, _SEEN, "what the box sees")
+        with answers.understood("what the box sees", done.stdout):
+            reached = {address: (outcome, took) for address, (outcome, took) in found["ports"].items()}
+    except answers.GarbledError as error:
+        return View(arp={}, ports={}, connect_ms={}, reason=error.message if done.ok else _said(done))
+    return View(
+        arp={address: next(iter(found["arp"].get(address, ())), None) for address in found["from"]},
+        ports={address: str(outcome) for address, (outcome, _) in reached.items()},
+        connect_ms={a: took * 1000 for a, (_, took) in reached.items() if isinstance(took, int | float)},
+    )
 
 
 def view_findings(name: str, view: View, macs: Mapping[str, str], port: int = 8000) -> Iterator[Finding]:

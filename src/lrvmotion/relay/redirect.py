@@ -7,11 +7,13 @@ withdrawing the redirect disturbs live connections (measured). `relayd.py` withd
 from __future__ import annotations
 
 import ipaddress
-import json
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+from lrvmotion.relay import answers
+
+_LISTED: dict[str, Any] = {"nftables": [{}]}
 HITS = "hits"  # new connections that were caught
 ECHO = "echo"  # ping requests from a source to a target that came through the box: the proof of the path
 FENCED = "fenced"  # packets to the relay's own port that were dropped
@@ -122,22 +124,24 @@ def nft_list(redirect: Redirect) -> list[str]:
 
 
 def parse_counters(document: str) -> Counters:
-    """Read `nft -j list table`. Raises ValueError where it does not hold our counters."""
+    """Read `nft -j list table`. Raises answers.GarbledError, a ValueError, where it does not hold our counters."""
     found: dict[str, int] = {}
-    for entry in json.loads(document).get("nftables", []):
-        counter = entry.get("counter")
+    counters = [entry.get("counter") for entry in answers.read(document, _LISTED, "nft's list")["nftables"]]
+    for counter in counters:
         if isinstance(counter, dict) and counter.get("name") in (HITS, ECHO, FENCED):
-            found[counter["name"]] = int(counter["packets"])
+            answers.check(counter, {"packets": int}, "nft's counter")
+            found[counter["name"]] = counter["packets"]
     missing = {HITS, ECHO, FENCED} - found.keys()
     if missing:
         message = f"no counter {', '.join(sorted(missing))} in the table"
-        raise ValueError(message)
+        raise answers.GarbledError(message)
     return Counters(hits=found[HITS], echo=found[ECHO], fenced=found[FENCED])
 
 
 def tables(document: str, prefix: str = "lrvmotion_") -> tuple[tuple[str, str], ...]:
     """Return (family, name) of every table in `nft -j list tables` whose name begins with *prefix*."""
-    found = [entry["table"] for entry in json.loads(document).get("nftables", []) if "table" in entry]
+    listed = answers.read(document, {"nftables": [{"table?": {"family": str, "name": str}}]}, "nft's list of tables")
+    found = [entry["table"] for entry in listed["nftables"] if "table" in entry]
     return tuple((table["family"], table["name"]) for table in found if table["name"].startswith(prefix))
 
 

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from typing import Any
 
 from lrvmotion.plan import Value, document
+from lrvmotion.relay import answers
 from lrvmotion.relay import redirect as render
 from lrvmotion.relay.redirect import Redirect
 
@@ -56,8 +57,13 @@ def nft_observed(listed: str, script: str) -> Value:
     """Return the redirect that `nft -j list table` *listed*.
 
     A table whose catching rule was withdrawn still is what it was: its port and interface come from the *script* that
-    loaded it.
+    loaded it. Raises answers.GarbledError where the list is not whole.
     """
+    with answers.understood("what nft lists of the redirect", listed):
+        return _nft_observed(listed, script)
+
+
+def _nft_observed(listed: str, script: str) -> Value:
     entries: list[dict[str, Any]] = json.loads(listed)["nftables"]
     sets = {entry["set"]["name"]: _elements(entry["set"].get("elem", [])) for entry in entries if "set" in entry}
     chains: dict[str, list[list[dict[str, Any]]]] = {}
@@ -84,9 +90,17 @@ def nft_observed(listed: str, script: str) -> Value:
 
 
 def iptables_observed(redirect_family: str, chain: str, saved: str, script: str) -> Value | None:
-    """Return the redirect that `iptables-save` shows in *chain*, None where there is no such chain."""
+    """Return the redirect that `iptables-save` shows in *chain*, None where there is no such chain.
+
+    Raises answers.GarbledError where it is not whole.
+    """
     if f":{chain} " not in saved:
         return None
+    with answers.understood("what iptables-save shows of the redirect", saved):
+        return _iptables_observed(redirect_family, chain, saved, script)
+
+
+def _iptables_observed(redirect_family: str, chain: str, saved: str, script: str) -> Value:
     sources: list[str] = []
     targets: list[str] = []
     fields: dict[str, Any] = {"family": redirect_family, "listen_port": None, "port": None, "interface": None}

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
 from lrvmotion.errors import RefusedError, UnreachableError
+from lrvmotion.relay import answers
 from lrvmotion.relay.facts import facts
 from lrvmotion.relay.names import Names
 from lrvmotion.relay.redirect import Counters, Redirect, parse_counters, parse_iptables_counters
 from lrvmotion.shell import Completed, Shell
+
+_STREAM = {
+    "rate_bps": float, "retransmit_ratio": float, "bytes_to_target": int, "source?": str, "target?": str,
+    "verdict?": str, "shares?": {"*": float}, "rtt_us?": (float, None), "min_rtt_us?": (float, None),
+}  # fmt: skip
+_STATUS = {
+    "live": int, "peak": int, "accepted": int, "rate_bps": float, "sentence": str, "bytes_to_target": int,
+    "limit_bps": (int, None), "congestion_control": str, "uptime_s": float, "refused": {"*": int},
+    "streams?": [_STREAM], "redirect?": ({"state": str, "reason?": (str, None)}, None),
+}  # fmt: skip
+_WHOLE = {**_STATUS, "streams": [{**_STREAM, "target": str, "verdict": str, "shares": {"*": float}}]}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,19 +75,22 @@ def health(shell: Shell, run: str) -> RelayStatus:
 
 
 def ask(shell: Shell, run: str) -> dict[str, Any]:
-    """Return the relay's status document; UnreachableError where no relay answers."""
+    """Return the relay's status document; UnreachableError where no relay answers, or its answer is not whole."""
     names = Names(run)
     done = shell.run([names.relayd, "--status", names.control])
-    try:
-        loaded: dict[str, Any] = json.loads(done.stdout)
-    except ValueError:
+    if not done.stdout.lstrip().startswith("{"):
         message = f"{shell.name}: no relay of run {run} answers: {_said(done)}"
-        raise UnreachableError(message, hint=f"journalctl -u {names.unit} on the box") from None
-    return loaded
+        raise UnreachableError(message, hint=f"journalctl -u {names.unit} on the relay host")
+    found: dict[str, Any] = answers.read(done.stdout, _WHOLE, f"{shell.name}: the relay's status")
+    return found
 
 
 def parse_status(status: dict[str, Any]) -> RelayStatus:
-    """Read what `relayd.py --status` prints; averages are weighted by what each stream carried."""
+    """Read what `relayd.py --status` prints; averages are weighted by what each stream carried.
+
+    Raises answers.GarbledError for a document of another shape.
+    """
+    answers.check(status, _STATUS, "the relay's status")
     streams = status.get("streams", [])
     # Not limited by what they are given: their data was outstanding most of the time.
     waiting = [s for s in streams if s.get("verdict", "application") != "application"]
@@ -120,12 +134,13 @@ def counters(shell: Shell, run: str) -> Counters:
         "echo iptables; iptables-save -c; echo; echo ip6tables; ip6tables-save -c 2>/dev/null; exit 0"
     )
     done = shell.run(["sh", "-c", script, "counters", names.table(), names.table("ip6")])
-    found = []
+    found: list[Counters | None]
     if done.stdout.startswith("iptables\n"):
         four, _, six = done.stdout.partition("\nip6tables\n")
         found = [_of_iptables(names.table(), four), _of_iptables(names.table("ip6"), six, v6=True)]
     else:
-        found = [parse_counters(line) for line in done.stdout.splitlines() if line.strip()]
+        with answers.understood(f"{shell.name}: what nft lists of the redirect", done.stdout):
+            found = [parse_counters(line) for line in done.stdout.splitlines() if line.strip()]
     there = [entry for entry in found if entry is not None]
     if not there:
         message = f"{shell.name}: the redirect of run {run} is not there: {_said(done)}"

@@ -1,0 +1,297 @@
+"""What a user or an accident hands to the program: each is read, or refused in a sentence."""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import json
+import shutil
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from fakes import host, inventory, vm
+from fuzzing import bytes_of, dumped, json_of, subject, text_of
+from lrvmotion import (
+    audit,
+    config,
+    expression,
+    journal,
+    kept,
+    measured,
+    past,
+    planfile,
+    progress,
+    records,
+    timetable,
+    wishes,
+)
+from lrvmotion.credentials import Credentials, read_file
+from lrvmotion.inventory import DEFAULT_STACK
+from lrvmotion.plan import ABSENT, Change, Migration, Plan, Value, document
+from lrvmotion.plan import Path as Way
+from lrvmotion.select import by_name
+from lrvmotion.ssh import known_hosts
+from lrvmotion.vsphere.certificate import Certificate
+
+FOLDER = Path(tempfile.mkdtemp(prefix="lrvmotion-fuzz-"))
+atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
+ROOT = Path(__file__).parents[2]
+FULL = (ROOT / "examples" / "full.toml").read_text()
+MINIMAL = (ROOT / "examples" / "minimal.toml").read_text()
+CSV = (
+    "vm,target_host,pool,folder,datastore,network,networks,wave,after,note\n"
+    'vm1,esx-b1,C/Resources,Prod/Web,ds1,DMZ,"Network adapter 2=LAN; Network adapter 3=X",2,vm2;vm3,"two\nlines"\n'
+    "vm2,,,,,,,1,,\n"
+)
+SELECT = "name=web-* and cluster=A and not (folder='Templates/*' or power=off) or network!=\"VM [Nn]etwork\""
+KNOWN = (
+    "# a comment\n"
+    "box.example,10.0.0.1 ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIO3AVCXSREFmDrcvkSTTgJpxnMEDIEyMbZRxC63fZ9Xu a\n"
+    "@cert-authority *.example ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIO3AVCXSREFmDrcvkSTTgJpxnMEDIEyMbZRxC63fZ9Xu\n"
+    "|1|F1E1KeoE/eEWhi10WpGv4OdiO6Y=|3988QV0VE8wmZL7suNrYQLITLCg= ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAABAAAAAE=\n"
+    "!a.example,[b.example]:2222,*.c?d ssh-ed25519 AAAA\n"
+)
+
+
+def file_of(content: bytes, name: str = "input") -> Path:
+    path = FOLDER / name
+    path.write_bytes(content)
+    path.chmod(0o600)
+    return path
+
+
+@subject(bytes_of(FULL, MINIMAL))
+def test_configuration(content):
+    """TOML of a user."""
+    read = config.load(file_of(content))
+    assert read.source.vcenter
+
+
+@subject(json_of(config.tomllib.loads(FULL), config.tomllib.loads(MINIMAL)))
+def test_configuration_values(content):
+    """Keys and values of any type, as TOML may have them."""
+    if isinstance(content, dict):
+        config.parse(content)
+
+
+@subject(text_of("08:00 500M, 19:00 off", "2G", "off"))
+def test_rates(text):
+    """A rate, or a timetable of rates, as --limit and the configuration have them."""
+    for read in (timetable.rate, timetable.parse):
+        with suppress(ValueError):
+            read(text)
+
+
+@subject(bytes_of(CSV, CSV.replace(",", ";"), "vm\nvm1\n"))
+def test_csv(content):
+    """A list of VMs."""
+    found = wishes.parse(content, "vms.csv")
+    assert found
+    site = inventory("source", (host("a1", "10.0.0.1"),), (vm("vm1", "a1"),))
+    wishes.check(found, site, site, "vms.csv")
+
+
+def saved() -> str:
+    machine, source = vm("vm1", "a1"), host("a1", "10.88.0.9")
+    target = inventory("target", (host("b1", "10.99.0.9"),))
+    place = placed(target)
+    move = Migration(
+        vm="vm1", ref=machine.ref, source_host="a1", placement=place, hot_bytes=1, cold_bytes=0, wave=1,
+        instance_uuid="u", power_state="poweredOn", snapshots=0,
+    )  # fmt: skip
+    change = Change(target="source/a1", key="option/x", prior=ABSENT, planned=Value("long", 48), reason="streams")
+    way = Way(
+        source_host="a1", target_host="b1", netstack=DEFAULT_STACK, source_address=source.vmknics[1].address,
+        target_address="10.99.0.9",
+    )  # fmt: skip
+    plan = Plan(run="abcdef", mark="abcdef", mode="native", changes=(change,), migrations=(move,), proofs=(way,))
+    return planfile.text(plan, {"a": "b"}, reboot_hosts=False, written="2026-01-01T00:00:00Z", version="0.1.0")
+
+
+def placed(target):
+    from lrvmotion.placement import NicMapping, Placement
+
+    network = target.networks[0]
+    return Placement(
+        host=target.hosts[0], pool=target.pools[0], folder=target.folders[0], datastore=target.datastores[0],
+        nics=(NicMapping(key=4000, label="Network adapter 1", source="VM Network", network=network),),
+    )  # fmt: skip
+
+
+TARGET = inventory("target", (host("b1", "10.99.0.9"),))
+SAVED = saved()
+
+
+def resumed(text: str) -> None:
+    back = planfile.parse(text, "plan.json")
+    back.subjects()
+    back.wishes()
+    assert len(back.vms) == len(back.refs)
+    back.complete(TARGET)
+
+
+@subject(bytes_of(SAVED))
+def test_plan_file(content):
+    """A saved plan, harmed on its way."""
+    back = planfile.load(file_of(content))
+    back.complete(TARGET)
+
+
+@subject(json_of(json.loads(SAVED)))
+def test_plan_file_written_anew(content):
+    """A saved plan that somebody edited, and gave a SHA-256 that fits."""
+    if isinstance(content, dict):
+        content.pop("sha256", None)
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        content["sha256"] = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    resumed(dumped(content))
+
+
+def bodies() -> list[tuple[str, dict]]:
+    value = document(content="x", mode="0644").to_json()
+    accounts = {"source": "u at vc-a"}
+    setting = {"target": "source/a1", "key": "option/x"}
+    return [
+        ("run", {"schema": 1, "mode": "native", "mark": "m", "vms": ["vm1"], "back": False, "accounts": accounts}),
+        ("plan", {"plan": json.loads(SAVED)}),
+        ("connection", {"name": "source", "host": "vc-a", "port": 443, "username": "u", "pem": None}),
+        ("intended", {**setting, "prior": ABSENT.to_json(), "planned": value, "reason": "r", "reboot": True}),
+        ("applied", setting),
+        ("move", {"vm": "vm1", "source_host": "a", "target_host": "b", "try": 1, "baggage": {"things": []}}),
+        ("task", {"vm": "vm1", "task": "task-1"}),
+        ("moved", {"vm": "vm1", "state": "success", "reason": ""}),
+        ("reverted", {**setting, "value": ABSENT.to_json()}),
+        ("restore", {"schema": 1, "who": "u", "accounts": accounts}),
+        ("cap", {"target": "box/r", "planned": None}),
+    ]  # fmt: skip
+
+
+def lines(entries: list) -> list[bytes]:
+    """Return *entries*, (kind, body), as the lines of a journal whose chain holds."""
+    found, before = [], None
+    for kind, body in entries:
+        before = records.chained(before, at="2026-01-01T00:00:00.000+00:00", kind=kind, run="abcdef", body=body)
+        found.append(records.line(before))
+    return found
+
+
+JOURNAL = b"".join(lines(bodies()))
+
+
+def told(content: bytes) -> None:
+    """Read a journal with all that the commands make of one."""
+    path = file_of(content, "journal.jsonl")
+    read = journal.read(path).records
+    journal.outstanding(read)
+    journal.runs(read)
+    journal.mark(read)
+    journal.connections(read)
+    for run in progress.all_runs(read):
+        audit.entries(read, run=run)
+        progress.chosen(read, run)
+    audit.entries(read, read)
+
+
+@subject(bytes_of(JOURNAL))
+def test_journal(content):
+    """A journal, harmed."""
+    told(content)
+
+
+@subject(json_of(bodies()))
+def test_journal_written_anew(content):
+    """A journal that somebody wrote anew: the chain holds, and its bodies are of any shape."""
+    entries = content if isinstance(content, list) else [content]
+    with suppress(TypeError, ValueError):  # what no journal can be made of
+        made = lines([(str(kind), dict(body)) for kind, body in entries])
+        told(b"".join(made))
+
+
+@subject(text_of(SELECT, "name=a", "not power = on"))
+def test_select(text):
+    """--select."""
+    test = expression.parse(text)
+    site = inventory("source", (host("a1", "10.0.0.1"),), (vm("vm1", "a1"),))
+    test(expression.Traits(name="web-1", cluster="A", datastores=("d",), networks=("VM Network",)))
+    by_name(site, [text[:40]])
+
+
+@subject(bytes_of("correct-horse\n", "correct\u00e4\r\nmore\n"))
+def test_password_file(content):
+    """Its first line, or a sentence that does not repeat it."""
+    secret = read_file(file_of(content)).reveal()
+    assert secret
+    assert "\n" not in secret
+    secret.encode()
+
+
+@subject(text_of("correct-horse"))
+def test_password_variable(text):
+    """What the environment has."""
+    found = Credentials({"LRVMOTION_SOURCE_PASSWORD": text}, lambda _: "typed").password("source", "u", "h", None)
+    found.reveal().encode()
+
+
+@subject(bytes_of(KNOWN))
+def test_known_hosts(content):
+    """As OpenSSH takes it: nothing in it is an error."""
+    read = known_hosts.parse(content)
+    for name, port in (("box.example", 22), ("b.example", 2222), ("BOX", 22)):
+        read.of(name, port)
+    assert all(str(broken) for broken in read.broken)
+
+
+@subject(text_of("-----BEGIN CERTIFICATE-----\nTUlJQg==\n-----END CERTIFICATE-----\n"))
+def test_certificate(text):
+    """A file in PEM form."""
+    Certificate.from_pem(text)
+
+
+EVENTS = (
+    '{"type": "version", "at": "2026-01-01T00:00:00+00:00", "schema": "1.1"}\n'
+    '{"type": "run_started", "at": "2026-01-01T00:00:00+00:00", "t": 0.0, "run": "r", "mode": "native", '
+    '"journal": "j", "vms": ["a"], "forecast_s": 1.5}\n'
+    '{"type": "move", "at": "2026-01-01T00:00:01+00:00", "t": 1.0, "vm": "a", "state": "running", '
+    '"source_host": "a1", "target_host": "b1", "percent": 3}\n'
+)
+
+
+@subject(bytes_of(EVENTS))
+def test_kept_events(content):
+    """The events of a run, harmed: what is not whole is left out."""
+    folder = FOLDER / "runs" / "r"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / kept.NAME).write_bytes(content)
+    kept.read(FOLDER, "r")
+
+
+@subject(json_of(*(json.loads(line) for line in EVENTS.splitlines())))
+def test_kept_events_of_another_shape(content):
+    """One event, of any shape."""
+    folder = FOLDER / "runs" / "r"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / kept.NAME).write_text(dumped(content) + "\n")
+    kept.read(FOLDER, "r")
+
+
+LOAD = {
+    "schema": 1, "near": "a", "far": "b", "measured_at": "2026-01-01T00:00:00+00:00", "mss": 1448, "missing": [],
+    "runs": [
+        {"algorithm": "bbr", "streams": 5, "seconds": 6.0, "mbps": 900.0, "retransmit_ratio": 0.01, "rtt_ms": 55.0,
+         "min_rtt_ms": 54.0, "stream_mbps": [180.0, 180.0, 180.0, 180.0, 180.0], "window_limited": 0.1},
+    ],
+}  # fmt: skip
+MOVES = {"at": "2026-01-01T00:00:00+00:00", "circuit": "a -> b", "mode": "native", "mbps": 400.0}
+
+
+@subject(json_of(LOAD), json_of(MOVES))
+def test_measurements(load, move):
+    """What earlier runs measured, in the state directory."""
+    (FOLDER / measured.NAME).write_text(dumped(load))
+    (FOLDER / past.NAME).write_text(dumped(move) + "\n")
+    past.recorded(FOLDER, "a -> b")
+    report = measured.latest(FOLDER)
+    assert report is not None
+    assert report.limiter
+    measured.age_s(report, "2026-01-02T00:00:00+00:00")
