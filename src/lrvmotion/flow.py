@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 STALL_S = 10.0  # so long nothing is carried although streams have data that waits
+PATIENCE_S = 300.0  # so long a queue in which nothing moves waits for a relay that carries nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +90,25 @@ class Flow:
         quiet = self.silent([peer for side in sides for peer in side])
         gone = [peer for side in sides if side and all(peer in quiet for peer in side) for peer in side]
         return _quiet(gone)
+
+
+@dataclass(slots=True)
+class Patience:
+    """How long a queue waits for relays: *over* once nothing has moved for PATIENCE_S, until none is waited for."""
+
+    over: bool = False
+    _since: float | None = None
+
+    def take(self, now: float, *, waits: bool, idle: bool) -> None:
+        """Judge anew at *now*, in seconds: whether a relay is waited for, and whether nothing moves meanwhile."""
+        if not waits:
+            self.over, self._since = False, None
+        elif not idle:
+            self._since = None
+        elif self._since is None:
+            self._since = now
+        elif now - self._since > PATIENCE_S:
+            self.over = True
 
 
 def _quiet(peers: Sequence[str]) -> str | None:

@@ -14,7 +14,7 @@ from lrvmotion.connect import Connections
 from lrvmotion.detour import LOST_S, Detour
 from lrvmotion.errors import LrvmotionError
 from lrvmotion.events import Message, Observer, RelaySample
-from lrvmotion.flow import Flow, Load
+from lrvmotion.flow import Flow, Load, Patience
 from lrvmotion.inpath import Connections as Pairs
 from lrvmotion.inpath import InPath
 from lrvmotion.journal import Journal
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 VMOTION = 8000  # TCP
 ROUNDED_S = 0.5  # how exact the uptime is that a relay tells
 PEERS = 4  # of each side that are asked whether they answer
-PATIENCE_S = 300.0  # so long a queue in which nothing else moves waits for a relay that carries nothing
 
 
 @dataclass(slots=True)
@@ -50,8 +49,7 @@ class Relays:
     in_path: InPath = field(init=False)
     flows: dict[str, Flow] = field(default_factory=dict)
     told: dict[str, str] = field(default_factory=dict)  # relays that carry nothing, as was said
-    idle: float | None = None  # since when nothing moves, and a relay is waited for
-    impatient: bool = False
+    patience: Patience = field(default_factory=Patience)
     steered: float = 0.0
     began: dict[str, float] = field(default_factory=dict)  # when each relay began at the latest, monotonic seconds
     anew: set[str] = field(default_factory=set)
@@ -124,15 +122,8 @@ class Relays:
     def _barred(self, now: float, *, idle: bool) -> frozenset[str]:
         """Return the source hosts whose relay is waited for; none once that was too long."""
         hosts = frozenset(host for host, _ in self.plan.through if self._waits(host) is not None)
-        if not hosts:
-            self.idle, self.impatient = None, False
-        elif not idle:
-            self.idle = None
-        elif self.idle is None:
-            self.idle = now
-        elif now - self.idle > PATIENCE_S:
-            self.impatient = True
-        return frozenset() if self.impatient else hosts
+        self.patience.take(now, waits=bool(hosts), idle=idle)
+        return frozenset() if self.patience.over else hosts
 
     def _waits(self, host: str) -> str | None:
         """Return why nothing may start from the source host called *host* for now."""
@@ -158,7 +149,7 @@ class Relays:
             return [past]
         if (stays := self.detour.stays.get(f"source/{migration.source_host}")) is not None:
             return [stays]
-        if self.impatient and (waits := self._waits(migration.source_host)) is not None:
+        if self.patience.over and (waits := self._waits(migration.source_host)) is not None:
             return [waits]
         relays = self._of(migration.source_host)
         if reasons := [reason for relay in relays if (reason := self._unhealthy(relay)) is not None]:

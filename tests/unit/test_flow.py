@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lrvmotion.flow import STALL_S, Flow, Link, Load
+from lrvmotion.flow import PATIENCE_S, STALL_S, Flow, Link, Load, Patience
 from lrvmotion.relay.link import parse
 from lrvmotion.relay.status import parse_status
 
@@ -116,6 +116,22 @@ def test_one_dead_target_host_of_several_is_named_and_not_the_relays_fault():
     )
 
 
+def test_a_queue_waits_for_a_relay_as_long_as_anything_moves_and_five_minutes_more():
+    """Then its VMs are held with the reason; a relay that got well has the whole time again."""
+    patience = Patience()
+    for now in range(0, 36_000, 10):
+        patience.take(now, waits=True, idle=False)
+    assert not patience.over
+    patience.take(36_000, waits=True, idle=True)
+    patience.take(36_000 + PATIENCE_S, waits=True, idle=True)
+    assert not patience.over
+    patience.take(36_000 + PATIENCE_S + 1, waits=True, idle=True)
+    assert patience.over
+    patience.take(40_000, waits=False, idle=True)
+    patience.take(40_001, waits=True, idle=True)
+    assert not patience.over
+
+
 def test_what_a_box_prints_of_its_interface_is_read_and_nothing_else():
     """A login shell may print lines of its own; a link that is down has no carrier to read."""
     assert parse("Welcome!\nlrvmotion-link lan0 up 1 12 34\n") == Link(
@@ -136,21 +152,17 @@ def stream(verdict):
     }  # fmt: skip
 
 
-def status(*verdicts, rate_bps=0):
-    said = "the circuit limits 2 of 2 streams: this is what it carries"
+def status(*verdicts):
     return {
-        "live": len(verdicts), "peak": 5, "accepted": 9, "rate_bps": rate_bps, "sentence": said, "bytes_to_target": 7,
+        "live": len(verdicts), "peak": 5, "accepted": 9, "rate_bps": 0, "sentence": "fine", "bytes_to_target": 7,
         "limit_bps": None, "congestion_control": "bbr", "uptime_s": 1.5, "refused": {},
         "streams": [stream(verdict) for verdict in verdicts],
     }  # fmt: skip
 
 
-def test_a_relay_that_carries_nothing_is_not_said_to_be_limited_by_the_circuit():
-    """At 0 bit/s with data that waits the circuit carries nothing; who sends little is limited by the source still."""
-    found = parse_status(status("congestion", "congestion"))
-    assert found.limiter == "nothing is carried: what was sent is not acknowledged"
-    assert (found.waiting, found.ends, found.sources) == (2, ENDS, ("10.88.0.9:52014",) * 2)
-    assert "circuit limits" in parse_status(status("congestion", "congestion", rate_bps=1)).limiter
+def test_streams_whose_data_is_not_acknowledged_are_told_from_those_that_have_none():
+    """With the addresses at both ends of one of them, and where all of them come from."""
+    found = parse_status(status("congestion", "application"))
+    assert (found.waiting, found.ends, found.sources) == (1, ENDS, ("10.88.0.9:52014",) * 2)
     idle = parse_status(status("application"))
     assert (idle.waiting, idle.ends) == (0, ())
-    assert "circuit limits" in idle.limiter

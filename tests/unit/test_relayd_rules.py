@@ -190,6 +190,15 @@ def test_the_verdict_is_said_in_words() -> None:
     assert relayd.explain({}, forwards=False, limit_bps=None) == "no stream is open"
 
 
+def test_at_no_rate_at_all_neither_circuit_nor_window_is_named():
+    """Data that is out and brings nothing back; a source that sends nothing is still what limits."""
+    for word in ("congestion", "receive window", "send buffer", "cap"):
+        said = relayd.explain({word: 2}, forwards=False, limit_bps=10**6, stands=True)
+        assert said == "nothing is carried: what was sent is not acknowledged"
+    assert relayd.explain({}, forwards=False, limit_bps=None, stands=True) == "no stream is open"
+    assert "the source limits" in relayd.explain({"application": 1}, forwards=False, limit_bps=None, stands=True)
+
+
 @given(st.integers(1, 4000), st.sampled_from([4 << 20, 64 << 20, 0]))
 def test_pipes_of_all_streams_fit_the_users_share(streams: int, total: int) -> None:
     """Up to where 16 KiB each is the floor, the sum stays within the limit; few streams have the whole MiB."""

@@ -1003,12 +1003,14 @@ def is_stuck(info: Mapping[str, int], verdict: str) -> bool:
     return verdict == "congestion" and 0 < rtt < least * (1 + QUEUED)
 
 
-def explain(verdicts: Mapping[str, int], *, forwards: bool, limit_bps: Optional[int]) -> str:
-    """Say in a sentence what limits most of the streams, given how many have each verdict."""
+def explain(verdicts: Mapping[str, int], *, forwards: bool, limit_bps: Optional[int], stands: bool = False) -> str:
+    """Say in a sentence what limits most of the streams, given how many have each verdict; *stands*: none carries."""
     total = sum(verdicts.values())
     if not total:
         return "no stream is open"
     word = max(verdicts, key=lambda name: verdicts[name])
+    if stands and word != "application":
+        return "nothing is carried: what was sent is not acknowledged"
     some = "{} of {} streams".format(verdicts[word], total) if total > 1 else "the stream"
     if word == "receive window":
         if forwards:
@@ -1458,6 +1460,7 @@ class Relay:
         now = time.monotonic()
         live = self.live()
         verdicts = collections.Counter(stream.verdict for stream in live)
+        rate = round(sum(stream.rate_forth for stream in live) * 8)
         with self._lock:
             refused = dict(self.refused)
         return {
@@ -1478,10 +1481,12 @@ class Relay:
             "reset": self.reset_streams,
             "bytes_to_target": self.carried[0] + sum(stream.forth.bytes for stream in live),
             "bytes_to_source": self.carried[1] + sum(stream.back.bytes for stream in live),
-            "rate_bps": round(sum(stream.rate_forth for stream in live) * 8),
+            "rate_bps": rate,
             "rate_back_bps": round(sum(stream.rate_back for stream in live) * 8),
             "verdicts": dict(verdicts),
-            "sentence": explain(verdicts, forwards=self.config.forward is not None, limit_bps=self.limit_bps),
+            "sentence": explain(
+                verdicts, forwards=self.config.forward is not None, limit_bps=self.limit_bps, stands=not rate
+            ),
             "streams": [stream.describe(now) for stream in live],
         }
 

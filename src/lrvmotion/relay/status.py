@@ -94,7 +94,6 @@ def parse_status(status: dict[str, Any]) -> RelayStatus:
     streams = status.get("streams", [])
     # Not limited by what they are given: their data was outstanding most of the time.
     waiting = [s for s in streams if s.get("verdict", "application") != "application"]
-    moves = not streams or status["rate_bps"] > 0 or not waiting
     return RelayStatus(
         streams=status["live"],
         peak_streams=status["peak"],
@@ -102,7 +101,7 @@ def parse_status(status: dict[str, Any]) -> RelayStatus:
         bps=float(status["rate_bps"]),
         rtt_ms=_mean([(s["rtt_us"] / 1000, s["rate_bps"]) for s in streams if s.get("rtt_us")]),
         retransmits=_mean([(s["retransmit_ratio"], s["bytes_to_target"]) for s in streams]),
-        limiter=status["sentence"] if moves else "nothing is carried: what was sent is not acknowledged",
+        limiter=status["sentence"],
         bytes=status["bytes_to_target"],
         limit_bps=status["limit_bps"],
         congestion_control=status["congestion_control"],
