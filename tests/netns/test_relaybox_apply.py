@@ -57,6 +57,18 @@ def test_relaybox_comes_and_goes_without_a_trace(site):
     assert recognise(site.shell) == []
 
 
+@pytest.mark.parametrize("all_", "01")
+@pytest.mark.parametrize("default", "01")
+def test_relaybox_forwarding_changes_nothing_else(systemd_site, all_, default):
+    """The kernel writes accept_redirects when forwarding is switched: what a hardened host has is there again after."""
+    for name, value in (("all", all_), ("default", default)):
+        systemd_site.box.write(f"sysctl/net.ipv4.conf.{name}.accept_redirects", string(value))
+    before = state(systemd_site.record)
+    systemd_site.install()
+    assert systemd_site.restore().left == []
+    assert state(systemd_site.record) == before
+
+
 def test_relaybox_cap_changes_while_it_runs(site):
     """A cap is taken over by the running relay, and taken away again."""
     site.install()

@@ -21,6 +21,13 @@ DRAIN_S = 60.0  # how long live streams may go on when the redirect is removed: 
 
 _KINDS = frozenset({"sysctl", "file", "unit", "process", "redirect", "firewall", "governor"})
 _GOVERNORS = "/sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_governor"
+# The kernel writes two other settings along with this one, also where they were as wanted and so are in no journal.
+_FORWARD = """cd /proc/sys/net/ipv4/conf || exit 1
+all=$(cat all/accept_redirects) default=$(cat default/accept_redirects)
+printf %s "$2" > "$1" || exit 1
+printf %s "$all" > all/accept_redirects
+printf %s "$default" > default/accept_redirects
+"""
 # One command: who dies between two would leave the folder, which no setting names. It is ours: gone with its last file.
 _REMOVE = """rm -f -- "$1" || exit 1
 folder=${1%/*}
@@ -104,7 +111,8 @@ class RelayBox:
     def _write_sysctl(self, key: str, value: Value) -> None:
         if value == ABSENT:
             return  # a setting that was not there cannot be taken away: its module or interface takes it along
-        done = self._shell.run(["sh", "-c", 'printf %s "$2" > "$1"', "sysctl", _proc(key), str(value.data)])
+        script = _FORWARD if key == "net.ipv4.ip_forward" else 'printf %s "$2" > "$1"'
+        done = self._shell.run(["sh", "-c", script, "sysctl", _proc(key), str(value.data)])
         self._check(done, f"{key} cannot be set to {value}")
 
     def _read_governor(self) -> Value:
