@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lrvmotion import steering
 from lrvmotion.checks import hosts as host_checks
 from lrvmotion.config import Config, FarRelay, Relay
 from lrvmotion.connect import Connections
 from lrvmotion.errors import LrvmotionError, RefusedError
+from lrvmotion.events import Observer, Proven
 from lrvmotion.findings import Finding, Severity, errors
 from lrvmotion.inventory import Host, SiteName
+from lrvmotion.plan import Plan
+
+if TYPE_CHECKING:
+    from lrvmotion.relay.spec import RelaySpec
 
 _MEASURING = frozenset({"box-python", "box-address"})  # what a far box needs that only measures
 
@@ -110,6 +115,46 @@ def _one(
         tried = firewall.look(shell, seen, spec)
         done.findings += firewall.findings(tried, seen, spec, opened=relay.open_firewall)
     return bad[0].summary if bad else None
+
+
+def admitted(config: Config, world: Connections, plan: Plan, observer: Observer) -> None:
+    """Prove, once all is set, that the packet filters of the plan's relays let the hosts' vMotion through.
+
+    Real hosts can only ping: so each filter is tried again as it is now (see `relay.firewall`). RefusedError with the
+    rule where one drops it.
+    """
+    from lrvmotion.relay import firewall
+
+    for relay in _all(config):
+        spec = _planned(config, relay, plan)
+        if spec is None:
+            continue
+        seen = world.facts(f"box/{relay.name}")
+        view = firewall.look(world.shell(f"box/{relay.name}"), seen, spec)
+        shut = errors(list(firewall.findings(view, seen, spec, opened=False)))
+        if shut:
+            message = f"box/{relay.name}: {shut[0].summary}"
+            raise RefusedError(message, hint=shut[0].hint)
+        detail = "lets vMotion through" if view.reason is None else f"not known: {view.reason}"
+        ok = True if view.reason is None else None
+        observer(Proven(subject=f"packet filter of {relay.name}", ok=ok, detail=detail))
+
+
+def _planned(config: Config, relay: Relay, plan: Plan) -> RelaySpec | None:
+    """Return what *plan* has *relay* carry, None where it has no part in it."""
+    from lrvmotion.relay.spec import RelaySpec
+
+    hosts = {host for host, through in plan.through if through == relay.name}
+    pairs = [path for path in plan.proofs if path.source_host in hosts]
+    senders = tuple(near.address for near in config.relay.source if near.name in plan.relays)
+    if relay.name == plan.far:
+        roles: dict[str, Any] = {"sources": (), "targets": (), "accept_proxy_from": senders}
+    elif pairs:
+        sources, targets = ({getattr(path, end) for path in pairs} for end in ("source_address", "target_address"))
+        roles = {"sources": tuple(sorted(sources)), "targets": tuple(sorted(targets))}
+    else:
+        return None
+    return RelaySpec(name=relay.name, run=plan.mark, address=relay.address, listen_port=relay.listen_port, **roles)
 
 
 def _away(relay: Relay, reason: str, error: LrvmotionError) -> Finding:

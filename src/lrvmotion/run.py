@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self
 from lrvmotion import kept, outlook, reboot
 from lrvmotion import settle as settling
 from lrvmotion.apply import Restored, Target, apply, revert
+from lrvmotion.boxes import admitted
 from lrvmotion.config import Config, Limits
 from lrvmotion.connect import Connections
 from lrvmotion.errors import ExitStatus, LrvmotionError, NotRestoredError, RefusedError, UnreachableError
@@ -201,6 +202,7 @@ class Migrating:
             self.plan, self.world, self._echoes, self.observer,
             unproven=self.options.unproven or self.plan.mode == "stock", proceed=self._proceed,
         )  # fmt: skip
+        admitted(self.config, self.world, self.plan, self.observer)
 
     def _proceed(self) -> None:
         if self.interrupts():

@@ -11,7 +11,8 @@ traced to its rule, a rule that admits it is put before that one, and it is trie
 that stands in the way is found at once. Nothing of the host itself is changed.
 
 Prints one JSON object: {"blocks": [{"what", "source", "program", "family", "table", "chain", "rule"}], "firewalld":
-zone or null, "ufw": bool, "docker": bool, "out": interfaces to the targets, "reason": why it is not known, or null}.
+{"zone", "bound": the interface is in it by name, "forwards"} or null, "ufw": bool, "docker": bool, "out": interfaces to
+the targets, "reason": why it is not known, or null}.
 """
 
 from __future__ import annotations
@@ -91,10 +92,12 @@ class Host:
                 self.reverse[name] = (IPV4 / "conf" / name / "rp_filter").read_text()
         self.docker = any(":DOCKER-USER " in saved for saved in self.saved.values())
         self.ufw = shutil.which("ufw") is not None and "Status: active" in call("ufw", "status", must=False)
-        self.zone: Optional[str] = None
+        self.firewalld: Optional[Dict[str, Any]] = None
         if shutil.which("firewall-cmd") and call("firewall-cmd", "--state", must=False).strip() == "running":
             own = call("firewall-cmd", f"--get-zone-of-interface={asked['interface']}", must=False).strip()
-            self.zone = own or call("firewall-cmd", "--get-default-zone").strip()
+            zone = own or call("firewall-cmd", "--get-default-zone").strip()
+            forwards = call("firewall-cmd", f"--zone={zone}", "--query-forward", must=False).strip() == "yes"
+            self.firewalld = {"zone": zone, "bound": bool(own), "forwards": forwards}
 
     @staticmethod
     def _tables(managed: Set[str]) -> List[str]:
@@ -380,7 +383,7 @@ def main() -> None:
     }  # fmt: skip
     try:
         host = Host(asked)
-        answer.update(firewalld=host.zone, ufw=host.ufw, docker=host.docker, out=sorted(set(host.out.values())))
+        answer.update(firewalld=host.firewalld, ufw=host.ufw, docker=host.docker, out=sorted(set(host.out.values())))
         answer["blocks"] = tried(asked, host)
     except (TrialError, OSError, ValueError, KeyError, IndexError) as error:
         answer["reason"] = str(error)

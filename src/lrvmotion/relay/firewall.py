@@ -42,13 +42,16 @@ class Block:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FirewallView:
-    """What was found. *zone*: firewalld's of the interface; *out*: interfaces that lead to the targets.
+    """What was found. *zone*: firewalld's of the interface, which is *bound* to it by name or falls to it by default;
+    *forwards*: between interfaces that are bound to it. *out*: interfaces that lead to the targets.
 
     *reason* says why it is not known, None where it is.
     """
 
     blocks: tuple[Block, ...] = ()
     zone: str | None = None
+    bound: bool = False
+    forwards: bool = False
     ufw: bool = False
     docker: bool = False
     out: tuple[str, ...] = ()
@@ -90,9 +93,10 @@ def parse(answer: dict[str, Any]) -> FirewallView:
     """Read what filtertrial.py printed; ValueError, KeyError or TypeError for anything else."""
     fields = ("what", "program", "family", "table", "chain", "rule")
     found = [Block(**{name: str(entry[name]) for name in fields}) for entry in answer["blocks"]]  # type: ignore[arg-type]
+    zone = answer["firewalld"] or {"zone": None, "bound": False, "forwards": False}
     return FirewallView(
-        blocks=tuple(dict.fromkeys(found)), zone=answer["firewalld"], ufw=answer["ufw"], docker=answer["docker"],
-        out=tuple(answer["out"]), reason=answer["reason"],
+        blocks=tuple(dict.fromkeys(found)), ufw=answer["ufw"], docker=answer["docker"], out=tuple(answer["out"]),
+        zone=zone["zone"], bound=zone["bound"], forwards=zone["forwards"], reason=answer["reason"],
     )  # fmt: skip
 
 
@@ -134,7 +138,7 @@ def _openings(block: Block, view: FirewallView, seen: BoxFacts, spec: RelaySpec,
     senders = rules.canonical(spec.accept_proxy_from) if spec.far else (_network(seen, spec.address),)
     for sender in senders:
         if view.zone is not None and (block.table == "firewalld" or block.program != "nft"):
-            yield _firewalld(block, view.zone, sender, spec.listen_port)
+            yield from _firewalld(block, view, lan, sender, spec.listen_port)
         elif block.what == "forward" and view.docker and block.program != "nft":
             yield from (_iptables(block, "DOCKER-USER", f"-s {sender} -i {lan} -o {out}", run) for out in view.out)
         elif view.ufw and block.program != "nft":
@@ -162,12 +166,16 @@ def _iptables(block: Block, chain: str, matches: str, run: str) -> Opening:
     return Opening(key=key, command=f"{block.program} -I {chain} {matches} -j ACCEPT")
 
 
-def _firewalld(block: Block, zone: str, sender: str, port: int) -> Opening:
-    if block.what == "forward":
-        return Opening(key=f"firewall/firewalld/{zone} forward", command=f"firewall-cmd --zone={zone} --add-forward")
-    rule = f'rule family="ipv4" source address="{sender}" port port="{port}" protocol="tcp" accept'
-    command = f"firewall-cmd --zone={zone} --add-rich-rule={shlex.quote(rule)}"
-    return Opening(key=f"firewall/firewalld/{zone} {rule}", command=command)
+def _firewalld(block: Block, view: FirewallView, lan: str, sender: str, port: int) -> Iterator[Opening]:
+    """firewalld forwards within a zone only, and only between interfaces that are in it by name (1.0 and later)."""
+    if block.what == "input":
+        needed = [f'rule family="ipv4" source address="{sender}" port port="{port}" protocol="tcp" accept']
+    else:
+        needed = ([] if view.bound else [f"interface={lan}"]) + ([] if view.forwards else ["forward"])
+    for rule in needed:
+        words = f"--add-rich-rule={shlex.quote(rule)}" if rule.startswith("rule ") else f"--add-{rule}"
+        command = f"firewall-cmd --zone={view.zone} {words}"
+        yield Opening(key=f"firewall/firewalld/{view.zone} {rule}", command=command)
 
 
 def _ufw(block: Block, view: FirewallView, lan: str, sender: str, port: int, run: str) -> Iterator[Opening]:

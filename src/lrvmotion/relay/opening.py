@@ -48,15 +48,9 @@ def write(shell: Shell, name: str, value: Value) -> None:
         done = shell.run(argv)
     elif tool == "ufw":
         words = shlex.split(rule)
-        if absent:
-            at = 1 if words[0] == "route" else 0
-            done = shell.run(
-                ["ufw", *words[:at], "--force", "delete", *words[at:]]
-                if not at
-                else ["ufw", "--force", "route", "delete", *words[at:]]
-            )
-        else:
-            done = shell.run(["ufw", *words])
+        route = ["route"] if words[0] == "route" else []
+        verb = ["--force", *route, "delete"] if absent else route
+        done = shell.run(["ufw", *verb, *words[len(route) :]])
     elif tool == "firewalld":
         zone, _, what = rule.partition(" ")
         done = shell.run(_firewalld(zone, "remove" if absent else "add", what))
@@ -76,11 +70,8 @@ def _handle(shell: Shell, rule: str) -> str | None:
 
 def _firewalld(zone: str, verb: str, what: str) -> list[str]:
     """Return the command for the rules in force; what is stored for the next start of firewalld stays as it is."""
-    return [
-        "firewall-cmd",
-        f"--zone={zone}",
-        f"--{verb}-forward" if what == "forward" else f"--{verb}-rich-rule={what}",
-    ]
+    words = f"--{verb}-rich-rule={what}" if what.startswith("rule ") else f"--{verb}-{what}"
+    return ["firewall-cmd", f"--zone={zone}", words]
 
 
 def _check(shell: Shell, done: Completed, what: str) -> None:
