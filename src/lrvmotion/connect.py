@@ -64,6 +64,26 @@ def _box(relay: Relay) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def all_known(config: Config | None, recorded: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Return the connection records of *config*, and over them those *recorded* in the journal.
+
+    What *config* pins for the same address wins: a certificate or host key that was renewed since is pinned there, and
+    what the run changed could not be put back without it.
+    """
+    known = {} if config is None else records(config)
+    renewed = {(_is_box(name), one["host"], one["port"]): _pins(one) for name, one in known.items()}
+    pinned = {
+        name: {**one, **renewed.get((_is_box(name), one["host"], one["port"]), {})} for name, one in recorded.items()
+    }
+    return {**known, **pinned}
+
+
+def _pins(one: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the pins of a connection record, all of them where there is any."""
+    pins = {pin: one[pin] for pin in ("pem", "sha256", "host_key", "known_hosts") if pin in one}
+    return pins if any(pins.values()) else {}
+
+
 class Connections:
     """Both vCenters and the relay boxes; a Target for every host and box. Close it, or use it as a context manager.
 

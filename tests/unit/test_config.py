@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lrvmotion import config
 from lrvmotion.addresses import parse_pool, take
-from lrvmotion.connect import records
+from lrvmotion.connect import all_known, records
 from lrvmotion.errors import RefusedError, UsageError
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -47,6 +47,26 @@ def test_all_mistakes_are_named_at_once_with_key_and_reason():
     ):
         assert key in text, text
     assert text.startswith("x.toml: 8 mistakes")
+
+
+def test_what_is_pinned_now_wins_over_what_a_run_recorded():
+    """For the same address: a renewed certificate or host key is pinned there, and the run's settings are put back."""
+    box = {"name": "r", "host": "r.example", "address": "10.0.0.1", "host_key": "ssh-ed25519 new"}
+    source, target = ({"vcenter": f"{site}.example", "username": "u"} for site in ("a", "b"))
+    known = config.parse({"source": {**source, "sha256": "ab" * 32}, "target": target, "relay": {"source": [box]}})
+    old = {"pem": "OLD", "sha256": "cd" * 32, "username": "then", "instance_uuid": "1"}
+    recorded = {
+        "source": {"name": "source", "host": "a.example", "port": 443, **old},
+        "target": {"name": "target", "host": "b.example", "port": 443, **old},
+        "abc:source": {"name": "source", "host": "a.example", "port": 8443, **old},
+        "box/r": {"name": "box/r", "host": "r.example", "port": 22, "host_key": "ssh-ed25519 old", "known_hosts": "kh"},
+    }
+    every = all_known(known, recorded)
+    assert every["source"] == {**recorded["source"], "pem": None, "sha256": "ab" * 32}
+    assert every["target"] == recorded["target"], "nothing is pinned for it now"
+    assert every["abc:source"] == recorded["abc:source"], "another address"
+    assert (every["box/r"]["host_key"], every["box/r"]["known_hosts"]) == ("ssh-ed25519 new", [])
+    assert all_known(None, recorded) == recorded
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from contextlib import closing
 import pytest
 
 from lab_client import Lab
+from lrvmotion.lab import witness
 from wire.forwarder import Forwarder
 from wire.tls_server import Listener, make_certificate
 
@@ -63,3 +64,27 @@ def test_a_certificate_that_is_replaced_mid_run_ends_it_at_once(lab, tmp_path, s
         assert {vm: move["state"] for vm, move in moves.items()} == dict.fromkeys(names, "success")
     where = lab.vms()
     assert [[vm in where[side] for side in ("source", "target")] for vm in names] == [[False, True]] * 2
+
+
+def test_what_a_run_changed_is_restored_after_its_vcenter_got_another_certificate(lab):
+    """The journal has the old pin: nothing is restored until the configuration pins the new one, then everything is."""
+    before = lab.state()
+    (name,) = sorted(lab.vms()["source"])[:1]
+    assert lab.json("migrate", "--mode", "native", "--unproven", "--yes", name)["moves"][name]["state"] == "success"
+    changed = lab.state()
+    assert witness.differences(before, changed) != []
+    assert lab.run("lab", "kill", "source", "--name", lab.name, config=False).returncode == 0
+    old = json.loads((lab.directory / "source" / "vcenter.json").read_text())["sha256"]
+    for file in ("vcenter.pem", "vcenter.key"):
+        (lab.directory / "source" / file).unlink()
+    assert lab.run("lab", "start", "source", "--name", lab.name, config=False).returncode == 0
+    new = json.loads((lab.directory / "source" / "vcenter.json").read_text())["sha256"]
+    refused = lab.run("restore-defaults")
+    assert refused.returncode in {4, 7}
+    assert "is not trusted: pinned is the certificate" in refused.stderr
+    assert [item for item in witness.differences(before, lab.state()) if "source" in item] != []
+    text = lab.config.read_text()
+    assert text.count(old) == 1
+    lab.config.write_text(text.replace(old, new))
+    assert lab.json("restore-defaults")["left"] == []
+    assert witness.differences(before, lab.state()) == []

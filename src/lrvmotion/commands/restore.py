@@ -56,7 +56,7 @@ def restore_defaults(
     """Put every host and box back to what it was before; needs only the journal and credentials."""
     from lrvmotion import inforce, run
     from lrvmotion import journal as journals
-    from lrvmotion.connect import Connections, records
+    from lrvmotion.connect import Connections, all_known
     from lrvmotion.events import RestoreEnded
     from lrvmotion.fanout import Fanout
     from lrvmotion.report import Report
@@ -70,16 +70,15 @@ def restore_defaults(
     fan = Fanout(report.take, lines.Lines(quiet=output is not Output.TEXT))
     if output is Output.NDJSON:
         fan.add(ndjson.Ndjson(wall_clock))
-    known = records(config) if config else {}
     command = own.command("restore-defaults")
     recognised: list[str] = []
     if journals.gone(state):
-        _list(known, config, own, fan, state)
+        _list(all_known(config, {}), config, own, fan, state)
     with journals.Journal(state, wall_clock) as journal, log.Log(state, wall_clock, fan) as text:
         journal.say = fan
         fan.add(text)
-        recorded = journals.connections(journal.records)
-        with Connections({**known, **recorded}, own.credentials(), fan) as world:
+        every = all_known(config, journals.connections(journal.records))
+        with Connections(every, own.credentials(), fan) as world:
             if journal.outstanding() or (reboot_hosts and inforce.put_back(journal.records)):
                 limits = config.limits if config else None
                 with interrupts.counted(1):

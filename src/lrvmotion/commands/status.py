@@ -18,7 +18,7 @@ def status(
 ) -> int:
     """Show the runs of the journal, what is outstanding on which host, and the relays' live counters."""
     from lrvmotion import journal as journals
-    from lrvmotion.connect import Connections, records
+    from lrvmotion.connect import Connections, all_known
     from lrvmotion.relay.status import ask
     from lrvmotion.views import lines
     from lrvmotion.views import tables as shown
@@ -28,7 +28,7 @@ def status(
     state = own.state(config)
     opened = journals.read(state / "journal.jsonl")
     items = journals.outstanding(opened.records)
-    known = {**(records(config) if config else {}), **journals.connections(opened.records)}
+    known = all_known(config, journals.connections(opened.records))
     relays: dict[str, dict[str, Any]] = {}
     mark = journals.mark(opened.records)
     with Connections(known, own.credentials(), lines.Lines(quiet=True)) as world:

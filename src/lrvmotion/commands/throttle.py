@@ -20,7 +20,7 @@ def throttle(
     """Change the cap of every running relay, until it is restarted or a timetable in relay.limit has its next time."""
     from lrvmotion import journal as journals
     from lrvmotion import timetable
-    from lrvmotion.connect import Connections, records
+    from lrvmotion.connect import Connections, all_known
     from lrvmotion.relay.status import health, limit
     from lrvmotion.views import lines, tables, units
 
@@ -39,7 +39,7 @@ def throttle(
         raise UsageError(
             message, hint="'lrvmotion migrate --mode proxy' starts one; relay.limit caps it from the start"
         )
-    known = {**(records(config) if config else {}), **journals.connections(opened.records)}
+    known = all_known(config, journals.connections(opened.records))
     caps: dict[str, int | None] = {}
     with (
         journals.Journal(state, wall_clock, name=journals.THROTTLE) as journal,  # a run holds the other one
