@@ -6,11 +6,13 @@ import pytest
 
 from lrvmotion.findings import Severity
 from lrvmotion.lab.box.state import state
+from lrvmotion.plan import ABSENT, string
 from lrvmotion.relay import firewall
 from lrvmotion.relay.facts import facts
+from lrvmotion.relay.spec import RelaySpec
 from netns.box_packages import add, add_iptables, run
 from netns.box_world import requires_box
-from netns.relaybox_site import NEAR_ADDRESS, SOURCE, TARGET, Site, make_site
+from netns.relaybox_site import NEAR_ADDRESS, RUN, SOURCE, TARGET, Site, make_site
 
 pytestmark = requires_box
 
@@ -200,6 +202,17 @@ def test_ufw_is_opened_by_ufw(site):
     run(site.record, UFW)
     shut = {"box-input": "INPUT: policy DROP", "box-forward": "FORWARD: policy DROP"}
     goes_round(site, shut, "ufw allow in on lan0 from 10.88.0.0/24 to any port 9000 proto tcp")
+    opens_to_near_relays(site, "ufw")
+
+
+@pytest.mark.parametrize(("case", "tool"), [("nft", "nft"), ("firewalld's table", "nft"), ("reject", "iptables")])
+def test_far_relay_is_opened_to_the_near_ones(site, case, tool):
+    """A far relay's port is not redirected to: a rule that lets redirected connections in does not help it."""
+    rules, kind, _, _ = CASES[case]
+    if kind is not None:
+        add_iptables(site.record, kind)
+    run(site.record, rules)
+    opens_to_near_relays(site, tool)
 
 
 def test_firewalld_is_opened_by_firewalld(tmp_path):
@@ -208,7 +221,28 @@ def test_firewalld_is_opened_by_firewalld(tmp_path):
         for package, program in FIREWALLD_NEEDS.items():
             add(site.record, package, program)
         run(site.record, FIREWALLD_START)
-        goes_round(site, {"box-forward": "filter_FORWARD: reject"}, "firewall-cmd --zone=public --add-interface=lan0")
+        goes_round(site, {"box-forward": "filter_FORWARD: reject"}, "nft insert rule inet firewalld filter_FORWARD")
+        opens_to_near_relays(site, "firewalld")
+
+
+def opens_to_near_relays(site: Site, tool: str) -> None:
+    """As a far relay's host: the near relay reaches its port once *tool* has opened that; all is as before after."""
+    far = RelaySpec(name="relay1", run=RUN, address=NEAR_ADDRESS, sources=(), targets=(), accept_proxy_from=(SOURCE,))
+    before = state(site.record)
+    seen = facts(site.shell)
+    openings = firewall.openings(firewall.look(site.shell, seen, far), seen, far, RUN)
+    assert [opening.key.split("/")[1] for opening in openings] == [tool]
+    for opening in openings:
+        assert site.box.read(opening.key) == ABSENT
+        site.box.write(opening.key, string("accept"))
+        assert site.box.read(opening.key) == string("accept")
+    assert firewall.look(site.shell, seen, far).blocks == ()
+    # What one can tell from its rules alone, without a journal.
+    assert facts(site.shell).runs == (frozenset({RUN}) if tool in {"nft", "iptables"} else frozenset())
+    for opening in openings:
+        site.box.write(opening.key, ABSENT)
+        assert site.box.read(opening.key) == ABSENT
+    assert state(site.record) == before
 
 
 def goes_round(site: Site, shut: dict[str, str], cure: str) -> None:

@@ -39,9 +39,12 @@ FORWARD = {"what": "forward", "chain": "FORWARD"}
         (block(), {"zone": "public"},
          ['firewalld/public rule family="ipv4" source address="10.88.0.0/24" port port="9000" protocol="tcp" accept']),
         (block(program="nft", family="inet", table="firewalld", chain="filter_FORWARD", what="forward"),
-         {"zone": "public"}, ["firewalld/public interface=lan0", "firewalld/public forward"]),
+         {"zone": "public", "owned": True}, ["firewalld/public interface=lan0", "firewalld/public forward"]),
         (block(program="nft", family="inet", table="firewalld", chain="filter_FORWARD", what="forward"),
-         {"zone": "public", "bound": True}, ["firewalld/public forward"]),
+         {"zone": "public"},
+         ['nft/inet firewalld filter_FORWARD iifname "lan0" oifname "wan0" ip saddr 10.88.0.0/24 accept NOTE']),
+        (block(program="nft", family="inet", table="firewalld", chain="filter_FORWARD", what="forward"),
+         {"zone": "public", "bound": True, "owned": True}, ["firewalld/public forward"]),
         (block(program="nft", family="inet", table="own", chain="in"), {"zone": "public", "ufw": True, "docker": True},
          ['nft/inet own in iifname "lan0" ip saddr 10.88.0.0/24 tcp dport 9000 accept comment "lrvmotion-abc123"']),
     ],
@@ -51,8 +54,10 @@ def test_opening_is_by_the_tool_that_shuts(found, view, keys):
     seen = FirewallView(blocks=(found,), out=("wan0",), **view)
     made = [opening.key for opening in firewall.openings(seen, SEEN, NEAR, "abc123")]
     mark = "-m comment --comment lrvmotion-abc123"
-    quoted = "comment 'lrvmotion-abc123'"
-    assert made == [f"firewall/{key.replace('MARK', mark).replace('QUOTED', quoted)}" for key in keys]
+    quoted, note = "comment 'lrvmotion-abc123'", 'comment "lrvmotion-abc123"'
+    assert made == [
+        f"firewall/{key.replace('MARK', mark).replace('QUOTED', quoted).replace('NOTE', note)}" for key in keys
+    ]
 
 
 def test_opening_of_a_far_relay_is_for_the_near_ones():

@@ -83,6 +83,8 @@ fi
 rules=$(nft list ruleset 2>/dev/null | grep -E '^[[:space:]]*(table|chain|type) |zone set ')
 case $rules in *'zone set '*) printf '%s\n' "$rules" | while IFS= read -r line; do say zone "$line"; done ;; esac
 { iptables-save; ip6tables-save; } 2>/dev/null | grep -e ' --zone' | while IFS= read -r line; do say zone "$line"; done
+{ nft list ruleset; iptables-save; iptables-legacy-save; } 2>/dev/null |
+  grep -e 'comment "*lrvmotion-' | sort -u | while read -r line; do say mark "rule $line"; done
 for path in /etc/systemd/system/lrvmotion-* /usr/local/lib/lrvmotion-* /etc/sysctl.d/*lrvmotion-* /run/lrvmotion-*; do
   [ -e "$path" ] && say mark "$path"
 done

@@ -11,8 +11,8 @@ traced to its rule, a rule that admits it is put before that one, and it is trie
 that stands in the way is found at once. Nothing of the host itself is changed.
 
 Prints one JSON object: {"blocks": [{"what", "source", "program", "family", "table", "chain", "rule"}], "firewalld":
-{"zone", "bound": the interface is in it by name, "forwards"} or null, "ufw": bool, "docker": bool, "out": interfaces to
-the targets, "reason": why it is not known, or null}.
+{"zone", "bound": the interface is in it by name, "forwards", "owned": nobody else may change its table} or null, "ufw":
+bool, "docker": bool, "out": interfaces to the targets, "reason": why it is not known, or null}.
 """
 
 from __future__ import annotations
@@ -97,7 +97,8 @@ class Host:
             own = call("firewall-cmd", f"--get-zone-of-interface={asked['interface']}", must=False).strip()
             zone = own or call("firewall-cmd", "--get-default-zone").strip()
             forwards = call("firewall-cmd", f"--zone={zone}", "--query-forward", must=False).strip() == "yes"
-            self.firewalld = {"zone": zone, "bound": bool(own), "forwards": forwards}
+            owned = "owner" in call("nft", "list", "table", "inet", "firewalld", must=False).partition("chain")[0]
+            self.firewalld = {"zone": zone, "bound": bool(own), "forwards": forwards, "owned": owned}
 
     @staticmethod
     def _tables(managed: Set[str]) -> List[str]:

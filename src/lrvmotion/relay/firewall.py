@@ -43,7 +43,8 @@ class Block:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FirewallView:
     """What was found. *zone*: firewalld's of the interface, which is *bound* to it by name or falls to it by default;
-    *forwards*: between interfaces that are bound to it. *out*: interfaces that lead to the targets.
+    *forwards*: between interfaces that are bound to it; *owned*: nobody else may change its table. *out*: interfaces
+    that lead to the targets.
 
     *reason* says why it is not known, None where it is.
     """
@@ -52,6 +53,7 @@ class FirewallView:
     zone: str | None = None
     bound: bool = False
     forwards: bool = False
+    owned: bool = False
     ufw: bool = False
     docker: bool = False
     out: tuple[str, ...] = ()
@@ -93,10 +95,10 @@ def parse(answer: dict[str, Any]) -> FirewallView:
     """Read what filtertrial.py printed; ValueError, KeyError or TypeError for anything else."""
     fields = ("what", "program", "family", "table", "chain", "rule")
     found = [Block(**{name: str(entry[name]) for name in fields}) for entry in answer["blocks"]]  # type: ignore[arg-type]
-    zone = answer["firewalld"] or {"zone": None, "bound": False, "forwards": False}
+    zone = answer["firewalld"] or {"zone": None, "bound": False, "forwards": False, "owned": False}
     return FirewallView(
         blocks=tuple(dict.fromkeys(found)), ufw=answer["ufw"], docker=answer["docker"], out=tuple(answer["out"]),
-        zone=zone["zone"], bound=zone["bound"], forwards=zone["forwards"], reason=answer["reason"],
+        zone=zone["zone"], bound=zone["bound"], forwards=zone["forwards"], owned=zone["owned"], reason=answer["reason"],
     )  # fmt: skip
 
 
@@ -137,7 +139,10 @@ def _openings(block: Block, view: FirewallView, seen: BoxFacts, spec: RelaySpec,
     lan = seen.interface_of(spec.address) or ""
     senders = rules.canonical(spec.accept_proxy_from) if spec.far else (_network(seen, spec.address),)
     for sender in senders:
-        if view.zone is not None and (block.table == "firewalld" or block.program != "nft"):
+        # Forwarded past the relay, a connection's answers do not come back this way: firewalld drops it as invalid,
+        # whatever its zones allow, so that it takes a rule at the head, where its table is not its own.
+        by_zone = view.zone is not None and (block.what == "input" or view.owned)
+        if by_zone and (block.table == "firewalld" or block.program != "nft"):
             yield from _firewalld(block, view, lan, sender, spec.listen_port)
         elif block.what == "forward" and view.docker and block.program != "nft":
             yield from (_iptables(block, "DOCKER-USER", f"-s {sender} -i {lan} -o {out}", run) for out in view.out)
