@@ -161,8 +161,8 @@ def relocates(directory: Path) -> list[dict[str, Any]]:
     return [task for task in tasks if task["description"] == "VirtualMachine.relocate"]
 
 
-def follow(client: Client, vms: int, limit_s: float) -> list[fleets.Sample]:
-    """Return a sample a second until the client ends; BenchError where that takes too long."""
+def follow(client: Client, vms: int, limit_s: float, every_s: float = 1.0) -> list[fleets.Sample]:
+    """Return a sample every *every_s* until the client ends; BenchError where that takes too long."""
     samples: list[fleets.Sample] = []
     while client.child.poll() is None:
         samples.append(client.sample())
@@ -175,7 +175,7 @@ def follow(client: Client, vms: int, limit_s: float) -> list[fleets.Sample]:
             client.child.wait()
             message = f"{vms - now.ended} VMs are left after {limit_s:.0f} s"
             raise BenchError(message)
-        time.sleep(max(0.0, client.begun + len(samples) - time.monotonic()))
+        time.sleep(max(0.0, client.begun + len(samples) * every_s - time.monotonic()))
     return samples
 
 
@@ -186,13 +186,13 @@ def run(given: argparse.Namespace, *, screen: bool) -> dict[str, Any]:
         for site in SITES:
             control(directory, site, "calls_reset")
         client = Client(directory, config, [vm.name for vm in spec.source.vms], screen=screen)
-        samples = follow(client, given.vms, given.limit)
+        samples = follow(client, given.vms, given.limit, 0.1 if given.smoke else 1.0)
         counts = {site: control(directory, site, "calls") for site in SITES}
         tasks = relocates(directory)
         moved = set(control(directory, "target", "state")["vms"]) & {vm.name for vm in spec.source.vms}
         if client.child.returncode:
             say(f"the client ended with {client.child.returncode}: {client.said()}")
-    used = fleets.cost(fleets.moving(samples, given.vms))
+    used = fleets.cost(fleets.moving(samples, given.vms), least=3 if given.smoke else fleets.LEAST)
     calls: Counter[str] = sum((Counter(count["calls"]) for count in counts.values()), Counter())
     done = [task for task in tasks if task["completed"]]
     return {
@@ -236,11 +236,14 @@ def main() -> int:
     parser.add_argument("--mib", type=int, default=2048, help="memory and disk of a VM together")
     parser.add_argument("--limit", type=float, default=1800.0, help="seconds that the run may take")
     parser.add_argument("--quick", action="store_true", help="48 VMs over 4 + 4 hosts, two minutes")
+    parser.add_argument("--smoke", action="store_true", help="the shortest whole run: it shows that it runs, no more")
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--runs", nargs="+", choices=("events", "screen"), default=["events", "screen"])
     given = parser.parse_args()
     if given.quick:
         given.vms, given.hosts = 48, 4
+    if given.smoke:
+        given.vms, given.hosts, given.stores, given.mib = 4, 2, 2, 64
     try:
         document = measure(given)
     except (BenchError, ValueError) as error:

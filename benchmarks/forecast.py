@@ -44,10 +44,10 @@ def measure(made: Site, cell: cells.Cell, given: argparse.Namespace) -> list[dic
     line = FIELD_MBPS if cell.profile == "field" else given.line_mbps
     wan = {**cell.wan, "burst": 10.0, "rate_bps": line * 1_000_000, "buffer_bytes": int(line * 1e6 / 8 * BUFFER_S)}
     settle = max(given.settle, cell.rtt_ms / 1000 * SETTLE_RTTS)
-    report, late = _probed(made, cell, wan, RUNS if given.whole_probe else JUDGED)
+    report, late = _probed(made, cell, wan, RUNS if given.whole_probe else JUDGED, 1 if given.smoke else ATTEMPTS)
     found: dict[str, Measured] = {}
     for number, mode in enumerate(forecasts.SENDERS):
-        for attempt in range(ATTEMPTS):
+        for attempt in range(1 if given.smoke else ATTEMPTS):
             made.set(**wan, seed=2 + number + 2 * attempt)
             one = made.move(mode, settle, given.window)
             verdict = "" if one.steady else "  unsteady"
@@ -61,11 +61,11 @@ def measure(made: Site, cell: cells.Cell, given: argparse.Namespace) -> list[dic
 
 
 def _probed(
-    made: Site, cell: cells.Cell, wan: dict[str, Any], runs: Sequence[tuple[Algorithm, int]]
+    made: Site, cell: cells.Cell, wan: dict[str, Any], runs: Sequence[tuple[Algorithm, int]], attempts: int
 ) -> tuple[LoadReport, float]:
     """Return the load probe of the circuit, and how late the wire was while it ran; a late one is made again."""
     found = []
-    for attempt in range(ATTEMPTS):
+    for attempt in range(attempts):
         made.set(**wan, seed=1 + 100 * attempt)
         made.reset()
         report = probing.probe(made.lanes, NEAR, FAR, runs)
@@ -136,6 +136,7 @@ def bench(given: argparse.Namespace) -> int:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="two cells")
+    parser.add_argument("--smoke", action="store_true", help="the shortest whole run: it shows that it runs, no more")
     parser.add_argument("--cells", type=cells.parse_cell, nargs="+", metavar="CELL", help="such as uniform:55:0.5")
     parser.add_argument("--settle", type=float, default=3.0, help="seconds before counting, at least 40 RTTs (3)")
     parser.add_argument("--window", type=float, default=10.0, help="seconds of a move that are counted (10)")
@@ -147,7 +148,11 @@ def arguments() -> argparse.Namespace:
     given = parser.parse_args()
     if given.resume and not given.json:
         parser.error("--resume needs --json FILE: it holds the finished cells")
-    given.cells = given.cells or (forecasts.QUICK if given.quick else forecasts.grid())
+    given.cells = given.cells or (
+        forecasts.SMOKE if given.smoke else forecasts.QUICK if given.quick else forecasts.grid()
+    )
+    if given.smoke:
+        given.settle, given.window, given.line_mbps = 0.2, 0.4, 50
     return given
 
 

@@ -45,7 +45,8 @@ def relay_blocks(document: dict[str, Any]) -> dict[str, str]:
     """Return the blocks of the unimpaired path by name."""
     path = table.cells_of(document)
     return {
-        "relay-facts": table.facts_text(document) + f" {document['repeats']} repeats.\n",
+        "relay-facts": table.facts_text(document) + f" {document['repeats']} repeats."
+        f"{' ' + thrown if (thrown := table.thrown_text(document)) else ''}\n",
         "relay-cells": table.cells_table(path),
         "relay-bars": table.bars_table(table.bars(path)),
     }

@@ -25,7 +25,7 @@ from bench import cells, table
 from bench.circuit import LINE_BPS, Circuit, circuit
 from bench.lanes import BenchError
 from bench.peers import Peers
-from bench.wan_runs import Window, measure_connections, measure_far, measure_throttle, run_contender
+from bench.wan_runs import CONNECTIONS, Window, measure_connections, measure_far, measure_throttle, run_contender
 
 from lrvmotion import files
 
@@ -45,12 +45,13 @@ def measure_cell(
     repeats: int,
     window: Window,
     ending: threading.Event,
+    attempts: int = ATTEMPTS,
 ) -> dict[str, Any]:
     """Run every contender in turn, *repeats* times; what the wire spoilt is thrown away, counted and run again."""
     measured = cells.Measured(cell=cell, line_mbps=LINE_BPS / 1e6)
     for repeat in range(repeats):
         for name in contenders:
-            for _ in range(ATTEMPTS):
+            for _ in range(attempts):
                 if ending.is_set():
                     message = f"{cell.name}: given up"
                     raise BenchError(message)
@@ -84,6 +85,7 @@ def facts(peers: Peers, given: argparse.Namespace, window: Window) -> dict[str, 
         "system": platform.freedesktop_os_release().get("PRETTY_NAME", "Linux"),
         "python": platform.python_version(),
         "versions": peers.versions(),
+        "skipped": peers.missing,
     }
 
 
@@ -112,6 +114,10 @@ def bench(given: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
         folder = Path(scratch)
         peers = Peers(folder)
+        skipped = {name: why for name in given.contenders if (why := peers.missing.get(cells.CONTENDERS[name][2]))}
+        for name, why in skipped.items():
+            say(f"{name} is not measured: {why}")
+        given.contenders = [name for name in given.contenders if name not in skipped]
         document = begin(given, facts(peers, given, window))
         if "cells" in given.sections:
             done = {cells.key(entry): entry["mbps"] for entry in document["cells"]}
@@ -132,9 +138,10 @@ def bench(given: argparse.Namespace) -> int:
                 if name == "far":
                     document[name] = measure_far(made, folder, window, given.repeats or 3)
                 elif name == "throttle":
-                    document[name] = measure_throttle(made, folder, (300.0,) if given.quick else (300.0, 600.0), 10.0)
+                    caps = (300.0,) if given.quick or given.smoke else (300.0, 600.0)
+                    document[name] = measure_throttle(made, folder, caps, 1.0 if given.smoke else 10.0)
                 else:
-                    document[name] = measure_connections(made, folder)
+                    document[name] = measure_connections(made, folder, 20 if given.smoke else CONNECTIONS)
                 say(f"{name}: {json.dumps(document[name])}")
                 save(document, given.json)
     document["took_s"] = round(document.get("took_s", 0) + time.monotonic() - begun)
@@ -183,7 +190,8 @@ def measure_cells(
             while left:
                 cell, contenders = left.pop(0)
                 repeats = given.repeats or (5 if cell.profile == "field" and not given.quick else 3)
-                keep(measure_cell(made, peers, cell, contenders, repeats, window, ending))
+                attempts = 1 if given.smoke else ATTEMPTS
+                keep(measure_cell(made, peers, cell, contenders, repeats, window, ending, attempts))
 
     if given.circuits == 1:
         work(0)
@@ -235,6 +243,7 @@ def plot(document: dict[str, Any], folder: Path) -> None:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="two cells, 3 repeats, windows of 3 s")
+    parser.add_argument("--smoke", action="store_true", help="the shortest whole run: it shows that it runs, no more")
     parser.add_argument(
         "--cells",
         type=cells.parse_cell,
@@ -255,7 +264,9 @@ def arguments() -> argparse.Namespace:
     given = parser.parse_args()
     if given.resume and not given.json:
         parser.error("--resume needs --json FILE: it holds the finished cells")
-    given.cells = given.cells or (cells.QUICK if given.quick else cells.grid())
+    given.cells = given.cells or (cells.SMOKE if given.smoke else cells.QUICK if given.quick else cells.grid())
+    if given.smoke:
+        given.settle, given.window, given.repeats = 0.2, 0.5, 1
     given.settle = given.settle if given.settle is not None else (2.5 if given.quick else 3.0)
     given.window = given.window if given.window is not None else (3.0 if given.quick else 20.0)
     return given

@@ -71,6 +71,7 @@ CHANGING = (
     Cell(profile="short-handshake", rtt_ms=55, loss=0.0005),
     Cell(profile="route-flap", rtt_ms=20, loss=0.0005),
 )
+SMOKE = (Cell(profile="uniform", rtt_ms=5, loss=0.005),)
 QUICK = (FIELD, Cell(profile="uniform", rtt_ms=55, loss=0.005))
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from bench.table import Bar
 
 Document = Mapping[str, Any]
+LEAST = 20  # samples, of which a tenth is early and a tenth late
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,13 +32,13 @@ def moving(samples: Sequence[Sample], vms: int) -> list[Sample]:
     return list(samples[begun:over])
 
 
-def cost(samples: Sequence[Sample]) -> dict[str, float]:
+def cost(samples: Sequence[Sample], least: int = LEAST) -> dict[str, float]:
     """Return the client's share of a core in percent, and its memory early and late; ValueError for a short run."""
-    if len(samples) < 20:
+    if len(samples) < least:
         message = f"{len(samples)} samples are too few: the run must be longer"
         raise ValueError(message)
     shares = [100 * (after.cpu_s - before.cpu_s) / (after.at_s - before.at_s) for before, after in pairwise(samples)]
-    tenth = len(samples) // 10
+    tenth = max(len(samples) // 10, 1)
     early, late = samples[tenth : 2 * tenth], samples[-tenth:]
     seconds = samples[-1].at_s - samples[0].at_s
     return {

@@ -15,6 +15,7 @@ WITHIN = 0.30
 LEADS = 0.15
 HELD_OUT = 3  # every third cell of the grid is held out from any fitting
 SENDERS: dict[Mode, Sending] = {"native": Sending(streams=48, law="reno"), "proxy": Sending(streams=5, law="bbr")}
+SMOKE = (Cell(profile="uniform", rtt_ms=5, loss=0.005),)
 QUICK = (Cell(profile="field", rtt_ms=55), Cell(profile="uniform", rtt_ms=55, loss=0.005))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.lanes import BOX_LAN, PORT, SOURCE, TARGET, BenchError, Lanes, run, wait_for_listener
+from bench.lanes import BOX_LAN, PORT, SOURCE, TARGET, Lanes, run, wait_for_listener
 from bench.relaying import relaying
 from lrvmotion.lab.box.packages import cache_folder, unpacked
 from lrvmotion.lab.box.record import BoxError
@@ -57,21 +57,23 @@ stream {
 
 
 class Peers:
-    """The programs, found or unpacked into the cache, never installed."""
+    """The programs, found or unpacked into the cache, never installed; *missing* maps who cannot run to the reason."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._libraries: list[str] = []
-        self.socat = self._get("socat", "/usr/bin/socat")
-        self.haproxy = self._get("haproxy", "/usr/sbin/haproxy")
-        self.nginx = self._get("nginx", "/usr/sbin/nginx")
-        self.stream = self._get("libnginx-mod-stream", "/usr/lib/nginx/modules/ngx_stream_module.so")
+        self.missing: dict[str, str] = {}
+        self.socat = self._get("socat", "/usr/bin/socat", "socat")
+        self.haproxy = self._get("haproxy", "/usr/sbin/haproxy", *_SPLICE)
+        self.nginx = self._get("nginx", "/usr/sbin/nginx", "nginx")
+        self.stream = self._get("libnginx-mod-stream", "/usr/lib/nginx/modules/ngx_stream_module.so", "nginx")
 
-    def _get(self, package: str, program: str) -> str:
+    def _get(self, package: str, program: str, *contenders: str) -> str:
         try:
             root = unpacked(package, program, cache_folder())
         except BoxError as error:
-            raise BenchError(str(error)) from error
+            self.missing.update(dict.fromkeys(contenders, str(error)))
+            return program
         if root is None:
             return program
         self._libraries += [str(path) for path in sorted(root.glob("usr/lib/*-linux-gnu*"))]
@@ -90,6 +92,8 @@ class Peers:
             "haproxy": (self.haproxy, "-v"),
             "nginx": (self.nginx, "-v"),
         }.items():
+            if name in self.missing:
+                continue
             said = run("env", *(f"{key}={value}" for key, value in self.environment.items()), "sh", "-c",
                        'exec "$0" "$@" 2>&1', *words)  # fmt: skip
             line = next(line for line in said.splitlines() if "version" in line.lower())

@@ -158,7 +158,7 @@ def site(folder: Path) -> Iterator[Site]:
                     netstack=STACK, gateway=None,
                 )  # fmt: skip
             made.host(name, "default_gateway", netstack=STACK, gateway=f"{addresses[0].rpartition('.')[0]}.254")
-        made.host("target", "vmotion_vmknics", devices=[f"vmk{number}" for number in range(1, len(TARGETS) + 1)])
+        made.host("target", "services", vmotion=[f"vmk{number}" for number in range(1, len(TARGETS) + 1)], nfc=[])
         subprocess.run(lanes.inside("box", "ping", "-c2", "-W5", FAR), check=True, capture_output=True)
         yield made
     finally:

@@ -41,6 +41,7 @@ class Cell:
     cpu: float
     cpu_low: float
     cpu_high: float
+    runs: int = 0
 
     def document(self) -> dict[str, Any]:
         """Return the cell as JSON shows it."""
@@ -49,6 +50,7 @@ class Cell:
             "relay_cpu_s_per_gib": round(self.cpu, 4),
             "range": [round(self.low, 3), round(self.high, 3)],
             "relay_cpu_range": [round(self.cpu_low, 4), round(self.cpu_high, 4)],
+            "runs": self.runs,
         }
 
 
@@ -61,7 +63,7 @@ def summarise(samples: Sequence[Sample]) -> Cell:
     costs = [sample.cpu_s_per_gib for sample in samples]
     return Cell(
         gbps=median(rates), low=min(rates), high=max(rates),
-        cpu=median(costs), cpu_low=min(costs), cpu_high=max(costs),
+        cpu=median(costs), cpu_low=min(costs), cpu_high=max(costs), runs=len(samples),
     )  # fmt: skip
 
 
@@ -91,7 +93,7 @@ def bars(cells: Mapping[int, Row]) -> list[Bar]:
             continue
         ours, haproxies = row["relayd"], [row[name] for name in HAPROXIES if name in row]
         best = max(cell.gbps for cell in (row["socat"], row["nginx"], *haproxies))
-        if streams == 5:
+        if streams == 5 and all(cell.cpu for cell in (row["socat"], *haproxies)):  # 0: a window too short to tell
             proxies = max(cell.gbps for cell in (row["nginx"], *haproxies))
             found += [
                 Bar(text="5 streams: rate / socat's", bound=4, value=ours.gbps / row["socat"].gbps),
@@ -109,7 +111,7 @@ def bars(cells: Mapping[int, Row]) -> list[Bar]:
                     at_most=True,
                 ),
             ]  # fmt: skip
-        else:
+        elif streams != 5:
             plural = "stream" if streams == 1 else "streams"
             found.append(Bar(text=f"{streams} {plural}: rate / the best peer's", bound=0.95, value=ours.gbps / best))
     return found
@@ -158,7 +160,7 @@ def cells_of(made: Mapping[str, Any]) -> dict[int, dict[str, Cell]]:
             name: Cell(
                 gbps=entry["gbps"], low=entry["range"][0], high=entry["range"][1],
                 cpu=entry["relay_cpu_s_per_gib"], cpu_low=entry["relay_cpu_range"][0],
-                cpu_high=entry["relay_cpu_range"][1],
+                cpu_high=entry["relay_cpu_range"][1], runs=entry.get("runs", 0),
             )
             for name, entry in row.items()
         }
@@ -174,6 +176,14 @@ def facts_text(made: Mapping[str, Any]) -> str:
         f"{made['machine']}, kernel {made['kernel']}, {made['system']}, Python {made['python']}; {versions}. "
         f"{quick}indows of {made['window_s']:g} s from {made['settle_s']:g} s after the first byte."
     )
+
+
+def thrown_text(made: Mapping[str, Any]) -> str:
+    """Return a sentence on runs that failed and on contenders that could not run, "" where there were none."""
+    failed = [f"{one['contender']} with {one['streams']} ({one['why']})" for one in made.get("thrown_away", ())]
+    absent = [f"{name} ({why})" for name, why in made.get("skipped", {}).items()]
+    found = [f"Thrown away, and made again: {'; '.join(failed)}."] if failed else []
+    return " ".join([*found, *([f"Not measured: {'; '.join(absent)}."] if absent else [])])
 
 
 def fill(text: str, name: str, body: str) -> str:
