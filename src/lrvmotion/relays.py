@@ -12,7 +12,7 @@ from lrvmotion.apply import apply
 from lrvmotion.config import Config
 from lrvmotion.connect import Connections
 from lrvmotion.detour import LOST_S, Detour
-from lrvmotion.errors import LrvmotionError
+from lrvmotion.errors import LrvmotionError, UnreachableError
 from lrvmotion.events import Message, Observer, RelaySample
 from lrvmotion.flow import Flow, Load, Patience
 from lrvmotion.inpath import Connections as Pairs
@@ -55,6 +55,9 @@ class Relays:
     anew: set[str] = field(default_factory=set)
     forgetful: set[str] = field(default_factory=set)  # relays that began anew: with their hosts, perhaps
     given_up: dict[str, str] = field(default_factory=dict)
+    reloads: dict[str, int] = field(default_factory=dict)
+    unwell: dict[str, str] = field(default_factory=dict)  # relays in trouble, as was said
+    notices: list[str] = field(default_factory=list)  # of the watching threads, to be told
 
     def __enter__(self) -> Self:
         plan = self.plan
@@ -91,6 +94,8 @@ class Relays:
         for sample in self.watch.news():
             self.observer(sample)
             self.given_up.pop(sample.relay, None)
+        while self.notices:
+            self.observer(Message(text=self.notices.pop(0)))
         while self.anew:
             self.restarted(self.anew.pop())
         for host in self.in_path.look(running):
@@ -182,7 +187,21 @@ class Relays:
         from lrvmotion.relay.status import health
 
         asked = time.monotonic()
-        status = health(self.world.shell(f"box/{relay}"), self.plan.mark)
+        try:
+            status = health(self.world.shell(f"box/{relay}"), self.plan.mark)
+        except UnreachableError as error:
+            if self.unwell.get(relay) != error.message:
+                self.unwell[relay] = error.message
+                self.notices.append(f"relay {relay}: {error.message}")
+            raise
+        self.unwell.pop(relay, None)
+        if status.reloads > self.reloads.get(relay, 0):
+            times = f"{status.reloads} time" + ("s" if status.reloads > 1 else "")
+            self.notices.append(
+                f"relay {relay}: somebody flushed or changed the packet filter; the redirect was loaded again "
+                f"({times} since the relay started), and streams that sent meanwhile were reset"
+            )
+        self.reloads[relay] = status.reloads
         if asked - status.uptime_s > self.began.get(relay, asked) + ROUNDED_S:
             self.anew.add(relay)
             self.forgetful.add(relay)
