@@ -146,6 +146,26 @@ def test_a_stream_that_sends_while_the_redirect_is_flushed_is_whole_or_reset(
         assert way_of(inline, target) == inline.addresses["wan"]["ip"]
 
 
+@pytest.mark.parametrize("way", ["loaded", "iptables-legacy"])
+def test_a_source_that_was_reset_past_the_relay_is_noticed(
+    inline: World, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One byte goes past the relay and its target resets the source: the leg to the target is reset, not left open."""
+    with inline.listen() as target, watched(inline, way, monkeypatch), inline.connect() as client:
+        server, _ = target.accept()
+        with server:
+            client.sendall(b"a")
+            assert read_some(server, 1) == b"a"
+            inline.inside("box", "sh", "-c", f"{flushes(way)[0]}")
+            client.sendall(b"b")
+            server.settimeout(30)
+            try:
+                assert server.recv(1) == b"b"  # the rules were there again before it came
+            except ConnectionResetError:
+                with pytest.raises(ConnectionResetError):
+                    client.recv(1)
+
+
 def test_a_redirect_that_cannot_be_loaded_again_is_absent(inline: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its script is gone, too: the state says so, and the reason is what happened."""
     with watched(inline, "loaded", monkeypatch):

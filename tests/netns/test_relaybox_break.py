@@ -12,10 +12,11 @@ import pytest
 from lrvmotion.errors import UnreachableError
 from lrvmotion.lab.box import machine
 from lrvmotion.lab.box.state import processes, state
-from lrvmotion.relay.box import health
+from lrvmotion.relay.box import health, recognise
 from lrvmotion.relay.facts import facts
 from lrvmotion.relay.status import ask
 from netns.box_world import requires_box
+from netns.iptables_kinds import KINDS
 from netns.relaybox_site import NEAR_ADDRESS, RUN, SOURCE, TARGET, Site, answers, eventually, make_site
 
 pytestmark = requires_box
@@ -164,3 +165,28 @@ def test_relaybox_firewall_that_drops_is_named_and_forwarded_past(site, restarte
         assert site.carry(100_000) == NEAR_ADDRESS
     assert site.restore().left == []
     assert state(site.record) == before
+
+
+FLUSH_IPTABLES = "for t in filter nat mangle; do printf '*%s\\nCOMMIT\\n' $t; done | iptables-restore"
+
+
+@pytest.mark.parametrize("iptables", [None, *KINDS], ids=["nft", *(f"iptables-{kind}" for kind in KINDS)])
+@pytest.mark.parametrize("systemd", [True, False], ids=["systemd", "plain"])
+def test_relaybox_packet_filter_that_is_flushed_leaves_the_redirect(tmp_path, systemd, iptables):
+    """As installed, sandbox and all: the table stays, or the relay loads it again, and says so; all can be restored."""
+    with make_site(tmp_path, systemd=systemd, iptables=iptables) as site:
+        nft = facts(site.shell).nft
+        if iptables is not None:
+            assert site.shell.run(["mv", nft, nft + ".away"]).ok
+        before = state(site.record)
+        site.install()
+        eventually(lambda: answers(site.near) and ask(site.shell, RUN)["redirect"]["hits"] == 0)
+        assert site.shell.run(["sh", "-c", FLUSH_IPTABLES if iptables else "nft flush ruleset"]).ok
+        if iptables is not None:
+            eventually(lambda: answers(site.near) and health(site.shell, RUN).reloads == 1)
+        assert site.carry(100_000) == NEAR_ADDRESS
+        assert health(site.shell, RUN).reloads == (0 if iptables is None else 1)
+        assert site.restore().left == []
+        assert recognise(site.shell) == []
+        if iptables is None:  # iptables leaves its own empty tables and its lock
+            assert state(site.record) == before

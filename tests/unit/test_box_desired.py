@@ -475,3 +475,29 @@ def test_a_box_that_cannot_tie_a_table_to_a_process_says_what_that_means(seen: B
     for box, told in ((old, True), (replace(seen, systemd=False), False)):
         (summary,) = (finding.summary for finding in findings(box, SPEC) if finding.code == "box-systemd")
         assert ("new connections are refused" in summary) is told
+
+
+@pytest.mark.parametrize(
+    ("version", "root"),
+    [("iptables v1.8.9 (nf_tables)", False), ("iptables v1.8.9 (legacy)", True), ("iptables v1.6.1", True)],
+)
+def test_a_relay_beside_the_older_iptables_is_root_in_its_sandbox(seen: BoxFacts, version: str, root: bool) -> None:
+    """Only the older one wants a raw socket and root's lock; its rights are those two all the same."""
+    wanted = desired(SPEC, replace(seen, tools=(("iptables", "/usr/sbin/iptables", version),)))
+    (unit,) = (v.as_document()["content"] for k, v, _ in wanted if k.startswith("file/") and k.endswith(".service"))
+    assert ("User=root" in unit) is root
+    assert ("DynamicUser=yes" in unit) is not root
+    assert f"CapabilityBoundingSet=CAP_NET_ADMIN{' CAP_NET_RAW' if root else ''}\n" in unit
+    assert ("xtables.lock" in unit) is root
+
+
+def test_an_owned_table_is_held_by_the_relay_under_systemd_too(seen: BoxFacts) -> None:
+    """Where kernel and nft can, nobody else's flush takes the table away; else the unit loads it, the relay again."""
+    for box, owned in ((seen, True), (replace(seen, kernel="5.4.0-1"), False)):
+        values = {key: value for key, value, _ in desired(SPEC, box)}
+        unit = values["file/" + Names("abc123").unit_file].as_document()["content"]
+        script = Names("abc123").script("lrvmotion_abc123")
+        assert (f"--hold-redirect {script}" in unit) is owned
+        assert ("ExecStartPost=" in unit) is not owned
+        (config,) = (v.as_document()["content"] for k, v in values.items() if k.endswith(".json"))
+        assert [redirect.script for redirect in relayd.parse_config(config).redirects] == [script]

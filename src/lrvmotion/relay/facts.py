@@ -180,6 +180,14 @@ class BoxFacts:
         return self._tool("iptables")
 
     @property
+    def legacy_iptables(self) -> bool:
+        """Whether its iptables is the older one, which speaks to the kernel by a raw socket and locks a file of root's.
+
+        Since 1.8 each says of itself which it is: "(legacy)" or "(nf_tables)".
+        """
+        return any(name == "iptables" and "nf_tables" not in version for name, _, version in self.tools)
+
+    @property
     def owner_tables(self) -> bool:
         """Whether a packet filter table can belong to a process (`flags owner`: kernel 5.12, nft 1.0)."""
         version = next((version for name, _, version in self.tools if name == "nft"), "")

@@ -62,7 +62,7 @@ def desired(spec: RelaySpec, seen: BoxFacts, run: str | None = None, opened: Ite
         unit = Unit(
             run=names.run, python=seen.python, relayd=names.relayd, config=path, runtime=names.runtime.split("/")[-1],
             load=steps["load"], withdraw=steps["withdraw"], remove=steps["remove"], holds=holds,
-            iptables=not seen.nft,
+            legacy_iptables=not seen.nft and seen.legacy_iptables,
         )  # fmt: skip
         wanted.append(
             _file(names.unit_file, unit_text(unit), "0644", "the relay is restarted, and back after a reboot")

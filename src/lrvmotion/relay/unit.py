@@ -17,8 +17,8 @@ class Unit:
     *load*: commands after the relay listens, *withdraw*: before it is asked to end, *remove*: when it has ended,
     however it ended; each an absolute command line that runs as root. *holds*: scripts of the tables that the relay
     owns instead. *runtime*: the folder under /run that holds the control socket. *user*: an account to run as; None:
-    one that systemd makes up, or root with *iptables*, which the relay looks at the redirect with. *drain_s*: as in the
-    relay's configuration. ValueError where a value is none that can stand in a unit's file.
+    one that systemd makes up, or root with *legacy_iptables*, which the relay looks at the redirect with. *drain_s*: as
+    in the relay's configuration. ValueError where a value is none that can stand in a unit's file.
     """
 
     run: str
@@ -29,7 +29,7 @@ class Unit:
     withdraw: tuple[str, ...] = ()
     remove: tuple[str, ...] = ()
     holds: tuple[str, ...] = ()
-    iptables: bool = False
+    legacy_iptables: bool = False
     runtime: str = "lrvmotion"
     user: str | None = None
     drain_s: float = 30.0
@@ -72,7 +72,7 @@ def unit_text(unit: Unit) -> str:
     rights = "CAP_NET_ADMIN"
     account = f"User={unit.user}" if unit.user is not None else "DynamicUser=yes"
     lock: tuple[str, ...] = ()
-    if unit.iptables:
+    if unit.legacy_iptables:
         rights += " CAP_NET_RAW"
         account = f"User={unit.user or 'root'}"
         lock = (f"ReadWritePaths=-{XTABLES_LOCK}",)
@@ -86,7 +86,7 @@ def unit_text(unit: Unit) -> str:
         "[Service]",
         "Type=notify",
         # It is there before the sandbox is made, which lets only what is there be written.
-        *([f"ExecStartPre=+/bin/sh -c ': >> {XTABLES_LOCK}'"] if unit.iptables else []),
+        *([f"ExecStartPre=+/bin/sh -c ': >> {XTABLES_LOCK}'"] if unit.legacy_iptables else []),
         f"ExecStart={unit.python} {unit.relayd} --config {unit.config}"
         + "".join(f" --hold-redirect {script}" for script in unit.holds),
         *(f"ExecStartPost=+{command}" for command in unit.load),
