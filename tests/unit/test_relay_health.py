@@ -46,7 +46,9 @@ def test_a_relay_that_nothing_is_redirected_to_is_not_healthy(redirect: dict[str
     assert caught.value.hint
 
 
-@pytest.mark.parametrize(("redirect", "reloads"), [({"state": "installed", "reloads": 2}, 2), ({}, 0)])
+@pytest.mark.parametrize(
+    ("redirect", "reloads"), [({"state": "installed", "reloads": 2}, 2), ({"state": "installed"}, 0)]
+)
 def test_a_redirect_that_was_loaded_again_is_counted(redirect: dict[str, object], reloads: int) -> None:
     """The relay is healthy, and how often somebody flushed its rules is known; an older relay does not say."""
     assert health(Box(redirect), "abc123").reloads == reloads  # type: ignore[arg-type]

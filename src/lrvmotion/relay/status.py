@@ -19,7 +19,7 @@ _STREAM = {
 _STATUS = {
     "live": int, "peak": int, "accepted": int, "rate_bps": float, "sentence": str, "bytes_to_target": int,
     "limit_bps": (int, None), "congestion_control": str, "uptime_s": float, "refused": {"*": int},
-    "streams?": [_STREAM], "redirect?": ({"state": str, "reason?": (str, None)}, None),
+    "streams?": [_STREAM], "redirect?": ({"state": str, "reason?": (str, None), "reloads?": int}, None),
 }  # fmt: skip
 _WHOLE = {**_STATUS, "streams": [{**_STREAM, "target": str, "verdict": str, "shares": {"*": float}}]}
 
