@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import traceback
 from pathlib import Path
 from typing import Annotated, Any
@@ -92,8 +93,12 @@ def run(arguments: list[str] | None = None) -> int:
     _leave_no_bytecode()
     _reach_sbin()
     process = Process()
-    with process.interrupts.handled():
-        return _run(words, process)
+    before, threading.excepthook = threading.excepthook, _show_thread
+    try:
+        with process.interrupts.handled():
+            return _run(words, process)
+    finally:
+        threading.excepthook = before
 
 
 def _run(words: list[str], process: Process) -> int:
@@ -123,6 +128,13 @@ def _show_bug(error: BaseException) -> str:
         return _said(bug)
     _show(traceback.format_exception(error))
     return _hidden(f"{type(bug).__name__}: {bug}")
+
+
+def _show_thread(failed: threading.ExceptHookArgs) -> None:
+    """Print what ended a thread that nobody waits for."""
+    if failed.exc_value is not None and failed.exc_type is not SystemExit:
+        name = failed.thread.name if failed.thread is not None else "a thread"
+        _show([f"Exception in thread {name}:\n", *traceback.format_exception(failed.exc_value)])
 
 
 def _show(lines: list[str]) -> None:

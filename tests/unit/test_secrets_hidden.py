@@ -6,6 +6,7 @@ import base64
 import html
 import http.client
 import json
+import threading
 from urllib.parse import quote
 
 import pytest
@@ -39,6 +40,18 @@ EXCEPTIONS = {
     "group": lambda: ExceptionGroup(WORD, [ValueError(WORD), ExceptionGroup("x", [OSError(WORD)])]),
     "escaped": lambda: ValueError(html.escape(WORD), json.dumps(WORD), quote(WORD)),
 }
+
+
+def test_what_ends_a_thread_repeats_no_secret(capsys):
+    """A login in a thread of its own, that of a relay's watch for example."""
+    Secret(WORD)
+    error = raised(RuntimeError(WORD))
+    thread = threading.Thread(name="watch relay-a")
+    cli._show_thread(threading.ExceptHookArgs((type(error), error, error.__traceback__, thread)))
+    shown = capsys.readouterr().err
+    assert "Exception in thread watch relay-a" in shown
+    assert "RuntimeError: ***" in shown
+    assert "c4nary" not in shown
 
 
 def noted() -> Exception:
