@@ -416,3 +416,50 @@ def test_startup_is_left_alone_where_packets_queue_or_something_else_limits() ->
     assert restarts(*DOUBLING, rtt_us=80_000) == []
     assert restarts(*DOUBLING, verdict="receive window") == []
     assert restarts(*DOUBLING, gain=2.89) == []
+
+
+def long_at(*ticks: tuple[int, bool]) -> list[int]:
+    """Return at which of the (RTT in us, lossy) ticks a leg with a short handshake is taken for a long one."""
+    distance = relayd.Distance()
+    return [number for number, (rtt, lossy) in enumerate(ticks) if distance.is_long(rtt, lossy=lossy)]
+
+
+def test_a_leg_is_long_where_the_rtt_stays_through_a_loss() -> None:
+    """By what data takes, not the handshake; without loss it does not matter; a mean that still rises is no RTT yet."""
+    assert long_at((40_000, False), (55_000, False), (55_500, True), (56_000, False)) == [3]
+    assert long_at((55_000, False), (55_500, False), (55_200, True)) == [2]
+    assert long_at(*((55_000, False),) * 9) == []
+    assert long_at(*((700, True),) * 9) == []
+
+
+def test_a_queue_on_a_short_leg_does_not_make_it_long() -> None:
+    """There the RTT falls with the window after a loss, and grows again with it."""
+    assert long_at((5000, False), (5200, True), (3700, False), (3900, False), (4200, False), (4600, True)) == []
+
+
+@pytest.mark.parametrize(
+    ("rtt_us", "min_rtt_us", "held"),
+    [
+        (50_000, 200, int(0.8 * 100 * 1448 / 0.05)),
+        (50_000, 49_000, None),  # BBR has the right RTT
+        (50_000, 20_000, None),  # and here one that will do
+        (2000, 200, None),  # not worth it
+    ],
+)
+def test_a_leg_is_held_back_where_bbr_would_begin_with_a_wrong_rtt(
+    rtt_us: int, min_rtt_us: int, held: int | None
+) -> None:
+    """At four fifths of what its window carries."""
+    found = relayd.held_rate({"rtt_us": rtt_us, "min_rtt_us": min_rtt_us, "cwnd": 100, "snd_mss": 1448})
+    assert found == held or (found is not None and held is not None and abs(found - held) <= 1)
+
+
+@given(st.integers(1, 10**6), st.integers(500, 9000))
+def test_what_the_kernel_sends_at_once_is_two_segments_on_a_long_path(min_rtt_us: int, mss: int) -> None:
+    """And a super-packet on a short one, never more."""
+    least = relayd.burst({"min_rtt_us": min_rtt_us, "snd_mss": mss})
+    assert 2 * mss <= least <= max(65536, 2 * mss)
+    if min_rtt_us < 512:
+        assert least == 65536
+    if min_rtt_us > 8000:
+        assert least == 2 * mss

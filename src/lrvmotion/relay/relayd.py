@@ -83,7 +83,7 @@ REQUEST_BYTES, REQUEST_S, REQUESTS = 4096, 2.0, 16  # of the control socket: len
 LEAST_LIMIT_BPS = 100_000
 SUPER_PACKET = 65536  # bytes that TCP hands down at once at most
 BOOKED_S = 0.5  # so long a stream may be silent for a pace of the past
-PORTION_S, PORTION = 0.1, 1448  # a slower stream's bytes: so many seconds' worth at a time, but a segment at least
+PORTION_LEAST_S, PORTION_S, PORTION = 0.01, 0.1, 1448  # what such a stream sends at once: seconds' worth, least bytes
 SILENT_S = 5.0  # no acknowledgement for longer than that is no loss any more
 SHORT_US = 1000  # a leg with a shorter round trip does without BBR, whose pacing is 40 % of one stream's CPU there
 LOSSY, LOSSY_TICKS = 0.001, 3  # a share retransmitted in so many ticks in a row: a short leg gets BBR after all
@@ -96,6 +96,8 @@ RESTARTS, RESTART_TICKS, RESTART_PAYS = (
 RESTART_S, RESTART_RTTS = 2.0, 16  # so long after one it is judged
 YOUNG_S = 9.0  # later the pipe may look empty because BBR looks for the least RTT, which it does after 10 s
 QUEUED = 1 / 16  # an RTT by so much over the least one: packets queue, so that the pipe is full
+FAR_US, FAR_TIMES = 5000, 4  # an RTT with which BBR, given TCP's least one, would go wrong
+HELD, HELD_S = 0.8, 12.0  # so much of what the window carries, until BBR believes in the RTT
 BLIND_S = 3.0  # connections that are caught and do not arrive for this long: something on this host drops them
 UNANSWERED_S = 10.0  # ... that arrive and are not accepted: one TCP gives up later, and a host may just have died
 SEVERAL = 3  # what one connection does is no reason to withdraw the redirect
@@ -473,15 +475,24 @@ def tcp_info(connection: socket.socket) -> Dict[str, int]:
 
 
 def bbr_gain(connection: socket.socket) -> Optional[float]:
-    """Return by what factor BBR paces *connection* over its estimate now; None where it does not say.
+    """Return by what factor BBR paces *connection* over its estimate now; None where it does not say."""
+    fields = _bbr_info(connection)
+    return fields[3] / 256 if fields else None
 
-    struct tcp_bbr_info (include/uapi/linux/inet_diag.h): five 32-bit fields, the fourth the gain times 256.
-    """
+
+def bbr_min_rtt_us(connection: socket.socket) -> Optional[int]:
+    """Return what BBR takes for the path's RTT, microseconds; None where it does not say."""
+    fields = _bbr_info(connection)
+    return fields[2] if fields else None
+
+
+def _bbr_info(connection: socket.socket) -> Optional[Tuple[int, ...]]:
+    """Return struct tcp_bbr_info (include/uapi/linux/inet_diag.h): bw_lo, bw_hi, min_rtt, gains of pace and cwnd."""
     try:
         raw = connection.getsockopt(socket.IPPROTO_TCP, TCP_CC_INFO, 64)
     except OSError:
         return None
-    return int(struct.unpack_from("=4I", raw)[3]) / 256 if len(raw) >= 20 else None
+    return struct.unpack_from("=5I", raw) if len(raw) >= 20 else None
 
 
 def congestion_problem(algorithm: str) -> Optional[str]:
@@ -577,16 +588,17 @@ class Flow:
     """One direction of a stream: its pipe, and the bytes that have reached the other side's socket.
 
     Only the thread that pumps may resize the pipe: the kernel holds its lock while splice waits for the socket.
-    *rate*, bytes per second, is what the pump itself must not exceed; None: the kernel paces, or nobody does. *due*:
-    when it may go on, a monotonic time; *rests*: whether it waits for that.
+    *rate*, bytes per second, is what the pump itself must not exceed, *most* bytes at once; None: the kernel paces, or
+    nobody does. *due*: when it may go on, a monotonic time; *rests*: whether it waits for that.
     """
 
-    __slots__ = ("bytes", "due", "rate", "read_end", "rests", "size", "wanted", "write_end")
+    __slots__ = ("bytes", "due", "most", "rate", "read_end", "rests", "size", "wanted", "write_end")
 
     def __init__(self, size: int) -> None:
         self.read_end, self.write_end = os.pipe()
         self.bytes = 0
         self.rate: Optional[int] = None
+        self.most = PORTION
         self.due, self.rests = 0.0, False
         self.wanted = size
         self.size = 0
@@ -600,8 +612,12 @@ class Flow:
 
     def portion(self, waiting: int) -> int:
         """Return how many of the bytes that are *waiting* may be sent at once."""
-        rate = self.rate
-        return waiting if rate is None else min(waiting, max(int(rate * PORTION_S), PORTION))
+        return waiting if self.rate is None else min(waiting, self.most)
+
+    def hold(self, rate: Optional[int], seconds: float) -> None:
+        """Send at *rate*, bytes per second, from now on, so many *seconds*' worth at once; None: all that there is."""
+        self.most = max(int((rate or 0) * min(max(seconds, PORTION_LEAST_S), PORTION_S)), PORTION)
+        self.rate = rate
 
     def close(self) -> None:
         """Close the pipe."""
@@ -648,6 +664,48 @@ class Silence:
         if self._since is None:
             self._since = now
         return min(now - self._since, info.get("last_ack_ms", 0) / 1000)
+
+
+class Distance:
+    """Whether a leg whose handshake was short is long after all, by what data says.
+
+    TCP's own least RTT does not tell: it keeps the handshake's for five minutes, which a firewall in the way may have
+    answered, and a route may have changed since. A queue makes the RTT of a short leg long, too; but then it falls with
+    the window after a loss, while that of a long leg stays.
+    """
+
+    def __init__(self) -> None:
+        self._ticks: collections.deque[Tuple[int, bool]] = collections.deque(maxlen=3)
+
+    def is_long(self, rtt_us: int, *, lossy: bool) -> bool:
+        """Take a tick's smoothed RTT and whether anything was retransmitted; say whether the path is long and lossy.
+
+        Without loss it is False: nothing is gained there by another congestion control.
+        """
+        self._ticks.append((rtt_us, lossy))
+        rtts = [rtt for rtt, _ in self._ticks]
+        if len(rtts) < 3 or min(rtts) < SHORT_US or not (self._ticks[1][1] or lossy):
+            return False
+        return max(rtts) < min(rtts) * (1 + QUEUED)
+
+
+def held_rate(info: Mapping[str, int]) -> Optional[int]:
+    """Return at how many bytes per second to hold a leg back that gets BBR now; None: not at all.
+
+    BBR begins with TCP's least RTT, and believes in a longer one after 10 s only. Until then a window of twice that
+    much too short RTT would be all that it allows, once its STARTUP has ended. STARTUP does not end while the sender
+    has nothing to send now and then (bbr_check_full_bw_reached in the kernel's net/ipv4/tcp_bbr.c), and keeps the
+    window there was: a little less than what that carries is sent, and once the RTT is right STARTUP fills the path.
+    """
+    if not is_blind(info.get("min_rtt_us"), info):
+        return None
+    return max(int(HELD * info.get("cwnd", 0) * info.get("snd_mss", 0) / info["rtt_us"] * 1e6), PORTION)
+
+
+def is_blind(least_us: Optional[int], info: Mapping[str, int]) -> bool:
+    """Say whether BBR would go wrong with *least_us* as the RTT of a path on which data takes what *info* says."""
+    rtt = info.get("rtt_us", 0)
+    return least_us is not None and rtt >= FAR_US and rtt >= FAR_TIMES * least_us
 
 
 class Startup:
@@ -705,6 +763,10 @@ class Stream:
         self.client, self.server, self.source, self.target = client, server, source, target
         self.congestion, self._proper_congestion = congestion
         self._lossy_ticks = 0
+        self._distance = Distance()
+        self._held: Optional[int] = None  # bytes per second, see held_rate
+        self._held_until = 0.0
+        self._empties = False  # first, so that BBR finds nothing queued
         self.forth = Flow(sizes[0])
         try:
             self.back = Flow(sizes[1])
@@ -787,7 +849,11 @@ class Stream:
                 pace(self.server, kernel)
                 self._kernel_pace = kernel
             self.pace = rate
-            self.forth.rate = rate if kernel != rate else None
+            slow = rate if kernel != rate else None
+            if self._held is not None:
+                held = PORTION if self._empties else self._held
+                slow = min(held, slow or held)
+            self.forth.hold(slow, self.info.get("rtt_us", 0) / 4e6)
 
     @property
     def is_hungry(self) -> bool:
@@ -814,27 +880,49 @@ class Stream:
         self.rate_back = (self.back.bytes - back) / seconds
         self._measured = (now, delivered, self.back.bytes)
         self.peak = max(self.peak, self.rate_forth)
-        self._reconsider(before)
+        if self._held is not None:
+            self._keep_back(now)
+        else:
+            self._reconsider(before, now)
         self.verdict, self.shares = judge(before, self.info, seconds, self.rate_forth, self.pace)
         if silent["target"] >= SILENT_S:
             self.verdict = "no answer"
         self.verdicts[self.verdict] = self.verdicts.get(self.verdict, 0.0) + seconds
         self._restart(now)
 
-    def _reconsider(self, before: Mapping[str, int]) -> None:
+    def _reconsider(self, before: Mapping[str, int], now: float) -> None:
         """Give a leg that was short its proper congestion control once it loses packets, or shows to be long."""
         if self.congestion == self._proper_congestion:
             return
         sent = self.info.get("bytes_sent", 0) - before.get("bytes_sent", 0)
         again = self.info.get("bytes_retrans", 0) - before.get("bytes_retrans", 0)
         self._lossy_ticks = self._lossy_ticks + 1 if again > LOSSY * max(sent, 1) else 0
-        if self._lossy_ticks >= LOSSY_TICKS or self.info.get("min_rtt_us", 0) >= SHORT_US:
-            with self._lock:
-                if self._running:
-                    self.congestion = choose(self.server, self._proper_congestion) or self.congestion
+        is_long = self._distance.is_long(self.info.get("rtt_us", 0), lossy=again > 0)
+        if is_long or self._lossy_ticks >= LOSSY_TICKS or self.info.get("min_rtt_us", 0) >= SHORT_US:
+            self._held = held_rate(self.info) if self._proper_congestion == "bbr" else None
+            if self._held is None:
+                self._change()
+            else:
+                self._empties, self._held_until = True, now + HELD_S
+
+    def _change(self) -> None:
+        with self._lock:
+            if self._running:
+                self.congestion = choose(self.server, self._proper_congestion) or self.congestion
+
+    def _keep_back(self, now: float) -> None:
+        """See a leg that is held back through: what is queued is sent, then it gets BBR, which sees the RTT."""
+        if self._empties and not self.info.get("notsent_bytes"):
+            self._empties, self._held, self._held_until = False, held_rate(self.info), now + HELD_S
+            self._change()
+        elif now > self._held_until or (not self._empties and not is_blind(bbr_min_rtt_us(self.server), self.info)):
+            self._held = None
+            if self._empties:
+                self._empties = False
+                self._change()
 
     def _restart(self, now: float) -> None:
-        if self.congestion != "bbr":
+        if self.congestion != "bbr" or self._held is not None:
             return
         gain = bbr_gain(self.server)
         if self._startup.ended_early(self.info, self.verdict, gain, self.rate_forth, now):
