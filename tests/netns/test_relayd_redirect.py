@@ -157,6 +157,23 @@ def test_the_owner_of_the_table_is_started_again(inline: World) -> None:
         )
 
 
+def test_the_owner_of_the_table_is_started_again_once_that_is_possible(inline: World) -> None:
+    """It dies while nothing can be started: the guard goes on trying, and the redirect is there again afterwards."""
+    caught = inline.redirect()
+    script = inline.folder / "owned.nft"
+    script.write_text(rules.nft_owned(caught))
+    with inline.relaying(words=("--hold-redirect", str(script)), redirects=[caught.guard]) as process:
+        eventually(lambda: inline.ask()["redirect"]["state"] == "installed")
+        soft, hard = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (3, hard))
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        os.kill(int(children[0]), 9)
+        time.sleep(4)
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (soft, hard))
+        eventually(lambda: rules.tables(inline.inside("box", "nft", "-j", "list", "tables")), seconds=30)
+        eventually(lambda: inline.ask()["redirect"]["state"] == "installed", seconds=30)
+
+
 @pytest.mark.parametrize("held", [False, True], ids=["loaded", "owned"])
 def test_a_firewall_in_the_way_withdraws_the_redirect(inline: World, held: bool) -> None:
     """Hits without accepts for 3 s: the redirect goes, the firewall is named, new connections are forwarded."""

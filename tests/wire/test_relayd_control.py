@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import resource
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -128,3 +130,23 @@ def test_a_client_that_leaves_at_once_is_no_matter(relay: Running, tmp_path: Pat
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(str(relay.control))
     assert relay.ask(op="status")["schema"] == 1
+
+
+def test_it_answers_and_carries_again_once_it_has_descriptors(tmp_path: Path) -> None:
+    """None is left for a while: what comes meanwhile waits, or is reset, and nothing is deaf afterwards."""
+    with running(tmp_path) as own, ExitStack() as stack:
+        soft, hard = resource.prlimit(own.process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(own.process.pid, resource.RLIMIT_NOFILE, (3, hard))
+        for _ in range(3):
+            asking = stack.enter_context(socket.socket(socket.AF_UNIX))
+            asking.connect(str(own.control))
+            asking.sendall(b'{"op": "status"}\n')
+            stack.enter_context(socket.create_connection(("127.0.0.1", own.port), timeout=10))
+        time.sleep(1)
+        assert own.process.poll() is None
+        resource.prlimit(own.process.pid, resource.RLIMIT_NOFILE, (soft, hard))
+        assert own.ask(op="status")["schema"] == 1
+        client, server = own.pair()
+        with client, server:
+            client.sendall(b"again")
+            assert read_some(server, 5) == b"again"

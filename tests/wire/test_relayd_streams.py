@@ -80,9 +80,13 @@ def running(
     target_buffer: int = 0,
     environment: dict[str, str] | None = None,
     log: int | None = None,
+    session: bool = False,
     **changes: Any,
 ) -> Iterator[Running]:
-    """Run relayd until the block ends; *log*: a descriptor for what it says, which is then not waited for."""
+    """Run relayd until the block ends; *log*: a descriptor for what it says, which is then not waited for.
+
+    *session*: in one of its own.
+    """
     with ExitStack() as stack:
         target = stack.enter_context(socket.socket())
         if target_buffer:
@@ -112,6 +116,7 @@ def running(
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE if log is None else log,
                 text=True,
+                start_new_session=session,
                 env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **(environment or {})},
             )
         )

@@ -1652,7 +1652,10 @@ class HeldTable:
         if self._child.poll() is None:
             return False
         self._close_input()
-        self._child = self._start()
+        try:
+            self._child = self._start()
+        except OSError:  # no process or descriptor left for it: next time
+            return False
         return True
 
     def _close_input(self) -> None:

@@ -49,10 +49,11 @@ systemctl reset-failed "$1" 2>/dev/null
 exit 0
 """
 
-# "supervisor" holds pid and start time (field 22 of stat): a pid alone may be somebody else's by now.
+# "supervisor" holds pid and start time (field 22 of stat): a pid alone may be somebody else's by now. A zombie has
+# ended, whether PID 1 has taken note of it or not.
 _SUPERVISOR = r"""
 state=$1 folder=$2 relayd=$3
-born() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20; }
+born() { sed -n 's/.*) \([^ZX] .*\)/\1/p' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20; }
 alive() { [ -n "$pid" ] && [ -n "$start" ] && [ "$(born "$pid")" = "$start" ]; }
 pid= start=
 [ -r "$state/supervisor" ] && read -r pid start < "$state/supervisor"
@@ -108,6 +109,7 @@ exit 1
 _STOP_PROCESS = (
     _SUPERVISOR
     + r"""
+rounds=${4:-200}
 # TERM goes through the supervisor to the relay, which drains for its drain_s and ends both.
 if alive; then kill -TERM "$pid"; elif [ -S "$folder/control.sock" ]; then
   "$relayd" --stop "$folder/control.sock" >/dev/null 2>&1
@@ -115,7 +117,9 @@ fi
 i=0
 while alive || "$relayd" --status "$folder/control.sock" >/dev/null 2>&1; do
   i=$((i + 1))
-  [ $i -gt 200 ] && { echo "still running"; exit 1; }
+  [ $i -gt $((rounds + 25)) ] && { echo "still running"; exit 1; }
+  # It hangs: what systemd would do after the same time. The group is the session that setsid began.
+  [ $i -gt "$rounds" ] && alive && kill -s KILL -- "-$pid"
   sleep 0.2
 done
 rm -rf -- "$state" "$folder"
