@@ -30,7 +30,10 @@ def read(shell: Shell, name: str) -> Value:
         if done.status not in {0, 1}:
             _check(shell, done, "firewalld does not say whether it has a rule")
         return ACCEPT if done.ok else ABSENT
-    return ACCEPT if shell.run([tool, "-w", "-C", *shlex.split(rule)]).ok else ABSENT
+    done = shell.run([tool, "-w", "-C", *shlex.split(rule)])
+    if done.status not in {0, 1}:  # 1: there is no such rule, or no such chain; 4: others hold the lock
+        _check(shell, done, f"{tool} does not say whether it has a rule")
+    return ACCEPT if done.ok else ABSENT
 
 
 def write(shell: Shell, name: str, value: Value) -> None:
@@ -61,10 +64,12 @@ def write(shell: Shell, name: str, value: Value) -> None:
 
 
 def _handle(shell: Shell, rule: str) -> str | None:
-    """Return the handle of the nft rule, None where it, or its chain, is not there."""
+    """Return the handle of the nft rule, None where it, or its chain, is not there; RefusedError where nft fails."""
     family, table, chain, text = rule.split(" ", 3)
-    listed = shell.run(["nft", "-a", "list", "chain", family, table, chain]).stdout
-    found = (line.strip().rpartition(" # handle ") for line in listed.splitlines())
+    done = shell.run(["nft", "-a", "list", "chain", family, table, chain])
+    if "No such file or directory" not in done.stderr:
+        _check(shell, done, f"nft does not list {family} {table} {chain}")
+    found = (line.strip().rpartition(" # handle ") for line in done.stdout.splitlines())
     return next((handle for there, _, handle in found if there == text), None)
 
 
