@@ -31,12 +31,14 @@ subjects: list[str] = []
 WEIRD: list[Any] = [
     None, True, False, 0, -1, 1.5, 2**31, 2**63, 2**64, 10**400, -(10**400), float("inf"), float("nan"),
     "", " ", "\0", "x" * 5000, "\x1b[2J\x07\u202e", "\ud800", "9" * 5000, "\u0665", "../../etc/passwd", "~nosuchuser",
+    "0001-01-01T00:00", "9999-12-31T23:59",
     "'\"\\", [], {}, [None], [[[]]], {"": None}, ["a", 1, {}], {"a": {"b": []}},
 ]  # fmt: skip
 DEEP = 3000  # deeper than any parser's stack
 PIECES = [
     b"", b"\0", b"\xff", b"\xef\xbb\xbf", b"\xff\xfe", b"\r", b"\n", b"\n\n", b"'", b'"', b"\\", b"\\u", b'"""',
-    *(bytes([one]) for one in b"[]{}=,;#<>&|-~ \t0"), b"\x1b[31m", b"-1", b"1e999", b"9" * 5000, b"x" * 70_000,
+    *(bytes([one]) for one in b"[]{}=,;#<>&|-~ \t0"), b"\x1b[31m", b"-1", b"1e999",
+    b"0001-01-01T00:00", b"9999-12-31T23:59", b"9" * 5000, b"x" * 70_000,
     "\u00e4\u4f60\u202e\U0001f600".encode(), b"[" * DEEP, b'{"a":' * DEEP, b"(" * DEEP, b"<a>" * DEEP,
     b"null", b"true", b"NaN",
 ]  # fmt: skip

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, time, timedelta, tzinfo
 
 from lrvmotion import zones
 
-_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([kMG]?)(?:bit/s|bps)?", re.IGNORECASE)
+_RATE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([kMG]?)(?:bit/s|bps)?", re.IGNORECASE)
 _UNITS = {"": 1, "k": 1_000, "m": 1_000_000, "g": 1_000_000_000}
 _ENTRY = re.compile(r"(\S+)(?:\s+(.*))?")
 _CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")

@@ -14,6 +14,7 @@ from lrvmotion.findings import Finding, Severity
 _NAMES = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 DAYS = tuple(name[:3] for name in _NAMES)
 _CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
+_YEARS = range(2000, 2101)  # each day until a window's end is looked at
 _DATE = re.compile(r"[0-9-]+")
 # A weekly window that falls into the hour which spring leaves out is skipped once, so it can be two weeks away.
 _AHEAD = timedelta(days=16)
@@ -102,6 +103,9 @@ def _moment(text: str, which: str, zone: tzinfo) -> datetime:
     except ValueError:
         message = f"{which} {text!r} is no time: write 22:00, or 2026-12-05T22:00 for a window that opens once"
         raise ValueError(message) from None
+    if moment.year not in _YEARS:
+        message = f"{which} {text} is not between {_YEARS[0]} and {_YEARS[-1]}"
+        raise ValueError(message)
     if moment.tzinfo is not None:
         return moment.astimezone(UTC)
     shown = {moment.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)}

@@ -8,6 +8,7 @@ import json
 import shutil
 import tempfile
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from fakes import host, inventory, vm
@@ -61,18 +62,25 @@ def file_of(content: bytes, name: str = "input") -> Path:
     return path
 
 
+def used(read: config.Config) -> None:
+    """Ask a configuration what a run asks of it."""
+    now = datetime(2026, 11, 24, 8, tzinfo=UTC)
+    read.windows.changes(now)
+    assert str(read.at(now).relay.cap_at(now))
+    read.windows.require(now)
+
+
 @subject(bytes_of(FULL, MINIMAL))
 def test_configuration(content):
     """TOML of a user."""
-    read = config.load(file_of(content))
-    assert read.source.vcenter
+    used(config.load(file_of(content)))
 
 
 @subject(json_of(config.tomllib.loads(FULL), config.tomllib.loads(MINIMAL)))
 def test_configuration_values(content):
     """Keys and values of any type, as TOML may have them."""
     if isinstance(content, dict):
-        config.parse(content)
+        used(config.parse(content))
 
 
 @subject(text_of("08:00 500M, 19:00 off", "2G", "off"))

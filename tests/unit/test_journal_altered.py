@@ -227,7 +227,10 @@ def test_every_command_ends_with_2_and_calls_nothing_restored(written, tmp_path,
         path.write_bytes(damages(content)[damage])
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    for command in COMMANDS:
+    config = tmp_path / "c.toml"
+    config.write_text('[source]\nvcenter = "a"\nusername = "u"\n[target]\nvcenter = "b"\nusername = "u"\n')
+    migrate = ["--config", str(config), "migrate", "--mode", "native", "--yes", "vm1"]
+    for command in (*COMMANDS, migrate, ["--config", str(config), "migrate", "--resume", "--yes"]):
         status = cli.run(["--state-dir", str(state), *command])
         said = capsys.readouterr()
         assert status == (7 if damage == "gone" and command == ["restore-defaults"] else 2), command

@@ -207,3 +207,10 @@ def test_the_machines_own_zone_is_used_by_its_name(tmp_path):
     link.unlink()
     link.write_bytes(there.read_bytes())
     assert zones.local(link) == "UTC"
+
+
+@pytest.mark.parametrize("end", ["9999-12-31T23:59", "2101-01-01T00:00", "0001-01-01T00:00"])
+def test_a_date_that_nobody_means_is_refused(end):
+    """Each day until a window's end is looked at, and the first and last year have no neighbours."""
+    with pytest.raises(ValueError, match="is not between 2000 and 2100"):
+        window("2026-12-05T22:00", end, (), zones.zone("Europe/Berlin"))

@@ -400,7 +400,7 @@ def _places(lines: list[str]) -> Iterator[Place]:
 
 def _tools(lines: list[str]) -> Iterator[tuple[str, str, str]]:
     for line in lines:
-        name, path, version = (*line.split(None, 2), "", "")[:3]
+        name, path, version = (*line.split(None, 2), "", "", "")[:3]
         if path.startswith("/"):
             yield name, path, version
 
@@ -415,7 +415,8 @@ def _governors(lines: list[str]) -> Iterator[tuple[str, str]]:
 def _addresses(lines: list[str]) -> Iterator[Address]:
     for line in lines:
         words = re.match(
-            r"\d+:\s+([^\s@]+)\S*\s+inet6?\s+([0-9a-fA-F.:]+)(?:\s+peer\s+\S+?)?(?:/([0-9]{1,3}))?\s", line + " "
+            r"\d+:\s+([^\s@]{1,32})\S{0,32}\s+inet6?\s+([0-9a-fA-F.:]+)(?:\s+peer\s+\S+?)?(?:/([0-9]{1,3}))?\s",
+            line + " ",
         )
         if words and "scope link" not in line:
             yield Address(
@@ -433,7 +434,7 @@ def _links(lines: list[str]) -> Iterator[tuple[str, int, int | None]]:
 
 def _sysctls(lines: list[str]) -> Iterator[tuple[str, str, bool]]:
     for line in lines:
-        path, how, value = (*line.split(None, 2), "", "")[:3]
+        path, how, value = (*line.split(None, 2), "", "", "")[:3]
         # As sysctl(8) writes them: a dot inside a name (a VLAN interface) becomes a slash.
         key = ".".join(part.replace(".", "/") for part in path.removeprefix("/proc/sys/").split("/"))
         yield key, " ".join(value.split()), how == "rw"
