@@ -158,6 +158,15 @@ def password_variable(name: str) -> str:
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False, hide_input_in_errors=True)
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_bool(cls, value: Any, info: ValidationInfo) -> Any:  # noqa: ANN401 - whatever the file has there
+        """True is not 1, as pydantic has it."""
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
+            message = f"{str(value).lower()} cannot be used here"
+            raise ValueError(message)
+        return value
+
 
 class HostVmotion(_Section):
     """What one host has of its own."""

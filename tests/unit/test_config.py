@@ -332,6 +332,7 @@ loss = 2
 rtt_ms = nan
 per_host = "many"
 tries = 0
+probes = true
 
 [hooks]
 webhook = "s3cret"
@@ -351,7 +352,7 @@ ALL_HOOKS = (
 def test_every_mistake_has_its_line_its_value_and_what_was_meant(tmp_path):
     """Also in the second table of an array, in a table by name, and behind values of several lines."""
     text = refused(tmp_path, WRONG)
-    assert text[0] == "c.toml: 19 mistakes"
+    assert text[0] == "c.toml: 20 mistakes"
     assert text[1:] == [
         "  source: is missing",
         "  line 1: mode: 'natve' is not known; did you mean native?",
@@ -369,9 +370,10 @@ def test_every_mistake_has_its_line_its_value_and_what_was_meant(tmp_path):
         "  line 30: limits.rtt_ms: nan is not a finite number",
         "  line 31: limits.per_host: 'many' is not a whole number",
         "  line 32: limits.tries: 0 is too small: it must be at least 1",
-        "  line 35: hooks.webhook: is not a URL such as https://chat.example.com/hooks/…",
-        f"  line 36: hooks.passwort: unknown key; {ALL_HOOKS}",
-        f"  line 37: hooks.text: unknown key; {ALL_HOOKS}",
+        "  line 33: limits.probes: true cannot be used here",
+        "  line 36: hooks.webhook: is not a URL such as https://chat.example.com/hooks/…",
+        f"  line 37: hooks.passwort: unknown key; {ALL_HOOKS}",
+        f"  line 38: hooks.text: unknown key; {ALL_HOOKS}",
     ]  # fmt: skip
     assert not any("s3cret" in line for line in text)
 
