@@ -54,7 +54,7 @@ class Control:
         self.vcenter = vcenter
         self.operations: dict[str, Callable[[Request], Any]] = {
             "fault_add": self.fault_add,
-            "fault_clear": lambda _: self.vcenter.trouble.clear(),
+            "fault_clear": lambda request: self.vcenter.trouble.clear(request.get("method")),
             "calls": self.calls,
             "calls_reset": self.calls_reset,
             "state": self.state,
@@ -95,10 +95,13 @@ class Control:
         self.vcenter.trouble.add(FaultRule(**request["rule"]))
 
     def calls(self, request: Request) -> dict[str, Any]:
-        """Return the count of calls by method, of those that change anything; the most that waited for updates."""
+        """Return the calls by method, those that a rule delays now, the count of writes, the most that waited."""
         del request
         trouble = self.vcenter.trouble
-        return {"calls": dict(trouble.calls), "writes": trouble.writes, "most_waiting": self.vcenter.most_waiting}
+        return {
+            "calls": dict(trouble.calls), "writes": trouble.writes, "delayed": dict(+trouble.delayed),
+            "most_waiting": self.vcenter.most_waiting,
+        }  # fmt: skip
 
     def calls_reset(self, request: Request) -> None:
         """Count from now on."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pyVmomi import VmomiSupport, vmodl
@@ -26,6 +26,8 @@ READS = frozenset({
 @dataclass(slots=True, kw_only=True)
 class FaultRule:
     """One rule: *count* matching calls, after *skip* of them, are delayed, answered by a fault, or dropped.
+
+    A delay ends when its rule is cleared, too.
 
     *object* is a moId or the name of a VM or host; *path* a property that the call must ask for. *after* lets the
     call take effect first: the reply is what is lost.
@@ -73,8 +75,11 @@ class Trouble:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._cleared = threading.Condition(self._lock)
+        self._held: list[FaultRule] = []
         self.rules: list[FaultRule] = []
         self.calls: Counter[str] = Counter()
+        self.delayed: Counter[str] = Counter()
         self.writes = 0
 
     def add(self, rule: FaultRule) -> None:
@@ -87,10 +92,24 @@ class Trouble:
         with self._lock:
             self.rules.append(rule)
 
-    def clear(self) -> None:
-        """Forget all rules."""
-        with self._lock:
-            self.rules.clear()
+    def clear(self, method: str | None = None) -> None:
+        """Forget the rules of *method*, or all, and let go on what they delay."""
+        with self._cleared:
+            self.rules = [rule for rule in self.rules if method is not None and rule.method != method]
+            self._held = [rule for rule in self._held if method is not None and rule.method != method]
+            self._cleared.notify_all()
+
+    def delay(self, rule: FaultRule) -> None:
+        """Return after the rule's delay, or once the rule is cleared; meanwhile *delayed* counts the call."""
+        if rule.delay_s <= 0:
+            return
+        mine = replace(rule)
+        with self._cleared:
+            self._held.append(mine)
+            self.delayed[rule.method] += 1
+            self._cleared.wait_for(lambda: not any(held is mine for held in self._held), rule.delay_s)
+            self._held = [held for held in self._held if held is not mine]
+            self.delayed[rule.method] -= 1
 
     def record(self, method: str, *, writes: bool) -> None:
         """Count a call of *method*."""

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import re
-import time
 import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -60,7 +59,7 @@ class Pbm:
                 self._authenticate(body)
             rule = trouble.match(request.method, set())
             if rule is not None:
-                time.sleep(rule.delay_s)
+                trouble.delay(rule)
                 if (error := rule.error()) is not None:
                     raise error
             method = getattr(self, request.method, None)

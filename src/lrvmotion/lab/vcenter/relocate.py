@@ -157,7 +157,7 @@ class Job:
         try:
             rule = vcenter.trouble.match("RelocateVM_Task", {self.vm.moid, self.vm.name}, in_task=True)
             if rule is not None:
-                time.sleep(rule.delay_s)
+                vcenter.trouble.delay(rule)
                 error = rule.error()
                 if error is not None:
                     raise error

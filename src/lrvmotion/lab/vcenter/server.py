@@ -8,7 +8,6 @@ import logging
 import socket
 import ssl
 import threading
-import time
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -144,7 +143,7 @@ def _invoke(call: Call, request: soap_codec.Request) -> str:
     names = {request.moid, getattr(target, "name", "")}
     rule = call.vcenter.trouble.match(request.method, names, paths=_paths(request))
     if rule is not None:
-        time.sleep(rule.delay_s)
+        call.vcenter.trouble.delay(rule)
         if not rule.after:
             _strike(rule)
     method = getattr(target, request.method, None)

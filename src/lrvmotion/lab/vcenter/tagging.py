@@ -113,7 +113,7 @@ class Rest:
         """Fail as a rule for "tagging.ACTION" says: its delay, and its message as what the API does not allow."""
         rule = self.vcenter.trouble.match(f"tagging.{action}", set())
         if rule is not None:
-            time.sleep(rule.delay_s)
+            self.vcenter.trouble.delay(rule)
             raise RestError(403, "UNAUTHORIZED", rule.message or "Unable to authorize user")
 
     def _tagging(self, verb: str, path: str, action: str, sent: dict[str, Any]) -> tuple[int, Any]:

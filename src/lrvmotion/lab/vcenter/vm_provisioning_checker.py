@@ -3,7 +3,6 @@
 # ruff: noqa: ANN401, N803 - pyVmomi makes its types at run time; parameters carry the API's names
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 from pyVmomi import vim, vmodl
@@ -36,7 +35,7 @@ class VirtualMachineProvisioningChecker(ManagedObject):
             del task
             rule = self.vcenter.trouble.match("CheckRelocate_Task", {item.moid, item.name}, in_task=True)
             if rule is not None:
-                time.sleep(rule.delay_s)
+                self.vcenter.trouble.delay(rule)
                 error = rule.error()
                 if error is not None:
                     raise error
