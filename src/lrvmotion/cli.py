@@ -93,12 +93,13 @@ def run(arguments: list[str] | None = None) -> int:
     _leave_no_bytecode()
     _reach_sbin()
     process = Process()
+    process.interrupts.take()
     before, threading.excepthook = threading.excepthook, _show_thread
     try:
-        with process.interrupts.handled():
-            return _run(words, process)
+        return _run(words, process)
     finally:
         threading.excepthook = before
+        process.interrupts.over()
 
 
 def _run(words: list[str], process: Process) -> int:

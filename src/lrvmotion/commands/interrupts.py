@@ -21,22 +21,21 @@ class Interrupts:
     def __init__(self) -> None:
         self._seen = 0
         self._raises_at = 0
+        self._numbers: list[signal.Signals] = []
 
-    @contextmanager
-    def handled(self) -> Iterator[None]:
-        """Take the signals while this is entered; a thread other than the main one cannot."""
+    def take(self) -> None:
+        """Take the signals from now on; a thread other than the main one cannot."""
         if threading.current_thread() is not threading.main_thread():
-            yield
             return
-        numbers = [signal.SIGINT, signal.SIGTERM]
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-            numbers.append(signal.SIGHUP)
-        before = [(number, signal.signal(number, self._take)) for number in numbers]
-        try:
-            yield
-        finally:
-            for number, handler in before:
-                signal.signal(number, handler)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._taken)
+                self._numbers.append(number)
+
+    def over(self) -> None:
+        """Let no further one change the exit status: it is decided, and the process ends."""
+        for number in self._numbers:
+            signal.signal(number, signal.SIG_IGN)
 
     @contextmanager
     def counted(self, patience: int = _ALWAYS) -> Iterator[None]:
@@ -51,7 +50,7 @@ class Interrupts:
         """Return how many there were."""
         return self._seen
 
-    def _take(self, number: int, frame: FrameType | None) -> None:
+    def _taken(self, number: int, frame: FrameType | None) -> None:
         del frame
         if number == signal.SIGHUP and self._seen:
             return

@@ -49,7 +49,8 @@ def unechoed() -> Iterator[None]:
     try:
         yield
     finally:
-        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+        with contextlib.suppress(termios.error, OSError):  # the terminal was closed meanwhile
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
 
 def hang(to: Console, head: Text, text: Text) -> None:
