@@ -39,14 +39,14 @@ app = typer.Typer(
 )
 # short_help: what `--help` lists, short enough for 80 columns.
 app.command(name="init", short_help="Write a configuration from what is there.")(init.init)
-app.command(name="check", short_help="Look at everything; exit 3 where something stands against it.")(check.check)
+app.command(name="check", short_help="Check everything, change nothing.")(check.check)
 app.command(name="plan", short_help="Show what would change and move; writes nothing.")(plan.plan)
 app.command(name="migrate", short_help="Change the hosts for a mode and move VMs.")(migrate.migrate)
-app.command(name="restore-defaults", short_help="Put back everything that was changed.")(restore.restore_defaults)
-app.command(name="status", short_help="Show runs, what is outstanding, and the relays.")(status.status)
+app.command(name="restore-defaults", short_help="Restore everything that was changed.")(restore.restore_defaults)
+app.command(name="status", short_help="Show runs, settings not yet restored, and relays.")(status.status)
 app.command(name="throttle", short_help="Change the cap of the running relays.")(throttle.throttle)
 app.command(name="report", short_help="Show what became of a run; check the journal.")(report.report)
-app.command(name="support", short_help="Pack what a helper needs of a run, without secrets.")(support.support)
+app.command(name="support", short_help="Build a support bundle for a run (no secrets).")(support.support)
 app.add_typer(lab.app, name="lab", short_help="Rehearse: simulated sites and a bad circuit.")
 
 

@@ -100,7 +100,7 @@ def test_a_plan_leaves_no_room_for_another(lab):
     """Names, mode and selection are said by the plan; one way to choose at a time."""
     done = lab.run("migrate", "--plan", "plan.json", "--mode", "stock", "--yes", "vm5")
     assert done.returncode == 2
-    assert "--plan excludes names of VMs, --mode" in done.stderr
+    assert "names of VMs, --mode cannot be combined with --plan" in done.stderr
     done = lab.run("plan", "--mode", "stock", "--select", "name=vm5", "vm5")
     assert (done.returncode, "exclude each other" in done.stderr) == (2, True)
     done = lab.run("migrate", "--mode", "stock", "--yes")

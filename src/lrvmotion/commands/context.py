@@ -107,7 +107,7 @@ class Context:
 
 
 def confirm(question: str, *, yes: bool, undone: str, hint: str) -> None:
-    """Ask *question* on a terminal; elsewhere --yes is needed. RefusedError, which begins with *undone*, for a no."""
+    """Ask *question* on a terminal; elsewhere --yes is needed. RefusedError, which has *undone*, for a no."""
     if yes:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
@@ -116,7 +116,7 @@ def confirm(question: str, *, yes: bool, undone: str, hint: str) -> None:
     import typer
 
     if not typer.confirm(question, default=False, err=True):
-        message = f"{undone}: not confirmed"
+        message = f"cancelled: {undone}"
         raise RefusedError(message)
 
 

@@ -67,7 +67,7 @@ def migrate(
         typer.Option(
             "--unproven",
             envvar="LRVMOTION_UNPROVEN",
-            help="Move though the path cannot be proven.",
+            help="Migrate even if the path cannot be verified.",
         ),
     ] = False,
     reboot_hosts: Annotated[
@@ -93,7 +93,7 @@ def migrate(
         typer.Option(
             "--resume",
             envvar="LRVMOTION_RESUME",
-            help="Take up the last run that has not finished, or --run's; nothing moves twice.",
+            help="Resume the last unfinished run, or the one given by --run; nothing moves twice.",
         ),
     ] = False,
     run_id: Annotated[
@@ -303,7 +303,10 @@ def _order(
 def _alone(context: typer.Context, option: str, *others: str) -> None:
     """Raise UsageError where *option* stands beside what it leaves no room for."""
     if found := choose.given(context, *others):
-        message = f"{option} excludes {', '.join(found)}: the plan says it"
+        if option == "--resume" and "names of VMs" in found:
+            message = "--resume takes no VM names: it continues the whole run"
+            raise UsageError(message, hint="leave them out; a new 'lrvmotion migrate' moves single VMs")
+        message = f"{', '.join(found)} cannot be combined with {option}, which already sets it"
         raise UsageError(message, hint="plan again with them, or leave them out")
 
 
