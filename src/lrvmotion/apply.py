@@ -31,12 +31,20 @@ class Target(Protocol):
         """Return what forbids a write now: one phrase for each relocate that runs there."""
 
 
+class StoppedError(Exception):
+    """What *proceed* and *wait* raise where the user wants no more: an apply or a revert ends between two settings."""
+
+
 @dataclass(slots=True)
 class Restored:
-    """What a revert came to: *left* were changed by somebody else or could not be written, with the reason."""
+    """What a revert came to: *left* were changed by somebody else or could not be written, with the reason.
+
+    *bug* is the first error of a target that nobody foresaw: its setting is left, the others are reverted all the same.
+    """
 
     done: int = 0
     left: list[tuple[Outstanding, str]] = field(default_factory=list)
+    bug: Exception | None = None
 
 
 def apply(
@@ -108,7 +116,7 @@ def revert(
 
     *targets* gives a target by its id and may raise UnreachableError. *wait* is called while a relocate runs on a
     target and returns when to look again; without it such a target is left. Lost answers are asked for once more; then
-    the target is left, and the rest goes on. *proceed* may raise before each.
+    the target is left, and the rest goes on. *proceed* may raise StoppedError before each, *wait* as well.
     """
     restored = Restored()
     pending = [item for item in reversed(journal.outstanding()) if only(item)]
@@ -136,6 +144,7 @@ def revert(
                 again += [item] if refused else []
         pending = again if restored.done > before else []
     restored.left += left.values()
+    restored.bug = attempt.bug
     for item, reason in restored.left:
         observer(Left(target=item.target, key=item.key, reason=reason))
     return restored
@@ -160,6 +169,7 @@ class _Attempt:
     gone: dict[str, str] = field(default_factory=dict)
     leads: str | None = None
     lasting: str | None = None
+    bug: Exception | None = None
 
     def put_back(self, item: Outstanding) -> tuple[str | None, bool]:
         """Revert *item* and return None, or return why it was left, and whether what refused it may pass."""
@@ -174,6 +184,11 @@ class _Attempt:
             except (LrvmotionError, OSError) as error:
                 refused = isinstance(error, RefusedError)
                 reason = str(error)
+            except StoppedError:
+                raise
+            except Exception as error:  # noqa: BLE001 - the others are reverted all the same; then it is raised
+                self.bug = self.bug or error
+                reason = f"unexpected: {type(error).__name__}"
         if item.key.startswith(WAYS):
             way = f"{item.target}: {item.key}"
             self.leads = self.leads or way

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self
 
 from lrvmotion import kept, outlook, reboot
 from lrvmotion import settle as settling
-from lrvmotion.apply import Restored, Target, apply, revert
+from lrvmotion.apply import Restored, StoppedError, Target, apply, revert
 from lrvmotion.boxes import admitted
 from lrvmotion.config import Config, Limits
 from lrvmotion.connect import Connections
@@ -48,10 +48,6 @@ class Interrupts(Protocol):
 
     def counted(self, patience: int = ..., /) -> AbstractContextManager[None]:
         """Count while it is entered; more than *patience* further ones raise KeyboardInterrupt."""
-
-
-class _Interrupted(Exception):  # noqa: N818 - no error: the user's wish
-    """Ctrl-C while hosts are changed or restored."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -180,7 +176,7 @@ class Migrating:
             self._move(points)
             if not self.moving:
                 self._proceed()
-        except _Interrupted:
+        except StoppedError:
             self.observer(Interrupted(level=min(self.interrupts(), LEAVE), doing="changing"))
             self._revert()
         except Exception as error:
@@ -206,7 +202,7 @@ class Migrating:
 
     def _proceed(self) -> None:
         if self.interrupts():
-            raise _Interrupted
+            raise StoppedError
 
     def _reboot(self) -> None:
         """Reboot the hosts that need it, where that was asked for; the VMs of this run are moved back to theirs."""
@@ -264,7 +260,7 @@ class Migrating:
     def _revert(self) -> None:
         """Restore what this run changed; a further Ctrl-C leaves the rest."""
         run = self.plan.run
-        with suppress(_Interrupted):
+        with suppress(StoppedError):
             revert(
                 self.journal, self.world.target, self.observer, run=run, only=lambda item: item.run == run,
                 proceed=_until_interrupted(self.interrupts),
@@ -341,6 +337,8 @@ class Migrating:
             try:
                 drive(plan.migrations, schedule, mover, self.observer, guard, begun=self.begun)
             except LrvmotionError as error:
+                if not self.moving:
+                    raise
                 left = len(self.journal.outstanding())
                 message = f"{error.message}; {left} settings remain changed"
                 first = f"{error.hint}; then " if error.hint else ""
@@ -418,7 +416,9 @@ def restore(
         reboot.recover(rolling)
         restored = revert(journal, world.target, observer, run=rolling.run, force=force, wait=wait, proceed=proceed)
         reboot.again(rolling, asked=reboot_hosts)
-    except _Interrupted:
+        if restored.bug is not None:
+            raise restored.bug
+    except StoppedError:
         observer(Interrupted(level=1, doing="restoring"))
     return restored
 
@@ -437,7 +437,7 @@ def release(
         if journal.outstanding():
             _begin(rolling, world, who)
         reboot.release(rolling)
-    except _Interrupted:
+    except StoppedError:
         raise KeyboardInterrupt from None
     world.forget()
 
@@ -460,7 +460,7 @@ def _until_interrupted(interrupts: Callable[[], int]) -> Callable[[], None]:
 
     def proceed() -> None:
         if interrupts() > before:
-            raise _Interrupted
+            raise StoppedError
 
     return proceed
 

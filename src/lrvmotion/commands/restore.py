@@ -78,25 +78,38 @@ def restore_defaults(
         journal.say = fan
         fan.add(text)
         every = all_known(config, journals.connections(journal.records))
-        with Connections(every, own.credentials(), fan) as world:
-            if journal.outstanding() or (reboot_hosts and inforce.put_back(journal.records)):
-                limits = config.limits if config else None
-                with interrupts.counted(1):
-                    run.restore(
-                        journal, world, fan, force=force, cancel=cancel, wait_s=wait, limits=limits,
-                        reboot_hosts=reboot_hosts, who=own.who(), interrupts=interrupts.count,
-                    )  # fmt: skip
-            elif not journal.records and config is not None:
-                recognised = _recognised(world, [f"box/{relay.name}" for relay in config.relay.source])
-        left = report.outstanding = len(journal.outstanding())
-        fan(RestoreEnded(restored=report.reverted, outstanding=left, restore=command if left else None))
-        with io.StringIO() as page:
-            tables.restored(report, recognised, state, command, to=console.page(page))
-            text.write(page.getvalue())
-    if output is Output.TEXT:
-        tables.restored(report, recognised, state, command)
-    elif output is Output.JSON:
-        tables.document(tables.restored_json(report, recognised, state))
+
+        def show(error: BaseException | None) -> None:
+            """Tell what the restore came to, whatever ended it, on stdout and in its log."""
+            if error is not None:
+                fan(run.told(error))
+            left = report.outstanding = len(journal.outstanding())
+            fan(RestoreEnded(restored=report.reverted, outstanding=left, restore=command if left else None))
+            with io.StringIO() as page:
+                tables.restored(report, recognised, state, command, to=console.page(page))
+                text.write(page.getvalue())
+            if output is Output.TEXT and (error is None or left or report.reverted):
+                tables.restored(report, recognised, state, command)
+            elif output is Output.JSON:
+                failed = None if error is None else run.told(error)
+                tables.document(tables.restored_json(report, recognised, state, failed))
+            own.process.told = output is not Output.TEXT
+
+        try:
+            with Connections(every, own.credentials(), fan) as world:
+                if journal.outstanding() or (reboot_hosts and inforce.put_back(journal.records)):
+                    limits = config.limits if config else None
+                    with interrupts.counted(1):
+                        run.restore(
+                            journal, world, fan, force=force, cancel=cancel, wait_s=wait, limits=limits,
+                            reboot_hosts=reboot_hosts, who=own.who(), interrupts=interrupts.count,
+                        )  # fmt: skip
+                elif not journal.records and config is not None:
+                    recognised += _recognised(world, [f"box/{relay.name}" for relay in config.relay.source])
+        except BaseException as error:
+            show(error)
+            raise
+        show(None)
     fan.verify()
     return int(ExitStatus.NOT_RESTORED if recognised else report.status)
 

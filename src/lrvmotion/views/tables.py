@@ -96,12 +96,10 @@ def _outstanding(to: Console, done: Report, state: Path, restore: str) -> None:
 
 def report_json(done: Report, state: Path, error: Error | None = None) -> dict[str, Any]:
     """Return what a run came to as a JSON object; *error* is what ended it."""
-    failed = None if error is None else trouble.document(error.message, error.hint, error.status)
     return {
         "run": done.run,
         "mode": done.mode,
         "status": int(done.status) if error is None else error.status,
-        **({} if failed is None else {"error": failed}),
         "unmoved": list(done.unmoved),
         "resume": done.resume,
         "restore": done.restore,
@@ -112,7 +110,7 @@ def report_json(done: Report, state: Path, error: Error | None = None) -> dict[s
             }
             for move in done.moves.values()
         },
-        **restored_json(done, [], state),
+        **restored_json(done, [], state, error),
     }  # fmt: skip
 
 
@@ -129,10 +127,12 @@ def restored(done: Report, recognised: Sequence[str], state: Path, restore: str,
     _outstanding(to, done, state, restore)
 
 
-def restored_json(done: Report, recognised: Sequence[str], state: Path) -> dict[str, Any]:
-    """Return what a restore came to as a JSON object."""
+def restored_json(done: Report, recognised: Sequence[str], state: Path, error: Error | None = None) -> dict[str, Any]:
+    """Return what a restore came to as a JSON object; *error* is what ended it."""
+    failed = {} if error is None else {"error": trouble.document(error.message, error.hint, error.status)}
     return {
         "schema": 1,
+        **failed,
         "settings_changed": done.applied,
         "settings_restored": done.reverted,
         "left": [{"target": left.target, "key": left.key, "reason": left.reason} for left in done.left],
