@@ -82,8 +82,8 @@ def test_kill_minus_9_in_apply(lab, before, key):
     assert witness.differences(before, lab.state()) != []
 
 
-def test_ctrl_c_before_the_first_move_starts_none_and_says_what_is_outstanding(lab, before):
-    """Pressed while the hosts are changed: exit 130, no VM moves, the journal has it all."""
+def test_ctrl_c_before_the_first_move_starts_none_and_restores_what_was_changed(lab, before):
+    """Pressed while the hosts are changed: exit 130, no VM moves, nothing is outstanding, by the witness."""
     child = lab.spawn("migrate", "--mode", "proxy", "--yes", "--output", "ndjson", "vm4")
     with child.stdout, child.stderr:
         follow(child, applied("file/"))
@@ -92,8 +92,27 @@ def test_ctrl_c_before_the_first_move_starts_none_and_says_what_is_outstanding(l
     assert child.returncode == 130
     assert ended(events) == {}
     assert events[-1]["type"] == "run_ended"
-    assert events[-1]["outstanding"] > 0
+    assert (events[-1]["outstanding"], events[-1]["left"]) == (0, ["vm4"])
+    assert witness.differences(before, lab.state()) == []
     assert "vm4" in lab.vms()["source"]
+
+
+def test_relays_are_watched_after_ctrl_c_while_a_vm_moves(lab, before):
+    """Nothing more is started, and the relay's counters are still told: the screen is alive."""
+    rule = {"method": "RelocateVM_Task", "object": "vm4", "in_task": True, "delay_s": 600.0}
+    lab.control("source", "fault_add", rule=rule)
+    child = lab.spawn("migrate", "--mode", "proxy", "--yes", "--output", "ndjson", "vm4")
+    with child.stdout, child.stderr:
+        follow(child, moving(0))
+        child.send_signal(signal.SIGINT)
+        follow(child, lambda event: event["type"] == "interrupted")
+        follow(child, lambda event: event["type"] == "relay_sample")
+        child.send_signal(signal.SIGINT)
+        follow(child, lambda event: event["type"] == "interrupted")
+        lab.control("source", "fault_clear")
+        events = finish(child)
+    assert child.returncode in {6, 130}
+    assert ended(events) == {"vm4": "cancelled"}
 
 
 def test_ctrl_c_thrice_leaves_the_move_to_the_vcenter(lab, before):
