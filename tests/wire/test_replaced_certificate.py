@@ -17,7 +17,7 @@ from wire.tls_server import Listener, make_certificate
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    with Lab(tmp_path_factory.mktemp("lab"), "--no-net", "--vms", "4", name=f"y{os.getpid()}") as up:
+    with Lab(tmp_path_factory.mktemp("lab"), "--no-net", "--vms", "6", name=f"y{os.getpid()}") as up:
         yield up
 
 
