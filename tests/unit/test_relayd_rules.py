@@ -463,3 +463,25 @@ def test_what_the_kernel_sends_at_once_is_two_segments_on_a_long_path(min_rtt_us
         assert least == 65536
     if min_rtt_us > 8000:
         assert least == 2 * mss
+
+
+def silent_for(*ticks: tuple[float, int, int, int]) -> list[float]:
+    """Return for how long a peer was silent at each of the ticks (seconds, unacked, probes, ms since the last ack)."""
+    silence = relayd.Silence()
+    return [
+        silence.seconds({"unacked": unacked, "probes": probes, "last_ack_ms": last}, now)
+        for now, unacked, probes, last in ticks
+    ]
+
+
+def test_a_peer_is_silent_only_while_it_owes_an_acknowledgement() -> None:
+    """Counted from when something was due, not from its last word; a busy one acknowledges all the time."""
+    assert silent_for((0.0, 0, 0, 60_000), (1.0, 3, 0, 61_000), (2.0, 3, 0, 62_000)) == [0, 0, 1.0]
+    assert silent_for(*((float(now), 9, 0, 40) for now in range(200))) == [0.0, *([0.04] * 199)]
+    assert silent_for((0.0, 3, 0, 0), (9.0, 3, 0, 9000), (10.0, 0, 0, 5)) == [0, 9.0, 0]
+
+
+def test_a_closed_window_is_no_silence_while_its_probes_are_answered() -> None:
+    """One probe may be on its way; two without an answer are silence, for however long the pause between them was."""
+    assert silent_for((0.0, 0, 1, 110_000), (0.5, 0, 0, 300)) == [0, 0]
+    assert silent_for((0.0, 0, 2, 150_000), (60.0, 0, 3, 210_000)) == [0, 60.0]

@@ -616,7 +616,7 @@ class Flow:
 
     def hold(self, rate: Optional[int], seconds: float) -> None:
         """Send at *rate*, bytes per second, from now on, so many *seconds*' worth at once; None: all that there is."""
-        self.most = max(int((rate or 0) * min(max(seconds, PORTION_LEAST_S), PORTION_S)), PORTION)
+        self.most = max(int((rate or 0) * seconds), PORTION)
         self.rate = rate
 
     def close(self) -> None:
@@ -850,10 +850,13 @@ class Stream:
                 self._kernel_pace = kernel
             self.pace = rate
             slow = rate if kernel != rate else None
+            at_once_s = PORTION_S
             if self._held is not None:
                 held = PORTION if self._empties else self._held
                 slow = min(held, slow or held)
-            self.forth.hold(slow, self.info.get("rtt_us", 0) / 4e6)
+                # All of it is on the way before the first acknowledgement: what BBR looks at ran dry.
+                at_once_s = min(max(self.info.get("rtt_us", 0) / 4e6, PORTION_LEAST_S), PORTION_S)
+            self.forth.hold(slow, at_once_s)
 
     @property
     def is_hungry(self) -> bool:
