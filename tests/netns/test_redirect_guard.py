@@ -296,6 +296,21 @@ def test_answers_that_are_dropped_are_no_firewall_before_the_port(
         assert way_of(inline, target) == inline.addresses["wan"]["ip"]
 
 
+def test_a_redirect_that_was_withdrawn_wrongly_comes_back(inline: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A source that lost every answer for a while, and no rule of the box to blame: tried again by itself."""
+    with inline.listen() as target, watched(inline, "owned", monkeypatch):
+        deaf(inline)
+        with contextlib.ExitStack() as tries:
+            for count in range(1, 4):
+                tries.enter_context(blocked(inline))
+                eventually(lambda count=count: redirect(inline)["hits"] == count)
+                looks(inline, 5.5)
+            eventually(lambda: redirect(inline)["state"] == "withdrawn")
+        inline.inside("source", "nft", "delete", "table", "ip", "deaf")
+        eventually(lambda: redirect(inline)["state"] == "installed", seconds=150)
+        assert way_of(inline, target) == inline.addresses["wan"]["ip"]
+
+
 def test_a_conntrack_zone_withdraws_the_redirect(inline: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where every connection is refused for want of its destination, they are forwarded; the zone is the reason."""
     text = """table ip zones {
