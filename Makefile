@@ -74,7 +74,7 @@ bench-full: install tools root ## the whole grid in the background, some six hou
 	  $(VENV)/bin/python benchmarks/wan.py --resume --json $(BENCH)/wan.json --plots $(BENCH)' \
 	  9>$(BENCH)/lock >>$(BENCH)/full.log 2>&1 </dev/null & echo "see $(BENCH)/full.log"
 
-crash-matrix: install tools root ## die at every journal byte and call, and by kill -9 in a lab; all as before? half an hour
+crash-matrix: install tools root ## die at every journal byte and call, and by kill -9 in a lab; all as before? under 45 minutes
 	@mkdir -p $(CRASH)
 	$(ROOT) env PYTHONPATH=tests PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/python -m crash --json $(CRASH)/matrix.json --keep $(CRASH)/failed
 

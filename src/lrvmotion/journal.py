@@ -255,11 +255,13 @@ def _split(target: str) -> tuple[str, str]:
 
 
 def _stopped(now: Value, planned: Value) -> bool:
-    """Return whether *now* is what was *planned*, but for a service that has stopped since."""
+    """Return whether *now* is what was *planned*, but for a service that has stopped since, or what remains of one."""
     if now.type != "document" or planned.type != "document":
         return False
     there, wanted = now.as_document(), planned.as_document()
-    return "active" in there and {**there, "active": None} == {**wanted, "active": None}
+    if "active" not in wanted:
+        return False
+    return set(there) == {"remains"} or {**there, "active": None} == {**wanted, "active": None}
 
 
 class Journal:

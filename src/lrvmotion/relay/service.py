@@ -26,6 +26,10 @@ done
 printf '%s\n' "$shown"
 pid=$(printf '%s\n' "$shown" | sed -n 's/^MainPID=//p')
 [ "${pid:-0}" -gt 0 ] && [ -r "/proc/$pid/cmdline" ] && echo "Running=$(tr '\0' ' ' < "/proc/$pid/cmdline")"
+[ -e "$2" ] && echo "Remains=$2"
+nft list tables 2>/dev/null | while read -r _ family table; do
+  case $table in "$4"|"$5") echo "Remains=table $family $table" ;; esac
+done
 exit 0
 """
 
@@ -42,10 +46,24 @@ systemctl reset-failed "$1" 2>/dev/null
 exit 1
 """
 
+# Where somebody removed the unit file, systemd no longer knows what ends with the unit: its folder in /run, its table.
 _STOP_UNIT = r"""
-systemctl disable --now "$1" || exit 1
+if [ -e "/etc/systemd/system/$1" ]; then
+  systemctl disable --now "$1" || exit 1
+else
+  systemctl stop "$1" 2>/dev/null
+  systemctl disable "$1" >/dev/null 2>&1
+  rm -f -- /etc/systemd/system/*.wants/"$1"
+fi
 systemctl daemon-reload
 systemctl reset-failed "$1" 2>/dev/null
+rm -rf -- "$2"
+if command -v nft >/dev/null; then
+  nft delete table ip "$4" 2>/dev/null
+  nft delete table ip6 "$5" 2>/dev/null
+else
+  for script in "$3"/*.rules; do [ -r "$script" ] && /bin/sh "$script" remove 2>/dev/null; done
+fi
 exit 0
 """
 
@@ -69,6 +87,7 @@ elif [ -S "$folder/control.sock" ] && said=$("$relayd" --status "$folder/control
   pid=$(printf '%s' "$said" | sed -n 's/.*"pid": *\([0-9]*\).*/\1/p')
   echo "Running=$(tr '\0' ' ' < "/proc/$pid/cmdline")"
 fi
+for path in "$state" "$folder"; do [ -e "$path" ] && echo "Remains=$path"; done
 exit 0
 """
 )
@@ -131,14 +150,15 @@ exit 0
 def read_unit(shell: Shell, unit: str) -> Value:
     """Return whether *unit* is enabled and kept active, and its configuration; ABSENT where nothing of it is in effect.
 
-    A unit that failed, or waits to be restarted, is still kept active: whether the relay works is `status.health`.
+    A unit that failed, or waits to be restarted, is still kept active: whether the relay works is `status.health`. Of
+    one that is neither, document(remains) says what it left behind, where it did.
     """
-    done = shell.run(["sh", "-c", _UNIT, "unit", unit])
+    done = shell.run(["sh", "-c", _UNIT, "unit", *_unit_places(unit)])
     shown = dict(line.partition("=")[::2] for line in done.stdout.splitlines() if "=" in line)
     enabled = shown.get("UnitFileState", "").startswith("enabled")
     active = shown.get("ActiveState", "inactive") != "inactive"
     if not enabled and not active:
-        return ABSENT
+        return _remains(done)
     return document(
         enabled=enabled, active=active, config=_config_in(shown.get("Running") or shown.get("ExecStart", ""))
     )
@@ -147,7 +167,7 @@ def read_unit(shell: Shell, unit: str) -> Value:
 def write_unit(shell: Shell, unit: str, value: Value) -> None:
     """Enable and start *unit*, or stop and disable it (ABSENT); RefusedError with its log where it does not start."""
     if value == ABSENT:
-        done = shell.run(["sh", "-c", _STOP_UNIT, "stop", unit], timeout_s=STOP_S)
+        done = shell.run(["sh", "-c", _STOP_UNIT, "stop", *_unit_places(unit)], timeout_s=STOP_S)
         if not done.ok:
             message = f"{shell.name}: {unit} could not be stopped: {_tail(done)}"
             raise RefusedError(message)
@@ -159,11 +179,11 @@ def write_unit(shell: Shell, unit: str, value: Value) -> None:
 
 
 def read_process(shell: Shell, names: Names) -> Value:
-    """Return the supervised relay of a box without systemd, ABSENT where it does not run."""
+    """Return the supervised relay of a box without systemd; where it does not run, what it left (*read_unit*)."""
     done = shell.run(["sh", "-c", _PROCESS, "process", *_places(names)])
     running = next((line.partition("=")[2] for line in done.stdout.splitlines() if line.startswith("Running=")), "")
     if not running:
-        return ABSENT
+        return _remains(done)
     words = running.split()
     holds = " ".join(value for option, value in itertools.pairwise(words) if option == "--hold-redirect") or None
     return document(active=True, config=_config_in(running), holds=holds, python=words[0])
@@ -192,6 +212,17 @@ def write_process(shell: Shell, names: Names, value: Value) -> None:
 
 def _places(names: Names) -> list[str]:
     return [names.supervised, names.runtime, names.relayd]
+
+
+def _unit_places(unit: str) -> list[str]:
+    names = Names(unit.removeprefix("lrvmotion-relay-").removesuffix(".service"))
+    return [unit, names.runtime, names.folder, names.table(), names.table("ip6")]
+
+
+def _remains(done: Completed) -> Value:
+    """Return what *done* says is left of a relay that does not run; ABSENT where nothing is."""
+    found = [line.partition("=")[2] for line in done.stdout.splitlines() if line.startswith("Remains=")]
+    return document(remains=found) if found else ABSENT
 
 
 def _config_in(command: str) -> str:
