@@ -17,8 +17,10 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
+from multiprocessing import active_children
 from pathlib import Path
 from typing import TextIO
 
@@ -124,23 +126,39 @@ def _histories(count: int, number: int) -> tuple[int, int, str]:
 
 
 def kills(asked: argparse.Namespace) -> list[Killed]:
-    """Die for real, in one lab."""
+    """Die for real: at chosen points in one lab, and beside it in histories in another."""
+    with ProcessPoolExecutor(max_workers=2) as pool:
+        try:
+            parts = [pool.submit(in_lab, asked, part) for part in (_chosen, _lab_histories)]
+            return [one for part in parts for one in part.result()]
+        except BaseException:
+            for child in active_children():
+                child.terminate()  # its lab goes, too
+            raise
+
+
+def in_lab(asked: argparse.Namespace, part: Callable[..., Iterator[Killed]]) -> list[Killed]:
+    """Build a lab and return what came of *part* in it."""
     found: list[Killed] = []
     with tempfile.TemporaryDirectory(prefix="lrv-crash-") as scratch:
         folder = (asked.keep or Path(scratch)).resolve()
         folder.mkdir(parents=True, exist_ok=True)
-        say("kills: building the lab")
+        say("kills: building a lab")
         with Lab(Path(scratch), net=not asked.no_net, name=f"crash{os.getpid()}") as lab:
             killer = Executioner(lab, folder, resume=_resumes(), only=asked.only)
-            for scenario in NO_NET if asked.no_net else SCENARIOS:
-                count = max(1, round(scenario.kills * asked.share))
-                for one in killer.run(replace(scenario, kills=count), say):
-                    found.append(one)
-                    say(_line(len(found), one))
-            for one in killer.histories(round(LAB_HISTORIES * asked.share), say):
+            for one in part(killer, asked):
                 found.append(one)
                 say(_line(len(found), one))
     return found
+
+
+def _chosen(killer: Executioner, asked: argparse.Namespace) -> Iterator[Killed]:
+    for scenario in NO_NET if asked.no_net else SCENARIOS:
+        yield from killer.run(replace(scenario, kills=max(1, round(scenario.kills * asked.share))), say)
+
+
+def _lab_histories(killer: Executioner, asked: argparse.Namespace) -> Iterator[Killed]:
+    yield from killer.histories(round(LAB_HISTORIES * asked.share), say)
 
 
 def _line(number: int, one: Killed) -> str:

@@ -114,7 +114,7 @@ class Executioner:
         passed = {}
         for mode in modes:
             try:
-                passed[mode] = len(self.record(Scenario(mode=mode, kills=1, options=options)))
+                passed[mode] = len(self.record(Scenario(mode=mode, kills=1, options=options), "history "))
             except RuntimeError as error:
                 yield Killed(scenario=f"history of {mode}", point="no death", died=False, wrong=[str(error)])
                 return
@@ -139,11 +139,11 @@ class Executioner:
             self._lab.home()
             yield killed
 
-    def record(self, scenario: Scenario) -> list[str]:
-        """Run *scenario* to its end and return the points that it passed."""
-        state = self._scratch / f"tape {scenario.name}"
+    def record(self, scenario: Scenario, name: str = "") -> list[str]:
+        """Run *scenario* to its end and return the points that it passed; *name* goes before that of its files."""
+        state = self._scratch / f"{name}tape {scenario.name}"
         shutil.rmtree(state, ignore_errors=True)
-        tape = self._scratch / f"{scenario.name}.tape"
+        tape = self._scratch / f"{name}{scenario.name}.tape"
         tape.unlink(missing_ok=True)
         for words in scenario.steps[:-1]:
             self._must(state, *words)
