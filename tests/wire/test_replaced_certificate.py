@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from contextlib import closing
 
 import pytest
@@ -21,13 +20,19 @@ def lab(tmp_path_factory):
         yield up
 
 
+@pytest.fixture(autouse=True)
+def as_it_was(lab):
+    """Let no test's configuration reach the next one."""
+    text = lab.config.read_text()
+    yield
+    lab.config.write_text(text)
+
+
 def led(lab, site: str, forwarder: Forwarder) -> None:
-    """Let the configuration reach *site* through *forwarder*, every VM of a host after the other."""
-    kept = (lab.folder / "kept.toml").read_text() if (lab.folder / "kept.toml").exists() else lab.config.read_text()
-    (lab.folder / "kept.toml").write_text(kept)
-    port = json.loads((lab.directory / site / "vcenter.json").read_text())["port"]
-    assert len(re.findall(rf"port = {port}\n", kept)) == 1
-    lab.config.write_text(kept.replace(f"port = {port}\n", f"port = {forwarder.port}\n") + "\n[limits]\nat_once = 1\n")
+    """Let the configuration reach *site* through *forwarder*, and move one VM after the other."""
+    text, port = lab.config.read_text(), f"port = {port_of(lab, site)}\n"
+    assert text.count(port) == 1
+    lab.config.write_text(text.replace(port, f"port = {forwarder.port}\n") + "\n[limits]\nat_once = 1\n")
 
 
 def port_of(lab, site: str) -> int:
