@@ -185,6 +185,22 @@ def forwarded(site: Site) -> bool:
     return arrives(site, 8001) == SOURCE
 
 
+def carried_past(site: Site) -> bool:
+    """Whether a connection that is not redirected carries data, not only its first packet."""
+    with site.world.listen(port=8001) as listener, site.world.socket("source") as client:
+        client.settimeout(3)
+        listener.settimeout(3)
+        try:
+            client.connect((TARGET, 8001))
+            connection, _ = listener.accept()
+            with connection:
+                connection.settimeout(3)
+                client.sendall(b"past")
+                return connection.recv(4) == b"past"
+        except OSError:
+            return False
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_firewall_is_named_opened_and_as_before(site, case):
     """What shuts vMotion out is named with its rule and its cure; open_firewall lets it in, restore takes that back."""
@@ -193,6 +209,26 @@ def test_firewall_is_named_opened_and_as_before(site, case):
         add_iptables(site.record, kind)
     run(site.record, rules)
     goes_round(site, shut, cure)
+
+
+def test_rule_against_invalid_packets_is_a_warning(site):
+    """A relay carries all the same; plainly forwarded connections would hang, and do not once it is opened."""
+    chain = "type filter hook forward priority 0; policy accept; ct state invalid drop"
+    run(site.record, f"echo 'table inet own {{ chain past {{ {chain}; }}; }}' | nft -f -")
+    before = state(site.record)
+    seen, view = looked(site)
+    (found,) = firewall.findings(view, seen, site.spec, opened=False)
+    assert (found.code, found.severity) == ("box-forward", Severity.WARNING)
+    assert "inet own past: ct state invalid drop" in found.summary
+    site.install()
+    assert arrives(site) == NEAR_ADDRESS
+    assert not carried_past(site)
+    assert site.restore().left == []
+    site.install(opened=True)
+    assert arrives(site) == NEAR_ADDRESS
+    assert carried_past(site)
+    assert site.restore().left == []
+    assert state(site.record) == before
 
 
 def test_ufw_is_opened_by_ufw(site):

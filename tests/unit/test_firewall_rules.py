@@ -82,6 +82,14 @@ def test_firewall_that_is_opened_is_information_and_one_that_is_not_an_error():
     assert (opened.severity, opened.code) == (Severity.INFO, "box-input")
 
 
+def test_firewall_that_drops_what_is_invalid_is_a_warning():
+    """Only a dead relay makes it matter: it refuses no run, and open_firewall opens it all the same."""
+    view = FirewallView(blocks=(block(what="later", chain="FORWARD"),), out=("lan0",))
+    (shut,) = firewall.findings(view, SEEN, NEAR, opened=False)
+    assert (shut.severity, shut.code) == (Severity.WARNING, "box-forward")
+    assert len(firewall.openings(view, SEEN, NEAR, "abc123")) == 1
+
+
 def test_firewall_that_could_not_be_tried_is_said():
     """What is not known is a warning with its reason, never taken for open."""
     (found,) = firewall.findings(FirewallView(reason="no nft"), SEEN, NEAR, opened=True)

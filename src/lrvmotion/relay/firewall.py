@@ -22,13 +22,14 @@ TRIAL_S = 300.0  # each source that is shut out takes some seconds
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """What ends packets: *what* is "input" (to the relay's port) or "forward" (past the relay).
+    """What ends packets: *what* is "input" (to the relay's port), "forward" (past the relay: pings, new connections) or
+    "later" (past the relay: all but the first packet of a connection whose answers do not come this way).
 
     *program* is "nft", "iptables" or "iptables-legacy"; *chain* the one that the kernel calls, where a rule at its head
     lets the packets through; *rule* what ended them, in the program's own words.
     """
 
-    what: Literal["input", "forward"]
+    what: Literal["input", "forward", "later"]
     program: str
     family: str
     table: str
@@ -108,7 +109,7 @@ def findings(view: FirewallView, seen: BoxFacts, spec: RelaySpec, *, opened: boo
     severity = Severity.INFO if opened else Severity.ERROR
     where = "[relay.target]" if spec.far else "[[relay.source]]"
 
-    def finding(code: str, summary: str, hint: str) -> Finding:
+    def finding(code: str, severity: Severity, summary: str, hint: str) -> Finding:
         return Finding(severity=severity, code=code, subject=subject, summary=summary, hint=hint)
 
     if view.reason is not None:
@@ -121,11 +122,13 @@ def findings(view: FirewallView, seen: BoxFacts, spec: RelaySpec, *, opened: boo
         else:
             hint = f"{commands}; or open_firewall = true in {where}"
         if block.what == "input":
-            yield finding(
-                "box-input", f"it drops connections to the relay's TCP port {spec.listen_port}: {block}", hint
-            )
+            summary = f"it drops connections to the relay's TCP port {spec.listen_port}: {block}"
+            yield finding("box-input", severity, summary, hint)
+        elif block.what == "forward":
+            yield finding("box-forward", severity, f"it drops what is to be forwarded past the relay: {block}", hint)
         else:
-            yield finding("box-forward", f"it drops what is to be forwarded past the relay: {block}", hint)
+            summary = f"connections that pass it while its relay is dead would hang: {block}"
+            yield finding("box-forward", Severity.INFO if opened else Severity.WARNING, summary, hint)
 
 
 def openings(view: FirewallView, seen: BoxFacts, spec: RelaySpec, run: str) -> list[Opening]:
@@ -144,23 +147,21 @@ def _openings(block: Block, view: FirewallView, seen: BoxFacts, spec: RelaySpec,
         by_zone = view.zone is not None and (block.what == "input" or view.owned)
         if by_zone and (block.table == "firewalld" or block.program != "nft"):
             yield from _firewalld(block, view, lan, sender, spec.listen_port)
-        elif block.what == "forward" and view.docker and block.program != "nft":
+        elif block.what != "input" and view.docker and block.program != "nft":
             yield from (_iptables(block, "DOCKER-USER", f"-s {sender} -i {lan} -o {out}", run) for out in view.out)
         elif view.ufw and block.program != "nft":
             yield from _ufw(block, view, lan, sender, spec.listen_port, run)
         elif block.program == "nft":
             matches = f'iifname "{lan}" ip saddr {sender}'
             more = (
-                [f'oifname "{out}"' for out in view.out]
-                if block.what == "forward"
-                else [f"tcp dport {spec.listen_port}"]
+                [f'oifname "{out}"' for out in view.out] if block.what != "input" else [f"tcp dport {spec.listen_port}"]
             )
             for one in more:
                 # As nft itself lists it.
-                match = f'iifname "{lan}" {one} ip saddr {sender}' if block.what == "forward" else f"{matches} {one}"
+                match = f'iifname "{lan}" {one} ip saddr {sender}' if block.what != "input" else f"{matches} {one}"
                 rule = f"{block.family} {block.table} {block.chain} {match} accept"
                 yield Opening(key=f'firewall/nft/{rule} comment "lrvmotion-{run}"', command=f"nft insert rule {rule}")
-        elif block.what == "forward":
+        elif block.what != "input":
             yield from (_iptables(block, block.chain, f"-s {sender} -i {lan} -o {out}", run) for out in view.out)
         else:
             yield _iptables(block, block.chain, f"-s {sender} -i {lan} -p tcp -m tcp --dport {spec.listen_port}", run)
