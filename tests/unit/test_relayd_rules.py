@@ -485,3 +485,10 @@ def test_a_closed_window_is_no_silence_while_its_probes_are_answered() -> None:
     """One probe may be on its way; two without an answer are silence, for however long the pause between them was."""
     assert silent_for((0.0, 0, 1, 110_000), (0.5, 0, 0, 300)) == [0, 0]
     assert silent_for((0.0, 0, 2, 150_000), (60.0, 0, 3, 210_000)) == [0, 60.0]
+
+
+def test_a_target_that_answers_nothing_is_said_to_be_down() -> None:
+    """Whether anything is carried or not: that is more than that nothing is acknowledged."""
+    said = "the target host answers nothing on 3 of 3 streams: it, or the way there, is down"
+    for stands in (False, True):
+        assert relayd.explain({"no answer": 3}, forwards=False, limit_bps=None, stands=stands) == said

@@ -1100,9 +1100,12 @@ def explain(verdicts: Mapping[str, int], *, forwards: bool, limit_bps: Optional[
     if not total:
         return "no stream is open"
     word = max(verdicts, key=lambda name: verdicts[name])
+    some = "{} of {} streams".format(verdicts[word], total) if total > 1 else "the stream"
+    if word == "no answer":
+        who = "far relay" if forwards else "target host"
+        return "the {} answers nothing on {}: it, or the way there, is down".format(who, some)
     if stands and word != "application":
         return "nothing is carried: what was sent is not acknowledged"
-    some = "{} of {} streams".format(verdicts[word], total) if total > 1 else "the stream"
     if word == "receive window":
         if forwards:
             return "the far relay's receive window limits {}: raise its net.ipv4.tcp_rmem".format(some)
@@ -1111,9 +1114,6 @@ def explain(verdicts: Mapping[str, int], *, forwards: bool, limit_bps: Optional[
         return "the relay's own send buffer limits {}: raise net.ipv4.tcp_wmem on the box".format(some)
     if word == "cap":
         return "the cap of {:.0f} Mbit/s limits {}".format((limit_bps or 0) / 1e6, some)
-    if word == "no answer":
-        who = "far relay" if forwards else "target host"
-        return "the {} answers nothing on {}: it, or the way there, is down".format(who, some)
     if word == "congestion":
         return "the circuit limits {}: this is what it carries".format(some)
     return "the source limits {}: it sends less than the circuit carries".format(some)
@@ -1552,6 +1552,8 @@ class Relay:
         live = self.live()
         verdicts = collections.Counter(stream.verdict for stream in live)
         rate = round(sum(stream.rate_forth for stream in live) * 8)
+        # A closed window stands still, too, but everything that was sent is acknowledged.
+        stands = not rate and any(stream.info.get("unacked") for stream in live)
         with self._lock:
             refused = dict(self.refused)
         return {
@@ -1576,7 +1578,7 @@ class Relay:
             "rate_back_bps": round(sum(stream.rate_back for stream in live) * 8),
             "verdicts": dict(verdicts),
             "sentence": explain(
-                verdicts, forwards=self.config.forward is not None, limit_bps=self.limit_bps, stands=not rate
+                verdicts, forwards=self.config.forward is not None, limit_bps=self.limit_bps, stands=stands
             ),
             "streams": [stream.describe(now) for stream in live],
         }
