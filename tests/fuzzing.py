@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from lrvmotion.errors import LrvmotionError
 
 SEED = int(os.environ.get("LRVMOTION_FUZZ_SEED", "2026"))
-EXAMPLES = 200
+EXAMPLES = 600  # for each subject: some two minutes in all
 SECONDS = float(os.environ.get("LRVMOTION_FUZZ_S", "0"))
 HANG_S = 60  # a generous bound: no input of ours takes a second
 subjects: list[str] = []
