@@ -21,8 +21,8 @@ from bench import cells, forecasts, probing, table
 from bench.site import FAR, NEAR, Measured, Site, site
 
 from lrvmotion import files
-from lrvmotion.load import Algorithm, LoadReport
-from lrvmotion.relay.circuit import RUNS
+from lrvmotion.model.load_report import Algorithm, LoadReport
+from lrvmotion.relay.load_test_runner import RUNS
 from lrvmotion.relay.loadprobe import SETTLE_RTTS
 
 FIELD_MBPS = 1000  # the field profile's two parameters belong to this line rate

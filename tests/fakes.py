@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-from lrvmotion.inventory import (
+from lrvmotion.model.inventory import (
     Datastore,
     Disk,
     Folder,
@@ -19,8 +19,8 @@ from lrvmotion.inventory import (
     VirtualMachine,
     Vmknic,
 )
-from lrvmotion.mover import TaskUpdate
-from lrvmotion.plan import ABSENT, Value
+from lrvmotion.plan.plan import ABSENT, Value
+from lrvmotion.ports.mover import TaskUpdate
 
 
 class Died(BaseException):

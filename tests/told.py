@@ -7,9 +7,9 @@ from pathlib import Path
 
 from lrvmotion.events import Carried, Connected, Event, Found, Message, Move, RelaySample, RunEnded, RunStarted
 from lrvmotion.findings import Finding, Severity
-from lrvmotion.journal import Journal, Record
-from lrvmotion.kept import EventLog, Kept, read
-from lrvmotion.plan import ABSENT, Change, Value
+from lrvmotion.journal.event_log import EventLog, Kept, read
+from lrvmotion.journal.journal import Journal, Record
+from lrvmotion.plan.plan import ABSENT, Change, Value
 
 START = datetime(2026, 11, 23, 20, 0, tzinfo=UTC)
 RUN = "abc234"
@@ -92,7 +92,7 @@ def usual() -> list[tuple[float, Event]]:
 
 
 def records(state: Path) -> list[Record]:
-    from lrvmotion.journal import read as journal
+    from lrvmotion.journal.journal import read as journal
 
     return journal(state / "journal.jsonl").records
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from fakes import host, inventory
-from lrvmotion import config as configs
-from lrvmotion.placement import Placer
-from lrvmotion.plan import ABSENT, Change, Migration, Plan, Value, document
+from lrvmotion.config import schema as configs
+from lrvmotion.plan.placer import Placer
+from lrvmotion.plan.plan import ABSENT, Change, Migration, Plan, Value, document
 
 CONFIG = {
     "source": {"vcenter": "a", "username": "u", "vmotion": {"addresses": ["10.88.0.20-10.88.0.59"]}},

@@ -8,8 +8,8 @@ from typing import Any
 
 from bench.cells import LOSSES, RTTS_MS, Cell, key
 from bench.table import Bar
-from lrvmotion.forecast import Measured, Mode, Sending, best, estimates
-from lrvmotion.load import LoadReport
+from lrvmotion.forecast.estimate import Measured, Mode, Sending, best, estimates
+from lrvmotion.model.load_report import LoadReport
 
 WITHIN = 0.30
 LEADS = 0.15

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from bench.lanes import BenchError, Lanes
-from lrvmotion.load import Algorithm, LoadReport
-from lrvmotion.relay.circuit import End, load
-from lrvmotion.shell import Completed
+from lrvmotion.model.load_report import Algorithm, LoadReport
+from lrvmotion.ports.shell import Completed
+from lrvmotion.relay.load_test_runner import End, load
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 from bench.lanes import LAN, PORT, RELAYD_PORT, Lanes, wait_for_listener
 from lrvmotion.relay import relayd
-from lrvmotion.relay.redirect import Redirect, nft_install, nft_remove
+from lrvmotion.relay.redirect.render import Redirect, nft_install, nft_remove
 
 COMMAND = (sys.executable, relayd.__file__)
 

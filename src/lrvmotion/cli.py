@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 from lrvmotion.commands import check, init, lab, migrate, plan, report, restore, status, support, throttle
 from lrvmotion.commands.context import Context, Output, Process, wall_clock
 from lrvmotion.errors import ExitStatus, LrvmotionError
-from lrvmotion.views import streams, trouble
+from lrvmotion.views import errors, streams
 
 
 class _Interruptible(TyperGroup):
@@ -144,7 +144,7 @@ def _show(lines: list[str]) -> None:
 
 def _hidden(text: str) -> str:
     """Return *text* without any secret: an exception of any class may repeat what a call was given."""
-    from lrvmotion.credentials import hidden
+    from lrvmotion.run.credentials import hidden
 
     return hidden(text)
 
@@ -186,9 +186,9 @@ def _usage(words: list[str], error: typer.TyperException) -> int:
 
 def _fail(words: list[str], message: str, hint: str | None, status: ExitStatus, *, told: bool = False) -> int:
     """Say an error and return its exit status; *told*: the command's own last line on stdout has it."""
-    trouble.show(message, hint)
+    errors.show(message, hint)
     if not told:
-        trouble.tell(_output(words), message, hint, int(status), wall_clock())
+        errors.tell(_output(words), message, hint, int(status), wall_clock())
     return int(status)
 
 

@@ -9,12 +9,12 @@ from typing import Any
 
 from crash.worlds import BOUNDS, BOX, CONFIG
 from fakes import host, inventory, vm
-from lrvmotion import config as configs
-from lrvmotion import planner, reverse
-from lrvmotion.config import Config
+from lrvmotion.config import schema as configs
+from lrvmotion.config.schema import Config
 from lrvmotion.errors import RefusedError, UnreachableError
-from lrvmotion.inventory import Host, HostPortGroup, Inventory, Vmknic
-from lrvmotion.plan import ABSENT, Plan, Theirs, Value, string
+from lrvmotion.model.inventory import Host, HostPortGroup, Inventory, Vmknic
+from lrvmotion.plan import planner, reverse
+from lrvmotion.plan.plan import ABSENT, Plan, Theirs, Value, string
 from lrvmotion.relay.facts import parse
 from lrvmotion.relay.install import desired
 from lrvmotion.relay.spec import RelaySpec

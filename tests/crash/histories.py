@@ -20,16 +20,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
 from crash.estate import SITES, At, Died, Estate, Process, World, known, plan
-from lrvmotion import journal as journals
-from lrvmotion import run as runs
-from lrvmotion import settings as options
-from lrvmotion import settle
-from lrvmotion.apply import Restored
-from lrvmotion.commands import order
+from lrvmotion.commands import migrate_request
 from lrvmotion.errors import LrvmotionError, RefusedError
-from lrvmotion.journal import Journal
-from lrvmotion.plan import ABSENT, Plan, Value, document, string
-from lrvmotion.prepare import Options
+from lrvmotion.journal import journal as journals
+from lrvmotion.journal.journal import Journal
+from lrvmotion.plan import settings as options
+from lrvmotion.plan.plan import ABSENT, Plan, Value, document, string
+from lrvmotion.run import drift as settle
+from lrvmotion.run.apply import Restored
+from lrvmotion.workflows import migrate_run as runs
+from lrvmotion.workflows.plan_run import Options
 
 STEPS = 12
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -222,7 +222,7 @@ class Histories(RuleBasedStateMachine):
             world = World(known(back=back), self.estate, life)
             try:
                 try:
-                    order.refuse_other_way(journal, world)
+                    migrate_request.refuse_other_way(journal, world)
                 except RefusedError:
                     assert back or self._back(journal), "refused, and it is the same way"
                     return

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from crash.lab import Lab, last_json
 from crash.points import Point, read_tape, spread
-from lrvmotion.journal import read
+from lrvmotion.journal.journal import read
 
 PAIR = ("vm1", "vm2")  # one on each source host
 OTHERS = ("vm3", "vm4")

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from crash.worlds import World
-from lrvmotion.apply import apply, revert
-from lrvmotion.journal import Journal, outstanding, read
-from lrvmotion.plan import ABSENT, Change, Value
+from lrvmotion.journal.journal import Journal, outstanding, read
+from lrvmotion.plan.plan import ABSENT, Change, Value
+from lrvmotion.run.apply import apply, revert
 
 State = dict[str, dict[str, Value]]
 

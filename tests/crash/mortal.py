@@ -121,7 +121,7 @@ def _wrap(owner, name: str, make) -> None:
 
 
 def _arm_journal(reap: Reaper) -> None:
-    from lrvmotion import journal
+    from lrvmotion.journal import journal
 
     def make(before):
         def init(self, directory, clock, *, opener=journal._open):
@@ -134,8 +134,8 @@ def _arm_journal(reap: Reaper) -> None:
 
 def _arm_targets(reap: Reaper) -> None:
     from lrvmotion.relay.box import RelayBox
-    from lrvmotion.vsphere.host import HostTarget
-    from lrvmotion.vsphere.relocate import RelocateMover
+    from lrvmotion.vsphere.host.target import HostTarget
+    from lrvmotion.vsphere.vm.relocate import RelocateMover
 
     def named(verb: str, name):
         def make(before):

@@ -5,19 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from fakes import host, inventory, vm
-from lrvmotion import config as configs
-from lrvmotion import planner, settings
-from lrvmotion.plan import ABSENT, Change, Value, document, string
+from lrvmotion.config import schema as configs
+from lrvmotion.model import host_option
+from lrvmotion.plan import planner, settings
+from lrvmotion.plan.plan import ABSENT, Change, Value, document, string
 from lrvmotion.relay.facts import BoxFacts, parse
 from lrvmotion.relay.install import desired
 from lrvmotion.relay.spec import RelaySpec
 
 RUN = "abc234"
 BOUNDS = {
-    settings.HELPERS: settings.Bounds(type="long", minimum=0, maximum=112, default=0),
-    settings.LINE_RATE: settings.Bounds(type="long", minimum=1, maximum=2000, default=133),
-    settings.BIND: settings.Bounds(type="long", minimum=0, maximum=3, default=3),
-    settings.QUEUES: settings.Bounds(type="long", minimum=1, maximum=8, default=2, reboot=True),
+    settings.HELPERS: host_option.Bounds(type="long", minimum=0, maximum=112, default=0),
+    settings.LINE_RATE: host_option.Bounds(type="long", minimum=1, maximum=2000, default=133),
+    settings.BIND: host_option.Bounds(type="long", minimum=0, maximum=3, default=3),
+    settings.QUEUES: host_option.Bounds(type="long", minimum=1, maximum=8, default=2, reboot=True),
 }
 CONFIG = {
     "source": {"vcenter": "a", "username": "u", "vmotion": {"addresses": ["10.88.0.20-10.88.0.59"]}},

@@ -9,14 +9,15 @@ from rich.console import Console
 
 from fuzzing import bytes_of, dumped, json_of, subject, text_of
 from lrvmotion.errors import LrvmotionError
-from lrvmotion.plan import Value
-from lrvmotion.relay import circuit, facts, link, look, redirect, rules
+from lrvmotion.plan.plan import Value
+from lrvmotion.ports.shell import Completed
+from lrvmotion.relay import facts, link, load_test_runner, neighbours
 from lrvmotion.relay.box import RelayBox
-from lrvmotion.relay.redirect import Redirect
+from lrvmotion.relay.redirect import parse, render
+from lrvmotion.relay.redirect.render import Redirect
 from lrvmotion.relay.status import counters, health, parse_status
-from lrvmotion.shell import Completed
 from lrvmotion.views import relays
-from lrvmotion.vsphere import esxcli
+from lrvmotion.vsphere.host import esxcli
 
 
 class Box:
@@ -105,7 +106,7 @@ LISTED = {
 NAMED = Redirect(
     table="lrvmotion_abc123", sources=("10.88.0.9",), targets=("10.99.0.0/24",), port=8000, listen_port=9000
 )
-HEADER = rules.header(NAMED)
+HEADER = parse.header(NAMED)
 CHAIN = NAMED.iptables_guard["name"]
 IPTABLES = (
     f"iptables\n*nat\n:{CHAIN} - [0:0]\n[3:180] -A {CHAIN} -s 10.88.0.8/31 -d 10.99.0.9/32 -i eth0.88 -p tcp -m tcp "
@@ -121,10 +122,10 @@ def listed(printed: str) -> None:
     for read in (
         lambda: counters(Box(printed), "abc123"),
         lambda: RelayBox("box/relay-a", Box(f"{printed}\n\n\001{HEADER}")).read("redirect/lrvmotion_abc123"),
-        lambda: redirect.tables(printed),
-        lambda: redirect.parse_counters(printed),
-        lambda: rules.nft_observed(printed, HEADER),
-        lambda: rules.iptables_observed("ip", CHAIN, printed, HEADER),
+        lambda: render.tables(printed),
+        lambda: render.parse_counters(printed),
+        lambda: parse.nft_observed(printed, HEADER),
+        lambda: parse.iptables_observed("ip", CHAIN, printed, HEADER),
     ):
         with suppress(LrvmotionError):
             read()
@@ -204,8 +205,8 @@ SEEN = {
 def test_what_a_relay_host_sees(content, printed):
     """Neighbours and ports."""
     for answer in (dumped(content), printed):
-        view = look.look(Box(answer), "python3", ["10.88.0.9"], ["10.99.0.9"])
-        list(look.view_findings("relay-a", view, {"10.88.0.9": "00:50:56:00:00:01"}))
+        view = neighbours.look(Box(answer), "python3", ["10.88.0.9"], ["10.99.0.9"])
+        list(neighbours.view_findings("relay-a", view, {"10.88.0.9": "00:50:56:00:00:01"}))
 
 
 SENT = {"mss": 1448, "retransmit_ratio": 0.01, "rtt_ms": 55.0, "min_rtt_ms": 54.0, "window_limited": 0.0}
@@ -216,8 +217,13 @@ RECEIVED = {"seconds": 6.0, "bytes": [1000, 1000]}
 def test_what_a_load_probe_counted(content, printed):
     """Both ends answer with it."""
     for answer in (dumped(content), printed):
-        ends = [circuit.End(name=name, address="10.0.0.1", python="python3", shell=Box(answer)) for name in ("a", "b")]
-        circuit.load(ends[0], ends[1], lambda *_: None, clock=lambda: "2026-01-01T00:00:00Z", runs=(("bbr", 2),))
+        ends = [
+            load_test_runner.End(name=name, address="10.0.0.1", python="python3", shell=Box(answer))
+            for name in ("a", "b")
+        ]
+        load_test_runner.load(
+            ends[0], ends[1], lambda *_: None, clock=lambda: "2026-01-01T00:00:00Z", runs=(("bbr", 2),)
+        )
 
 
 @subject(text_of("lrvmotion-link lan0 up 1 12 34\n", "lrvmotion-silent 10.0.0.1\n"))

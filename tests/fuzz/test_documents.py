@@ -13,25 +13,14 @@ from pathlib import Path
 
 from fakes import host, inventory, vm
 from fuzzing import bytes_of, dumped, json_of, subject, text_of
-from lrvmotion import (
-    audit,
-    config,
-    expression,
-    journal,
-    kept,
-    measured,
-    past,
-    planfile,
-    progress,
-    records,
-    timetable,
-    wishes,
-)
-from lrvmotion.credentials import Credentials, read_file
-from lrvmotion.inventory import DEFAULT_STACK
-from lrvmotion.plan import ABSENT, Change, Migration, Plan, Value, document
-from lrvmotion.plan import Path as Way
-from lrvmotion.select import by_name
+from lrvmotion.config import rate_schedule, schema, vm_csv
+from lrvmotion.journal import audit_log, event_log, journal, load_report_store, move_history, records, run_state
+from lrvmotion.model.inventory import DEFAULT_STACK
+from lrvmotion.plan import plan_file, vm_filter
+from lrvmotion.plan.plan import ABSENT, Change, Migration, Plan, Value, document
+from lrvmotion.plan.plan import Path as Way
+from lrvmotion.plan.vm_selection import by_name
+from lrvmotion.run.credentials import Credentials, read_file
 from lrvmotion.ssh import known_hosts
 from lrvmotion.vsphere.certificate import Certificate
 
@@ -62,7 +51,7 @@ def file_of(content: bytes, name: str = "input") -> Path:
     return path
 
 
-def used(read: config.Config) -> None:
+def used(read: schema.Config) -> None:
     """Ask a configuration what a run asks of it."""
     now = datetime(2026, 11, 24, 8, tzinfo=UTC)
     read.windows.changes(now)
@@ -73,20 +62,20 @@ def used(read: config.Config) -> None:
 @subject(bytes_of(FULL, MINIMAL))
 def test_configuration(content):
     """TOML of a user."""
-    used(config.load(file_of(content)))
+    used(schema.load(file_of(content)))
 
 
-@subject(json_of(config.tomllib.loads(FULL), config.tomllib.loads(MINIMAL)))
+@subject(json_of(schema.tomllib.loads(FULL), schema.tomllib.loads(MINIMAL)))
 def test_configuration_values(content):
     """Keys and values of any type, as TOML may have them."""
     if isinstance(content, dict):
-        used(config.parse(content))
+        used(schema.parse(content))
 
 
 @subject(text_of("08:00 500M, 19:00 off", "2G", "off"))
 def test_rates(text):
     """A rate, or a timetable of rates, as --limit and the configuration have them."""
-    for read in (timetable.rate, timetable.parse):
+    for read in (rate_schedule.rate, rate_schedule.parse):
         with suppress(ValueError):
             read(text)
 
@@ -94,10 +83,10 @@ def test_rates(text):
 @subject(bytes_of(CSV, CSV.replace(",", ";"), "vm\nvm1\n"))
 def test_csv(content):
     """A list of VMs."""
-    found = wishes.parse(content, "vms.csv")
+    found = vm_csv.parse(content, "vms.csv")
     assert found
     site = inventory("source", (host("a1", "10.0.0.1"),), (vm("vm1", "a1"),))
-    wishes.check(found, site, site, "vms.csv")
+    vm_csv.check(found, site, site, "vms.csv")
 
 
 def saved() -> str:
@@ -114,11 +103,11 @@ def saved() -> str:
         target_address="10.99.0.9",
     )  # fmt: skip
     plan = Plan(run="abcdef", mark="abcdef", mode="native", changes=(change,), migrations=(move,), proofs=(way,))
-    return planfile.text(plan, {"a": "b"}, reboot_hosts=False, written="2026-01-01T00:00:00Z", version="0.1.0")
+    return plan_file.text(plan, {"a": "b"}, reboot_hosts=False, written="2026-01-01T00:00:00Z", version="0.1.0")
 
 
 def placed(target):
-    from lrvmotion.placement import NicMapping, Placement
+    from lrvmotion.model.placement import NicMapping, Placement
 
     network = target.networks[0]
     return Placement(
@@ -132,7 +121,7 @@ SAVED = saved()
 
 
 def resumed(text: str) -> None:
-    back = planfile.parse(text, "plan.json")
+    back = plan_file.parse(text, "plan.json")
     back.subjects()
     back.wishes()
     assert len(back.vms) == len(back.refs)
@@ -142,7 +131,7 @@ def resumed(text: str) -> None:
 @subject(bytes_of(SAVED))
 def test_plan_file(content):
     """A saved plan, harmed on its way."""
-    back = planfile.load(file_of(content))
+    back = plan_file.load(file_of(content))
     back.complete(TARGET)
 
 
@@ -195,10 +184,10 @@ def told(content: bytes) -> None:
     journal.runs(read)
     journal.mark(read)
     journal.connections(read)
-    for run in progress.all_runs(read):
-        audit.entries(read, run=run)
-        progress.chosen(read, run)
-    audit.entries(read, read)
+    for run in run_state.all_runs(read):
+        audit_log.entries(read, run=run)
+        run_state.chosen(read, run)
+    audit_log.entries(read, read)
 
 
 @subject(bytes_of(JOURNAL))
@@ -219,9 +208,9 @@ def test_journal_written_anew(content):
 @subject(text_of(SELECT, "name=a", "not power = on"))
 def test_select(text):
     """--select."""
-    test = expression.parse(text)
+    test = vm_filter.parse(text)
     site = inventory("source", (host("a1", "10.0.0.1"),), (vm("vm1", "a1"),))
-    test(expression.Traits(name="web-1", cluster="A", datastores=("d",), networks=("VM Network",)))
+    test(vm_filter.Traits(name="web-1", cluster="A", datastores=("d",), networks=("VM Network",)))
     by_name(site, [text[:40]])
 
 
@@ -270,8 +259,8 @@ def test_kept_events(content):
     """The events of a run, harmed: what is not whole is left out."""
     folder = FOLDER / "runs" / "r"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / kept.NAME).write_bytes(content)
-    kept.read(FOLDER, "r")
+    (folder / event_log.NAME).write_bytes(content)
+    event_log.read(FOLDER, "r")
 
 
 @subject(json_of(*(json.loads(line) for line in EVENTS.splitlines())))
@@ -279,8 +268,8 @@ def test_kept_events_of_another_shape(content):
     """One event, of any shape."""
     folder = FOLDER / "runs" / "r"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / kept.NAME).write_text(dumped(content) + "\n")
-    kept.read(FOLDER, "r")
+    (folder / event_log.NAME).write_text(dumped(content) + "\n")
+    event_log.read(FOLDER, "r")
 
 
 LOAD = {
@@ -296,10 +285,10 @@ MOVES = {"at": "2026-01-01T00:00:00+00:00", "circuit": "a -> b", "mode": "native
 @subject(json_of(LOAD), json_of(MOVES))
 def test_measurements(load, move):
     """What earlier runs measured, in the state directory."""
-    (FOLDER / measured.NAME).write_text(dumped(load))
-    (FOLDER / past.NAME).write_text(dumped(move) + "\n")
-    past.recorded(FOLDER, "a -> b")
-    report = measured.latest(FOLDER)
+    (FOLDER / load_report_store.NAME).write_text(dumped(load))
+    (FOLDER / move_history.NAME).write_text(dumped(move) + "\n")
+    move_history.recorded(FOLDER, "a -> b")
+    report = load_report_store.latest(FOLDER)
     assert report is not None
     assert report.limiter
-    measured.age_s(report, "2026-01-02T00:00:00+00:00")
+    load_report_store.age_s(report, "2026-01-02T00:00:00+00:00")

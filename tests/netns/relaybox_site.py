@@ -14,18 +14,18 @@ from pathlib import Path
 
 import pytest
 
-from lrvmotion.apply import Restored, apply, revert
 from lrvmotion.errors import UnreachableError
 from lrvmotion.events import Changed, Event
 from lrvmotion.findings import errors
-from lrvmotion.journal import Journal
+from lrvmotion.journal.journal import Journal
 from lrvmotion.lab.box import machine
 from lrvmotion.lab.box.record import BoxRecord
 from lrvmotion.lab.spec import BoxSpec
-from lrvmotion.plan import diff
-from lrvmotion.relay import firewall
+from lrvmotion.plan.plan import diff
 from lrvmotion.relay.box import RelayBox, RelaySpec, desired, health
 from lrvmotion.relay.facts import facts, findings
+from lrvmotion.relay.packet_filter import rules
+from lrvmotion.run.apply import Restored, apply, revert
 from lrvmotion.ssh import SshShell
 from netns.iptables_kinds import Kind
 from netns.relayd_world import World, run, world
@@ -51,7 +51,7 @@ class Box:
     def install(self, spec: RelaySpec, *, opened: bool = False) -> int:
         seen = facts(self.shell)
         assert errors(findings(seen, spec, [RUN])) == []
-        openings = firewall.openings(firewall.look(self.shell, seen, spec), seen, spec, RUN) if opened else []
+        openings = rules.openings(rules.look(self.shell, seen, spec), seen, spec, RUN) if opened else []
         wanted = desired(spec, seen, opened=openings)
         changes = diff(self.name, {key: self.target.read(key) for key, _, _ in wanted}, wanted)
         return apply(changes, {self.name: self.target}, self.journal, RUN, lambda _: None)

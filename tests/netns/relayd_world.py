@@ -21,7 +21,7 @@ from typing import Any, Literal
 import pytest
 
 from lrvmotion.relay import relayd
-from lrvmotion.relay.redirect import Redirect
+from lrvmotion.relay.redirect.render import Redirect
 
 MIB = 1024 * 1024
 PORT, LISTEN = 8000, 9000

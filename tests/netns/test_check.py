@@ -7,12 +7,12 @@ import re
 import pytest
 
 from lab_client import Lab
-from lrvmotion import connect
-from lrvmotion.config import load
-from lrvmotion.connect import Connections
-from lrvmotion.credentials import Credentials
+from lrvmotion.config.schema import load
 from lrvmotion.lab import witness
-from lrvmotion.relay import look as looking
+from lrvmotion.relay import neighbours as looking
+from lrvmotion.run.credentials import Credentials
+from lrvmotion.workflows import connections
+from lrvmotion.workflows.connections import Connections
 
 pytestmark = pytest.mark.netns
 SITES = ("source", "target")
@@ -27,7 +27,7 @@ def lab(tmp_path_factory):
 @pytest.fixture(scope="module")
 def shell(lab):
     config = load(lab.config)
-    with Connections(connect.records(config), Credentials({}, None), lambda _: None) as world:
+    with Connections(connections.records(config), Credentials({}, None), lambda _: None) as world:
         yield world.shell("box/relay-a")
 
 

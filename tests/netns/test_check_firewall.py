@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 
 from lab_client import Lab
-from lrvmotion import boxes, connect
-from lrvmotion.config import load
-from lrvmotion.connect import Connections
-from lrvmotion.credentials import Credentials
+from lrvmotion.config.schema import load
 from lrvmotion.errors import RefusedError
 from lrvmotion.events import Proven
 from lrvmotion.lab import witness
 from lrvmotion.lab.box.record import read, record_path
-from lrvmotion.plan import Path, Plan
+from lrvmotion.plan.plan import Path, Plan
+from lrvmotion.run.credentials import Credentials
+from lrvmotion.workflows import connections, relay_survey
+from lrvmotion.workflows.connections import Connections
 from netns.box_packages import run
 
 pytestmark = pytest.mark.netns
@@ -90,11 +90,11 @@ def test_filter_that_shuts_after_the_plan_is_found_before_the_first_move(lab, re
         run="tst123", mark="tst123", mode="proxy", relays=("relay-a",), through=(("esx-a1", "relay-a"),), proofs=(path,)
     )
     told = []
-    with Connections(connect.records(config), Credentials({}, None), lambda _: None) as world:
+    with Connections(connections.records(config), Credentials({}, None), lambda _: None) as world:
         with pytest.raises(RefusedError, match=r"relay-a.*9000.*admin-prohibited") as caught:
-            boxes.admitted(config, world, plan, told.append)
+            relay_survey.admitted(config, world, plan, told.append)
         assert "nft insert rule" in str(caught.value.hint)
         assert told == []
         run(relay, "nft flush chain inet filter input")
-        boxes.admitted(config, world, plan, told.append)
+        relay_survey.admitted(config, world, plan, told.append)
     assert [(type(event), event.ok) for event in told] == [(Proven, True)]

@@ -14,8 +14,8 @@ import pytest
 
 from lab_client import Lab
 from lrvmotion.lab import netns, witness
-from lrvmotion.relay import circuit
-from lrvmotion.shell import Completed
+from lrvmotion.ports.shell import Completed
+from lrvmotion.relay import load_test_runner
 
 pytestmark = pytest.mark.netns
 
@@ -50,8 +50,8 @@ class BoxShell:
         )
 
 
-def end(lab: Lab, site: str, box: str, address: str) -> circuit.End:
-    return circuit.End(name=box, address=address, python=sys.executable, shell=BoxShell(lab, site, box))
+def end(lab: Lab, site: str, box: str, address: str) -> load_test_runner.End:
+    return load_test_runner.End(name=box, address=address, python=sys.executable, shell=BoxShell(lab, site, box))
 
 
 def probes(lab: Lab) -> list[str]:
@@ -145,7 +145,7 @@ def test_a_policer_of_each_stream_is_told_from_a_line(lab):
     far = end(lab, *FAR)
     subprocess.run([*far.shell.inside, "nft", "-f", "-"], input=POLICER, text=True, check=True)
     try:
-        report = circuit.load(
+        report = load_test_runner.load(
             end(lab, *NEAR), far, lambda *_: None, clock=lambda: "2026-01-01T00:00:00+00:00",
             runs=(("bbr", 1), ("bbr", 5)), settle_s=2, window_s=3,
         )  # fmt: skip

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from lrvmotion.relay import redirect as rules
-from lrvmotion.relay.rules import iptables_script
+from lrvmotion.relay.redirect import render as rules
+from lrvmotion.relay.redirect.parse import iptables_script
 from netns.iptables_kinds import use
 from netns.relayd_world import LISTEN, PORT, World, eventually, read_some, requires_netns, world
 

@@ -7,14 +7,14 @@ import time
 
 import pytest
 
-from lrvmotion.apply import apply
 from lrvmotion.errors import RefusedError, UnreachableError
 from lrvmotion.findings import errors
 from lrvmotion.lab.box.state import processes, state
-from lrvmotion.plan import diff, string
+from lrvmotion.plan.plan import diff, string
 from lrvmotion.relay.box import RelaySpec, counters, desired, health, limit, recognise
 from lrvmotion.relay.facts import facts, findings
 from lrvmotion.relay.status import ask
+from lrvmotion.run.apply import apply
 from netns.box_world import requires_box
 from netns.iptables_kinds import KINDS
 from netns.relaybox_site import NAME, RUN, answers, eventually, make_site

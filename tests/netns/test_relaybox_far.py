@@ -10,7 +10,7 @@ from lrvmotion.lab.box import machine
 from lrvmotion.lab.box.state import processes, state
 from lrvmotion.relay.box import RelaySpec, health, recognise
 from lrvmotion.relay.facts import facts
-from lrvmotion.relay.reach import far_findings
+from lrvmotion.relay.far_reach import far_findings
 from lrvmotion.relay.status import ask
 from netns.box_world import requires_box
 from netns.iptables_kinds import KINDS

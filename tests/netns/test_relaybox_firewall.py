@@ -6,9 +6,9 @@ import pytest
 
 from lrvmotion.findings import Severity
 from lrvmotion.lab.box.state import state
-from lrvmotion.plan import ABSENT, string
-from lrvmotion.relay import firewall
+from lrvmotion.plan.plan import ABSENT, string
 from lrvmotion.relay.facts import facts
+from lrvmotion.relay.packet_filter import rules as firewall
 from lrvmotion.relay.spec import RelaySpec
 from netns.box_packages import add, add_iptables, run
 from netns.box_world import requires_box

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from lrvmotion.apply import revert
 from lrvmotion.lab.box.state import processes, state
 from lrvmotion.relay.box import RelaySpec, recognise
+from lrvmotion.run.apply import revert
 from netns.box_world import requires_box
 from netns.relaybox_site import FAR, FAR_ADDRESS, NEAR_ADDRESS, RUN, SOURCE, TARGET, make_site
 

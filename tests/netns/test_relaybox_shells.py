@@ -13,7 +13,7 @@ from lrvmotion.errors import RefusedError
 from lrvmotion.lab.box import machine, packages
 from lrvmotion.lab.box.record import BoxError, BoxRecord
 from lrvmotion.lab.box.state import state
-from lrvmotion.plan import document, string
+from lrvmotion.plan.plan import document, string
 from lrvmotion.relay.box import RelayBox
 from lrvmotion.relay.facts import facts
 from lrvmotion.ssh import SshShell

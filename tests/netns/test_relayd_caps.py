@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lrvmotion.relay import redirect as rules
+from lrvmotion.relay.redirect import render as rules
 from netns.relayd_world import MIB, World, eventually, requires_netns, world
 
 pytestmark = requires_netns

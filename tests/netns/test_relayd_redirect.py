@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from lrvmotion.relay import redirect as rules
+from lrvmotion.relay.redirect import render as rules
 from netns.iptables_kinds import KINDS, Kind, use
 from netns.relayd_world import LISTEN, MIB, Family, World, eventually, read_all, read_some, requires_netns, run, world
 

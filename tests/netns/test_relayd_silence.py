@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lrvmotion.relay import redirect as rules
+from lrvmotion.relay.redirect import render as rules
 from netns.relayd_world import MIB, World, eventually, read_all, read_some, requires_netns, world
 
 pytestmark = requires_netns

@@ -6,10 +6,10 @@ import json
 import os
 
 from lab_client import Lab
-from lrvmotion.config import load
-from lrvmotion.connect import Connections, records
-from lrvmotion.credentials import Credentials
+from lrvmotion.config.schema import load
 from lrvmotion.lab import witness
+from lrvmotion.run.credentials import Credentials
+from lrvmotion.workflows.connections import Connections, records
 from netns.box_world import requires_box
 
 pytestmark = requires_box

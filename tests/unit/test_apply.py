@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fakes import Died, FakeTarget, Fuse, MortalFile
-from lrvmotion.apply import apply, revert
 from lrvmotion.errors import RefusedError, TrustError, UnreachableError
 from lrvmotion.events import Changed, Left
-from lrvmotion.journal import Journal
-from lrvmotion.plan import ABSENT, Change, Value, document
+from lrvmotion.journal.journal import Journal
+from lrvmotion.plan.plan import ABSENT, Change, Value, document
+from lrvmotion.run.apply import apply, revert
 
 KEYS = ["portgroup/p", "vmknic/10.0.0.1", "option/Migrate.VMotionStreamHelpers", "route/s/10.0.0.9/32"]
 VALUES = [ABSENT, Value("long", 0), Value("long", 48), Value("string", ""), document(vlan_id=0), document(vlan_id=7)]

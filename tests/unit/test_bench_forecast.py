@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lrvmotion.load import LoadReport, LoadRun
+from lrvmotion.model.load_report import LoadReport, LoadRun
 
 FOLDER = str(Path(__file__).parents[2] / "benchmarks")
 

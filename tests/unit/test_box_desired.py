@@ -9,11 +9,12 @@ import pytest
 
 from lrvmotion.errors import RefusedError
 from lrvmotion.findings import Severity
-from lrvmotion.relay import relayd, rules
+from lrvmotion.relay import relayd
 from lrvmotion.relay.facts import Address, BoxFacts, findings, parse
 from lrvmotion.relay.install import desired
 from lrvmotion.relay.names import Names, runs_in
-from lrvmotion.relay.redirect import Redirect
+from lrvmotion.relay.redirect import parse as rules
+from lrvmotion.relay.redirect.render import Redirect
 from lrvmotion.relay.spec import RelaySpec
 from lrvmotion.relay.status import parse_status
 

@@ -6,14 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from lrvmotion import settings, span
 from lrvmotion.checks import hosts, privileges, sites
 from lrvmotion.findings import Severity
-from lrvmotion.inventory import Host, MoRef, Network, Vmknic
-from lrvmotion.path import Frames, judge_frames
-from lrvmotion.probe import MessageTooLong, PingRefused, Pings
+from lrvmotion.model import host_option
+from lrvmotion.model.inventory import Host, MoRef, Network, Vmknic
+from lrvmotion.model.path_quality import Frames, judge_frames
+from lrvmotion.plan import settings
 from lrvmotion.relay import facts
-from lrvmotion.relay.look import capacity
+from lrvmotion.relay.neighbours import capacity
+from lrvmotion.run import path_survey
+from lrvmotion.run.path_probe import MessageTooLong, PingRefused, Pings
 from lrvmotion.views import checks as view
 
 
@@ -88,7 +90,9 @@ class Stretch:
 
 def look(stretch: Stretch, sources, targets, probes=10):
     steps: list[tuple[str, int, int]] = []
-    seen = span.measure(sources, targets, stretch, lambda _: None, probes=probes, step=lambda *step: steps.append(step))
+    seen = path_survey.measure(
+        sources, targets, stretch, lambda _: None, probes=probes, step=lambda *step: steps.append(step)
+    )
     return (*seen, steps)
 
 
@@ -132,13 +136,13 @@ def test_a_host_that_runs_no_ping_is_not_measured():
     assert (seen.reason, seen.full, quality.reason, quality.loss) == ("not allowed", None, "not allowed", None)
 
 
-def bounds(minimum: int, maximum: int) -> settings.Bounds:
-    return settings.Bounds(type="long", minimum=minimum, maximum=maximum, default=0)
+def bounds(minimum: int, maximum: int) -> host_option.Bounds:
+    return host_option.Bounds(type="long", minimum=minimum, maximum=maximum, default=0)
 
 
 def test_options_that_a_build_does_not_take():
     """Before 7.0U2 there are 32 stream helpers at most; a missing option is named once."""
-    wanted = [settings.Desired(key=settings.HELPERS, value=48, reason="r")] * 2
+    wanted = [host_option.Desired(key=settings.HELPERS, value=48, reason="r")] * 2
     (told,) = hosts.options("source", host(), wanted, {settings.HELPERS: bounds(0, 32)})
     assert (told.code, "0..32" in told.summary, "48" in told.summary) == ("option-bounds", True, True)
     (told,) = hosts.options("source", host(), wanted, {})

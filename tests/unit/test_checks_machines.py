@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from fakes import host, vm
-from lrvmotion.checks import catalogue, follows
+from lrvmotion.checks import catalogue, metadata
 from lrvmotion.checks.compatibility import LADDERS, fits
 from lrvmotion.checks.surroundings import Binding, Surroundings, Taken
 from lrvmotion.findings import Severity
-from lrvmotion.inventory import Datastore, Device, Disk, Folder, MoRef, Pool
-from lrvmotion.placement import Placement
+from lrvmotion.model.inventory import Datastore, Device, Disk, Folder, MoRef, Pool
+from lrvmotion.model.placement import Placement
 
 HOST = host("b1", "10.99.0.9", evc_mode="", max_evc_mode="intel-cascadelake", most_disks=4, encrypted_vmotion=True)
 FOLDER = Folder(ref=MoRef("Folder", "group-v1"), path="", datacenter="DC")
@@ -152,8 +152,8 @@ def test_a_host_without_encrypted_vmotion_is_an_error_for_who_requires_it():
 
 def test_what_is_not_read_is_said_once():
     """Not for every VM."""
-    assert [item.code for item in follows.unread(Surroundings(bindings={}))] == ["tags-not-read"]
-    assert [item.code for item in follows.unread(Surroundings())] == ["rules-not-read", "tags-not-read"]
+    assert [item.code for item in metadata.unread(Surroundings(bindings={}))] == ["tags-not-read"]
+    assert [item.code for item in metadata.unread(Surroundings())] == ["rules-not-read", "tags-not-read"]
 
 
 def test_the_swap_file_is_what_is_not_reserved():

@@ -11,7 +11,7 @@ CODE = re.compile(r"[a-z]+(-[a-z0-9]+)+")
 MAKERS = {"finding", "Finding", "_finding", "_error", "_tell", "found"}
 # Formed at run time: of a device's kind, and of where a VM was found.
 FORMED = {"vm-passthrough", "vm-sriov", "vm-at-source", "vm-at-both", "vm-at-neither"}
-WHOLE = ("checks/devices.py", "checks/compatibility.py", "checks/hosts.py", "vsphere/precheck.py")
+WHOLE = ("checks/devices.py", "checks/compatibility.py", "checks/hosts.py", "vsphere/vm/precheck.py")
 
 
 def codes(path: Path) -> set[str]:

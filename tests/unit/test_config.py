@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrvmotion import config
-from lrvmotion.addresses import parse_pool, take
-from lrvmotion.connect import all_known, records
+from lrvmotion.config import schema
+from lrvmotion.config.address_pool import parse_pool, take
 from lrvmotion.errors import RefusedError, UsageError
+from lrvmotion.workflows.connections import all_known, records
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SITE = {"vcenter": "v", "username": "u"}
@@ -21,7 +21,7 @@ SITE = {"vcenter": "v", "username": "u"}
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.toml")), ids=lambda path: path.name)
 def test_every_example_is_valid(path):
     """What we hand out works as it is."""
-    assert config.parse(tomllib.loads(path.read_text())).source.vcenter
+    assert schema.parse(tomllib.loads(path.read_text())).source.vcenter
 
 
 def test_all_mistakes_are_named_at_once_with_key_and_reason():
@@ -33,7 +33,7 @@ def test_all_mistakes_are_named_at_once_with_key_and_reason():
         "steer": "magic",
     }
     with pytest.raises(UsageError) as caught:
-        config.parse(content, where="x.toml")
+        schema.parse(content, where="x.toml")
     text = caught.value.message
     for key in (
         "source.username: is missing",
@@ -53,7 +53,7 @@ def test_what_is_pinned_now_wins_over_what_a_run_recorded():
     """For the same address: a renewed certificate or host key is pinned there, and the run's settings are put back."""
     box = {"name": "r", "host": "r.example", "address": "10.0.0.1", "host_key": "ssh-ed25519 new"}
     source, target = ({"vcenter": f"{site}.example", "username": "u"} for site in ("a", "b"))
-    known = config.parse({"source": {**source, "sha256": "ab" * 32}, "target": target, "relay": {"source": [box]}})
+    known = schema.parse({"source": {**source, "sha256": "ab" * 32}, "target": target, "relay": {"source": [box]}})
     old = {"pem": "OLD", "sha256": "cd" * 32, "username": "then", "instance_uuid": "1"}
     recorded = {
         "source": {"name": "source", "host": "a.example", "port": 443, **old},
@@ -84,7 +84,7 @@ def test_no_relay_host_takes_the_password_of_another(names, variable, owner, far
     boxes = [{"name": name, "host": f"h{n}", "address": f"10.0.0.{n + 1}"} for n, name in enumerate(names)]
     relay = {"source": boxes[:-1], "target": boxes[-1]} if far else {"source": boxes}
     with pytest.raises(UsageError) as caught:
-        config.parse({"source": SITE, "target": SITE, "relay": relay})
+        schema.parse({"source": SITE, "target": SITE, "relay": relay})
     assert f"relay host {names[-1]} would take its password from {variable}, which is that of {owner}" in str(
         caught.value
     )
@@ -95,7 +95,7 @@ def test_files_are_relative_to_the_configuration(tmp_path):
     (tmp_path / "c.toml").write_text(
         '[source]\nvcenter = "a"\nusername = "u"\npassword_file = "pw"\n[target]\nvcenter = "b"\nusername = "u"\n'
     )
-    assert config.load(tmp_path / "c.toml").source.password_file == tmp_path / "pw"
+    assert schema.load(tmp_path / "c.toml").source.password_file == tmp_path / "pw"
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_known_hosts_is_one_file_or_several(tmp_path, written, names):
         '[source]\nvcenter = "a"\nusername = "u"\n[target]\nvcenter = "b"\nusername = "u"\n'
         f'[[relay.source]]\nname = "r"\nhost = "h"\naddress = "10.0.0.1"\nknown_hosts = {written}\n'
     )
-    loaded = config.load(tmp_path / "c.toml")
+    loaded = schema.load(tmp_path / "c.toml")
     files = [tmp_path / name for name in names]
     assert list(loaded.relay.source[0].known_hosts) == files
     assert records(loaded)["box/r"]["known_hosts"] == [str(file) for file in files]
@@ -119,14 +119,14 @@ def test_known_hosts_is_one_file_or_several(tmp_path, written, names):
 )
 def test_rates_are_bits_a_second_in_decimal_units(text, bits):
     """As circuits are sold."""
-    assert config.rate(text) == bits
+    assert schema.rate(text) == bits
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "2 GB", "G", True, None, 10**400, "9" * 400, "\u0665"])
 def test_what_is_no_rate_is_refused(text):
     """Never read as something it does not say."""
     with pytest.raises(ValueError, match="rate"):
-        config.rate(text)
+        schema.rate(text)
 
 
 def test_a_pool_is_ranges_networks_and_single_addresses():
@@ -168,7 +168,7 @@ def test_an_address_in_use_is_never_taken(used, count):
 def test_the_cap_is_the_limit_or_95_percent_of_the_circuit(limit, circuit, cap):
     """Whichever is lower; unset is no cap."""
     relay = {key: value for key, value in (("limit", limit), ("circuit", circuit)) if value}
-    assert config.parse({"source": SITE, "target": SITE, "relay": relay}).relay.cap_bps == cap
+    assert schema.parse({"source": SITE, "target": SITE, "relay": relay}).relay.cap_bps == cap
 
 
 def test_a_box_at_the_target_forwards_only_where_it_is_told_to():
@@ -176,7 +176,7 @@ def test_a_box_at_the_target_forwards_only_where_it_is_told_to():
     box = {"name": "far", "host": "h", "address": "10.99.0.1"}
     for forward, name in ((False, None), (True, "far")):
         relay = {"target": {**box, "forward": forward}}
-        found = config.parse({"source": SITE, "target": SITE, "relay": relay}).relay.far
+        found = schema.parse({"source": SITE, "target": SITE, "relay": relay}).relay.far
         assert (found.name if found else None) == name
 
 
@@ -184,9 +184,9 @@ def test_relays_share_the_circuit():
     """Two relays at 95 % each would be twice the circuit; a limit is each one's own."""
     boxes = [{"name": name, "host": name, "address": f"10.88.0.{n}"} for n, name in enumerate("ab", 1)]
     relay = {"source": boxes, "circuit": "1G"}
-    assert config.parse({"source": SITE, "target": SITE, "relay": relay}).relay.cap_bps == 475_000_000
+    assert schema.parse({"source": SITE, "target": SITE, "relay": relay}).relay.cap_bps == 475_000_000
     relay["limit"] = "100M"
-    assert config.parse({"source": SITE, "target": SITE, "relay": relay}).relay.cap_bps == 100_000_000
+    assert schema.parse({"source": SITE, "target": SITE, "relay": relay}).relay.cap_bps == 100_000_000
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_two_entries_for_one_box_are_refused(changes, named, forward):
     other = {"name": "far", "host": "10.0.0.2", "address": "10.99.0.1", **changes}
     for relay in ({"source": [near], "target": {**other, "forward": forward}}, {"source": [near, other]}):
         with pytest.raises(UsageError, match=f"relay: two relay boxes have {named}: each needs its own"):
-            config.parse({"source": SITE, "target": SITE, "relay": relay})
+            schema.parse({"source": SITE, "target": SITE, "relay": relay})
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def test_pools_that_overlap_are_refused(source, target, relay, text):
         "relay": {"source": [{"name": "relay-a", "host": "r", "address": relay}]},
     }
     with pytest.raises(UsageError) as caught:
-        config.parse(content)
+        schema.parse(content)
     assert text in caught.value.message
 
 
@@ -239,7 +239,7 @@ def test_a_host_s_own_pool_is_apart_from_its_site_s():
         "target": {"vcenter": "b", "username": "u"},
     }
     with pytest.raises(UsageError, match=r'source\.vmotion\.hosts\."esx-a1" both have 10\.88\.0\.20:'):
-        config.parse(content)
+        schema.parse(content)
 
 
 def test_a_pool_gives_no_address_that_a_host_cannot_have():
@@ -250,7 +250,7 @@ def test_a_pool_gives_no_address_that_a_host_cannot_have():
 
 
 def with_hooks(**hooks):
-    return config.parse({"source": SITE, "target": {**SITE, "vcenter": "w"}, "hooks": hooks}, folder=Path("/etc/lrv"))
+    return schema.parse({"source": SITE, "target": {**SITE, "vcenter": "w"}, "hooks": hooks}, folder=Path("/etc/lrv"))
 
 
 def test_a_hook_is_a_string_or_a_list_of_words():
@@ -293,7 +293,7 @@ def refused(tmp_path, text: str | bytes) -> list[str]:
     path = tmp_path / "c.toml"
     path.write_bytes(text.encode() if isinstance(text, str) else text)
     with pytest.raises(UsageError) as caught:
-        config.load(path)
+        schema.load(path)
     assert caught.value.hint
     assert "pydantic" not in caught.value.message
     return caught.value.message.replace(str(path), "c.toml").splitlines()
@@ -390,7 +390,7 @@ SITES_TEXT = '[source]\nvcenter = "a"\nusername = "u"\n[target]\nvcenter = "b"\n
 def test_a_configuration_with_a_byte_order_mark_is_read(tmp_path):
     """As editors of Windows write it, with their line ends."""
     (tmp_path / "c.toml").write_bytes(b"\xef\xbb\xbf" + SITES_TEXT.replace("\n", "\r\n").encode())
-    assert config.load(tmp_path / "c.toml").source.vcenter == "a"
+    assert schema.load(tmp_path / "c.toml").source.vcenter == "a"
 
 
 @pytest.mark.parametrize(
@@ -463,7 +463,7 @@ def test_what_cannot_be_a_host_is_refused(tmp_path, key, host):
 )
 def test_names_and_addresses_are_hosts(host):
     """In either address family, and with letters of other alphabets."""
-    assert config.parse({"source": {**SITE, "vcenter": host}, "target": SITE}).source.vcenter == host
+    assert schema.parse({"source": {**SITE, "vcenter": host}, "target": SITE}).source.vcenter == host
 
 
 @pytest.mark.parametrize("hook", ["~nosuchuser/x", "a\0b", ["x", "a\0b"]])

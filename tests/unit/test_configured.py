@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from lrvmotion.config import Config, parse
-from lrvmotion.configured import verify
+from lrvmotion.config.name_check import verify
+from lrvmotion.config.schema import Config, parse
 from lrvmotion.errors import UsageError
-from lrvmotion.inventory import Datastore, Folder, Host, Inventory, MoRef, Network, Pool
+from lrvmotion.model.inventory import Datastore, Folder, Host, Inventory, MoRef, Network, Pool
 
 
 def inventory(site, *, host: str, network: str, store: str, folder: str, cluster: str) -> Inventory:

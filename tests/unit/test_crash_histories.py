@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from crash.histories import Histories, run
-from lrvmotion.settle import Seen
+from lrvmotion.run.drift import Seen
 
 
 def test_after_any_history_all_is_as_before_but_the_edits_and_each_is_named():

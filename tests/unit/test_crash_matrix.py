@@ -7,8 +7,8 @@ import pytest
 from crash import points
 from crash.memory import Life, Matrix, clock
 from crash.worlds import World, worlds
-from lrvmotion.journal import Journal
-from lrvmotion.plan import ABSENT, Change, Value
+from lrvmotion.journal.journal import Journal
+from lrvmotion.plan.plan import ABSENT, Change, Value
 
 
 @pytest.mark.parametrize("world", worlds(), ids=lambda world: world.name)

@@ -11,8 +11,8 @@ import keyring.backend
 import pytest
 from keyring.errors import KeyringLocked
 
-from lrvmotion.credentials import Credentials, Secret, read_file
 from lrvmotion.errors import TrustError, UsageError
+from lrvmotion.run.credentials import Credentials, Secret, read_file
 
 CANARY = "correct-horse"
 

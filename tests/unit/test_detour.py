@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from fakes import FakeTarget
-from lrvmotion.apply import apply
-from lrvmotion.detour import LOST_S, Detour
 from lrvmotion.events import Message
-from lrvmotion.journal import Journal
-from lrvmotion.plan import ABSENT, Change, string
-from lrvmotion.watch import Watch
+from lrvmotion.journal.journal import Journal
+from lrvmotion.plan.plan import ABSENT, Change, string
+from lrvmotion.run.apply import apply
+from lrvmotion.run.relay_failover import LOST_S, Detour
+from lrvmotion.run.relay_monitor import Watch
 
 KEY = "route/defaultTcpipStack/10.99.0.9/32"
 STALLED = {"r1": "carries nothing while 5 streams are open: its interface lan0 is down"}

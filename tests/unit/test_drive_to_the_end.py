@@ -7,12 +7,12 @@ import pytest
 from fakes import FakeMover, host
 from lrvmotion.errors import RefusedError, UnreachableError
 from lrvmotion.events import Message, Move
-from lrvmotion.inventory import Datastore, Folder, MoRef, Pool
-from lrvmotion.migrate import Guard, drive
-from lrvmotion.placement import Placement
-from lrvmotion.plan import Migration
-from lrvmotion.progress import Open
-from lrvmotion.schedule import Schedule
+from lrvmotion.journal.run_state import Open
+from lrvmotion.model.inventory import Datastore, Folder, MoRef, Pool
+from lrvmotion.model.placement import Placement
+from lrvmotion.plan.plan import Migration
+from lrvmotion.plan.schedule import Schedule
+from lrvmotion.run.migration_driver import Guard, drive
 
 
 def migration(name, source="a1", target="b1"):

@@ -7,8 +7,8 @@ import pytest
 from fakes import FakeMover
 from lrvmotion.errors import TrustError, UnreachableError
 from lrvmotion.events import Message, Move
-from lrvmotion.migrate import Guard, drive
-from lrvmotion.schedule import Schedule
+from lrvmotion.plan.schedule import Schedule
+from lrvmotion.run.migration_driver import Guard, drive
 from unit.test_schedule import guard, migration, ticking
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrvmotion.vsphere.esxcli import ParseError, Route, parse_connections, parse_ping, parse_routes
+from lrvmotion.vsphere.host.esxcli import ParseError, Route, parse_connections, parse_ping, parse_routes
 
 XSI = 'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"'
 SUMMARY = (

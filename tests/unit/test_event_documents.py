@@ -12,7 +12,8 @@ from pathlib import Path
 from lrvmotion import events
 from lrvmotion.events import Event, Message, Move
 from lrvmotion.findings import Finding
-from lrvmotion.views import ndjson, trouble
+from lrvmotion.views import errors as trouble
+from lrvmotion.views import ndjson
 
 PAGE = (Path(__file__).parents[2] / "docs" / "ndjson.md").read_text()
 AT = "2026-11-23T22:00:00.104+00:00"

@@ -7,7 +7,7 @@ import errno
 import pytest
 
 from lrvmotion.events import Message
-from lrvmotion.fanout import Fanout
+from lrvmotion.run.fanout import Fanout
 
 FIRST, SECOND = Message(text="first"), Message(text="second")
 

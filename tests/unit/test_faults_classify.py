@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from pyVmomi import vim, vmodl
 
-from lrvmotion.credentials import hide
 from lrvmotion.errors import RefusedError, TrustError, UnreachableError
+from lrvmotion.run.credentials import hide
 from lrvmotion.vsphere import faults
-from lrvmotion.vsphere.stub import mapped
+from lrvmotion.vsphere.client import mapped
 
 
 @pytest.mark.parametrize(

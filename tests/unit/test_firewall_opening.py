@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import pytest
 
 from lrvmotion.errors import RefusedError
-from lrvmotion.plan import ABSENT, string
-from lrvmotion.relay import opening
-from lrvmotion.shell import Completed
+from lrvmotion.plan.plan import ABSENT, string
+from lrvmotion.ports.shell import Completed
+from lrvmotion.relay.packet_filter import opening
 
 IPTABLES = "iptables/INPUT -s 10.88.0.0/24 -i lan0 -p tcp -m tcp --dport 9000 -j ACCEPT"
 NFT = 'nft/inet filter input iifname "lan0" ip saddr 10.88.0.0/24 tcp dport 9000 accept comment "lrvmotion-abc123"'

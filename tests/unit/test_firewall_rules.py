@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from lrvmotion.findings import Severity
-from lrvmotion.relay import filtertrial, firewall
 from lrvmotion.relay.facts import Address, BoxFacts
-from lrvmotion.relay.firewall import Block, FirewallView
+from lrvmotion.relay.packet_filter import rules, trial
+from lrvmotion.relay.packet_filter.rules import Block, FirewallView
 from lrvmotion.relay.spec import RelaySpec
 
 SEEN = BoxFacts(python="/usr/bin/python3", addresses=(Address(interface="lan0", address="10.88.0.1", length=24),))
@@ -52,7 +52,7 @@ FORWARD = {"what": "forward", "chain": "FORWARD"}
 def test_opening_is_by_the_tool_that_shuts(found, view, keys):
     """Each filter is opened by its own tool, for the vMotion network and port alone, with the run's mark."""
     seen = FirewallView(blocks=(found,), out=("wan0",), **view)
-    made = [opening.key for opening in firewall.openings(seen, SEEN, NEAR, "abc123")]
+    made = [opening.key for opening in rules.openings(seen, SEEN, NEAR, "abc123")]
     mark = "-m comment --comment lrvmotion-abc123"
     quoted, note = "comment 'lrvmotion-abc123'", 'comment "lrvmotion-abc123"'
     assert made == [
@@ -62,7 +62,7 @@ def test_opening_is_by_the_tool_that_shuts(found, view, keys):
 
 def test_opening_of_a_far_relay_is_for_the_near_ones():
     """A far relay's port is opened to each near relay, and to nobody else."""
-    made = firewall.openings(FirewallView(blocks=(block(),)), SEEN, FAR, "abc123")
+    made = rules.openings(FirewallView(blocks=(block(),)), SEEN, FAR, "abc123")
     assert [opening.key.split(" -i")[0] for opening in made] == [
         "firewall/iptables/INPUT -s 10.77.0.1", "firewall/iptables/INPUT -s 10.77.0.2",
     ]  # fmt: skip
@@ -71,28 +71,28 @@ def test_opening_of_a_far_relay_is_for_the_near_ones():
 def test_firewall_that_is_opened_is_information_and_one_that_is_not_an_error():
     """Without open_firewall the rule is an error with its cure; with it, it is said what the run will do."""
     view = FirewallView(blocks=(block(rule="policy DROP"),))
-    (shut,) = firewall.findings(view, SEEN, NEAR, opened=False)
+    (shut,) = rules.findings(view, SEEN, NEAR, opened=False)
     assert (shut.severity, shut.code) == (Severity.ERROR, "box-input")
     assert "iptables, INPUT: policy DROP" in shut.summary
     assert shut.hint == (
         "iptables -I INPUT -s 10.88.0.0/24 -i lan0 -p tcp -m tcp --dport 9000 -j ACCEPT; "
         "or open_firewall = true in [[relay.source]]"
     )
-    (opened,) = firewall.findings(view, SEEN, NEAR, opened=True)
+    (opened,) = rules.findings(view, SEEN, NEAR, opened=True)
     assert (opened.severity, opened.code) == (Severity.INFO, "box-input")
 
 
 def test_firewall_that_drops_what_is_invalid_is_a_warning():
     """Only a dead relay makes it matter: it refuses no run, and open_firewall opens it all the same."""
     view = FirewallView(blocks=(block(what="later", chain="FORWARD"),), out=("lan0",))
-    (shut,) = firewall.findings(view, SEEN, NEAR, opened=False)
+    (shut,) = rules.findings(view, SEEN, NEAR, opened=False)
     assert (shut.severity, shut.code) == (Severity.WARNING, "box-forward")
-    assert len(firewall.openings(view, SEEN, NEAR, "abc123")) == 1
+    assert len(rules.openings(view, SEEN, NEAR, "abc123")) == 1
 
 
 def test_firewall_that_could_not_be_tried_is_said():
     """What is not known is a warning with its reason, never taken for open."""
-    (found,) = firewall.findings(FirewallView(reason="no nft"), SEEN, NEAR, opened=True)
+    (found,) = rules.findings(FirewallView(reason="no nft"), SEEN, NEAR, opened=True)
     assert (found.severity, found.code) == (Severity.WARNING, "box-filter-unknown")
     assert "no nft" in found.summary
 
@@ -101,7 +101,7 @@ def test_firewall_that_could_not_be_tried_is_said():
 def test_firewall_answer_that_is_not_whole_is_refused(answer):
     """An answer of another shape is an error that look() turns into a reason."""
     with pytest.raises((ValueError, KeyError, TypeError)):
-        firewall.parse(answer)
+        rules.parse(answer)
 
 
 BASE = {("inet", "filter", "input"), ("ip", "other", "in")}
@@ -122,12 +122,12 @@ PACKET = 'trace id 7eb9a8a5 {} packet: iif "lan0" ip saddr 10.88.0.9 tcp dport 9
 )  # fmt: skip
 def test_trace_names_rule_and_base_chain(lines, found):
     """The rule that drops is named, and the chain at whose head another one is seen first."""
-    assert filtertrial.ended("\r\n".join(lines), BASE) == found
+    assert trial.ended("\r\n".join(lines), BASE) == found
 
 
 def test_packets_are_whole():
     """Checksums of the head and of what it carries come out as nothing."""
-    data = filtertrial.syn("10.88.0.9", "10.99.0.9", 8000, 7)
-    assert filtertrial.checksum(data[:20]) == 0
-    assert filtertrial.checksum(data[12:20] + b"\0\x06\0\x14" + data[20:]) == 0
-    assert filtertrial.checksum(filtertrial.echo("10.88.0.9", "10.99.0.9", 7)[20:]) == 0
+    data = trial.syn("10.88.0.9", "10.99.0.9", 8000, 7)
+    assert trial.checksum(data[:20]) == 0
+    assert trial.checksum(data[12:20] + b"\0\x06\0\x14" + data[20:]) == 0
+    assert trial.checksum(trial.echo("10.88.0.9", "10.99.0.9", 7)[20:]) == 0

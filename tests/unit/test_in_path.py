@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from fakes import vm
-from lrvmotion import config
+from lrvmotion.config import schema
 from lrvmotion.errors import RefusedError, UnreachableError
-from lrvmotion.inpath import InPath, flows
+from lrvmotion.run.in_path import InPath, flows
 from worlds import CONFIG, migration
 
 HOT = replace(migration(vm("hot", "a1")), hot_bytes=1000, cold_bytes=0)
@@ -45,7 +45,7 @@ class Site:
 
 def test_a_default_of_minutes():
     """A cross-vCenter relocate logs in, checks and makes the disks before its first byte: 15 s are nothing."""
-    assert config.parse(CONFIG).limits.in_path_s == 120.0
+    assert schema.parse(CONFIG).limits.in_path_s == 120.0
 
 
 @pytest.mark.parametrize(

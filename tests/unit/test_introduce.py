@@ -6,7 +6,7 @@ import pytest
 
 from fakes import host, inventory
 from lrvmotion.errors import TrustError, UsageError
-from lrvmotion.introduce import Shown, choose_address, on_vmotion, settle
+from lrvmotion.workflows.first_contact import Shown, choose_address, on_vmotion, settle
 
 
 def shown(who: str, *, pin: str, expected: str | None = None) -> Shown:

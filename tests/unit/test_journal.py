@@ -11,10 +11,10 @@ import shutil
 
 import pytest
 
-from lrvmotion import journal as journals
 from lrvmotion.errors import UnreachableError, UsageError
-from lrvmotion.journal import Journal, JournalError
-from lrvmotion.plan import ABSENT, Change, Value
+from lrvmotion.journal import journal as journals
+from lrvmotion.journal.journal import Journal, JournalError
+from lrvmotion.plan.plan import ABSENT, Change, Value
 
 
 def clock():

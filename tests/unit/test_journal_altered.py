@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from lrvmotion import cli, records
-from lrvmotion import journal as journals
+from lrvmotion import cli
 from lrvmotion.errors import UsageError
-from lrvmotion.journal import Journal
-from lrvmotion.plan import ABSENT, Change, Value, document
-from lrvmotion.records import GENESIS, Record, chained, line, parse
+from lrvmotion.journal import journal as journals
+from lrvmotion.journal import records
+from lrvmotion.journal.journal import Journal
+from lrvmotion.journal.records import GENESIS, Record, chained, line, parse
+from lrvmotion.plan.plan import ABSENT, Change, Value, document
 
 
 def clock():

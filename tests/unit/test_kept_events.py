@@ -9,10 +9,10 @@ import shutil
 
 import pytest
 
-from lrvmotion import kept
 from lrvmotion.errors import UsageError
 from lrvmotion.events import SCHEMA, Connected, Found, Message, Move, RunStarted
 from lrvmotion.findings import Finding, Severity
+from lrvmotion.journal import event_log
 
 STARTED = RunStarted(run="abc234", mode="native", journal="j", vms=("a", "b"), forecast_s=12.5)
 MOVE = Move(vm="a", state="running", source_host="a1", target_host="b1", percent=3)
@@ -37,7 +37,7 @@ def said() -> list:
 
 @pytest.fixture
 def log(tmp_path, said):
-    with kept.EventLog(tmp_path, lambda: "2026-01-01T00:00:00.000+00:00", said.append, seconds=Seconds()) as made:
+    with event_log.EventLog(tmp_path, lambda: "2026-01-01T00:00:00.000+00:00", said.append, seconds=Seconds()) as made:
         yield made
 
 
@@ -50,7 +50,7 @@ def test_every_event_comes_back_with_its_time(log, tmp_path):
     finding = Finding(severity=Severity.WARNING, code="c", subject="s", summary="x")
     for event in (BEFORE, STARTED, MOVE, Found(finding=finding)):
         log(event)
-    back = kept.read(tmp_path, "abc234")
+    back = event_log.read(tmp_path, "abc234")
     assert [told.event for told in back.told] == [BEFORE, STARTED, MOVE, Found(finding=finding)]
     times = [told.t for told in back.told]
     assert times == sorted(times)
@@ -81,10 +81,10 @@ def test_a_torn_line_is_left_out_and_the_next_process_goes_on_after_it(log, tmp_
     log.close()
     with path(tmp_path).open("a") as file:
         file.write('{"type": "move", "at": "2026')
-    with kept.EventLog(tmp_path, lambda: "2026-01-02T00:00:00.000+00:00", said.append) as second:
+    with event_log.EventLog(tmp_path, lambda: "2026-01-02T00:00:00.000+00:00", said.append) as second:
         second(STARTED)
         second(MOVE)
-    back = kept.read(tmp_path, "abc234")
+    back = event_log.read(tmp_path, "abc234")
     assert [told.event for told in back.told] == [STARTED, STARTED, MOVE]
     assert back.torn == 1
 
@@ -99,7 +99,7 @@ def test_a_full_disk_ends_the_recording_and_not_the_run(tmp_path, said):
         def close(self) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    log = kept.EventLog(tmp_path, lambda: "", said.append, opener=lambda where: Full())  # type: ignore[arg-type, return-value]
+    log = event_log.EventLog(tmp_path, lambda: "", said.append, opener=lambda where: Full())  # type: ignore[arg-type, return-value]
     for event in (STARTED, MOVE, MOVE):
         log(event)
     (only,) = said
@@ -113,7 +113,7 @@ def test_an_event_that_this_version_does_not_know_is_passed_over(log, tmp_path):
     with path(tmp_path).open("a") as file:
         file.write(json.dumps({"type": "teleported", "at": "x", "t": 1.0}) + "\n")
         file.write(json.dumps({"type": "message", "at": "x", "t": 1.0, "text": "hello", "mood": "fine"}) + "\n")
-    back = kept.read(tmp_path, "abc234")
+    back = event_log.read(tmp_path, "abc234")
     assert back.told[-1].event == Message(text="hello")
     assert (len(back.told), back.torn) == (2, 0)
 
@@ -123,12 +123,12 @@ def test_a_file_of_a_newer_version_is_refused(log, tmp_path):
     log(STARTED)
     path(tmp_path).write_text('{"type": "version", "schema": "2.0"}\n')
     with pytest.raises(UsageError, match="newer lrvmotion"):
-        kept.read(tmp_path, "abc234")
+        event_log.read(tmp_path, "abc234")
 
 
 def test_no_file_is_said(tmp_path):
     """A run of an older version has none."""
-    assert kept.read(tmp_path, "abc234") == kept.Kept(gone=True)
+    assert event_log.read(tmp_path, "abc234") == event_log.Kept(gone=True)
 
 
 @pytest.mark.parametrize("folder", [False, True])
@@ -138,7 +138,7 @@ def test_events_that_are_removed_while_they_are_written_begin_anew(log, tmp_path
     shutil.rmtree(tmp_path / "runs") if folder else path(tmp_path).unlink()
     log(MOVE)
     log(BEFORE)
-    back = kept.read(tmp_path, "abc234")
+    back = event_log.read(tmp_path, "abc234")
     assert [told.event for told in back.told] == [MOVE, BEFORE]
     assert back.told[0].t > 0
     assert ["were removed" in event.text for event in said] == [True]
@@ -149,4 +149,4 @@ def test_a_pipe_in_place_of_the_events_is_not_waited_for(tmp_path):
     path(tmp_path).parent.mkdir(parents=True)
     os.mkfifo(path(tmp_path))
     with pytest.raises(UsageError, match="cannot be read"):
-        kept.read(tmp_path, "abc234")
+        event_log.read(tmp_path, "abc234")

@@ -9,11 +9,12 @@ import pytest
 from rich.console import Console
 
 from lrvmotion.events import CapChanged, Interrupted, Message, Move, RelaySample, RunStarted, Upcoming, WindowChanged
-from lrvmotion.plan import Plan
-from lrvmotion.views import heartbeat, lines
-from lrvmotion.views.live import FRAMES, Screen, sparkline
-from lrvmotion.views.rows import Columns, chosen, fit, row
-from lrvmotion.views.state import LINGER_S, State
+from lrvmotion.plan.plan import Plan
+from lrvmotion.views import lines
+from lrvmotion.views.live import heartbeat
+from lrvmotion.views.live.rows import Columns, chosen, fit, row
+from lrvmotion.views.live.screen import FRAMES, Screen, sparkline
+from lrvmotion.views.live.state import LINGER_S, State
 
 GIB = 1024**3
 PLAN = Plan(run="abcdef", mark="abcdef", mode="proxy", relays=("relay-a",))

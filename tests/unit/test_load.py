@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from lrvmotion import measured
 from lrvmotion.errors import UsageError
-from lrvmotion.load import Algorithm, LoadReport, LoadRun, NotRun
+from lrvmotion.journal import load_report_store
+from lrvmotion.model.load_report import Algorithm, LoadReport, LoadRun, NotRun
 
 
 def run(algorithm: Algorithm, streams: int, mbps: float, **changes: Any) -> LoadRun:
@@ -88,12 +88,12 @@ def test_the_latest_report_is_kept_whole_and_aged(tmp_path) -> None:
         near="a", far="b", measured_at="2026-01-02T04:04:05.000+00:00", mss=1448, runs=(),
         missing=(NotRun(algorithm="bbr", streams=1, reason="no such file"),),
     )  # fmt: skip
-    assert measured.latest(tmp_path / "state") is None
-    measured.keep(tmp_path / "state", first)
-    assert measured.latest(tmp_path / "state") == first
-    measured.keep(tmp_path / "state", second)
-    assert measured.latest(tmp_path / "state") == second
-    assert measured.age_s(first, "2026-01-02T04:04:05.000+00:00") == 3600
+    assert load_report_store.latest(tmp_path / "state") is None
+    load_report_store.keep(tmp_path / "state", first)
+    assert load_report_store.latest(tmp_path / "state") == first
+    load_report_store.keep(tmp_path / "state", second)
+    assert load_report_store.latest(tmp_path / "state") == second
+    assert load_report_store.age_s(first, "2026-01-02T04:04:05.000+00:00") == 3600
     assert [path.name for path in (tmp_path / "state").iterdir()] == ["load.json"]
 
 
@@ -101,7 +101,7 @@ def test_a_report_that_cannot_be_kept_is_one_sentence(tmp_path) -> None:
     """The state directory is a file: named, with another way."""
     (tmp_path / "state").write_text("")
     with pytest.raises(UsageError, match=r"load\.json: the load probe cannot be kept there: .+") as caught:
-        measured.keep(tmp_path / "state", report())
+        load_report_store.keep(tmp_path / "state", report())
     assert "--state-dir" in (caught.value.hint or "")
 
 
@@ -112,5 +112,5 @@ def test_a_report_that_cannot_be_read_is_one_sentence(tmp_path, text) -> None:
     """Truncated, of a newer schema, or another document: it is named, with what to do."""
     (tmp_path / "load.json").write_text(text)
     with pytest.raises(UsageError, match=r"load\.json: .+") as caught:
-        measured.latest(tmp_path)
+        load_report_store.latest(tmp_path)
     assert "check --load" in (caught.value.hint or "")

@@ -6,7 +6,7 @@ import re
 import time
 
 from lrvmotion.events import Changed, Move, RelaySample, RunEnded, RunStarted
-from lrvmotion.metrics import Metrics
+from lrvmotion.notify.prometheus import Metrics
 
 VALUE = r"[+-]?(?:\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|Inf)|NaN"
 LABEL = r'[a-zA-Z_]\w*="(?:[^"\\\n]|\\[\\"n])*"'

@@ -7,7 +7,7 @@ import time
 
 from lrvmotion.errors import UnreachableError
 from lrvmotion.events import RelaySample
-from lrvmotion.watch import Watch
+from lrvmotion.run.relay_monitor import Watch
 
 
 def sample(relay):

@@ -10,11 +10,13 @@ import pytest
 from rich.console import Console
 
 import fakes
-from lrvmotion import config, outlook, prepare
-from lrvmotion.load import LoadReport, LoadRun
-from lrvmotion.path import PathQuality
-from lrvmotion.plan import Migration, Plan
+from lrvmotion.config import schema
+from lrvmotion.model.load_report import LoadReport, LoadRun
+from lrvmotion.model.path_quality import PathQuality
+from lrvmotion.plan import plan_forecast
+from lrvmotion.plan.plan import Migration, Plan
 from lrvmotion.views import forecast as view
+from lrvmotion.workflows import plan_run
 
 SITES = {
     "source": {"vcenter": "a", "username": "u", "vmotion": {"addresses": ["10.88.0.20-10.88.0.29"]}},
@@ -57,8 +59,8 @@ def migration(vm: str, source: str = "a1", target: str = "b1", *, hot: int = 10*
     )  # fmt: skip
 
 
-def parsed(more: dict[str, Any] | None = None) -> config.Config:
-    return config.parse({**SITES, **(more or {})})
+def parsed(more: dict[str, Any] | None = None) -> schema.Config:
+    return schema.parse({**SITES, **(more or {})})
 
 
 def plan(*moves: Migration) -> Plan:
@@ -67,7 +69,7 @@ def plan(*moves: Migration) -> Plan:
 
 def test_vms_and_the_queue_take_what_their_bytes_take() -> None:
     """1 GB at 800 Mbit/s is 10 s; two from one host are one after the other."""
-    made = outlook.make(plan(migration("x"), migration("y")), parsed(RELAY), (), (), load=LOSSY, age_s=7300)
+    made = plan_forecast.make(plan(migration("x"), migration("y")), parsed(RELAY), (), (), load=LOSSY, age_s=7300)
     assert [vm.seconds for vm in made.vms] == [pytest.approx(10), pytest.approx(10)]
     assert made.queue_s == pytest.approx(20)
     assert "2 h old" in made.basis
@@ -76,7 +78,7 @@ def test_vms_and_the_queue_take_what_their_bytes_take() -> None:
 def test_moves_at_once_share_the_line() -> None:
     """Two hosts at once through a circuit of 857 Mbit/s: each has half of it."""
     moves = (migration("x"), migration("y", "a2", "b2"))
-    made = outlook.make(plan(*moves), parsed(RELAY), (), (), load=LOSSY, age_s=None)
+    made = plan_forecast.make(plan(*moves), parsed(RELAY), (), (), load=LOSSY, age_s=None)
     assert made.at_once == 2
     assert made.queue_s == pytest.approx(8000 / (857 / 2))
 
@@ -85,19 +87,19 @@ def test_moves_at_once_share_the_relays_cap() -> None:
     """A cap of 400 Mbit/s and one relay: two moves have 200 each."""
     capped = parsed({"relay": {**RELAY["relay"], "limit": "400M"}})
     two = plan(migration("x"), migration("y", "a2", "b2"))
-    made = outlook.make(replace(two, relays=("r",)), capped, (), (), load=LOSSY, age_s=None)
+    made = plan_forecast.make(replace(two, relays=("r",)), capped, (), (), load=LOSSY, age_s=None)
     assert made.queue_s == pytest.approx(8000 / 200)
 
 
 def test_cold_bytes_go_by_nfc_at_one_stream() -> None:
     """A powered-off VM does not pass the relay: 1 GB at 3.6 Mbit/s."""
-    made = outlook.make(plan(migration("x", hot=0, cold=10**9)), parsed(RELAY), (), (), load=LOSSY, age_s=None)
+    made = plan_forecast.make(plan(migration("x", hot=0, cold=10**9)), parsed(RELAY), (), (), load=LOSSY, age_s=None)
     assert made.vms[0].seconds == pytest.approx(8000 / 3.6)
 
 
 def test_a_measured_dirty_rate_that_is_too_high_is_told() -> None:
     """200 MB/s against 100 MB/s: the guest will be slowed down by half."""
-    made = outlook.make(
+    made = plan_forecast.make(
         plan(migration("x")), parsed(RELAY), (), (), load=LOSSY, age_s=None, dirty={"x": 200 * 1_000_000}
     )
     assert not made.vms[0].converges
@@ -108,23 +110,25 @@ def test_a_measured_dirty_rate_that_is_too_high_is_told() -> None:
 def test_without_a_probe_it_is_a_range_and_says_so() -> None:
     """Idle pings give no rate of proxy mode, so no time either; past moves do."""
     pings = [PathQuality(source="a", target="b", sent=100, received=99, rtt_ms=55)]
-    made = outlook.make(plan(migration("x")), parsed(RELAY), (), pings, load=None, age_s=None)
+    made = plan_forecast.make(plan(migration("x")), parsed(RELAY), (), pings, load=None, age_s=None)
     assert "a range" in made.basis
     assert made.vms[0].seconds is None
     assert made.queue_s is None
-    made = outlook.make(plan(migration("x")), parsed(RELAY), (), pings, load=None, age_s=None, past=[("proxy", 800.0)])
+    made = plan_forecast.make(
+        plan(migration("x")), parsed(RELAY), (), pings, load=None, age_s=None, past=[("proxy", 800.0)]
+    )
     assert made.queue_s == pytest.approx(10)
 
 
 def test_auto_takes_the_best_forecast_that_the_configuration_allows() -> None:
     """Proxy only with a relay; without loss nothing needs to be changed; without a probe as before."""
-    assert prepare.resolve(parsed(RELAY), "auto", LOSSY) == "proxy"
-    assert prepare.resolve(parsed(), "auto", LOSSY) == "native"
+    assert plan_run.resolve(parsed(RELAY), "auto", LOSSY) == "proxy"
+    assert plan_run.resolve(parsed(), "auto", LOSSY) == "native"
     clean = load(reno_1=930, reno_48=940, bbr_5=941)
-    assert prepare.resolve(parsed(RELAY), "auto", clean) == "stock"
-    assert prepare.resolve(parsed(RELAY), "native", LOSSY) == "native"
-    assert prepare.resolve(parsed(RELAY), "auto") == "proxy"
-    assert prepare.resolve(parsed(), "auto") == "native"
+    assert plan_run.resolve(parsed(RELAY), "auto", clean) == "stock"
+    assert plan_run.resolve(parsed(RELAY), "native", LOSSY) == "native"
+    assert plan_run.resolve(parsed(RELAY), "auto") == "proxy"
+    assert plan_run.resolve(parsed(), "auto") == "native"
 
 
 def shown(made: Any, width: int = 80) -> str:
@@ -136,7 +140,7 @@ def shown(made: Any, width: int = 80) -> str:
 
 def test_the_picture_fits_80_columns_and_needs_no_colour() -> None:
     """One bar a mode, the longest for the fastest; what limits the plan's mode in words."""
-    made = outlook.make(plan(migration("x")), parsed(RELAY), (), (), load=LOSSY, age_s=60)
+    made = plan_forecast.make(plan(migration("x")), parsed(RELAY), (), (), load=LOSSY, age_s=60)
     lines = shown(made).splitlines()
     assert all(len(line) <= 80 for line in lines)
     bars = {
@@ -153,7 +157,7 @@ def made_modes(made: Any) -> set[str]:
 
 def test_json_has_every_mode_and_vm() -> None:
     """Rates are numbers or null; a plan without a forecast has null."""
-    made = outlook.make(plan(migration("x")), parsed(RELAY), (), (), load=LOSSY, age_s=60)
+    made = plan_forecast.make(plan(migration("x")), parsed(RELAY), (), (), load=LOSSY, age_s=60)
     document: Any = view.document(made)
     assert set(document["modes"]) == {"stock", "native", "proxy"}
     assert document["modes"]["native"]["mbps"] == 165
@@ -171,7 +175,7 @@ CLEAN = PathQuality(source="a1", target="b1", sent=20, received=20, rtt_ms=0.2, 
 
 
 def ranges(sources: tuple[Any, ...], targets: tuple[Any, ...], more: dict[str, Any], **given: Any) -> dict[str, Any]:
-    made = outlook.make(
+    made = plan_forecast.make(
         plan(migration("x")), parsed(more), sources, (CLEAN,), load=None, age_s=None, targets=targets, **given
     )
     return {estimate.mode: estimate for estimate in made.estimates}
@@ -212,13 +216,13 @@ def test_a_relays_interface_and_the_configured_circuit_bound_too() -> None:
 def test_hosts_whose_links_are_not_known_bound_nothing() -> None:
     """One of several that does not tell may be the fastest."""
     moves = plan(migration("x"), migration("y", "a2"))
-    found = outlook.bounds(moves, parsed(RELAY), (wide("a1", 1000), wide("a2")), (), {})
+    found = plan_forecast.bounds(moves, parsed(RELAY), (wide("a1", 1000), wide("a2")), (), {})
     assert found == {"stock": [], "native": [], "proxy": []}
 
 
 def test_a_rate_that_is_not_known_is_shown_with_its_bound() -> None:
     """Proxy mode without a probe: "up to" what the NICs carry."""
-    made = outlook.make(
+    made = plan_forecast.make(
         plan(migration("x")), parsed(RELAY), (wide("a1", 10_000),), (CLEAN,), load=None, age_s=None,
         targets=(wide("b1", 10_000),),
     )  # fmt: skip

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lrvmotion import config, zones
+from lrvmotion.config import schema, time_zone
+from lrvmotion.config.rate_schedule import Timetable, parse
 from lrvmotion.errors import RefusedError, UsageError
 from lrvmotion.events import CapChanged, Message, WindowChanged
-from lrvmotion.pace import AGAIN, Pace
-from lrvmotion.timetable import Timetable, parse
+from lrvmotion.run.rate_limiter import AGAIN, Pace
 from lrvmotion.views import words
 
 SITE = {"vcenter": "v", "username": "u"}
@@ -23,7 +23,7 @@ MORNING = datetime(2026, 11, 23, 7, 59, 58, tzinfo=UTC)
 
 def parsed(limit, **more):
     relay = {"limit": limit, "source": [BOX], **more.pop("relay", {})}
-    return config.parse({"source": SITE, "target": SITE, "time_zone": "UTC", "relay": relay, **more})
+    return schema.parse({"source": SITE, "target": SITE, "time_zone": "UTC", "relay": relay, **more})
 
 
 @settings(max_examples=60, deadline=None)
@@ -36,7 +36,7 @@ def test_the_cap_is_what_the_wall_clock_says_and_changes_when_it_says(quarters, 
     text = ", ".join(
         f"{quarter // 4}:{quarter % 4 * 15:02} {quarter + 1}M" for quarter in sorted(quarters, reverse=True)
     )
-    table = Timetable(parse(text), zones.zone("Europe/Berlin"))
+    table = Timetable(parse(text), time_zone.zone("Europe/Berlin"))
     start = datetime.fromisoformat(begin)
     moments = [start + timedelta(minutes=15 * number) for number in range(4 * 50)]
     for moment in moments:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from lrvmotion import past
 from lrvmotion.events import Move
-from lrvmotion.plan import Migration, Plan
+from lrvmotion.journal import move_history
+from lrvmotion.plan.plan import Migration, Plan
 
 WAY = "a -> b"
 
@@ -26,7 +26,7 @@ def migration(vm: str, *, hot: int = 10**9, cold: int = 0) -> Migration:
 def recorder(tmp_path: Path):
     moves = (migration("x"), migration("y"), migration("cold", cold=10**9))
     made = Plan(run="r", mark="r", mode="native", migrations=moves)
-    return past.Recorder(tmp_path, WAY, made, lambda: "2026-01-01T00:00:00Z")
+    return move_history.Recorder(tmp_path, WAY, made, lambda: "2026-01-01T00:00:00Z")
 
 
 def event(vm: str, state: Any, elapsed_s: float = 50.0) -> Move:
@@ -37,8 +37,8 @@ def test_a_move_alone_is_remembered_with_its_rate(recorder, tmp_path):
     """1 GB in 50 s: 160 Mbit/s, for this circuit and no other."""
     recorder(event("x", "running"))
     recorder(event("x", "success"))
-    assert past.recorded(tmp_path, WAY) == [("native", 160.0)]
-    assert past.recorded(tmp_path, "a -> c") == []
+    assert move_history.recorded(tmp_path, WAY) == [("native", 160.0)]
+    assert move_history.recorded(tmp_path, "a -> c") == []
 
 
 @pytest.mark.parametrize(
@@ -55,14 +55,14 @@ def test_what_says_nothing_of_the_circuit_is_not(recorder, tmp_path, events):
     """A move that failed, ended at once, went another way or shared the circuit."""
     for one in events:
         recorder(one)
-    assert past.recorded(tmp_path, WAY) == []
+    assert move_history.recorded(tmp_path, WAY) == []
 
 
 def test_a_record_cut_short_is_left_out(recorder, tmp_path):
     """The machine went down while it was written: the others count."""
     recorder(event("x", "running"))
     recorder(event("x", "success"))
-    with (tmp_path / past.NAME).open("a") as file:
+    with (tmp_path / move_history.NAME).open("a") as file:
         file.write('{"at": "2026-01-01T00:00:00Z", "circ')
-    assert past.recorded(tmp_path, WAY) == [("native", 160.0)]
-    assert past.recorded(tmp_path / "nowhere", WAY) == []
+    assert move_history.recorded(tmp_path, WAY) == [("native", 160.0)]
+    assert move_history.recorded(tmp_path / "nowhere", WAY) == []

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lrvmotion.findings import Severity
-from lrvmotion.path import PathQuality, bdp_bytes, jitter, judge, wilson
+from lrvmotion.model.path_quality import PathQuality, bdp_bytes, jitter, judge, wilson
 
 
 def quality(**changes):

@@ -9,9 +9,9 @@ import pytest
 from rich.console import Console
 
 from fakes import host, inventory, vm
-from lrvmotion.plan import ABSENT, Change, Plan, Value, document, string
-from lrvmotion.views import tree
-from lrvmotion.ways import ways
+from lrvmotion.plan.data_paths import ways
+from lrvmotion.plan.plan import ABSENT, Change, Plan, Value, document, string
+from lrvmotion.views import plan_tree
 from worlds import B1, TARGET, plan, source
 
 CHANGES = (
@@ -30,8 +30,8 @@ CHANGES = (
 
 def shown(made: Plan, *, width: int = 80, terminal: bool = True) -> list[str]:
     to = Console(width=width, file=io.StringIO(), force_terminal=terminal, color_system=None)
-    tree.changes(to, made)
-    tree.paths(to, made)
+    plan_tree.changes(to, made)
+    plan_tree.paths(to, made)
     return to.file.getvalue().splitlines()
 
 

@@ -11,22 +11,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fakes import host, inventory, vm
-from lrvmotion import basis, planfile
-from lrvmotion import config as configs
+from lrvmotion.config import schema as configs
 from lrvmotion.errors import UsageError
 from lrvmotion.findings import Finding, Severity
-from lrvmotion.inventory import Disk, MoRef, Nic
-from lrvmotion.placement import Placer
-from lrvmotion.plan import ABSENT, Change, Migration, Path, Plan, Skipped, Value, document
+from lrvmotion.model.inventory import Disk, MoRef, Nic
+from lrvmotion.plan import plan_file, preconditions
+from lrvmotion.plan.placer import Placer
+from lrvmotion.plan.plan import ABSENT, Change, Migration, Path, Plan, Skipped, Value, document
 from worlds import A1, A2, B1, CONFIG, TARGET, plan, source
 
 
 def facts(made, inventory_, *, target=TARGET, config=None, mark=None):
-    return basis.facts(basis.Subjects.of(made), configs.parse(config or CONFIG), inventory_, target, mark)
+    return preconditions.facts(
+        preconditions.Subjects.of(made), configs.parse(config or CONFIG), inventory_, target, mark
+    )
 
 
 def written(made, found=None) -> str:
-    return planfile.text(made, found or {}, reboot_hosts=False, written="2026-01-01T00:00:00Z", version="0.1.0")
+    return plan_file.text(made, found or {}, reboot_hosts=False, written="2026-01-01T00:00:00Z", version="0.1.0")
 
 
 texts = st.text(st.characters(codec="utf-8"), max_size=12)
@@ -69,7 +71,7 @@ plans = st.builds(
 @given(plans)
 def test_a_plan_is_read_back_as_it_was_written(made):
     """Typed values included: True is not 1."""
-    back = planfile.parse(written(made), "plan.json").complete(TARGET)
+    back = plan_file.parse(written(made), "plan.json").complete(TARGET)
     assert back == made
     assert [type(change.prior.data) for change in back.changes] == [type(change.prior.data) for change in made.changes]
 
@@ -77,16 +79,16 @@ def test_a_plan_is_read_back_as_it_was_written(made):
 def test_migrations_are_read_back_with_their_places():
     """By reference and name, looked up where they are."""
     made = plan(vm("vm1", "a1"), vm("vm2", "a1", power_state="poweredOff"))
-    saved = planfile.parse(written(made), "plan.json")
+    saved = plan_file.parse(written(made), "plan.json")
     assert saved.complete(TARGET) == made
-    assert saved.subjects() == basis.Subjects.of(made)
+    assert saved.subjects() == preconditions.Subjects.of(made)
 
 
 def test_planning_again_with_the_saved_places_comes_to_the_same_places():
     """The wishes that a saved plan makes win over the mappings."""
     machine = vm("vm1", "a1")
     made = plan(machine)
-    wishes = planfile.parse(written(made), "plan.json").wishes()
+    wishes = plan_file.parse(written(made), "plan.json").wishes()
     other = inventory("target", (host("b0", "10.99.0.8"), B1))
     placement, _ = Placer(configs.parse(CONFIG), source(machine), other, wishes).place(machine)
     assert placement.host.name == "b1"
@@ -130,7 +132,7 @@ def test_what_is_no_plan_is_refused_in_a_sentence(spoil, said):
     text = written(plan(vm("vm1", "a1")))
     assert spoil(text) != text
     with pytest.raises(UsageError) as caught:
-        planfile.parse(spoil(text), "plan.json")
+        plan_file.parse(spoil(text), "plan.json")
     assert said in caught.value.message
     assert caught.value.hint
 
@@ -144,7 +146,7 @@ def test_no_spoiled_byte_gets_through(data):
     other = data.draw(st.characters(codec="ascii").filter(lambda one: one != text[at]))
     spoiled = text[:at] + other + text[at + 1 :]
     try:
-        assert planfile.parse(spoiled, "plan.json") == planfile.parse(text, "plan.json")
+        assert plan_file.parse(spoiled, "plan.json") == plan_file.parse(text, "plan.json")
     except UsageError:
         return
 
@@ -156,10 +158,10 @@ def test_a_plan_file_is_utf_8_with_or_without_a_byte_order_mark(tmp_path, mark):
     file = tmp_path / "plan.json"
     file.write_bytes(mark + text.encode())
     if mark in (b"", b"\xef\xbb\xbf"):
-        assert planfile.load(file) == planfile.parse(text, "plan.json")
+        assert plan_file.load(file) == plan_file.parse(text, "plan.json")
         return
     with pytest.raises(UsageError, match="line 1 is not UTF-8") as caught:
-        planfile.load(file)
+        plan_file.load(file)
     assert caught.value.hint
 
 
@@ -174,7 +176,7 @@ def test_a_plan_is_written_whole_and_for_its_owner_alone(tmp_path):
     file = tmp_path / "plan.json"
     file.write_text("old")
     file.chmod(0o644)
-    planfile.save(file, "new")
+    plan_file.save(file, "new")
     assert (file.read_text(), stat.S_IMODE(file.stat().st_mode), len(list(tmp_path.iterdir()))) == ("new", 0o600, 1)
 
 
@@ -182,8 +184,8 @@ def test_where_no_plan_can_be_written_is_said_first(tmp_path):
     """A folder, a device, a folder that is not there."""
     for path in (tmp_path, tmp_path / "none" / "plan.json"):
         with pytest.raises(UsageError, match="cannot be written there"):
-            planfile.writable(path)
-    planfile.writable(tmp_path / "plan.json")
+            plan_file.writable(path)
+    plan_file.writable(tmp_path / "plan.json")
 
 
 NIC = Nic(key=4000, label="Network adapter 1", mac="", network="VM Network")
@@ -206,14 +208,14 @@ def test_a_vm_that_changed_is_named_with_what_changed(now, said):
     """And only that."""
     made = plan(vm("vm1", "a1"))
     before = facts(made, source(vm("vm1", "a1")))
-    (line,) = basis.differences(before, facts(made, source(replace(vm("vm1", "a1"), **now))))
+    (line,) = preconditions.differences(before, facts(made, source(replace(vm("vm1", "a1"), **now))))
     assert line.startswith(said)
 
 
 def test_a_vm_that_is_gone_is_said_once():
     """Not once for each of its facts."""
     made = plan(vm("vm1", "a1"))
-    lines = basis.differences(facts(made, source(vm("vm1", "a1"))), facts(made, source()))
+    lines = preconditions.differences(facts(made, source(vm("vm1", "a1"))), facts(made, source()))
     assert lines == ["vm/vm1: is not at the source any more"]
 
 
@@ -229,7 +231,9 @@ def test_a_host_that_changed_is_named(now, said):
     """Target and source alike."""
     made = plan(vm("vm1", "a1"))
     here = source(vm("vm1", "a1"))
-    lines = basis.differences(facts(made, here), facts(made, here, target=inventory("target", (replace(B1, **now),))))
+    lines = preconditions.differences(
+        facts(made, here), facts(made, here, target=inventory("target", (replace(B1, **now),)))
+    )
     assert [line.startswith(said) for line in lines] == [True]
 
 
@@ -238,16 +242,18 @@ def test_places_addresses_settings_and_mappings_that_changed_are_named():
     made = plan(vm("vm1", "a1"))
     here = source(vm("vm1", "a1"))
     before = facts(made, here)
-    assert basis.differences(before, facts(made, here, target=inventory("target", (B1,), datastores=()))) == [
+    assert preconditions.differences(before, facts(made, here, target=inventory("target", (B1,), datastores=()))) == [
         "target: datastore datastore1 is not there any more"
     ]
     taken = inventory("source", (A1, host("a2", "10.88.0.20")), here.vms)
-    assert basis.differences(before, facts(made, taken)) == ["source: address 10.88.0.20 is on a2, the plan has free"]
+    assert preconditions.differences(before, facts(made, taken)) == [
+        "source: address 10.88.0.20 is on a2, the plan has free"
+    ]
     mapped = {**CONFIG, "mappings": {"networks": {"VM Network": "DMZ"}}}
-    assert basis.differences(before, facts(made, here, config=mapped)) == [
+    assert preconditions.differences(before, facts(made, here, config=mapped)) == [
         "configuration: mappings.networks.VM Network is DMZ, the plan has none"
     ]
-    assert basis.differences(before, facts(made, here, mark="zzzzzz")) == [
+    assert preconditions.differences(before, facts(made, here, mark="zzzzzz")) == [
         "journal: run whose settings are still changed is zzzzzz, the plan has none"
     ]
 
@@ -258,10 +264,10 @@ def test_a_setting_that_changed_is_named():
     first, second = made.changes
     again = replace(made, changes=(replace(first, prior=Value("long", 7)), second))
     read = {"option/x": Value("long", 1)}
-    assert basis.settings_differ(made, again, lambda target, key: read[key]) == [
+    assert preconditions.settings_differ(made, again, lambda target, key: read[key]) == [
         "source/a1: option/x is 7, the plan has 0"
     ]
-    assert basis.settings_differ(made, replace(made, changes=(second,)), lambda target, key: read[key]) == [
+    assert preconditions.settings_differ(made, replace(made, changes=(second,)), lambda target, key: read[key]) == [
         "source/a1: option/x is 1, the plan has 0"
     ]
-    assert basis.settings_differ(made, made, lambda target, key: read[key]) == []
+    assert preconditions.settings_differ(made, made, lambda target, key: read[key]) == []

@@ -7,17 +7,18 @@ from dataclasses import replace
 import pytest
 
 from fakes import host, inventory, vm
-from lrvmotion import config as configs
-from lrvmotion import planner, settings
-from lrvmotion.inventory import Disk, HostPortGroup, MoRef, Network
-from lrvmotion.placement import Placer
-from lrvmotion.plan import ABSENT, Theirs, Value, string
+from lrvmotion.config import schema as configs
+from lrvmotion.model import host_option
+from lrvmotion.model.inventory import Disk, HostPortGroup, MoRef, Network
+from lrvmotion.plan import planner, settings
+from lrvmotion.plan.placer import Placer
+from lrvmotion.plan.plan import ABSENT, Theirs, Value, string
 
 BOUNDS = {
-    settings.HELPERS: settings.Bounds(type="long", minimum=0, maximum=112, default=0),
-    settings.LINE_RATE: settings.Bounds(type="long", minimum=1, maximum=2000, default=133),
-    settings.BIND: settings.Bounds(type="long", minimum=0, maximum=3, default=3),
-    settings.QUEUES: settings.Bounds(type="long", minimum=1, maximum=8, default=2, reboot=True),
+    settings.HELPERS: host_option.Bounds(type="long", minimum=0, maximum=112, default=0),
+    settings.LINE_RATE: host_option.Bounds(type="long", minimum=1, maximum=2000, default=133),
+    settings.BIND: host_option.Bounds(type="long", minimum=0, maximum=3, default=3),
+    settings.QUEUES: host_option.Bounds(type="long", minimum=1, maximum=8, default=2, reboot=True),
 }
 CONFIG = {
     "source": {"vcenter": "a", "username": "u", "vmotion": {"addresses": ["10.88.0.20-10.88.0.59"]}},
@@ -123,7 +124,7 @@ def test_what_is_as_wanted_is_not_changed():
 
 def test_48_helpers_before_70u2_are_a_finding_and_are_clamped():
     """The host's own bound decides, before anything is written."""
-    bounds = {**BOUNDS, settings.HELPERS: settings.Bounds(type="long", minimum=0, maximum=32, default=0)}
+    bounds = {**BOUNDS, settings.HELPERS: host_option.Bounds(type="long", minimum=0, maximum=32, default=0)}
     plan = make("native", bounds=bounds)
     assert "option-bounds" in {finding.code for finding in plan.findings}
     assert plan.streams == 32

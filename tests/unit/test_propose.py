@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lrvmotion.inventory import Datastore, Folder, Host, Inventory, MoRef, Network, Pool, Vmknic
-from lrvmotion.propose import Guess, Need, guess, needs, propose
+from lrvmotion.config.proposal import Guess, Need, guess, needs, propose
+from lrvmotion.model.inventory import Datastore, Folder, Host, Inventory, MoRef, Network, Pool, Vmknic
 
 
 def nic(address: str, *, device: str = "vmk1", portgroup: str = "vMotion", prefix: int = 24, **more) -> Vmknic:

@@ -7,8 +7,10 @@ import json
 import pytest
 
 import told
-from lrvmotion import audit, story, support
-from lrvmotion.redact import HIDDEN, Redactor, configuration
+from lrvmotion.journal import audit_log
+from lrvmotion.redaction import HIDDEN, Redactor, configuration
+from lrvmotion.report import run_history
+from lrvmotion.workflows import support_archive
 
 CANARY = "canary-9f2c71"
 
@@ -70,11 +72,11 @@ def test_an_anonymous_archive_names_nobody(tmp_path):
     state = tmp_path
     told.run(state, told.usual())
     records, kept = told.records(state), told.kept(state)
-    one = story.tell(records, told.RUN, kept)
+    one = run_history.tell(records, told.RUN, kept)
     given = {"source": {"vcenter": "vc-a", "username": "ops@a"}, "wave": [{"vms": ["secret-project"]}]}
-    redactor = Redactor([], support.names(records, one, given))
-    entries = audit.entries(records, (), told.RUN)
-    files = support.files(one, records, entries, kept, {}, given, redactor, anonymous=True)
+    redactor = Redactor([], support_archive.names(records, one, given))
+    entries = audit_log.entries(records, (), told.RUN)
+    files = support_archive.files(one, records, entries, kept, {}, given, redactor, anonymous=True)
     whole = "\n".join(files.values())
     for name in ("vc-a", "ada", "desk", "ops", "tier/gold", "secret-project"):
         assert name not in whole, name

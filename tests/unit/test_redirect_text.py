@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from lrvmotion.relay import redirect as rules
 from lrvmotion.relay import relayd
-from lrvmotion.relay.redirect import Redirect
+from lrvmotion.relay.redirect import render as rules
+from lrvmotion.relay.redirect.render import Redirect
 from lrvmotion.relay.unit import Unit, nft_commands, unit_text
 
 

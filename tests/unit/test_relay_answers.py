@@ -8,12 +8,13 @@ import pytest
 
 from lrvmotion.errors import LrvmotionError, UnreachableError, printable
 from lrvmotion.events import RelaySample
-from lrvmotion.relay import answers, rules
+from lrvmotion.ports.shell import Completed
+from lrvmotion.relay import answers
 from lrvmotion.relay.box import RelayBox
 from lrvmotion.relay.facts import facts
+from lrvmotion.relay.redirect import parse
 from lrvmotion.relay.status import ask, counters, health, parse_status
-from lrvmotion.shell import Completed
-from lrvmotion.watch import Watch
+from lrvmotion.run.relay_monitor import Watch
 
 STREAM = {
     "target": "10.99.0.9:8000",
@@ -125,9 +126,9 @@ def test_a_setting_that_cannot_be_understood_is_an_error(key, printed, content):
 def test_a_redirect_that_is_listed_otherwise_is_an_error():
     """By nft or by iptables-save."""
     with pytest.raises(LrvmotionError):
-        rules.nft_observed('{"nftables": {}}', "")
+        parse.nft_observed('{"nftables": {}}', "")
     with pytest.raises(LrvmotionError):
-        rules.iptables_observed("ip", "LRVM_abc123", ':LRVM_abc123 - [0:0]\n-A LRVM_abc123 "', "")
+        parse.iptables_observed("ip", "LRVM_abc123", ':LRVM_abc123 - [0:0]\n-A LRVM_abc123 "', "")
 
 
 def test_control_characters_of_an_answer_reach_no_terminal():

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import pytest
 
 from lrvmotion.errors import UnreachableError
+from lrvmotion.ports.shell import Completed
 from lrvmotion.relay.status import health
-from lrvmotion.shell import Completed
 
 STATUS = {
     "live": 1, "peak": 1, "accepted": 2, "rate_bps": 10, "sentence": "fine", "bytes_to_target": 7, "limit_bps": None,

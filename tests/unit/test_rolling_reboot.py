@@ -7,13 +7,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from fakes import Died, FakeTarget, Fuse, MortalFile
-from lrvmotion import inforce, reboot
 from lrvmotion.errors import RefusedError, UnreachableError
 from lrvmotion.events import Rebooting, Waiting
-from lrvmotion.journal import Journal
-from lrvmotion.plan import Change, Value
-from lrvmotion.reboot import IN, OUT, Rolling, Standby
-from lrvmotion.rolling import MAINTENANCE, Standing, findings, order
+from lrvmotion.journal import effective_values
+from lrvmotion.journal.journal import Journal
+from lrvmotion.plan.plan import Change, Value
+from lrvmotion.plan.reboot_order import MAINTENANCE, Standing, findings, order
+from lrvmotion.run import rolling_reboot as reboot
+from lrvmotion.run.rolling_reboot import IN, OUT, Rolling, Standby
 
 QUEUES = "option/Net.TcpipRxDispatchQueues"
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -267,11 +268,11 @@ def test_what_was_put_back_is_in_force_only_after_another_reboot(tmp_path):
         journal.applied("abcdef", "source/a1", QUEUES)
         journal.reverted("later", "source/a1", QUEUES, Value("long", 2))
         for minutes, expected in ((30, []), (150, ["source/a1"]), (200, [])):
-            found = inforce.stale(journal.records, lambda _, m=minutes: START + timedelta(minutes=m))
+            found = effective_values.stale(journal.records, lambda _, m=minutes: START + timedelta(minutes=m))
             assert [item.host for item in found] == expected
-        assert inforce.stale(journal.records, lambda _: None) == []
+        assert effective_values.stale(journal.records, lambda _: None) == []
         journal.intended("second", change("source/a1"))
-        assert inforce.stale(journal.records, lambda _: START + timedelta(minutes=150)) == []
+        assert effective_values.stale(journal.records, lambda _: START + timedelta(minutes=150)) == []
 
 
 @pytest.mark.parametrize("asked", [False, True])

@@ -8,15 +8,15 @@ from datetime import UTC, datetime
 import pytest
 
 from fakes import FakeTarget
-from lrvmotion.apply import StoppedError, revert
-from lrvmotion.config import HookPoint
+from lrvmotion.config.schema import HookPoint
 from lrvmotion.errors import LrvmotionError, NotRestoredError, UnreachableError
 from lrvmotion.events import Changed, Error, Interrupted, Left, RunEnded
-from lrvmotion.hooks import Hooks
-from lrvmotion.journal import Journal
-from lrvmotion.plan import ABSENT, Change, Plan, Value
-from lrvmotion.prepare import Options
-from lrvmotion.run import Closing, Migrating
+from lrvmotion.journal.journal import Journal
+from lrvmotion.plan.plan import ABSENT, Change, Plan, Value
+from lrvmotion.run.apply import StoppedError, revert
+from lrvmotion.run.hooks import Hooks
+from lrvmotion.workflows.migrate_run import Closing, Migrating
+from lrvmotion.workflows.plan_run import Options
 
 HOST = "source/a1"
 KEYS = ("option/A", "option/B", "option/C")

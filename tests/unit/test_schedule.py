@@ -11,13 +11,11 @@ from hypothesis import strategies as st
 from fakes import FakeMover, host
 from lrvmotion.errors import RefusedError, UnreachableError
 from lrvmotion.events import Message, Move, Upcoming
-from lrvmotion.inventory import Datastore, Folder, MoRef, Pool
-from lrvmotion.migrate import Guard, drive, wait_s
-from lrvmotion.mover import TaskUpdate
-from lrvmotion.placement import Placement
-from lrvmotion.plan import Migration
-from lrvmotion.progress import Open
-from lrvmotion.schedule import (
+from lrvmotion.journal.run_state import Open
+from lrvmotion.model.inventory import Datastore, Folder, MoRef, Pool
+from lrvmotion.model.placement import Placement
+from lrvmotion.plan.plan import Migration
+from lrvmotion.plan.schedule import (
     OVERTAKEN,
     Bar,
     Begin,
@@ -33,6 +31,8 @@ from lrvmotion.schedule import (
     Stop,
     queue_end,
 )
+from lrvmotion.ports.mover import TaskUpdate
+from lrvmotion.run.migration_driver import Guard, drive, wait_s
 
 
 def migration(name, source="a1", target="b1", **changes):

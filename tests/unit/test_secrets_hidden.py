@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from canaries import needles
 from lrvmotion import cli
-from lrvmotion.credentials import Credentials, Secret, hidden, hide
 from lrvmotion.errors import ExitStatus
-from lrvmotion.redact import wherever
+from lrvmotion.redaction import wherever
+from lrvmotion.run.credentials import Credentials, Secret, hidden, hide
 
 WORD = "c4nary 'in' \\ a \"coal\" <m&ne>"
 

@@ -10,17 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fakes import host, inventory, vm
-from lrvmotion import config as configs
-from lrvmotion import select, wishes
+from lrvmotion.config import schema as configs
+from lrvmotion.config import vm_csv
+from lrvmotion.config.vm_csv import Wish
 from lrvmotion.errors import UsageError
-from lrvmotion.inventory import Datastore, Folder, MoRef, Network, Pool
-from lrvmotion.placement import Placer
-from lrvmotion.wishes import Wish
+from lrvmotion.model.inventory import Datastore, Folder, MoRef, Network, Pool
+from lrvmotion.plan import vm_selection
+from lrvmotion.plan.placer import Placer
 from worlds import CONFIG, source
 
 
 def parse(text: str | bytes) -> list[Wish]:
-    return wishes.parse(text if isinstance(text, bytes) else text.encode(), "vms.csv")
+    return vm_csv.parse(text if isinstance(text, bytes) else text.encode(), "vms.csv")
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
@@ -108,7 +109,7 @@ def test_a_name_that_the_target_does_not_have_is_said_with_its_line():
     target = inventory("target", (host("b1", "10.99.0.9"),))
     here = source(vm("a", "a1"))
     with pytest.raises(UsageError) as caught:
-        wishes.check(parse("vm,target_host,network\na,b2,VM Network\nb,,VM Netwrk\n"), here, target, "vms.csv")
+        vm_csv.check(parse("vm,target_host,network\na,b2,VM Network\nb,,VM Netwrk\n"), here, target, "vms.csv")
     assert "line 3: the source has no VM 'b'" in caught.value.message
     assert "line 2: the target has no host 'b2'" in caught.value.message
     assert "line 3: the target has no network 'VM Netwrk'" in caught.value.message
@@ -119,7 +120,7 @@ def test_a_file_for_another_vcenter_is_not_told_line_by_line_to_its_end():
     """The first twenty mistakes, and how many more."""
     names = "\n".join(f"vm{number}" for number in range(500))
     with pytest.raises(UsageError) as caught:
-        wishes.check(parse(f"vm\n{names}\n"), source(), inventory("target", ()), "vms.csv")
+        vm_csv.check(parse(f"vm\n{names}\n"), source(), inventory("target", ()), "vms.csv")
     assert len(caught.value.message.splitlines()) == 22
     assert caught.value.message.endswith("and 480 more")
 
@@ -154,11 +155,11 @@ def test_a_vm_that_is_at_the_target_already_is_told_from_one_that_nobody_has():
     """With the run that moved it, where the journal knows one; a VM that both have is the source's."""
     here, there = source(vm("web", "a1"), vm("both", "a1")), [vm(name, "b1") for name in ("db", "app", "both")]
     target = inventory("target", (host("b1", "10.99.0.9"),), tuple(there))
-    arrived = select.arrived(here, target, {"db": "abc234", "both": "abc234"})
+    arrived = vm_selection.arrived(here, target, {"db": "abc234", "both": "abc234"})
     assert arrived == {"db": "abc234", "app": ""}
     with pytest.raises(UsageError) as caught:
-        select.by_name(here, ["web", "db", "app", "dbx"], arrived)
+        vm_selection.by_name(here, ["web", "db", "app", "dbx"], arrived)
     assert caught.value.message == (
         "source: 'db' is at the target already (run abc234); 'app' is at the target already; no VM is called 'dbx'"
     )
-    assert [ref.value for ref in select.by_name(here, ["both"], arrived)] == ["vm-both"]
+    assert [ref.value for ref in vm_selection.by_name(here, ["both"], arrived)] == ["vm-both"]

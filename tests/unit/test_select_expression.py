@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lrvmotion import expression
 from lrvmotion.errors import UsageError
-from lrvmotion.expression import Traits
-from lrvmotion.inventory import MoRef
-from lrvmotion.select import Choice, by_traits
+from lrvmotion.model.inventory import MoRef
+from lrvmotion.plan import vm_filter
+from lrvmotion.plan.vm_filter import Traits
+from lrvmotion.plan.vm_selection import Choice, by_traits
 
 WEB = Traits(
     name="web-1", cluster="A", host="esx-a1", folder="Prod/Web", datastores=("ds1", "ds2"), networks=("VM Network",),
@@ -47,7 +47,7 @@ OFF = Traits(name="old", cluster="B", host="esx-a2", folder="Templates/x", power
 )
 def test_an_expression_holds_of_what_it_says(text, web, off):
     """Patterns are case-sensitive, words of the grammar and fields are not; and binds tighter than or."""
-    test = expression.parse(text)
+    test = vm_filter.parse(text)
     assert (test(WEB), test(OFF)) == (web, off)
 
 
@@ -76,7 +76,7 @@ def test_an_expression_holds_of_what_it_says(text, web, off):
 def test_a_mistake_is_named_with_its_place(text, said, hint):
     """The first one, counted from 1, and what would be right."""
     with pytest.raises(UsageError) as caught:
-        expression.parse(text)
+        vm_filter.parse(text)
     assert said in caught.value.message
     assert hint in caught.value.hint
 
@@ -114,7 +114,7 @@ def test_an_expression_means_what_its_parts_mean(tree, name):
             case (field, value):
                 return getattr(vm, field) == value
 
-    assert expression.parse(text(tree))(vm) == holds(tree)
+    assert vm_filter.parse(text(tree))(vm) == holds(tree)
 
 
 @settings(max_examples=200, deadline=None)
@@ -122,14 +122,14 @@ def test_an_expression_means_what_its_parts_mean(tree, name):
 def test_whatever_is_typed_is_an_expression_or_a_sentence(text):
     """Never a traceback."""
     try:
-        assert expression.parse(text)(WEB) in {True, False}
+        assert vm_filter.parse(text)(WEB) in {True, False}
     except UsageError as error:
         assert error.message.startswith("--select: ")
 
 
 def test_what_is_chosen_is_by_name_and_must_be_unambiguous():
     """None at all, or two of one name, is said."""
-    choice = Choice(expression="power=on", test=expression.parse("power=on"))
+    choice = Choice(expression="power=on", test=vm_filter.parse("power=on"))
     found = [(MoRef("VirtualMachine", f"vm-{number}"), Traits(name=name)) for number, name in enumerate("cab")]
     assert [ref.value for ref in by_traits(choice, found)] == ["vm-1", "vm-2", "vm-0"]
     with pytest.raises(UsageError, match="no VM matches 'power=on'"):
@@ -142,5 +142,5 @@ def test_what_is_chosen_comes_as_people_count():
     """vm2 before vm10; names that differ in case only have an order too."""
     names = ["vm100", "vm2", "vm10", "a-10-2", "a-9-30", "VM3"]
     found = [(MoRef("VirtualMachine", name), Traits(name=name)) for name in names]
-    choice = Choice(expression="name=*", test=expression.parse("name=*"))
+    choice = Choice(expression="name=*", test=vm_filter.parse("name=*"))
     assert [ref.value for ref in by_traits(choice, found)] == ["a-9-30", "a-10-2", "vm2", "VM3", "vm10", "vm100"]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from fakes import FakeTarget
-from lrvmotion import journal as journals
-from lrvmotion import settle
-from lrvmotion.apply import apply
 from lrvmotion.errors import UnreachableError
-from lrvmotion.journal import Journal
-from lrvmotion.plan import ABSENT, Change, Value, document
+from lrvmotion.journal import journal as journals
+from lrvmotion.journal.journal import Journal
+from lrvmotion.plan.plan import ABSENT, Change, Value, document
+from lrvmotion.run import drift
+from lrvmotion.run.apply import apply
 
 
 def clock():
@@ -36,16 +36,16 @@ def test_what_reads_as_before_is_closed_and_what_is_neither_is_theirs(tmp_path):
     del target.values["option/0"]
     target.values["option/1"] = Value("long", 7)
     with Journal(tmp_path, clock) as journal:
-        seen = settle.look(journal.outstanding(), lambda name, key: target.read(key))
+        seen = drift.look(journal.outstanding(), lambda name, key: target.read(key))
         assert [item.key for item in seen.back] == ["option/0"]
         assert [(one.key, one.ours.data, one.now.data, one.run) for one in seen.theirs] == [("option/1", 48, 7, "r1")]
-        imagined = settle.closed(journal.records, seen)
-        settle.close(journal, seen, "r2")
+        imagined = drift.closed(journal.records, seen)
+        drift.close(journal, seen, "r2")
         assert journals.outstanding(imagined) == journal.outstanding()
         assert [item.key for item in journal.outstanding()] == ["option/1", "option/2"]
-        held = settle.standing(journal.outstanding(), {"source/a"}, (), lambda name, key: target.read(key))
+        held = drift.standing(journal.outstanding(), {"source/a"}, (), lambda name, key: target.read(key))
         assert held == ["source/a: option/1 is 7, 48 was set"]
-        known = settle.standing(journal.outstanding(), {"source/a"}, seen.theirs, lambda name, key: target.read(key))
+        known = drift.standing(journal.outstanding(), {"source/a"}, seen.theirs, lambda name, key: target.read(key))
         assert known == []
 
 
@@ -53,8 +53,8 @@ def test_the_mark_is_free_again_once_everything_reads_as_before(tmp_path):
     """A restore on a full disk puts values back and records nothing: the next plan begins anew."""
     changed(tmp_path, LONG)
     with Journal(tmp_path, clock) as journal:
-        seen = settle.look(journal.outstanding(), lambda name, key: ABSENT)
-        assert journals.mark(settle.closed(journal.records, seen)) is None
+        seen = drift.look(journal.outstanding(), lambda name, key: ABSENT)
+        assert journals.mark(drift.closed(journal.records, seen)) is None
         assert journals.mark(journal.records) == "r1"
 
 
@@ -67,14 +67,14 @@ def test_what_a_rebooted_relay_host_forgot_is_set_again_and_nothing_else(tmp_pat
         apply(changes, {"box/r": target}, journal, "r1", lambda event: None)
         target.values |= {"governor": was["governor"], "sysctl/a": was["sysctl/a"], "unit/u": was["unit/u"]}
         target.values["sysctl/b"] = Value("string", "somebody's")
-        found = settle.forgotten(journal.outstanding(), "box/r", target.read)
+        found = drift.forgotten(journal.outstanding(), "box/r", target.read)
         assert {change.key for change in found} == {"governor", "sysctl/a"}
-        assert settle.forgotten(journal.outstanding(), "box/other", target.read) == ()
+        assert drift.forgotten(journal.outstanding(), "box/other", target.read) == ()
         apply(found, {"box/r": target}, journal, "r1", lambda event: None)
-        assert settle.forgotten(journal.outstanding(), "box/r", target.read) == ()
+        assert drift.forgotten(journal.outstanding(), "box/r", target.read) == ()
         assert (target.values["governor"], target.values["sysctl/a"]) == (NEW, NEW)
         assert {item.key: item.prior for item in journal.outstanding()} == was
-        held = settle.standing(journal.outstanding(), {"box/r"}, (), lambda name, key: target.read(key))
+        held = drift.standing(journal.outstanding(), {"box/r"}, (), lambda name, key: target.read(key))
         assert held == ["box/r: sysctl/b is somebody's, new was set", "box/r: unit/u is old, new was set"]
 
 
@@ -90,7 +90,7 @@ def test_one_lost_answer_is_asked_for_again(tmp_path):
         return target.read(key)
 
     with Journal(tmp_path, clock) as journal:
-        assert [one.key for one in settle.look(journal.outstanding(), read).theirs] == ["option/0"]
+        assert [one.key for one in drift.look(journal.outstanding(), read).theirs] == ["option/0"]
 
 
 def test_a_target_that_does_not_answer_is_not_asked_for_each_setting(tmp_path):
@@ -104,7 +104,7 @@ def test_a_target_that_does_not_answer_is_not_asked_for_each_setting(tmp_path):
         raise UnreachableError(message)
 
     with Journal(tmp_path, clock) as journal:
-        assert settle.look(journal.outstanding(), read) == settle.Seen()
+        assert drift.look(journal.outstanding(), read) == drift.Seen()
     assert len(asked) == 2
 
 
@@ -114,6 +114,6 @@ def test_a_service_that_stopped_is_nobodys_change(tmp_path):
     target = changed(tmp_path, {"unit/x": on})
     target.values["unit/x"] = document(active=False, enabled=True, config="a.json")
     with Journal(tmp_path, clock) as journal:
-        assert settle.look(journal.outstanding(), lambda name, key: target.read(key)) == settle.Seen()
+        assert drift.look(journal.outstanding(), lambda name, key: target.read(key)) == drift.Seen()
         change = Change(target="source/a", key="unit/x", prior=target.read("unit/x"), planned=on, reason="test")
         assert apply([change], {"source/a": target}, journal, "r2", lambda event: None) == 1

@@ -6,10 +6,11 @@ import tomllib
 
 import pytest
 
-from lrvmotion import config, propose
-from lrvmotion.inventory import Datastore, Folder, Host, Inventory, MoRef, Network, Pool, Vmknic
-from lrvmotion.propose import Introduction, Seen
-from lrvmotion.views.starter import starter
+from lrvmotion.config import proposal as propose
+from lrvmotion.config import schema
+from lrvmotion.config.proposal import Introduction, Seen
+from lrvmotion.model.inventory import Datastore, Folder, Host, Inventory, MoRef, Network, Pool, Vmknic
+from lrvmotion.views.first_configuration import starter
 
 HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIqQUXwLwOWV8hmbXVEYW7xr0WqB8OuY0dCbKJbdzHPf"
 GIVEN = {
@@ -60,7 +61,7 @@ def test_what_is_written_is_what_was_given():
     relays = {"source": [BOX], "target": {**BOX, "name": "relay-b", "host": "far.lab", "address": "10.99.0.1"}}
     one = inventory("source", ["VM Network"])
     text = written(one, one, {**GIVEN, "relay": relays}, {"relay-a": "SHA256:x", "relay-b": "SHA256:y"})
-    read = config.parse(tomllib.loads(text))
+    read = schema.parse(tomllib.loads(text))
     assert (read.source.vcenter, read.source.port, read.source.sha256) == ("vcsa-a.lab", 443, "ab" * 32)
     assert (read.target.port, read.target.hosts) == (8443, ("esx-1",))
     assert [box.host_key for box in read.relay.source] == [HOST_KEY]
@@ -75,7 +76,7 @@ def test_matches_are_in_force_and_the_others_are_comments():
     source = inventory("source", ["Prod", "VM Network", "dmz-10", "backup"], folders=("Linux", "Web"))
     target = inventory("target", ["Prod", "vm-network", "dmz-11"], folders=("Linux",))
     text = written(source, target)
-    mappings = config.parse(tomllib.loads(text)).mappings
+    mappings = schema.parse(tomllib.loads(text)).mappings
     assert mappings.networks == {"Prod": "Prod", "VM Network": "vm-network"}
     assert mappings.datastores == {"datastore1": "datastore1"}
     assert mappings.folders == {"Linux": "Linux"}
@@ -94,7 +95,7 @@ def test_no_address_pool_is_in_force():
     """Nobody but a person knows which addresses are free."""
     one = inventory("source", [])
     text = written(one, one)
-    read = config.parse(tomllib.loads(text))
+    read = schema.parse(tomllib.loads(text))
     assert (read.source.vmotion.addresses, read.target.vmotion.addresses) == ((), ())
     assert '# addresses = ["10.88.0.10-10.88.0.17"]' in text
     assert "Choose addresses that nobody uses" in text
@@ -104,7 +105,7 @@ def test_hosts_that_cannot_serve_are_left_out_with_the_reason():
     """As comments, so that they are one edit away."""
     one = inventory("source", [])
     text = written(one, one)
-    assert config.parse(tomllib.loads(text)).source.hosts == ("esx-1",)
+    assert schema.parse(tomllib.loads(text)).source.hosts == ("esx-1",)
     assert '# left out, is in maintenance mode: "esx-2",' in text
     assert '# left out, has no vMotion vmknic: "esx-3",' in text
 
@@ -116,6 +117,6 @@ def test_no_name_escapes_from_its_place(name):
     """Quotes, line breaks, control characters: as a mapping, as unmatched, as a cluster."""
     source = inventory("source", [name, f"{name} alone in the source"], cluster=name)
     target = inventory("target", [name], cluster=name)
-    read = config.parse(tomllib.loads(written(source, target)))
+    read = schema.parse(tomllib.loads(written(source, target)))
     assert read.mappings.networks == {name: name}
     assert read.target.vcenter == "vcsa-b.lab"

@@ -11,12 +11,13 @@ from xml.dom import minidom
 import pytest
 
 import told
-from lrvmotion import audit, story
 from lrvmotion.events import Move, RunEnded, RunStarted
-from lrvmotion.journal import Journal
-from lrvmotion.kept import EventLog, Kept
-from lrvmotion.plan import Value
-from lrvmotion.views import report_data, report_html, report_markdown, report_plots
+from lrvmotion.journal import audit_log
+from lrvmotion.journal.event_log import EventLog, Kept
+from lrvmotion.journal.journal import Journal
+from lrvmotion.plan.plan import Value
+from lrvmotion.report import run_history
+from lrvmotion.views.report import data, html, markdown, plots
 
 
 @pytest.fixture
@@ -25,12 +26,12 @@ def state(tmp_path):
     return tmp_path
 
 
-def made(state) -> story.Story:
-    return story.tell(told.records(state), told.RUN, told.kept(state))
+def made(state) -> run_history.Story:
+    return run_history.tell(told.records(state), told.RUN, told.kept(state))
 
 
-def written(state) -> list[audit.Entry]:
-    return audit.entries(told.records(state), (), told.RUN)
+def written(state) -> list[audit_log.Entry]:
+    return audit_log.entries(told.records(state), (), told.RUN)
 
 
 def put_back(state, *, run: str = "later1", **who) -> None:
@@ -72,7 +73,7 @@ def test_settings_that_an_earlier_run_left_are_told_with_that_run(state):
     """A second run changes nothing and yet runs on changed hosts."""
     with Journal(state, lambda: "2026-11-24T08:00:00.000+00:00") as journal:
         journal.append("run", "second", {"schema": 1, "mode": "proxy", "vms": ["x"]})
-    second = story.tell(told.records(state), "second", Kept(gone=True))
+    second = run_history.tell(told.records(state), "second", Kept(gone=True))
     assert {setting.by for setting in second.settings} == {told.RUN}
     assert len(second.settings) == 3
 
@@ -84,18 +85,18 @@ def test_without_events_the_journal_tells_what_it_knows(state):
         body = {"vm": "x", "source_host": "a1", "target_host": "b1", "try": 1}
         journal.append("move", "older1", body)
         journal.append("moved", "older1", {"vm": "x", "state": "error", "reason": "it broke"})
-    older = story.tell(told.records(state), "older1", Kept(gone=True))
+    older = run_history.tell(told.records(state), "older1", Kept(gone=True))
     assert [(vm.state, vm.reason) for vm in older.vms] == [("error", "it broke"), ("queued", None)]
     assert len(older.vms[0].tries) == 1
     assert any("not kept" in note for note in older.notes)
-    assert report_plots.rates(older) is None
-    assert "it broke" in report_markdown.report(older)
+    assert plots.rates(older) is None
+    assert "it broke" in markdown.report(older)
 
 
 def test_the_journal_has_the_last_word_on_a_vm(state):
     """The disk took no more events, and the journal says that it moved."""
     cut = [one for one in told.kept(state).told if not (isinstance(one.event, Move) and one.event.state == "success")]
-    last = story.tell(told.records(state), told.RUN, Kept(told=tuple(cut[:-1])))
+    last = run_history.tell(told.records(state), told.RUN, Kept(told=tuple(cut[:-1])))
     assert [vm.state for vm in last.vms] == ["success", "success", "held"]
     assert any("was not seen" in note for note in last.notes)
 
@@ -136,7 +137,7 @@ def test_a_cap_set_by_hand_is_in_the_audit_log_at_its_time(state):
     with Journal(state, lambda: at, name="throttle") as journal:
         body = {"target": "box/r", "prior": None, "planned": 500_000_000, "who": "eve@desk"}
         caps = [journal.append("throttle", "mark99", body), journal.append("throttle", "another", body)]
-    entries = audit.entries(told.records(state), caps, told.RUN)
+    entries = audit_log.entries(told.records(state), caps, told.RUN)
     (cap,) = [entry for entry in entries if entry.what == "throttle"]
     assert (cap.who, cap.prior, cap.new) == ("eve@desk", "none", "500000000")
     assert [entry.at for entry in entries] == sorted(entry.at for entry in entries)
@@ -146,12 +147,12 @@ def test_a_record_without_a_name_says_that_it_has_none(state):
     """Records of an older version name nobody, and nobody is made up."""
     put_back(state)
     back = written(state)[-1]
-    assert back.who == audit.NOT_RECORDED
+    assert back.who == audit_log.NOT_RECORDED
 
 
 def test_html_is_one_file_that_asks_nobody(state):
     """No script, no link, no image from elsewhere; every plot is whole SVG."""
-    page = report_html.report(made(state), written(state))
+    page = html.report(made(state), written(state))
     assert not re.search(r"<script|<link|<img|<iframe|@import|url\(|src=", page)
     addresses = set(re.findall(r"https?://[^\"'\s<]+", page))
     assert addresses <= {"http://www.w3.org/2000/svg"}
@@ -171,22 +172,22 @@ def test_a_name_is_text_in_every_form(tmp_path, name):
     ]
     told.run(tmp_path, events, vms=(name,))
     one = made(tmp_path)
-    page = report_html.report(one, written(tmp_path))
+    page = html.report(one, written(tmp_path))
     assert not re.search(r"<script|<b>x", page)
-    text = report_markdown.report(one)
+    text = markdown.report(one)
     rows = [line for line in text.splitlines() if line.startswith("|") and "1:00" in line]
     assert len({re.sub(r"\\\|", "", row).count("|") for row in rows}) == 1
-    (row,) = list(csv.DictReader(io.StringIO(report_data.vms_csv(one))))
+    (row,) = list(csv.DictReader(io.StringIO(data.vms_csv(one))))
     assert row["vm"].lstrip("'") == name
     assert not row["vm"].startswith("=")
-    assert json.loads(json.dumps(report_data.story_json(one)))["vms"][0]["vm"] == name
+    assert json.loads(json.dumps(data.story_json(one)))["vms"][0]["vm"] == name
 
 
 def test_the_rates_add_up_to_what_went_over(state):
     """The area under the plot is the bytes: each VM's, and those of a failed try as well."""
     one = made(state)
     width = one.end_s / 100
-    bits = {vm.vm: sum(report_plots._bins([vm], width, 100)) * width for vm in one.vms}
+    bits = {vm.vm: sum(plots._bins([vm], width, 100)) * width for vm in one.vms}
     assert bits["db"] == pytest.approx(8 * told.GIB * 8)
     assert bits["web"] == pytest.approx(8 * told.GIB * 8 * 1.30)
     assert bits["old"] == 0
@@ -200,6 +201,6 @@ def test_five_hundred_vms_fit(tmp_path):
         events += [(number + at * 4.0, told.move(name, "running", at * 10)) for at in range(10)]
         events += [(number + 40.0, told.move(name, "success", 100))]
     told.run(tmp_path, sorted(events, key=lambda one: one[0]), vms=names)
-    page = report_html.report(made(tmp_path), written(tmp_path))
+    page = html.report(made(tmp_path), written(tmp_path))
     assert len(page) < 3_000_000
     assert "492 others" in page

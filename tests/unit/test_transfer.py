@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrvmotion.transfer import transfer
+from lrvmotion.forecast.precopy import transfer
 
 MB = 1_000_000
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lrvmotion.config import Wave
-from lrvmotion.waves import Turn, levels, mistakes, number
+from lrvmotion.config.schema import Wave
+from lrvmotion.config.waves import Turn, levels, mistakes, number
 
 
 def wave(name, *vms, after=None):

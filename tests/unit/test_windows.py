@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lrvmotion import config, zones
+from lrvmotion.config import schema, time_zone
+from lrvmotion.config.maintenance_window import DAYS, Windows, window
 from lrvmotion.errors import ExitStatus, UsageError
-from lrvmotion.window import DAYS, Windows, window
 
 SITE = {"vcenter": "v", "username": "u"}
 # Around a change of the clocks: an hour, half an hour, at midnight, backwards over midnight, none.
@@ -42,7 +42,7 @@ def shown(moment, start, end, days, zone):
 def test_windows_are_open_exactly_while_the_wall_clock_is_in_one_of_them(change, hours):
     """And `changes` is the first moment at which that is no longer what it was: no clock change is missed."""
     name, begin = change
-    zone, start = zones.zone(name), datetime.fromisoformat(begin)
+    zone, start = time_zone.zone(name), datetime.fromisoformat(begin)
     hours = [(first, last, days or set(DAYS)) for first, last, days in hours if first != last]
     windows = Windows(tuple(window(first, last, sorted(days), zone) for first, last, days in hours))
     minutes = [start + timedelta(minutes=number) for number in range(24 * 60)]
@@ -60,7 +60,7 @@ def test_windows_are_open_exactly_while_the_wall_clock_is_in_one_of_them(change,
 @given(st.sampled_from(CHANGES), clocks, clocks, st.integers(0, 200_000), st.floats(0, 90_000))
 def test_what_fits_ends_before_the_window_closes(change, first, last, later, seconds):
     """What will not fit is not started; nothing that would have fitted is refused."""
-    zone, now = zones.zone(change[0]), datetime.fromisoformat(change[1]) + timedelta(seconds=later)
+    zone, now = time_zone.zone(change[0]), datetime.fromisoformat(change[1]) + timedelta(seconds=later)
     if first == last:
         last = "24:00"
     windows = Windows((window(first, last, (), zone),))
@@ -113,7 +113,7 @@ def test_without_windows_anything_fits_at_any_time():
 
 def test_a_window_with_dates_opens_once_and_the_last_that_passed_is_refused():
     """A configuration of last month moves nothing, and says why."""
-    parsed = config.parse({
+    parsed = schema.parse({
         "source": SITE, "target": SITE, "time_zone": "Europe/Berlin",
         "window": [
             {"start": "2026-12-05T22:00", "end": "2026-12-06T06:00"},
@@ -165,7 +165,7 @@ def test_a_plan_says_when_the_first_vm_starts_and_which_never_will():
 def test_a_window_that_cannot_be_is_told_with_its_key(entry, said):
     """One clear sentence for each mistake, and exit status 2."""
     with pytest.raises(UsageError) as caught:
-        config.parse({"source": SITE, "target": SITE, "time_zone": "Europe/Berlin", "window": [entry]})
+        schema.parse({"source": SITE, "target": SITE, "time_zone": "Europe/Berlin", "window": [entry]})
     assert "window[0]" in caught.value.message
     assert said in caught.value.message
 
@@ -189,7 +189,7 @@ def test_times_may_be_written_as_toml_has_them():
     """
     import tomllib
 
-    daily, once = config.parse(tomllib.loads(text)).windows.windows
+    daily, once = schema.parse(tomllib.loads(text)).windows.windows
     assert (f"{daily.start:%H:%M}", f"{daily.end:%H:%M}", str(daily.zone)) == ("22:00", "06:00", "Europe/Berlin")
     assert (once.start.hour, once.end.hour) == (21, 11)
 
@@ -201,16 +201,16 @@ def test_the_machines_own_zone_is_used_by_its_name(tmp_path):
 
     there = next(Path(folder, "Europe/Berlin") for folder in zoneinfo.TZPATH if Path(folder, "Europe/Berlin").exists())
     link = tmp_path / "localtime"
-    assert zones.local(link) == "UTC"
+    assert time_zone.local(link) == "UTC"
     link.symlink_to(there)
-    assert zones.local(link) == "Europe/Berlin"
+    assert time_zone.local(link) == "Europe/Berlin"
     link.unlink()
     link.write_bytes(there.read_bytes())
-    assert zones.local(link) == "UTC"
+    assert time_zone.local(link) == "UTC"
 
 
 @pytest.mark.parametrize("end", ["9999-12-31T23:59", "2101-01-01T00:00", "0001-01-01T00:00"])
 def test_a_date_that_nobody_means_is_refused(end):
     """Each day until a window's end is looked at, and the first and last year have no neighbours."""
     with pytest.raises(ValueError, match="is not between 2000 and 2100"):
-        window("2026-12-05T22:00", end, (), zones.zone("Europe/Berlin"))
+        window("2026-12-05T22:00", end, (), time_zone.zone("Europe/Berlin"))

@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lrvmotion.inventory import Inventory, SiteName
 from lrvmotion.lab import standard, world
 from lrvmotion.lab.client import ask
 from lrvmotion.lab.spec import HostSpec, LabSpec, VmknicSpec
+from lrvmotion.model.inventory import Inventory, SiteName
 from lrvmotion.vsphere.certificate import fetch_certificate
-from lrvmotion.vsphere.collect import collect_names
-from lrvmotion.vsphere.host import HostTarget
+from lrvmotion.vsphere.host.target import HostTarget
+from lrvmotion.vsphere.inventory.collect import collect_names
 from lrvmotion.vsphere.session import Session
 
 PASSWORDS = ("source-secret", "target-secret")

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from lrvmotion.lab.spec import MIB, VmSpec
-from lrvmotion.vsphere import arrival
-from lrvmotion.vsphere.relocate import RelocateMover
+from lrvmotion.vsphere.vm import arrival
+from lrvmotion.vsphere.vm.relocate import RelocateMover
 from wire.no_net_lab import no_net_lab
 from wire.test_carried_over import arrive, planned, traits
 

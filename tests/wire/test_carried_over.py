@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from lrvmotion.config import Config
+from lrvmotion.config.schema import Config
 from lrvmotion.errors import RefusedError
 from lrvmotion.lab.spec import MIB, VmSpec
-from lrvmotion.placement import Placer
-from lrvmotion.plan import Migration
-from lrvmotion.vsphere.collect import collect_vms
-from lrvmotion.vsphere.relocate import RelocateMover
+from lrvmotion.plan.placer import Placer
+from lrvmotion.plan.plan import Migration
+from lrvmotion.vsphere.inventory.collect import collect_vms
+from lrvmotion.vsphere.vm.relocate import RelocateMover
 from wire.no_net_lab import no_net_lab
 
 CONFIG = {

@@ -10,15 +10,16 @@ from contextlib import contextmanager
 import pytest
 
 from lab_client import Lab
-from lrvmotion import connect, journal
 from lrvmotion.commands.context import wall_clock
-from lrvmotion.config import Config, load
-from lrvmotion.connect import Connections
-from lrvmotion.credentials import Credentials
+from lrvmotion.config.schema import Config, load
 from lrvmotion.findings import Finding, Severity
-from lrvmotion.plan import Value
-from lrvmotion.survey import Asked, Survey, survey
+from lrvmotion.journal import journal
+from lrvmotion.plan.plan import Value
+from lrvmotion.run.credentials import Credentials
 from lrvmotion.vsphere.session import Session
+from lrvmotion.workflows import connections
+from lrvmotion.workflows.connections import Connections
+from lrvmotion.workflows.site_survey import Asked, Survey, survey
 
 SITES = ("source", "target")
 QUIET = {"path-not-measured"}  # no network is emulated: nothing to ping
@@ -55,7 +56,7 @@ def look(lab, *vms: str, records=(), config: Config | None = None) -> Survey:
     """Look as the command does, without starting one; whatever is found, nothing is written at either vCenter."""
     config = config or load(lab.config)
     before = writes(lab)
-    with Connections(connect.records(config), Credentials({}, None), lambda _: None) as world:
+    with Connections(connections.records(config), Credentials({}, None), lambda _: None) as world:
         seen = survey(
             config, world, lambda _: None, Asked(vms=vms, probes=1), records,
             clock=wall_clock, step=lambda *_: None,

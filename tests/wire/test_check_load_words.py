@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from lrvmotion.journal import Journal
+from lrvmotion.journal.journal import Journal
 
 SITES = """
 [source]

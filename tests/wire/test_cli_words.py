@@ -13,10 +13,10 @@ import pytest
 from rich.console import Console
 
 from lrvmotion.events import Changed, Interrupted, Move, RelaySample
-from lrvmotion.plan import ABSENT, Plan, Value, document
+from lrvmotion.plan.plan import ABSENT, Plan, Value, document
 from lrvmotion.views import words
-from lrvmotion.views.live import Screen
-from lrvmotion.views.progress import Progress, left
+from lrvmotion.views.live.progress import Progress, left
+from lrvmotion.views.live.screen import Screen
 
 MIB = 1024 * 1024
 

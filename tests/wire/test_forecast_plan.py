@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from lab_client import Lab
-from lrvmotion import measured
-from lrvmotion.load import LoadReport, LoadRun
+from lrvmotion.journal import load_report_store
+from lrvmotion.model.load_report import LoadReport, LoadRun
 
 LOAD = LoadReport(
     near="relay-a", far="relay-b", measured_at="2026-01-01T00:00:00+00:00", mss=1448,
@@ -37,7 +37,7 @@ def test_without_any_measurement_there_is_no_forecast(lab):
 def test_the_latest_load_probe_is_the_forecast_and_auto_follows_it(lab):
     """Native without a relay; each VM takes its bytes over 165 Mbit/s, and what it writes was measured."""
     first = lab.json("plan", "--mode", "stock", "vm1", "vm2")
-    measured.keep(Path(first["journal"]).parent, LOAD)
+    load_report_store.keep(Path(first["journal"]).parent, LOAD)
     made = lab.json("plan", "--mode", "auto", "vm1", "vm2")
     assert made["mode"] == "native"
     found = made["forecast"]
@@ -56,8 +56,8 @@ def test_the_latest_load_probe_is_the_forecast_and_auto_follows_it(lab):
 def test_a_load_probe_that_cannot_be_read_is_a_clear_error(lab):
     """Status 2 and how to get rid of it."""
     state = Path(lab.json("plan", "--mode", "stock", "vm1")["journal"]).parent
-    (state / measured.NAME).write_text("{")
+    (state / load_report_store.NAME).write_text("{")
     done = lab.run("plan", "--mode", "stock", "vm1")
     assert done.returncode == 2
     assert "load.json" in done.stderr
-    (state / measured.NAME).unlink()
+    (state / load_report_store.NAME).unlink()

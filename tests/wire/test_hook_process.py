@@ -6,7 +6,7 @@ import json
 import os
 import time
 
-from lrvmotion.hooks import Hooks, without_secrets
+from lrvmotion.run.hooks import Hooks, without_secrets
 
 
 def hooks(script: str, told=None, *, timeout_s: float = 20.0, **more) -> Hooks:

@@ -8,7 +8,7 @@ import os
 import pytest
 
 from lab_client import Lab
-from lrvmotion.journal import read
+from lrvmotion.journal.journal import read
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ import time
 
 import pytest
 
-from lrvmotion.relay import circuit
+from lrvmotion.relay import load_test_runner
 
-SCRIPT = circuit.script()
+SCRIPT = load_test_runner.script()
 NEAR, FAR = "127.0.0.2", "127.0.0.3"
 TOKEN = "0123456789abcdef"
 

@@ -11,7 +11,7 @@ import pytest
 
 from lab_client import Lab
 from lrvmotion.errors import UnreachableError
-from lrvmotion.vsphere.collect import collect_names
+from lrvmotion.vsphere.inventory.collect import collect_names
 from lrvmotion.vsphere.session import Session
 
 PLAN = ("plan", "--mode", "native", "vm1", "vm2")

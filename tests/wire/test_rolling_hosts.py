@@ -8,13 +8,13 @@ from datetime import datetime
 
 import pytest
 
-from lrvmotion import rolling
 from lrvmotion.errors import RefusedError, UnreachableError
-from lrvmotion.inventory import SiteName
-from lrvmotion.journal import Journal
-from lrvmotion.plan import Change, Value
-from lrvmotion.reboot import OUT, Rolling
-from lrvmotion.rolling import MAINTENANCE
+from lrvmotion.journal.journal import Journal
+from lrvmotion.model.inventory import SiteName
+from lrvmotion.plan import reboot_order
+from lrvmotion.plan.plan import Change, Value
+from lrvmotion.plan.reboot_order import MAINTENANCE
+from lrvmotion.run.rolling_reboot import OUT, Rolling
 from wire.no_net_lab import no_net_lab
 
 KEY = "Net.TcpipRxDispatchQueues"
@@ -110,7 +110,7 @@ def test_hosts_are_rebooted_one_at_a_time_and_their_vms_come_home(lab, world, jo
         for host in ("esx-a1", "esx-a2")
     }
     assert all(homes.values())
-    assert rolling.order(made) == ("source/esx-a1", "source/esx-a2")
+    assert reboot_order.order(made) == ("source/esx-a1", "source/esx-a2")
     roll(world, journal, made, homes=homes)
     spans = away(lab, "source", after)
     assert [host for _, _, host in spans] == ["esx-a1", "esx-a2"]

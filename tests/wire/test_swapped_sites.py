@@ -8,14 +8,14 @@ import os
 import pytest
 
 from lab_client import Lab
-from lrvmotion import config as configs
-from lrvmotion import journal as journals
-from lrvmotion import reverse
-from lrvmotion.apply import apply
-from lrvmotion.connect import Connections, records
-from lrvmotion.credentials import Credentials
-from lrvmotion.journal import Journal
-from lrvmotion.plan import Change, Value
+from lrvmotion.config import schema as configs
+from lrvmotion.journal import journal as journals
+from lrvmotion.journal.journal import Journal
+from lrvmotion.plan import reverse
+from lrvmotion.plan.plan import Change, Value
+from lrvmotion.run.apply import apply
+from lrvmotion.run.credentials import Credentials
+from lrvmotion.workflows.connections import Connections, records
 
 KEY = "option/Migrate.VMotionStreamHelpers"
 

@@ -6,12 +6,12 @@ import pytest
 from pyVmomi import vim
 
 from lrvmotion.errors import RefusedError, TrustError, UnreachableError
-from lrvmotion.plan import ABSENT, Value, document, string
-from lrvmotion.probe import PingRefused
-from lrvmotion.settings import BIND, HELPERS, KEYS, LINE_RATE, QUEUES
-from lrvmotion.vsphere import nics
-from lrvmotion.vsphere.collect import collect_names, collect_vms
-from lrvmotion.vsphere.esxcli import ping, route_list
+from lrvmotion.plan.plan import ABSENT, Value, document, string
+from lrvmotion.plan.settings import BIND, HELPERS, KEYS, LINE_RATE, QUEUES
+from lrvmotion.run.path_probe import PingRefused
+from lrvmotion.vsphere.host.esxcli import ping, route_list
+from lrvmotion.vsphere.inventory import vmknics
+from lrvmotion.vsphere.inventory.collect import collect_names, collect_vms
 from wire.no_net_lab import no_net_lab
 
 ROUTE = "route/defaultTcpipStack/10.99.0.9/32"
@@ -321,6 +321,6 @@ def test_the_uplinks_of_a_vmknic_are_read_on_either_kind_of_switch(lab):
             for device, group in (("vmk1", "own"), ("vmk2", "inherits"), ("vmk3", "gone"))
         ],
     }
-    assert nics.uplinks(network) == {
+    assert vmknics.uplinks(network) == {
         "vmk1": (("vmnic1", 0),), "vmk2": (("vmnic0", 25_000), ("vmnic1", 0)), "vmk3": (),
     }  # fmt: skip

@@ -13,11 +13,11 @@ import pytest
 from pyVmomi import vim
 
 from lrvmotion.errors import LrvmotionError, TrustError
-from lrvmotion.inventory import MoRef
+from lrvmotion.model.inventory import MoRef
 from lrvmotion.vsphere.certificate import Certificate
-from lrvmotion.vsphere.policies import Policies
 from lrvmotion.vsphere.session import Session
-from lrvmotion.vsphere.tagging import Tagging
+from lrvmotion.vsphere.vm.storage_policies import Policies
+from lrvmotion.vsphere.vm.tags import Tagging
 from wire.tls_server import Listener, make_certificate
 
 PASSWORD = "correct-horse-battery"

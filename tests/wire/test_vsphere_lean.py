@@ -8,12 +8,12 @@ import re
 import pytest
 
 from lrvmotion.errors import UnreachableError
-from lrvmotion.inventory import MoRef
-from lrvmotion.settings import Bounds
-from lrvmotion.vsphere import lean
-from lrvmotion.vsphere.names import Names, named
-from lrvmotion.vsphere.options import defined
-from lrvmotion.vsphere.stub import mapped
+from lrvmotion.model.host_option import Bounds
+from lrvmotion.model.inventory import MoRef
+from lrvmotion.vsphere.client import mapped
+from lrvmotion.vsphere.host.options import defined
+from lrvmotion.vsphere.inventory import lean_parser
+from lrvmotion.vsphere.inventory.names import Names, named
 
 HEAD = b"""<?xml version="1.0" encoding="UTF-8"?>
 <soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"
@@ -46,7 +46,7 @@ OPTIONS = (
 
 def read(text: bytes) -> tuple[Names, str | None]:
     found: Names = []
-    token = lean.read(io.BytesIO(text), "objects", lambda element: found.extend(named(element)))
+    token = lean_parser.read(io.BytesIO(text), "objects", lambda element: found.extend(named(element)))
     return found, token
 
 
@@ -59,7 +59,7 @@ def test_names_and_the_token_for_more():
 def test_bounds_of_the_options_that_are_numbers():
     """Type, bounds and default; that a reboot is needed is in the summary's words alone."""
     found: dict[str, Bounds] = {}
-    assert lean.read(io.BytesIO(OPTIONS), "OptionDef", lambda element: found.update(defined(element))) is None
+    assert lean_parser.read(io.BytesIO(OPTIONS), "OptionDef", lambda element: found.update(defined(element))) is None
     assert found == {
         "Net.Queues": Bounds(type="long", minimum=1, maximum=8, default=2, reboot=True),
         "Misc.Int": Bounds(type="int", minimum=-1, maximum=9, default=0, reboot=False),

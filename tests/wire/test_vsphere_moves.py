@@ -8,15 +8,15 @@ from dataclasses import replace
 
 import pytest
 
-from lrvmotion.config import Config
+from lrvmotion.config.schema import Config
 from lrvmotion.errors import LrvmotionError
 from lrvmotion.lab.spec import MIB, VmSpec
-from lrvmotion.placement import Placer
-from lrvmotion.plan import Migration
-from lrvmotion.vsphere.collect import collect_vms
-from lrvmotion.vsphere.esxcli import connections
-from lrvmotion.vsphere.follow import GATHER_S
-from lrvmotion.vsphere.relocate import RelocateMover, locate
+from lrvmotion.plan.placer import Placer
+from lrvmotion.plan.plan import Migration
+from lrvmotion.vsphere.host.esxcli import connections
+from lrvmotion.vsphere.inventory.collect import collect_vms
+from lrvmotion.vsphere.vm.relocate import RelocateMover, locate
+from lrvmotion.vsphere.vm.task_follower import GATHER_S
 from wire.no_net_lab import no_net_lab
 
 BIG = 4096 * MIB

@@ -8,12 +8,12 @@ import pytest
 from pyVmomi import vim
 
 from lrvmotion.errors import RefusedError
-from lrvmotion.inventory import Datastore, Folder, Host, MoRef, Network, Pool
-from lrvmotion.placement import NicMapping, Placement
-from lrvmotion.plan import Migration
+from lrvmotion.model.inventory import Datastore, Folder, Host, MoRef, Network, Pool
+from lrvmotion.model.placement import NicMapping, Placement
+from lrvmotion.plan.plan import Migration
 from lrvmotion.vsphere.certificate import Certificate
 from lrvmotion.vsphere.session import Session
-from lrvmotion.vsphere.spec import network_backings, relocate_spec
+from lrvmotion.vsphere.vm.relocate_spec import network_backings, relocate_spec
 from wire.tls_server import make_certificate
 
 PORTGROUP = Network(

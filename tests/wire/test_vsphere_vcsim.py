@@ -12,15 +12,15 @@ import pytest
 from pyVim.task import WaitForTask
 
 from lrvmotion.errors import RefusedError, TrustError
-from lrvmotion.placement import NicMapping, Placement
-from lrvmotion.plan import ABSENT, Migration, Value, document
+from lrvmotion.model.placement import NicMapping, Placement
+from lrvmotion.plan.plan import ABSENT, Migration, Value, document
 from lrvmotion.vsphere.certificate import fetch_certificate
-from lrvmotion.vsphere.collect import collect_names, collect_vms
-from lrvmotion.vsphere.host import HostTarget
-from lrvmotion.vsphere.precheck import prechecks
-from lrvmotion.vsphere.relocate import find
+from lrvmotion.vsphere.client import managed_object
+from lrvmotion.vsphere.host.target import HostTarget
+from lrvmotion.vsphere.inventory.collect import collect_names, collect_vms
 from lrvmotion.vsphere.session import Session
-from lrvmotion.vsphere.stub import managed_object
+from lrvmotion.vsphere.vm.precheck import prechecks
+from lrvmotion.vsphere.vm.relocate import find
 from wire.vcsim_server import NoVcsimError, binary, vcsim
 
 VM = "DC0_H0_VM0"

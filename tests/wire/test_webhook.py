@@ -10,9 +10,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from lrvmotion import webhook
 from lrvmotion.events import Message, Move, RunEnded, RunStarted
-from lrvmotion.webhook import Webhook
+from lrvmotion.notify import webhook
+from lrvmotion.notify.webhook import Webhook
 
 TOKEN = "t0ken-5e1f"
 

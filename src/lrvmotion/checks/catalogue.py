@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from lrvmotion.checks import compatibility, devices, follows, machines, storage
+from lrvmotion.checks import compatibility, devices, metadata, storage, vms
 from lrvmotion.checks.surroundings import Surroundings
 from lrvmotion.findings import Finding
-from lrvmotion.inventory import VirtualMachine
-from lrvmotion.placement import Placement
+from lrvmotion.model.inventory import VirtualMachine
+from lrvmotion.model.placement import Placement
 
 
 def alone(vm: VirtualMachine) -> list[Finding]:
     """Return what the VM's own state says."""
     return [
-        *machines.movable(vm),
-        *machines.cold_data(vm),
-        *machines.busy(vm),
+        *vms.movable(vm),
+        *vms.cold_data(vm),
+        *vms.busy(vm),
         *devices.connected(vm),
         *devices.passed_through(vm),
         *devices.shared_bus(vm),
@@ -32,6 +32,6 @@ def placed(vm: VirtualMachine, place: Placement, around: Surroundings) -> list[F
         *compatibility.hardware(vm, place.host, around),
         *compatibility.encryption(vm, place.host, around),
         *compatibility.clashes(vm, place, around),
-        *follows.bound(vm, around),
-        *follows.named(vm, around),
+        *metadata.bound(vm, around),
+        *metadata.named(vm, around),
     ]

@@ -7,8 +7,8 @@ from typing import Literal
 
 from lrvmotion.checks.surroundings import Surroundings
 from lrvmotion.findings import Finding, Severity
-from lrvmotion.inventory import Host, VirtualMachine
-from lrvmotion.placement import Placement
+from lrvmotion.model.inventory import Host, VirtualMachine
+from lrvmotion.model.placement import Placement
 
 # EVC mode keys by vendor, each a superset of the one before (VMware KB 1003212, "EVC and CPU Compatibility FAQ").
 LADDERS: tuple[tuple[str, ...], ...] = (

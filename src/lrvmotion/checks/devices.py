@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lrvmotion.findings import Finding, Severity
-from lrvmotion.inventory import Device, DeviceKind, VirtualMachine
+from lrvmotion.model.inventory import Device, DeviceKind, VirtualMachine
 
 # (code, what it is, hint). vCenter refuses each with CannotAccessVmDevice or DisallowedMigrationDeviceAttached (API
 # reference of the fault classes; VMware docs, "Host Configuration for vMotion": no device of one host only).

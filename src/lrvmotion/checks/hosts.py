@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 
 from lrvmotion.findings import Finding, Severity
-from lrvmotion.inventory import VMOTION_STACK, Host
-from lrvmotion.settings import Bounds, Desired
+from lrvmotion.model.host_option import Bounds, Desired
+from lrvmotion.model.inventory import VMOTION_STACK, Host
 
 PORTGROUP = re.compile(r"lrvmotion-([a-z0-9]+)-\d+")
 FORBIDDEN = frozenset({"management", "vsan", "vsanWitness", "vSphereReplication", "vSphereReplicationNFC"})
@@ -129,7 +129,7 @@ def reboot(
 
 
 def vmknics(site: str, host: Host) -> Iterator[Finding]:
-    """A vMotion vmknic with another service is not ours to change; two stacks cancel each other out (reference 2.2)."""
+    """A vMotion vmknic with another service is not ours to change; two stacks exclude each other (vsphere.md 2.2)."""
     subject = f"{site}/{host.name}"
     for nic in host.vmotion_vmknics:
         if others := sorted(nic.services - {"vmotion"}):

@@ -1,11 +1,11 @@
-"""Which privileges a move and its settings need, where: pure (VMware's lists of required privileges; reference 9)."""
+"""Which privileges a move and its settings need, where: pure (VMware's lists of required privileges; vsphere.md 9)."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from lrvmotion.inventory import Datastore, Folder, Host, MoRef, Network, Pool, SiteName, VirtualMachine
+from lrvmotion.model.inventory import Datastore, Folder, Host, MoRef, Network, Pool, SiteName, VirtualMachine
 
 Wanted = dict[tuple[str, MoRef], tuple[str, ...]]  # (how messages call it, the entity) -> privilege ids
 

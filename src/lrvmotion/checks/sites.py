@@ -118,7 +118,7 @@ def sight(site: Literal["source", "target"], seen: Sight) -> Iterator[Finding]:
 
 
 def drs(site: str, clusters: Iterable[Drs]) -> Iterator[Finding]:
-    """Fully automated DRS moves VMs over the vmknics, gateways and routes that a run sets (reference 2.6)."""
+    """Fully automated DRS moves VMs over the vmknics, gateways and routes that a run sets (vsphere.md 2.6)."""
     for cluster in clusters:
         if cluster.enabled and cluster.level == "fullyAutomated":
             summary = "DRS is fully automated: its own vMotions also use what a run sets on the hosts, and delay it"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lrvmotion.findings import Finding, Severity
-from lrvmotion.inventory import Host, VirtualMachine
+from lrvmotion.model.inventory import Host, VirtualMachine
 
 
 def raw(vm: VirtualMachine) -> Iterator[Finding]:

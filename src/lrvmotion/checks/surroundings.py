@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from lrvmotion.inventory import MoRef
+from lrvmotion.model.inventory import MoRef
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from lrvmotion.commands.context import Context, Output, confirm, wall_clock
 from lrvmotion.errors import ExitStatus
 
 PROBES = 100
-DEEP_PROBES = 2000  # resolves half a percent of loss (reference 7.3)
+DEEP_PROBES = 2000  # resolves half a percent of loss (vsphere.md 7.3)
 
 
 def check(
@@ -49,19 +49,22 @@ def check(
 
     Exits with 3 where a finding is an error.
     """
-    from lrvmotion import journal, loaded, measured
-    from lrvmotion.connect import Connections, records
     from lrvmotion.findings import errors
-    from lrvmotion.survey import Asked, survey
-    from lrvmotion.views import checks, lines, tables
-    from lrvmotion.views import load as loads
+    from lrvmotion.journal import journal, load_report_store
+    from lrvmotion.views import checks, lines, results
+    from lrvmotion.views import load_report as loads
+    from lrvmotion.workflows import load_test
+    from lrvmotion.workflows.connections import Connections, records
+    from lrvmotion.workflows.site_survey import Asked, survey
 
     own: Context = context.obj
     config = own.config()
     state = own.state(config)
-    report = None if load else measured.latest(state)  # one that cannot be read does not stand against a new one
+    report = (
+        None if load else load_report_store.latest(state)
+    )  # one that cannot be read does not stand against a new one
     if load:
-        loaded.ends(config)
+        load_test.ends(config)
         confirm(
             "Fill the circuit with TCP for about a minute?", yes=yes, undone="nothing was measured",
             hint="say --yes to fill the circuit without being asked",
@@ -76,15 +79,15 @@ def check(
     ):
         done = survey(config, world, lines.Lines(quiet=True), asked, before, clock=wall_clock, step=steps)
         if load:
-            report = loaded.load(config, world, state, steps, clock=wall_clock)
+            report = load_test.load(config, world, state, steps, clock=wall_clock)
     age_s = 0.0
     if report is not None:
-        done.findings += loaded.findings(report)
-        age_s = measured.age_s(report, wall_clock())
+        done.findings += load_test.findings(report)
+        age_s = load_report_store.age_s(report, wall_clock())
     if quiet:
         seen: dict[str, object] = {"sites": done.sites, "hosts": done.hosts, "boxes": done.boxes}
         seen["load"] = None if report is None else loads.document(report, age_s)
-        tables.document(checks.document(done.findings, done.path, done.frames, **seen))
+        results.document(checks.document(done.findings, done.path, done.frames, **seen))
     else:
         if report is not None:
             loads.show(report, age_s)

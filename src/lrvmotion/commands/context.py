@@ -16,8 +16,8 @@ from lrvmotion.commands.interrupts import Interrupts
 from lrvmotion.errors import RefusedError, UsageError
 
 if TYPE_CHECKING:
-    from lrvmotion.config import Config
-    from lrvmotion.credentials import Credentials
+    from lrvmotion.config.schema import Config
+    from lrvmotion.run.credentials import Credentials
 
 
 class Output(StrEnum):
@@ -65,7 +65,7 @@ class Context:
 
     def config(self) -> Config:
         """Return the configuration; UsageError where there is none or it is wrong."""
-        from lrvmotion.config import load
+        from lrvmotion.config.schema import load
 
         path = self.find_config()
         if path is None:
@@ -101,7 +101,7 @@ class Context:
 
     def credentials(self) -> Credentials:
         """Return where passwords come from: the environment, files, and a prompt on a terminal."""
-        from lrvmotion.credentials import Credentials
+        from lrvmotion.run.credentials import Credentials
 
         return Credentials(self.environment, _ask if sys.stdin.isatty() else None)
 

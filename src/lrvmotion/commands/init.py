@@ -14,7 +14,7 @@ from lrvmotion.commands.context import Context, Output
 from lrvmotion.errors import ExitStatus, UsageError
 
 if TYPE_CHECKING:
-    from lrvmotion.introduce import Shown
+    from lrvmotion.workflows.first_contact import Shown
 
 ADMINISTRATOR = "administrator@vsphere.local"
 
@@ -110,8 +110,8 @@ def init(
     _complete(given, asks=asks)
 
     from lrvmotion import files
-    from lrvmotion.introduce import introduce
-    from lrvmotion.views import introduction, lines, starter
+    from lrvmotion.views import first_configuration, first_contact, lines
+    from lrvmotion.workflows.first_contact import introduce
 
     found = introduce(
         _document(given),
@@ -121,14 +121,14 @@ def init(
         address=_address if asks else None,
     )
     try:
-        files.replace(path, starter.starter(found))
+        files.replace(path, first_configuration.starter(found))
     except OSError as error:
         message = f"{path} cannot be written: {error.strerror or error}"
         raise UsageError(message, hint="--file names another place") from None
     if output is Output.TEXT:
-        introduction.show(found, path)
+        first_contact.show(found, path)
     else:
-        introduction.show_json(found, path)
+        first_contact.show_json(found, path)
     return int(ExitStatus.OK)
 
 

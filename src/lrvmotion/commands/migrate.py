@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lrvmotion.commands import choose
-from lrvmotion.commands import order as orders
+from lrvmotion.commands import migrate_request as orders
+from lrvmotion.commands import vm_options
 from lrvmotion.commands.context import Context, Output, confirm, moment, wall_clock
 from lrvmotion.commands.plan import known_mode
 from lrvmotion.errors import UsageError
 
 if TYPE_CHECKING:
-    from lrvmotion.config import Config
-    from lrvmotion.plan import Plan
-    from lrvmotion.progress import Open
+    from lrvmotion.config.schema import Config
+    from lrvmotion.journal.run_state import Open
+    from lrvmotion.plan.plan import Plan
 
 
 class OnFailure(StrEnum):
@@ -35,8 +35,8 @@ class OnFailure(StrEnum):
 def migrate(
     context: typer.Context,
     vms: Annotated[list[str] | None, typer.Argument(metavar="[VM]...", help="Names of VMs at the source.")] = None,
-    select: choose.Select = None,
-    csv: choose.Csv = None,
+    select: vm_options.Select = None,
+    csv: vm_options.Csv = None,
     plan: Annotated[
         Path | None,
         typer.Option(
@@ -117,12 +117,18 @@ def migrate(
     ] = Output.TEXT,
 ) -> int:
     """Change the hosts and boxes for the mode, move the VMs, and say what is outstanding."""
-    from lrvmotion import hooks, kept, measured, metrics, past, planfile, prepare, run, webhook
-    from lrvmotion import journal as journals
-    from lrvmotion.connect import Connections, records
-    from lrvmotion.fanout import Fanout
-    from lrvmotion.report import Report
-    from lrvmotion.views import console, lines, live, log, ndjson, plans, tables
+    from lrvmotion.journal import event_log, load_report_store, move_history
+    from lrvmotion.journal import journal as journals
+    from lrvmotion.notify import prometheus, webhook
+    from lrvmotion.plan import plan_file
+    from lrvmotion.report.run_result import Report
+    from lrvmotion.run import hooks
+    from lrvmotion.run.fanout import Fanout
+    from lrvmotion.views import console, lines, log, ndjson, results
+    from lrvmotion.views import plan as plans
+    from lrvmotion.views.live import screen as live
+    from lrvmotion.workflows import migrate_run, plan_run
+    from lrvmotion.workflows.connections import Connections, records
 
     own: Context = context.obj
     config, now = own.config(), moment()
@@ -141,17 +147,17 @@ def migrate(
     else:
         order = _order(context, config, vms or [], select, csv, plan, known_mode(mode))
     config = order.config
-    load = None if order.back else measured.latest(state)
+    load = None if order.back else load_report_store.latest(state)
     if on_failure is not None:
         max_failures = 0 if on_failure is OnFailure.STOP else None
     elif max_failures is None:
         max_failures = config.limits.max_failures
     saved = order.saved if order.progress is None or order.resumes else None
-    options = prepare.Options(
+    options = plan_run.Options(
         load=load,
-        load_age_s=None if load is None else measured.age_s(load, wall_clock()),
-        past=past.recorded(state, past.circuit(config)),
-        mode=prepare.resolve(config.at(now), order.mode, load),
+        load_age_s=None if load is None else load_report_store.age_s(load, wall_clock()),
+        past=move_history.recorded(state, move_history.circuit(config)),
+        mode=plan_run.resolve(config.at(now), order.mode, load),
         now=now,
         unproven=unproven,
         reboot_hosts=reboot_hosts if saved is None else saved.reboot_hosts,
@@ -172,7 +178,7 @@ def migrate(
     )
     called.verify()
     if config.hooks.metrics is not None:
-        fan.add(metrics.Metrics(config.hooks.metrics, lambda: moment().timestamp(), fan))
+        fan.add(prometheus.Metrics(config.hooks.metrics, lambda: moment().timestamp(), fan))
     url = own.environment.get("LRVMOTION_WEBHOOK") or (
         config.hooks.webhook.get_secret_value() if config.hooks.webhook is not None else None
     )
@@ -185,7 +191,7 @@ def migrate(
     with (
         nullcontext() if url is None else webhook.Webhook(url, fan) as chat,
         journals.Journal(state, wall_clock) as journal,
-        kept.EventLog(state, wall_clock, fan) as events,
+        event_log.EventLog(state, wall_clock, fan) as events,
         log.Log(state, wall_clock, fan) as text,
     ):
         journal.say = fan
@@ -199,26 +205,26 @@ def migrate(
             if not report.run:
                 return
             with io.StringIO() as page:
-                tables.report(report, state, options.restore_command, to=console.page(page))
+                results.report(report, state, options.restore_command, to=console.page(page))
                 text.write(page.getvalue())
             if output is Output.TEXT:
-                tables.report(report, state, options.restore_command)
+                results.report(report, state, options.restore_command)
             elif output is Output.JSON:
-                failed = None if error is None else run.told(error)
-                tables.document(tables.report_json(report, state, failed))
+                failed = None if error is None else migrate_run.told(error)
+                results.document(results.report_json(report, state, failed))
                 own.process.told = True
 
         try:
             with (
                 Connections(order.known, own.credentials(), fan) as world,
-                run.Closing(
+                migrate_run.Closing(
                     journal=journal, observer=fan, options=options, interrupts=interrupts, told=ended,
                     unmoved=lambda: report.unmoved,
                 ) as closing,
             ):  # fmt: skip
 
                 def put_back() -> None:
-                    run.restore(
+                    migrate_run.restore(
                         journal, world, fan, wait_s=config.limits.restore_wait_s, limits=config.limits,
                         reboot_hosts=options.reboot_hosts, who=own.who(), interrupts=interrupts.count,
                     )  # fmt: skip
@@ -226,17 +232,17 @@ def migrate(
                 def go(made: Plan, *, begun: Mapping[str, Open]) -> None:
                     # Each change is in the journal by itself, as it is made, files and all.
                     kept_plan = dataclasses.replace(made, changes=())
-                    document = planfile.text(
+                    document = plan_file.text(
                         kept_plan, {}, reboot_hosts=options.reboot_hosts, written=wall_clock(),
                         version=version("lrvmotion"),
                     )  # fmt: skip
-                    recorder = past.Recorder(state, past.circuit(config), made, wall_clock)
+                    recorder = move_history.Recorder(state, move_history.circuit(config), made, wall_clock)
                     fan.add(recorder)
-                    fan.elsewhere = str(kept.log_path(state, made.run))
+                    fan.elsewhere = str(event_log.log_path(state, made.run))
                     with interrupts.counted(), live.screen(made, quiet=output is not Output.TEXT) as screen:
                         fan.replace(plain, screen)
                         try:
-                            run.Migrating(
+                            migrate_run.Migrating(
                                 config, world, journal, fan, made, options, document, moment, closing,
                                 interrupts.count, begun, order.back, own.who(), called,
                             ).go()  # fmt: skip
@@ -248,17 +254,17 @@ def migrate(
                 closing.restore = put_back if restore else None
                 if order.resumes:
                     with interrupts.counted():
-                        run.release(journal, world, fan, config.limits, own.who(), interrupts.count)
-                seen_since = run.settle(journal, world, fan, own.who())
+                        migrate_run.release(journal, world, fan, config.limits, own.who(), interrupts.count)
+                seen_since = migrate_run.settle(journal, world, fan, own.who())
                 if order.begun():
                     go(order.on_the_way(world), begun=order.begun())
                     order = order.after(journal)
-                    seen_since = run.settle(journal, world, fan, own.who())
+                    seen_since = migrate_run.settle(journal, world, fan, own.who())
                 if not (order.resumes and order.done) and not report.interrupted:
                     made = order.plan(world, journal, fan, options, seen_since.theirs)
-                    prepare.refuse(made)
+                    plan_run.refuse(made)
                     if not unproven:
-                        prepare.refuse_unproven(made)
+                        plan_run.refuse_unproven(made)
                     if output is Output.TEXT:
                         plans.plan(made, state, stderr=True)
                     hint = "use --yes to skip the confirmation"
@@ -282,15 +288,15 @@ def _order(
     mode: str | None,
 ) -> orders.Order:
     """Return the order of chosen VMs, or of the plan in a file: that leaves no room for what would make another."""
-    from lrvmotion import planfile
-    from lrvmotion.connect import records
-    from lrvmotion.select import Choice
+    from lrvmotion.plan import plan_file
+    from lrvmotion.plan.vm_selection import Choice
+    from lrvmotion.workflows.connections import records
 
     if plan is not None:
         _alone(context, "--plan", "vms", "mode", "select", "csv", "reboot_hosts")
-        saved = planfile.load(plan)
+        saved = plan_file.load(plan)
         return orders.Order(config=config, known=records(config), choice=Choice(), saved=saved, mode=saved.plan.mode)
-    choice = choose.choice(vms, select, csv)
+    choice = vm_options.choice(vms, select, csv)
     if not choice:
         message = "no VM is named"
         raise UsageError(message, hint="name VMs, or give --select EXPR, --csv FILE or --plan FILE")
@@ -302,7 +308,7 @@ def _order(
 
 def _alone(context: typer.Context, option: str, *others: str) -> None:
     """Raise UsageError where *option* stands beside what it leaves no room for."""
-    if found := choose.given(context, *others):
+    if found := vm_options.given(context, *others):
         if option == "--resume" and "names of VMs" in found:
             message = "--resume takes no VM names: it continues the whole run"
             raise UsageError(message, hint="leave them out; a new 'lrvmotion migrate' moves single VMs")

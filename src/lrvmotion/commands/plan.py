@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lrvmotion.commands import choose, order
+from lrvmotion.commands import migrate_request, vm_options
 from lrvmotion.commands.context import Context, Output, moment, wall_clock
 from lrvmotion.errors import ExitStatus, LrvmotionError
 
 if TYPE_CHECKING:
-    from lrvmotion.prepare import Prepared
+    from lrvmotion.workflows.plan_run import Prepared
 
 
 def plan(
     context: typer.Context,
     vms: Annotated[list[str] | None, typer.Argument(metavar="[VM]...", help="Names of VMs at the source.")] = None,
-    select: choose.Select = None,
-    csv: choose.Csv = None,
+    select: vm_options.Select = None,
+    csv: vm_options.Csv = None,
     mode: Annotated[
         str | None,
         typer.Option(
@@ -49,55 +49,59 @@ def plan(
     ] = False,
 ) -> int:
     """Show what would change, what would move and what stands against it; nothing is written anywhere."""
-    from lrvmotion import journal, measured, past, planfile, prepare, progress, settle
-    from lrvmotion.connect import Connections, records
-    from lrvmotion.views import lines, plans, tables, trouble
+    from lrvmotion.journal import journal, load_report_store, move_history, run_state
+    from lrvmotion.plan import plan_file
+    from lrvmotion.run import drift
+    from lrvmotion.views import errors, lines, results
+    from lrvmotion.views import plan as plans
+    from lrvmotion.workflows import plan_run
+    from lrvmotion.workflows.connections import Connections, records
 
     own: Context = context.obj
-    choice = choose.choice(vms or [], select, csv)
+    choice = vm_options.choice(vms or [], select, csv)
     if out is not None:
-        planfile.writable(out)
+        plan_file.writable(out)
     config, now = own.config(), moment()
     config.windows.require(now)
     state = own.state(config)
-    load = measured.latest(state)
-    options = prepare.Options(
-        mode=prepare.resolve(config.at(now), known_mode(mode), load),
+    load = load_report_store.latest(state)
+    options = plan_run.Options(
+        mode=plan_run.resolve(config.at(now), known_mode(mode), load),
         now=now,
         load=load,
-        load_age_s=None if load is None else measured.age_s(load, wall_clock()),
-        past=past.recorded(state, past.circuit(config)),
+        load_age_s=None if load is None else load_report_store.age_s(load, wall_clock()),
+        past=move_history.recorded(state, move_history.circuit(config)),
         reboot_hosts=reboot_hosts,
     )
     records_now = journal.read(state / "journal.jsonl").records
     observer = lines.Lines(quiet=output is not Output.TEXT)
     with Connections(records(config), own.credentials(), observer) as world:
-        same = not order.other_place(records_now, world)  # else migrate refuses
-        seen = settle.look(journal.outstanding(records_now) if same else (), lambda at, key: world.target(at).read(key))
-        runs, mark = journal.runs(records_now), journal.mark(settle.closed(records_now, seen))
-        prepared = prepare.prepare(
+        same = not migrate_request.other_place(records_now, world)  # else migrate refuses
+        seen = drift.look(journal.outstanding(records_now) if same else (), lambda at, key: world.target(at).read(key))
+        runs, mark = journal.runs(records_now), journal.mark(drift.closed(records_now, seen))
+        prepared = plan_run.prepare(
             config, world, observer, choice, options, runs=runs, mark=mark, theirs=seen.theirs,
-            moved=progress.moved_by(records_now),
+            moved=run_state.moved_by(records_now),
         )  # fmt: skip
     made = prepared.plan
     if output is Output.TEXT:
         plans.plan(made, state)
-        prepare.refuse(made)
+        plan_run.refuse(made)
         if out is not None:
             _save(prepared, out, reboot_hosts=reboot_hosts)
             plans.saved(out, own.command("migrate"))
     else:
         document = plans.plan_json(made, state)
         try:
-            prepare.refuse(made)
+            plan_run.refuse(made)
         except LrvmotionError as error:  # one document: the plan, with what stands against it
-            refused = trouble.document(error.message, error.hint, error.status)
-            tables.document({**document, "error": refused})
-            trouble.show(error.message, error.hint)
+            refused = errors.document(error.message, error.hint, error.status)
+            results.document({**document, "error": refused})
+            errors.show(error.message, error.hint)
             return int(error.status)
         if out is not None:
             _save(prepared, out, reboot_hosts=reboot_hosts)
-        tables.document({**document, "file": None if out is None else str(out)})
+        results.document({**document, "file": None if out is None else str(out)})
     if detailed_exitcode and (made.changes or made.migrations):
         return int(ExitStatus.PENDING)
     return int(ExitStatus.OK)
@@ -106,17 +110,17 @@ def plan(
 def _save(prepared: Prepared, out: Path, *, reboot_hosts: bool) -> None:
     from importlib.metadata import version
 
-    from lrvmotion import planfile
+    from lrvmotion.plan import plan_file
 
     written, ours = wall_clock(), version("lrvmotion")
-    content = planfile.text(prepared.plan, prepared.facts, reboot_hosts=reboot_hosts, written=written, version=ours)
-    planfile.save(out, content)
+    content = plan_file.text(prepared.plan, prepared.facts, reboot_hosts=reboot_hosts, written=written, version=ours)
+    plan_file.save(out, content)
 
 
 def known_mode(mode: str | None) -> str | None:
     """Return *mode* where it is one; UsageError for anything else."""
     from lrvmotion.errors import UsageError
-    from lrvmotion.inventory import near
+    from lrvmotion.model.inventory import near
 
     modes = ("native", "proxy", "stock", "auto")
     if mode is not None and mode not in modes:

@@ -13,7 +13,7 @@ from lrvmotion.commands.context import Context
 from lrvmotion.errors import ExitStatus, UsageError
 
 if TYPE_CHECKING:
-    from lrvmotion.journal import Record
+    from lrvmotion.journal.journal import Record
 
 Run = Annotated[
     str | None,
@@ -60,10 +60,12 @@ def report(
     ] = False,
 ) -> int:
     """Show what became of a run: VMs, times, rates, faults, settings before and after, what was carried over."""
-    from lrvmotion import audit as audits
-    from lrvmotion import journal as journals
-    from lrvmotion import kept, story
-    from lrvmotion.views import report_data, report_html, report_markdown, tables
+    from lrvmotion.journal import audit_log as audits
+    from lrvmotion.journal import event_log
+    from lrvmotion.journal import journal as journals
+    from lrvmotion.report import run_history
+    from lrvmotion.views import results
+    from lrvmotion.views.report import data, html, markdown
 
     own: Context = context.obj
     state = own.state(own.config() if own.find_config() else None)
@@ -78,18 +80,18 @@ def report(
         raise UsageError(message, hint="name a file for it: -o report.html")
     if audit:
         made = {
-            Format.MD: lambda: report_markdown.audit(entries),
-            Format.HTML: lambda: report_html.audit(entries, name),
-            Format.CSV: lambda: report_data.audit_csv(entries),
-            Format.JSON: lambda: tables.text(report_data.audit_json(entries, name)),
+            Format.MD: lambda: markdown.audit(entries),
+            Format.HTML: lambda: html.audit(entries, name),
+            Format.CSV: lambda: data.audit_csv(entries),
+            Format.JSON: lambda: results.text(data.audit_json(entries, name)),
         }[form]()
     else:
-        told = story.tell(records, name, kept.read(state, name))
+        told = run_history.tell(records, name, event_log.read(state, name))
         made = {
-            Format.MD: lambda: report_markdown.report(told),
-            Format.HTML: lambda: report_html.report(told, entries),
-            Format.CSV: lambda: report_data.vms_csv(told),
-            Format.JSON: lambda: tables.text(report_data.story_json(told)),
+            Format.MD: lambda: markdown.report(told),
+            Format.HTML: lambda: html.report(told, entries),
+            Format.CSV: lambda: data.vms_csv(told),
+            Format.JSON: lambda: results.text(data.story_json(told)),
         }[form]()
     write(made, file)
     return int(ExitStatus.OK)
@@ -97,12 +99,12 @@ def report(
 
 def chosen(records: list[Record], run: str | None) -> str:
     """Return the id of *run*, or of the last one without it; UsageError where there is none."""
-    from lrvmotion import progress
+    from lrvmotion.journal import run_state
 
-    found = progress.all_runs(records)
+    found = run_state.all_runs(records)
     if run is None and found:
         return list(found)[-1]
-    return progress.chosen(records, run).run
+    return run_state.chosen(records, run).run
 
 
 def write(content: str, file: Path | None) -> None:
@@ -122,8 +124,8 @@ def write(content: str, file: Path | None) -> None:
 
 def _verify(state: Path) -> int:
     """Say what the chain of each journal came to; reading an altered one has raised."""
-    from lrvmotion import journal as journals
-    from lrvmotion.views import report_words
+    from lrvmotion.journal import journal as journals
+    from lrvmotion.views.report import wording
 
     path, caps = state / "journal.jsonl", state / f"{journals.THROTTLE}.jsonl"
     opened, beside = journals.read(path), journals.read(caps)
@@ -131,5 +133,5 @@ def _verify(state: Path) -> int:
         message = f"{path}: there is no record to verify"
         raise UsageError(message, hint="--state-dir names another state directory")
     for where, one in ((path, opened), *([(caps, beside)] if beside.records else [])):
-        print("\n".join(report_words.verified(str(where), one)))  # noqa: T201
+        print("\n".join(wording.verified(str(where), one)))  # noqa: T201
     return int(ExitStatus.OK)

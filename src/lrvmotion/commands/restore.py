@@ -13,9 +13,9 @@ from lrvmotion.commands.context import Context, Output, wall_clock
 from lrvmotion.errors import ExitStatus, NotRestoredError
 
 if TYPE_CHECKING:
-    from lrvmotion.config import Config
-    from lrvmotion.connect import Connections
+    from lrvmotion.config.schema import Config
     from lrvmotion.events import Observer
+    from lrvmotion.workflows.connections import Connections
 
 
 def restore_defaults(
@@ -54,13 +54,14 @@ def restore_defaults(
     ] = Output.TEXT,
 ) -> int:
     """Put every host and box back to what it was before; needs only the journal and credentials."""
-    from lrvmotion import inforce, run
-    from lrvmotion import journal as journals
-    from lrvmotion.connect import Connections, all_known
     from lrvmotion.events import RestoreEnded
-    from lrvmotion.fanout import Fanout
-    from lrvmotion.report import Report
-    from lrvmotion.views import console, lines, log, ndjson, tables
+    from lrvmotion.journal import effective_values
+    from lrvmotion.journal import journal as journals
+    from lrvmotion.report.run_result import Report
+    from lrvmotion.run.fanout import Fanout
+    from lrvmotion.views import console, lines, log, ndjson, results
+    from lrvmotion.workflows import migrate_run
+    from lrvmotion.workflows.connections import Connections, all_known
 
     own: Context = context.obj
     interrupts = own.process.interrupts
@@ -82,25 +83,25 @@ def restore_defaults(
         def show(error: BaseException | None) -> None:
             """Tell what the restore came to, whatever ended it, on stdout and in its log."""
             if error is not None:
-                fan(run.told(error))
+                fan(migrate_run.told(error))
             left = report.outstanding = len(journal.outstanding())
             fan(RestoreEnded(restored=report.reverted, outstanding=left, restore=command if left else None))
             with io.StringIO() as page:
-                tables.restored(report, recognised, state, command, to=console.page(page))
+                results.restored(report, recognised, state, command, to=console.page(page))
                 text.write(page.getvalue())
             if output is Output.TEXT and (error is None or left or report.reverted):
-                tables.restored(report, recognised, state, command)
+                results.restored(report, recognised, state, command)
             elif output is Output.JSON:
-                failed = None if error is None else run.told(error)
-                tables.document(tables.restored_json(report, recognised, state, failed))
+                failed = None if error is None else migrate_run.told(error)
+                results.document(results.restored_json(report, recognised, state, failed))
             own.process.told = output is not Output.TEXT
 
         try:
             with Connections(every, own.credentials(), fan) as world:
-                if journal.outstanding() or (reboot_hosts and inforce.put_back(journal.records)):
+                if journal.outstanding() or (reboot_hosts and effective_values.put_back(journal.records)):
                     limits = config.limits if config else None
                     with interrupts.counted(1):
-                        run.restore(
+                        migrate_run.restore(
                             journal, world, fan, force=force, cancel=cancel, wait_s=wait, limits=limits,
                             reboot_hosts=reboot_hosts, who=own.who(), interrupts=interrupts.count,
                         )  # fmt: skip
@@ -118,7 +119,7 @@ def _list(
     known: Mapping[str, Mapping[str, Any]], config: Config | None, own: Context, observer: Observer, state: Path
 ) -> NoReturn:
     """Raise NotRestoredError with what is recognised: the journal is gone, and only it had the values before."""
-    from lrvmotion.connect import Connections
+    from lrvmotion.workflows.connections import Connections
 
     recognised: list[str] = []
     if config is not None:
@@ -133,7 +134,7 @@ def _list(
 def _recognised(world: Connections, boxes: list[str]) -> list[str]:
     """Return what carries an lrvmotion mark on hosts and boxes, for a state directory without a journal."""
     from lrvmotion.checks.hosts import PORTGROUP
-    from lrvmotion.inventory import SiteName
+    from lrvmotion.model.inventory import SiteName
     from lrvmotion.relay.status import recognise
 
     sites: tuple[SiteName, SiteName] = ("source", "target")

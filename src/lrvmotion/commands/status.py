@@ -17,11 +17,11 @@ def status(
     ] = Output.TEXT,
 ) -> int:
     """Show the runs of the journal, what is outstanding on which host, and the relays' live counters."""
-    from lrvmotion import journal as journals
-    from lrvmotion.connect import Connections, all_known
+    from lrvmotion.journal import journal as journals
     from lrvmotion.relay.status import ask
     from lrvmotion.views import lines
-    from lrvmotion.views import tables as shown
+    from lrvmotion.views import results as shown
+    from lrvmotion.workflows.connections import Connections, all_known
 
     own: Context = context.obj
     config = own.config() if own.find_config() else None

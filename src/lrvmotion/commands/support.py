@@ -37,9 +37,12 @@ def support(
     ] = False,
 ) -> int:
     """Write the journal's records, plan, events, report and versions of a run into one archive, without secrets."""
-    from lrvmotion import audit, connect, files, kept, progress, redact, story
-    from lrvmotion import journal as journals
-    from lrvmotion import support as archives
+    from lrvmotion import files, redaction
+    from lrvmotion.journal import audit_log, event_log, run_state
+    from lrvmotion.journal import journal as journals
+    from lrvmotion.report import run_history
+    from lrvmotion.workflows import connections as connect
+    from lrvmotion.workflows import support_archive as archives
 
     own: Context = context.obj
     where = own.find_config()
@@ -48,18 +51,18 @@ def support(
     records = journals.read(state / "journal.jsonl").records
     caps = journals.read(state / f"{journals.THROTTLE}.jsonl").records
     name = chosen(records, run)
-    entries = audit.entries(records, caps, name)
+    entries = audit_log.entries(records, caps, name)
     numbers = {entry.seq for entry in entries}
     mine = [r for r in records if r.seq in numbers or (r.run == name and r.kind in {"plan", "connection"})]
-    events = kept.read(state, name)
-    told = story.tell(records, name, events)
+    events = event_log.read(state, name)
+    told = run_history.tell(records, name, events)
     given = tomllib.loads(where.read_text(encoding="utf-8")) if where else {}
-    configuration = redact.configuration(given)
+    configuration = redaction.configuration(given)
     known = archives.names(mine, told, configuration) if anonymous else None
     known_now = connect.records(config).values() if config else ()
     known_then = [record.body for record in mine if record.kind == "connection"]
-    redactor = redact.Redactor(_secrets(own, [*known_now, *known_then]), known)
-    plan = progress.all_runs(records)[name].plan
+    redactor = redaction.Redactor(_secrets(own, [*known_now, *known_then]), known)
+    plan = run_state.all_runs(records)[name].plan
     contents = archives.files(told, mine, entries, events, plan, configuration, redactor, anonymous=anonymous)
     folder = f"lrvmotion-{name}"
     path = file or Path(f"{folder}.tar.gz")
@@ -80,7 +83,7 @@ def support(
 
 def _secrets(own: Context, connections: Iterable[Mapping[str, Any]]) -> list[str]:
     """Return every password that can be found, to be looked for in what is written: none should stand there."""
-    from lrvmotion import credentials
+    from lrvmotion.run import credentials
 
     found = [text for name, text in own.environment.items() if name.startswith("LRVMOTION_") and "PASSWORD" in name]
     for connection in connections:

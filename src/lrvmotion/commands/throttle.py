@@ -18,15 +18,15 @@ def throttle(
     ] = Output.TEXT,
 ) -> int:
     """Change the cap of every running relay, until it is restarted or a timetable in relay.limit has its next time."""
-    from lrvmotion import journal as journals
-    from lrvmotion import timetable
-    from lrvmotion.connect import Connections, all_known
+    from lrvmotion.config import rate_schedule
+    from lrvmotion.journal import journal as journals
     from lrvmotion.relay.status import health, limit
-    from lrvmotion.views import lines, tables, units
+    from lrvmotion.views import lines, results, units
+    from lrvmotion.workflows.connections import Connections, all_known
 
     own: Context = context.obj
     try:
-        bps = None if rate == "off" else timetable.least_cap(timetable.rate(rate))
+        bps = None if rate == "off" else rate_schedule.least_cap(rate_schedule.rate(rate))
     except ValueError as error:
         raise UsageError(str(error), hint="for example: lrvmotion throttle 2G, or: lrvmotion throttle off") from None
     config = own.config() if own.find_config() else None
@@ -55,5 +55,5 @@ def throttle(
         for name, cap in caps.items():
             print(f"{name}: {'no cap' if cap is None else units.rate(cap)}")  # noqa: T201
     else:
-        tables.document({"schema": 1, "limit_bps": caps})
+        results.document({"schema": 1, "limit_bps": caps})
     return int(ExitStatus.OK)

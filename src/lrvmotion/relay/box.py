@@ -6,14 +6,15 @@ import base64
 import time
 
 from lrvmotion.errors import LrvmotionError, RefusedError
-from lrvmotion.plan import ABSENT, Value, document, string
-from lrvmotion.relay import answers, opening, rules, service
-from lrvmotion.relay import redirect as render
+from lrvmotion.plan.plan import ABSENT, Value, document, string
+from lrvmotion.ports.shell import Completed, Shell
+from lrvmotion.relay import answers, service
 from lrvmotion.relay.install import desired
 from lrvmotion.relay.names import Names, family_of, of_table
+from lrvmotion.relay.packet_filter import opening
+from lrvmotion.relay.redirect import parse, render
 from lrvmotion.relay.spec import RelaySpec
 from lrvmotion.relay.status import RelayStatus, ask, counters, health, limit, recognise
-from lrvmotion.shell import Completed, Shell
 
 __all__ = ["RelayBox", "RelaySpec", "RelayStatus", "counters", "desired", "health", "limit", "recognise"]
 
@@ -98,7 +99,7 @@ class RelayBox:
             if value == ABSENT:
                 self._remove_redirect(name)
             else:
-                self._install_redirect(rules.from_value(name, value))
+                self._install_redirect(parse.from_value(name, value))
         elif kind == "firewall":
             opening.write(self._shell, name, value)
         elif key == "governor":
@@ -176,16 +177,16 @@ class RelayBox:
         listed, _, loaded = self._shell.run(argv).stdout.partition("\n\001")
         if listed.startswith("iptables\n"):
             named = _placeholder(table)
-            return rules.iptables_observed(family, named.iptables_guard["name"], listed, loaded) or ABSENT
-        return rules.nft_observed(listed, loaded) if listed.strip() else ABSENT
+            return parse.iptables_observed(family, named.iptables_guard["name"], listed, loaded) or ABSENT
+        return parse.nft_observed(listed, loaded) if listed.strip() else ABSENT
 
     def _install_redirect(self, redirect: render.Redirect) -> None:
-        if self._read_redirect(redirect.table) == rules.value(redirect):
+        if self._read_redirect(redirect.table) == parse.value(redirect):
             return  # the relay came with it: a table that it owns nobody else can write
         if self._has_nft():
             done = self._shell.run(["nft", "-f", "-"], stdin=render.nft_install(redirect).encode())
         else:
-            script = rules.iptables_script(redirect).encode()
+            script = parse.iptables_script(redirect).encode()
             done = self._shell.run(["sh", "-s", "load"], stdin=script)
         self._check(done, f"the redirect {redirect.table} cannot be installed")
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from lrvmotion.errors import RefusedError, printable
 from lrvmotion.findings import Finding, Severity
+from lrvmotion.ports.shell import Shell
 from lrvmotion.relay import names
 from lrvmotion.relay.spec import FAR_BUFFER_BYTES, STREAM_BUFFER_BYTES, RelaySpec
-from lrvmotion.shell import Shell
 
 MIN_PYTHON = (3, 9)
 _VERSION = re.compile(r"[0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9}")

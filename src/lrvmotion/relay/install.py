@@ -10,13 +10,13 @@ from importlib import resources
 from typing import Any, Literal
 
 from lrvmotion.errors import RefusedError
-from lrvmotion.plan import Value, document, string
-from lrvmotion.relay import rules
+from lrvmotion.plan.plan import Value, document, string
 from lrvmotion.relay.facts import BoxFacts
-from lrvmotion.relay.firewall import Opening
 from lrvmotion.relay.names import Names
-from lrvmotion.relay.opening import ACCEPT
-from lrvmotion.relay.redirect import Redirect, nft_fence, nft_install, nft_owned
+from lrvmotion.relay.packet_filter.opening import ACCEPT
+from lrvmotion.relay.packet_filter.rules import Opening
+from lrvmotion.relay.redirect import parse
+from lrvmotion.relay.redirect.render import Redirect, nft_fence, nft_install, nft_owned
 from lrvmotion.relay.spec import FAR_BUFFER_BYTES, STREAM_BUFFER_BYTES, RelaySpec
 from lrvmotion.relay.unit import Unit, nft_commands, unit_text
 
@@ -77,7 +77,7 @@ def desired(spec: RelaySpec, seen: BoxFacts, run: str | None = None, opened: Ite
     wanted += [(opening.key, ACCEPT, reason) for opening in opened]
     for redirect in redirects:
         reason = f"new connections to TCP {spec.service_port} of the targets go to the relay; others are forwarded"
-        wanted.append((f"redirect/{redirect.table}", rules.value(redirect), reason))
+        wanted.append((f"redirect/{redirect.table}", parse.value(redirect), reason))
     if seen.governors and "performance" in seen.available_governors:
         wanted.append(("governor", string("performance"), "a CPU that waits for its clock costs throughput"))
     return wanted
@@ -101,20 +101,20 @@ class _Fence:
 def _fence(spec: RelaySpec, seen: BoxFacts, names: Names, *, owned: bool) -> _Fence | None:
     """Return the fence of a far relay; None where nothing would take it away again, the relay itself refuses there."""
     family: Literal["ip", "ip6"] = "ip6" if ":" in spec.address else "ip"
-    peers = rules.canonical(entry for entry in spec.accept_proxy_from if (":" in entry) == (family == "ip6"))
+    peers = parse.canonical(entry for entry in spec.accept_proxy_from if (":" in entry) == (family == "ip6"))
     if not peers:
         message = f"box/{spec.name}: {spec.address} and its near relays are not of one address family"
         raise RefusedError(message, hint="near and far relay need addresses of one family")
     table = names.table(family)
     script = names.script(table)
     if owned:
-        return _Fence(table, rules.fence_owned(table, spec.listen_port, peers, family), {})
+        return _Fence(table, parse.fence_owned(table, spec.listen_port, peers, family), {})
     if not seen.systemd:
         return None
     if seen.nft:
         steps = nft_commands(seen.nft, script, family, table) | {"withdraw": ()}
         return _Fence(table, nft_fence(table, spec.listen_port, peers, family=family), steps)
-    text = rules.fence_script(table, spec.listen_port, peers, family)
+    text = parse.fence_script(table, spec.listen_port, peers, family)
     steps = {step: (f"/bin/sh {script} {step}",) for step in ("load", "remove")} | {"withdraw": ()}
     return _Fence(table, text, steps)
 
@@ -131,7 +131,7 @@ def _redirects(spec: RelaySpec, names: Names, interface: str) -> list[Redirect]:
             found.append(
                 Redirect(
                     table=names.table(family), family=family, interface=interface,
-                    sources=rules.canonical(sources), targets=rules.canonical(targets),
+                    sources=parse.canonical(sources), targets=parse.canonical(targets),
                     port=spec.service_port, listen_port=spec.listen_port,
                 )
             )  # fmt: skip
@@ -204,8 +204,8 @@ def _config(
         "schema": 1,
         "listen": listen,
         "port": spec.service_port,
-        "sources": list(rules.canonical(spec.sources)),
-        "targets": list(rules.canonical(spec.targets)),
+        "sources": list(parse.canonical(spec.sources)),
+        "targets": list(parse.canonical(spec.targets)),
         "control": names.control,
         "wan_congestion_control": spec.congestion_control,
         "limit_bps": spec.limit_bps,
@@ -224,8 +224,8 @@ def _script(redirect: Redirect, names: Names, *, nft: bool, owned: bool) -> Want
     elif nft:
         text = nft_install(redirect)
     else:
-        text = rules.iptables_script(redirect)
-    return _file(names.script(redirect.table), rules.header(redirect) + text, "0644", "loads the redirect")
+        text = parse.iptables_script(redirect)
+    return _file(names.script(redirect.table), parse.header(redirect) + text, "0644", "loads the redirect")
 
 
 def _commands(redirects: Iterable[Redirect], names: Names, seen: BoxFacts) -> dict[str, tuple[str, ...]]:

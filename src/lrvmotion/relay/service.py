@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 
 from lrvmotion.errors import RefusedError
-from lrvmotion.plan import ABSENT, Value, document
+from lrvmotion.plan.plan import ABSENT, Value, document
+from lrvmotion.ports.shell import Completed, Shell
 from lrvmotion.relay.names import Names
-from lrvmotion.shell import Completed, Shell
 
 START_S = 40.0
 STOP_S = 60.0  # the unit's own time to drain, and some

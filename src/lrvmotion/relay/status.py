@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from lrvmotion.errors import RefusedError, UnreachableError
+from lrvmotion.ports.shell import Completed, Shell
 from lrvmotion.relay import answers
 from lrvmotion.relay.facts import facts
 from lrvmotion.relay.names import Names
-from lrvmotion.relay.redirect import Counters, Redirect, parse_counters, parse_iptables_counters
-from lrvmotion.shell import Completed, Shell
+from lrvmotion.relay.redirect.render import Counters, Redirect, parse_counters, parse_iptables_counters
 
 _STREAM = {
     "rate_bps": float, "retransmit_ratio": float, "bytes_to_target": int, "source?": str, "target?": str,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lrvmotion.errors import RefusedError, UnreachableError
-from lrvmotion.shell import Completed
+from lrvmotion.ports.shell import Completed
 from lrvmotion.ssh import frame
 from lrvmotion.ssh.exchange import Exchange
 from lrvmotion.ssh.login import Login, connect, end

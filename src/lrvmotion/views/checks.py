@@ -12,9 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from lrvmotion.findings import Finding, Severity
-from lrvmotion.path import Frames, PathQuality
+from lrvmotion.model.path_quality import Frames, PathQuality
 from lrvmotion.views import console, words
-from lrvmotion.views.plans import MARKS, finding_json
+from lrvmotion.views.plan import MARKS, finding_json
 from lrvmotion.views.words import some
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from lrvmotion.events import (
     WindowChanged,
 )  # fmt: skip
 from lrvmotion.findings import Severity
-from lrvmotion.plan import ABSENT
+from lrvmotion.plan.plan import ABSENT
 from lrvmotion.views import console, streams, units, words
 
 

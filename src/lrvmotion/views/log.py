@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from lrvmotion import kept
 from lrvmotion.events import Error, Event, Observer
+from lrvmotion.journal import event_log
 from lrvmotion.views import lines
 
 
-class Log(kept.RunFile):
+class Log(event_log.RunFile):
     """Keeps what plain lines show, with the time of each, and the result at the end (write)."""
 
-    name = kept.LOG
+    name = event_log.LOG
 
     def __init__(self, state: Path, clock: Callable[[], str], say: Observer) -> None:
         super().__init__(state, clock, say)

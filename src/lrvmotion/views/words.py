@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lrvmotion.plan import ABSENT, Value
+from lrvmotion.plan.plan import ABSENT, Value
 
 _KINDS = {
     "portgroup": "port group", "vmotion-service": "vMotion service on", "gateway": "gateway of",

@@ -28,7 +28,7 @@ class Certificate:
     @classmethod
     def from_der(cls, der: bytes) -> Self:
         """Return the certificate that *der* encodes."""
-        sha1 = hashlib.sha1(der, usedforsecurity=False).hexdigest().upper()  # the API asks for SHA-1 (reference 3.1)
+        sha1 = hashlib.sha1(der, usedforsecurity=False).hexdigest().upper()  # the API asks for SHA-1 (vsphere.md 3.1)
         return cls(
             pem=ssl.DER_cert_to_PEM_cert(der),
             sha256=hashlib.sha256(der).hexdigest(),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from lrvmotion.credentials import hidden
+from lrvmotion.run.credentials import hidden
 
 VerdictName = Literal["retry", "fix", "never", "cancelled"]
 

@@ -12,9 +12,9 @@ from pyVmomi import vim
 
 from lrvmotion.checks.sites import Clock, Drs, Lacking, Licence
 from lrvmotion.errors import RefusedError
-from lrvmotion.inventory import MoRef
+from lrvmotion.model.inventory import MoRef
+from lrvmotion.vsphere.client import managed_object, properties_of, retrieve
 from lrvmotion.vsphere.session import Session
-from lrvmotion.vsphere.stub import managed_object, properties_of, retrieve
 
 Wanted = Mapping[tuple[str, MoRef], Sequence[str]]  # (how messages call it, the entity) -> privilege ids
 

@@ -13,9 +13,9 @@ from typing import Any, Self, TypeVar
 from pyVmomi import SoapAdapter, VmomiSupport, vim, vmodl
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
-from lrvmotion.credentials import hidden, hide
 from lrvmotion.errors import TrustError, UnreachableError
-from lrvmotion.inventory import MoRef, SiteName
+from lrvmotion.model.inventory import MoRef, SiteName
+from lrvmotion.run.credentials import hidden, hide
 from lrvmotion.vsphere import faults
 from lrvmotion.vsphere.certificate import (
     Certificate,
@@ -25,7 +25,7 @@ from lrvmotion.vsphere.certificate import (
     fetch_certificate,
     mismatch,
 )
-from lrvmotion.vsphere.stub import WIRE_ERRORS, mapped
+from lrvmotion.vsphere.client import WIRE_ERRORS, mapped
 
 POLL_LIMIT_S = 60  # no call of ours makes the server wait longer
 ANSWER_S = POLL_LIMIT_S + 30  # nor do we wait longer for the next byte of an answer

@@ -8,11 +8,12 @@ from pyVmomi import vim, vmodl
 
 from lrvmotion.checks.sites import Sight
 from lrvmotion.errors import LrvmotionError
-from lrvmotion.inventory import MoRef
-from lrvmotion.vsphere import checker, faults
+from lrvmotion.model.inventory import MoRef
+from lrvmotion.vsphere import faults
+from lrvmotion.vsphere.client import managed_object, mapped, moref
 from lrvmotion.vsphere.session import Session
-from lrvmotion.vsphere.spec import reference, service_locator
-from lrvmotion.vsphere.stub import managed_object, mapped, moref
+from lrvmotion.vsphere.vm import provisioning_checker
+from lrvmotion.vsphere.vm.relocate_spec import reference, service_locator
 
 
 def sight(
@@ -34,7 +35,7 @@ def sight(
                 datastore=reference(datastore),
             )
             try:
-                return checker.ask(session, managed_object(session.stub, vm), spec)
+                return provisioning_checker.ask(session, managed_object(session.stub, vm), spec)
             finally:
                 spec.service = None
 
@@ -52,9 +53,9 @@ def sight(
 
 def _outcome(session: Session, task: Any) -> tuple[list[Any], bool]:  # noqa: ANN401
     """Wait for *task*; return the faults that it found or ended with, and whether it got to the end of its checks."""
-    row = checker.wait(session, [task]).get(moref(task).value)
+    row = provisioning_checker.wait(session, [task]).get(moref(task).value)
     if row is None:
-        return [vim.fault.Timedout(msg=f"it did not end within {checker.WAIT_S:.0f} s")], False
+        return [vim.fault.Timedout(msg=f"it did not end within {provisioning_checker.WAIT_S:.0f} s")], False
     if row["info.state"] == "error":
         return [row["info.error"]], False
     return [fault for result in row.get("info.result") or () for fault in result.error or ()], True

@@ -1,0 +1,204 @@
+"""What a migrate is to do: chosen VMs, a saved plan, the rest of a run, or a run's way back; and the plan of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lrvmotion.errors import RefusedError, UsageError
+
+if TYPE_CHECKING:
+    from lrvmotion.config.schema import Config
+    from lrvmotion.events import Observer
+    from lrvmotion.journal.journal import Journal, Record
+    from lrvmotion.journal.run_state import Open, Progress
+    from lrvmotion.plan.plan import Plan, Theirs
+    from lrvmotion.plan.plan_file import Saved
+    from lrvmotion.plan.vm_selection import Choice
+    from lrvmotion.workflows.connections import Connections
+    from lrvmotion.workflows.plan_run import Options
+
+
+@dataclass(slots=True, kw_only=True)
+class Order:
+    """One of the four: *choice* alone, *saved* alone, *saved* and *progress* (--resume), or all three (--reverse).
+
+    *config* and *known* (connection records) are swapped on the way back. *mode* is what the order itself says, None
+    where it leaves that to the user; *note* is a sentence for the plan.
+    """
+
+    config: Config
+    known: Mapping[str, Mapping[str, Any]]
+    choice: Choice
+    saved: Saved | None = None
+    progress: Progress | None = None
+    mode: str | None = None
+    note: str | None = None
+
+    @property
+    def back(self) -> bool:
+        """Whether the VMs go back to where they came from: source and target are swapped."""
+        return self.progress is not None and (self.progress.back or not self.resumes)
+
+    @property
+    def resumes(self) -> bool:
+        """Whether this takes up a run."""
+        return self.progress is not None and not self.choice
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left of the run that this takes up."""
+        return self.progress is not None and not self.progress.left
+
+    def after(self, journal: Journal) -> Order:
+        """Return the order once what the run had begun has ended."""
+        from lrvmotion.journal import run_state as progress
+
+        if self.progress is None:
+            return self
+        return replace(self, progress=progress.chosen(journal.records, self.progress.run))
+
+    def begun(self) -> Mapping[str, Open]:
+        """Return the moves that the run to be taken up had begun."""
+        return self.progress.open if self.resumes and self.progress is not None else {}
+
+    def plan(
+        self, world: Connections, journal: Journal, observer: Observer, options: Options, theirs: Collection[Theirs]
+    ) -> Plan:
+        """Return the plan, made anew; *theirs* is what somebody else has changed of what is outstanding."""
+        from lrvmotion.findings import Finding, Severity
+        from lrvmotion.journal import journal as journals
+        from lrvmotion.journal import run_state as progress
+        from lrvmotion.workflows import plan_run, replan
+
+        runs, mark = journals.runs(journal.records), journals.mark(journal.records)
+        if self.saved is None or self.choice:
+            moved = progress.moved_by(journal.records)
+            made = plan_run.prepare(
+                self.config, world, observer, self.choice, options, runs=runs, mark=mark, theirs=theirs, moved=moved
+            ).plan
+        elif self.progress is None:
+            return replan.again(self.config, world, observer, self.saved, options, runs=runs, mark=mark, theirs=theirs)
+        else:
+            left, run = self.progress.left, self.progress.run
+            made = replan.rest(
+                self.config, world, observer, self.saved, left, options, run=run, runs=runs, mark=mark, theirs=theirs
+            )
+        if self.note is None:
+            return made
+        finding = Finding(severity=Severity.INFO, code="reverse-mode", subject="plan", summary=self.note)
+        return replace(made, findings=(*made.findings, finding))
+
+    def on_the_way(self, world: Connections) -> Plan:
+        """Return the plan of following what the run had begun: nothing is changed, nothing started."""
+        from lrvmotion.workflows import plan_run
+
+        if self.saved is None or self.progress is None:
+            raise TypeError
+        _, target = plan_run.inventories(world)
+        whole = self.saved.complete(target)
+        moves = tuple(move for move in whole.migrations if move.vm in self.progress.open)
+        run, mark = self.progress.run, self.progress.mark
+        return replace(whole, run=run, mark=mark, changes=(), proofs=(), paths=(), migrations=moves, forecast=None)
+
+
+def to_resume(config: Config, known: Mapping[str, Mapping[str, Any]], journal: Path, run: str | None) -> Order:
+    """Return the order to take up *run* of the *journal*, the last one that is not finished where it is None."""
+    from lrvmotion.plan import reverse
+    from lrvmotion.plan.vm_selection import Choice
+
+    progress = _progress(journal, run)
+    if progress.finished:
+        message = f"run {progress.run}: all of its VMs have moved"
+        raise UsageError(message, hint="'lrvmotion restore-defaults' puts back what it changed")
+    saved = _saved(progress)
+    if progress.back:
+        config, known = reverse.config(config), reverse.connections(known)
+    return Order(config=config, known=known, choice=Choice(), saved=saved, progress=progress, mode=progress.mode)
+
+
+def to_reverse(
+    config: Config, known: Mapping[str, Mapping[str, Any]], journal: Path, run: str, mode: str | None, names: list[str]
+) -> Order:
+    """Return the order to bring the VMs that *run* moved back, or those of them that *names* names."""
+    from lrvmotion.model.inventory import near
+    from lrvmotion.plan import reverse
+    from lrvmotion.plan.vm_selection import Choice
+
+    progress = _progress(journal, run)
+    moved = progress.moved
+    if strange := [name for name in names if name not in moved]:
+        message = f"run {progress.run} did not move {', '.join(map(repr, strange))}"
+        raise UsageError(message, hint=near(strange[0], moved) if moved else None)
+    if not moved:
+        message = f"run {progress.run} has moved no VM"
+        raise UsageError(message, hint="'lrvmotion status' lists the runs of this journal")
+    if progress.back:
+        message = f"run {progress.run} was itself a way back"
+        raise UsageError(message, hint="migrate its VMs as any others")
+    wanted, note = mode or progress.mode, None
+    if wanted in {"proxy", "auto"} and config.relay.target is None:
+        wanted = "native"
+        note = "the way back goes in native mode: proxy mode needs a relay at the site that sends ([relay.target])"
+    wishes = reverse.wishes(_saved(progress), names or moved)
+    return Order(
+        config=reverse.config(config),
+        known=reverse.connections(known),
+        choice=Choice(wishes=wishes, file=f"the way back of run {progress.run}"),
+        saved=_saved(progress),
+        progress=progress,
+        mode=wanted,
+        note=note,
+    )
+
+
+def refuse_other_way(journal: Journal, world: Connections) -> None:
+    """Raise RefusedError where settings are outstanding at other vCenters or boxes than those that *world* leads to."""
+    if said := other_place(journal.records, world):
+        raise RefusedError(said, hint="'lrvmotion restore-defaults' puts them back; then run this again")
+
+
+def other_place(records: Sequence[Record], world: Connections) -> str | None:
+    """Return what has outstanding settings and is not what *world* leads to, in words; None where there is none.
+
+    The journal names hosts by their site: "source/esx1" would be looked for at the wrong one. A vCenter is told by its
+    instance UUID, for both may be reached at one address.
+    """
+    from lrvmotion.journal import journal as journals
+
+    recorded = journals.connections(records)
+    for door in dict.fromkeys(item.door for item in journals.outstanding(records)):
+        there = recorded.get(door)
+        here = world.identity(door)
+        if there is None or (here is None and "box/" in door):
+            continue  # an older journal's, or a box that this configuration leaves alone
+        if here is None or not journals.same_place(there, here):
+            now = "it is not known" if here is None else f"it is {_place(here)}"
+            name = door.rpartition(":")[2]
+            return f"settings are still changed by a run whose {name} is {_place(there)}, and here {now}"
+    return None
+
+
+def _place(body: Mapping[str, Any]) -> str:
+    uuid = body.get("instance_uuid")
+    return f"{body['host']}:{body['port']}" + (f" (instance {uuid})" if uuid else "")
+
+
+def _progress(journal: Path, run: str | None) -> Progress:
+    from lrvmotion.journal import journal as journals
+    from lrvmotion.journal import run_state as progress
+
+    return progress.chosen(journals.read(journal).records, run)
+
+
+def _saved(progress: Progress) -> Saved:
+    from lrvmotion.plan import plan_file
+
+    if progress.plan is None:
+        message = f"run {progress.run}: the journal has no plan of it"
+        hint = "it died before it changed anything, or an older version made it: name its VMs again"
+        raise UsageError(message, hint=hint)
+    return plan_file.parse(json.dumps(progress.plan), f"run {progress.run}")

@@ -1,0 +1,63 @@
+"""Which VMs a command is about: names, --select or --csv; and what a saved plan leaves no room for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lrvmotion.errors import UsageError
+
+if TYPE_CHECKING:
+    from lrvmotion.plan.vm_selection import Choice
+
+Select = Annotated[
+    str | None,
+    typer.Option(
+        "--select",
+        metavar="EXPR",
+        envvar="LRVMOTION_SELECT",
+        help="VMs by name, cluster, host, folder, datastore, network, power: 'name=web-* and not host=esx1'.",
+    ),
+]
+Csv = Annotated[
+    Path | None,
+    typer.Option(
+        "--csv",
+        metavar="FILE",
+        envvar="LRVMOTION_CSV",
+        help="VMs from a CSV file: vm, target_host, pool, folder, datastore, network(s), wave, after.",
+    ),
+]
+
+
+def choice(names: Sequence[str], expression: str | None, file: Path | None) -> Choice:
+    """Return which VMs are chosen; UsageError for more than one way, or a mistake in one of them."""
+    from lrvmotion.config import vm_csv
+    from lrvmotion.plan import vm_filter as expressions
+    from lrvmotion.plan.vm_selection import Choice
+
+    given = {"names of VMs": bool(names), "--select": expression is not None, "--csv": file is not None}
+    ways = [way for way, used in given.items() if used]
+    if len(ways) > 1:
+        message = f"{' and '.join(ways)} exclude each other"
+        raise UsageError(message, hint="choose the VMs in one way")
+    if expression is not None:
+        return Choice(expression=expression, test=expressions.parse(expression))
+    if file is not None:
+        return Choice(wishes=tuple(vm_csv.load(file)), file=str(file))
+    return Choice(names=tuple(names))
+
+
+def given(context: typer.Context, *options: str) -> list[str]:
+    """Return which of the parameters *options* stand on the command line, as the user wrote them."""
+    named = {parameter.name: parameter for parameter in context.command.params}
+    found = []
+    for option in options:
+        source = context.get_parameter_source(option)
+        if source is not None and source.name == "COMMANDLINE" and context.params.get(option):
+            parameter = named[option]
+            found.append(parameter.opts[0] if parameter.param_type_name == "option" else "names of VMs")
+    return found

@@ -1,0 +1,189 @@
+"""What the user wants for single VMs, and the CSV file that lists it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lrvmotion import files
+from lrvmotion.errors import UsageError
+from lrvmotion.model.inventory import Inventory, near
+
+EVERY = "*"  # the card label that means every card of the VM
+_COLUMNS = ("vm", "target_host", "pool", "folder", "datastore", "network", "networks", "wave", "after", "note")
+# Names that later versions give a meaning: refused rather than ignored.
+_RESERVED = frozenset({"cpu", "hooks", "mode", "name", "priority", "storage_policy", "tags", "window"})
+_SIDES = {"VM": "source"}
+_MOST_TOLD, _MOST_HINTS = 20, 3
+_MOST_DIGITS = 9  # of a wave's number
+_HINT = "columns are: " + ", ".join(_COLUMNS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What is wanted of one VM; None, or no network for a card, leaves it to the mappings.
+
+    *networks* are (card label, target network), EVERY for all cards; *wave* is its wave, from 1, and *after* the
+    VMs that move before it (waves.Turn), 0 and None where it says nothing of them; *line* is where it stands in its
+    file, 0 for none.
+    """
+
+    vm: str
+    target_host: str | None = None
+    pool: str | None = None
+    folder: str | None = None
+    datastore: str | None = None
+    networks: tuple[tuple[str, str], ...] = ()
+    wave: int = 0
+    after: tuple[str, ...] | None = None
+    line: int = 0
+
+    def network(self, label: str) -> str | None:
+        """Return the target network that is wanted for the card called *label*."""
+        wanted = dict(self.networks)
+        return wanted.get(label, wanted.get(EVERY))
+
+
+def load(path: Path) -> list[Wish]:
+    """Return the wishes of the CSV file at *path*, by wave, else in its order; UsageError names every mistake."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        message = f"{path}: the list of VMs cannot be read: {error.strerror or error}"
+        raise UsageError(message) from None
+    return parse(content, str(path))
+
+
+def parse(content: bytes, where: str) -> list[Wish]:
+    """Return the wishes of the CSV *content*: UTF-8, a header line, separated by commas, semicolons or tabs."""
+    header, rows = _rows(files.decoded(content, where, 'save it as UTF-8 (in a spreadsheet: "CSV UTF-8")'), where)
+    columns = [name.strip().lower().replace(" ", "_") for name in header]
+    mistakes = list(_header_mistakes(columns))
+    if mistakes:
+        raise _wrong(where, [f"line 1: {text}" for text in mistakes], _HINT)
+    wishes: list[Wish] = []
+    lines: dict[str, int] = {}
+    for line, row in rows:
+        cells = {name: cell.strip() for name, cell in zip(columns, row, strict=False)}
+        if not any(cell.strip() for cell in row):
+            continue
+        wrong = list(_row_mistakes(columns, row, cells, lines))
+        mistakes += [f"line {line}: {text}" for text in wrong]
+        if not wrong:
+            wishes.append(_wish(cells, line))
+        lines.setdefault(cells["vm"], line)
+    if mistakes:
+        raise _wrong(where, mistakes, None)
+    if not wishes:
+        message = f"{where}: no VM is listed"
+        raise UsageError(message, hint=_HINT)
+    return sorted(wishes, key=lambda wish: wish.wave)
+
+
+def check(wishes: Sequence[Wish], source: Inventory, target: Inventory, where: str) -> None:
+    """Raise UsageError for every VM that the source, and wished name that the target does not have; near misses too."""
+    known = {
+        "VM": {name for name, _ in source.vm_names},
+        "host": {host.name for host in target.hosts},
+        "resource pool": {pool.path for pool in target.pools},
+        "VM folder": {folder.path for folder in target.folders},
+        "datastore": {store.name for store in target.datastores},
+        "network": {network.name for network in target.networks},
+    }
+    mistakes: list[str] = []
+    wrong: list[tuple[str, str]] = []
+    for wish in wishes:
+        wanted = [
+            ("VM", wish.vm), ("host", wish.target_host), ("resource pool", wish.pool), ("VM folder", wish.folder),
+            ("datastore", wish.datastore), *(("network", name) for _, name in wish.networks),
+        ]  # fmt: skip
+        for noun, name in wanted:
+            if name is not None and name not in known[noun]:
+                mistakes.append(f"line {wish.line}: the {_SIDES.get(noun, 'target')} has no {noun} {name!r}")
+                wrong.append((noun, name))
+    if mistakes:  # looking for near misses among 10,000 names takes its time
+        hints = [near(name, known[noun]) for noun, name in list(dict.fromkeys(wrong))[:_MOST_HINTS]]
+        raise _wrong(where, mistakes, "; ".join(dict.fromkeys(hints)))
+
+
+def _rows(text: str, where: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Return the header and (line, cells) of the rows; the header says which separator it is."""
+    first = text.partition("\n")[0]
+    separator = max(",;\t", key=first.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    rows: list[tuple[int, list[str]]] = []
+    try:
+        rows.extend((reader.line_num - sum(cell.count("\n") for cell in row), row) for row in reader)
+    except csv.Error as error:
+        message = f"{where}: line {reader.line_num}: not valid CSV: {error}"
+        raise UsageError(message, hint="a quotation mark within quotes is written twice") from None
+    if not rows:
+        message = f"{where}: the file is empty"
+        raise UsageError(message, hint=_HINT)
+    return rows[0][1], rows[1:]
+
+
+def _header_mistakes(columns: Sequence[str]) -> Iterator[str]:
+    for name in dict.fromkeys(columns):
+        if name in _RESERVED:
+            yield f"the column {name!r} is reserved for a later version"
+        elif name not in _COLUMNS:
+            yield f"there is no column {name!r}; {near(name, _COLUMNS)}"
+        elif columns.count(name) > 1:
+            yield f"the column {name!r} is there {columns.count(name)} times"
+    if "vm" not in columns:
+        yield "the column 'vm' is missing"
+
+
+def _row_mistakes(
+    columns: Sequence[str], row: Sequence[str], cells: dict[str, str], lines: dict[str, int]
+) -> Iterator[str]:
+    if len(row) > len(columns):
+        yield f"has {len(row)} cells, the header has {len(columns)}"
+    name = cells.get("vm", "")
+    if not name:
+        yield "the name of the VM is empty"
+    elif name in lines:
+        yield f"{name!r} is on line {lines[name]} already"
+    wave = cells.get("wave", "")
+    if wave and not (wave.isascii() and wave.isdecimal()):
+        yield f"the wave {wave[:20]!r} is not a whole number"
+    elif len(wave) > _MOST_DIGITS:
+        yield f"the wave has {len(wave)} digits; it may have {_MOST_DIGITS}"
+    for part in _parts(cells.get("networks", "")):
+        label, mark, network = part.partition("=")
+        if not (mark and label.strip() and network.strip()):
+            yield f"{part!r} is not card=network"
+
+
+def _wish(cells: dict[str, str], line: int) -> Wish:
+    networks = [(EVERY, cells["network"])] if cells.get("network") else []
+    for part in _parts(cells.get("networks", "")):
+        label, _, network = part.partition("=")
+        networks.append((label.strip(), network.strip()))
+    return Wish(
+        vm=cells["vm"],
+        target_host=cells.get("target_host") or None,
+        pool=cells.get("pool") or None,
+        folder=cells.get("folder") or None,
+        datastore=cells.get("datastore") or None,
+        networks=tuple(networks),
+        wave=int(cells.get("wave") or 0),
+        after=tuple(_parts(cells["after"])) if cells.get("after") else None,
+        line=line,
+    )
+
+
+def _parts(networks: str) -> list[str]:
+    return [part.strip() for part in networks.split(";") if part.strip()]
+
+
+def _wrong(where: str, mistakes: Sequence[str], hint: str | None) -> UsageError:
+    if len(mistakes) == 1:
+        return UsageError(f"{where}: {mistakes[0]}", hint=hint)
+    told = [*mistakes[:_MOST_TOLD], *([f"and {more} more"] if (more := len(mistakes) - _MOST_TOLD) > 0 else [])]
+    lines = "\n".join(f"  {mistake}" for mistake in told)
+    return UsageError(f"{where}: {len(mistakes)} mistakes\n{lines}", hint=hint)

@@ -1,0 +1,1 @@
+"""How fast and how long: TCP throughput, pre-copy, and the correction by past moves. Pure."""

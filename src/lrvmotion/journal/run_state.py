@@ -1,0 +1,105 @@
+"""How far a run has come, by the journal: which VMs have moved, which may be on their way, which were not begun."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lrvmotion.errors import UsageError
+from lrvmotion.journal.journal import Record
+from lrvmotion.model.inventory import near
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Open:
+    """A move that was begun and not seen to end: its *task*, None where that was not seen; the VM's *baggage*."""
+
+    task: str | None
+    baggage: dict[str, Any]
+
+
+@dataclass(slots=True, kw_only=True)
+class Progress:
+    """One run: its VMs in their order, how each ended ("success" …), and those that are open; *back*: --reverse.
+
+    *began* is ISO 8601 in UTC.
+
+    *plan* is the document of the run's first plan (planfile), None where the journal has none.
+    """
+
+    run: str
+    began: str = ""
+    mode: str = ""
+    mark: str = ""
+    back: bool = False
+    vms: list[str] = field(default_factory=list)
+    ended: dict[str, str] = field(default_factory=dict)
+    open: dict[str, Open] = field(default_factory=dict)
+    plan: dict[str, Any] | None = None
+
+    @property
+    def moved(self) -> list[str]:
+        """The VMs that have moved."""
+        return [vm for vm in self.vms if self.ended.get(vm) == "success"]
+
+    @property
+    def left(self) -> list[str]:
+        """The VMs that have not, but for those that are open."""
+        return [vm for vm in self.vms if self.ended.get(vm) != "success" and vm not in self.open]
+
+    @property
+    def finished(self) -> bool:
+        """Whether all have moved."""
+        return len(self.moved) == len(self.vms)
+
+
+def all_runs(records: Sequence[Record]) -> dict[str, Progress]:
+    """Return every run that moved VMs, by its id, the oldest first."""
+    found: dict[str, Progress] = {}
+    for record in records:
+        body = record.body
+        if record.kind == "run" and body.get("vms"):
+            run = found.setdefault(record.run, Progress(run=record.run, began=record.at))
+            run.mode, run.mark, run.back = body["mode"], body.get("mark", record.run), body.get("back", False)
+            run.vms += [vm for vm in body["vms"] if vm not in run.vms]
+        elif (run_ := found.get(record.run)) is not None:
+            _take(run_, record)
+    return found
+
+
+def moved_by(records: Sequence[Record]) -> dict[str, str]:
+    """Return the run that moved a VM last, by the VM's name."""
+    return {vm: run.run for run in all_runs(records).values() for vm in run.moved}
+
+
+def chosen(records: Sequence[Record], run: str | None) -> Progress:
+    """Return *run*, or the last one without it, by its id or the beginning of it; UsageError where there is none."""
+    found = all_runs(records)
+    if run is None:
+        open_ = [one for one in found.values() if not one.finished]
+        if not open_:
+            message = "there is no run to be taken up: every VM of every run has moved" if found else "there is no run"
+            raise UsageError(message, hint="'lrvmotion status' lists the runs of this journal")
+        return open_[-1]
+    fitting = [one for name, one in found.items() if name.startswith(run)] if run else []
+    if run in found:
+        return found[run]
+    if len(fitting) == 1:
+        return fitting[0]
+    message = f"there is no run {run!r} in this journal" if not fitting else f"several runs begin with {run!r}"
+    raise UsageError(message, hint=near(run, found) if found else "this journal has no run; --state-dir names another")
+
+
+def _take(run: Progress, record: Record) -> None:
+    body = record.body
+    if record.kind == "plan" and run.plan is None:
+        run.plan = body["plan"]
+    elif record.kind == "move":
+        run.open[body["vm"]] = Open(task=None, baggage=body.get("baggage", {}))
+        run.ended.pop(body["vm"], None)
+    elif record.kind == "task" and body["vm"] in run.open:
+        run.open[body["vm"]] = Open(task=body["task"], baggage=run.open[body["vm"]].baggage)
+    elif record.kind == "moved":
+        run.ended[body["vm"]] = body["state"]
+        run.open.pop(body["vm"], None)

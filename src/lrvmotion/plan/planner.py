@@ -1,0 +1,406 @@
+"""Make a Plan from the configuration, both inventories and what the targets read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from lrvmotion.checks import catalogue
+from lrvmotion.checks import hosts as host_checks
+from lrvmotion.config import waves
+from lrvmotion.config.address_pool import take
+from lrvmotion.config.schema import Config, Relay
+from lrvmotion.config.vm_csv import Wish
+from lrvmotion.errors import RefusedError, UsageError
+from lrvmotion.findings import Finding, Severity
+from lrvmotion.model import host_option
+from lrvmotion.model.inventory import DEFAULT_STACK, Host, Inventory, SiteName, VirtualMachine, Vmknic
+from lrvmotion.plan import settings, steering
+from lrvmotion.plan.placer import Placer
+from lrvmotion.plan.plan import (
+    ABSENT,
+    Change,
+    Migration,
+    Mode,
+    Path,
+    Plan,
+    Skipped,
+    Theirs,
+    Value,
+    diff,
+    document,
+    string,
+)
+from lrvmotion.plan.steering import Wanted
+
+Read = Callable[[str, str], Value]
+Bounds = Callable[[str], Mapping[str, host_option.Bounds]]
+BoxDesired = Callable[[Relay, Sequence[str], Sequence[str]], list[Wanted]]
+
+
+@dataclass(slots=True, kw_only=True)
+class Inputs:
+    """What a plan rests on.
+
+    *read* gives a setting's value now by (target, key); *bounds* a host's OptionDefs by target; *box* what a relay box
+    wants for (relay, sources, targets; for the far relay the sources are the near ones), *unusable* why a relay cannot
+    be used at all; *runs* are the runs of this journal; *reboot* allows reboots; *wishes* are of single VMs, by
+    name; *theirs* are settings that somebody else has changed since we did.
+    """
+
+    config: Config
+    source: Inventory
+    target: Inventory
+    read: Read
+    bounds: Bounds
+    box: BoxDesired
+    unusable: Callable[[Relay], str | None]
+    runs: Collection[str] = ()
+    reboot: bool = False
+    wishes: Mapping[str, Wish] = field(default_factory=dict)
+    theirs: Collection[Theirs] = ()
+
+
+@dataclass(slots=True)
+class _Draft:
+    boxes: list[Change] = field(default_factory=list)
+    hosts: list[Change] = field(default_factory=list)
+    routes: list[Change] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    fresh: list[tuple[str, str]] = field(default_factory=list)
+    vmotion: dict[str, list[tuple[str, str, bool]]] = field(default_factory=dict)  # target -> (address, stack, new)
+    astray: set[str] = field(default_factory=set)  # source hosts that still send through a relay that is left out
+
+
+def make(inputs: Inputs, mode: Mode, run: str, vms: Sequence[VirtualMachine], *, mark: str | None = None) -> Plan:
+    """Return the plan of moving *vms* in *mode*; without VMs, of preparing all configured hosts."""
+    mark = mark or run
+    draft = _Draft()
+    migrations = queued(_migrations(inputs, vms, draft))
+    sources = _hosts(inputs, "source", [m.source_host for m in migrations], whole=not vms)
+    targets = _hosts(inputs, "target", [m.placement.host.name for m in migrations], whole=not vms)
+    for site, hosts in (("source", sources), ("target", targets)):
+        for host in hosts:
+            draft.findings += host_checks.ready(site, host)
+            draft.findings += host_checks.foreign_runs(site, host, inputs.runs)
+            draft.findings += host_checks.congestion(site, host)
+            draft.vmotion[f"{site}/{host.name}"] = [(nic.address, nic.netstack, False) for nic in host.vmotion_vmknics]
+    pairs = _pairs(migrations, sources, targets)
+    through: tuple[tuple[str, str], ...] = ()
+    if mode != "stock":
+        roles: tuple[tuple[SiteName, list[Host]], ...] = (("target", targets), ("source", sources))
+        for role, hosts in roles:
+            for host in hosts:
+                if host.connection_state == "connected" and host.vmotion_vmknics:
+                    _vmknics(inputs, mode, role, host, mark, draft)
+                    _options(inputs, mode, role, host, draft)
+    if mode == "proxy":
+        through = _relays(inputs, sources, pairs, draft)
+    _leave(inputs.theirs, draft)
+    streams = _streams(inputs, sources, draft)
+    return Plan(
+        run=run,
+        mark=mark,
+        mode=mode,
+        changes=(*draft.boxes, *draft.hosts, *draft.routes),
+        skipped=tuple(draft.skipped),
+        migrations=tuple(migrations),
+        findings=tuple(draft.findings),
+        paths=tuple(_paths(draft, pairs, new=False)),
+        proofs=tuple(_paths(draft, pairs, new=True)) if mode != "stock" else (),
+        fresh=tuple(draft.fresh),
+        relays=tuple(dict.fromkeys(relay for _, relay in through)),
+        far=inputs.config.relay.far.name if through and inputs.config.relay.far else None,
+        through=through,
+        streams=streams,
+        vmknics=max((len(draft.vmotion[f"source/{host.name}"]) for host in sources), default=0),
+        theirs=tuple(inputs.theirs),
+    )
+
+
+def _migrations(inputs: Inputs, vms: Sequence[VirtualMachine], draft: _Draft) -> list[Migration]:
+    placer = Placer(inputs.config, inputs.source, inputs.target, inputs.wishes)
+    numbers = waves.levels(inputs.config.wave)
+    stores = {store.ref: store.name for store in inputs.source.datastores}
+    migrations = []
+    for vm in vms:
+        found = catalogue.alone(vm)
+        placement, more = placer.place(vm)
+        draft.findings += [*found, *more]
+        if placement is None or vm.host is None:
+            continue
+        hot, cold = _bytes(vm)
+        wish = inputs.wishes.get(vm.name) or Wish(vm=vm.name)
+        source = inputs.source.host_by_ref(vm.host)
+        migrations.append(
+            Migration(
+                vm=vm.name,
+                ref=vm.ref,
+                instance_uuid=vm.instance_uuid,
+                source_host=source.name,
+                placement=placement,
+                hot_bytes=hot,
+                cold_bytes=cold,
+                power_state=vm.power_state,
+                snapshots=vm.snapshots,
+                change_version=vm.change_version,
+                wave=wish.wave or waves.number(vm.name, inputs.config.wave, numbers),
+                after=inputs.config.after.get(vm.name, ()) if wish.after is None else wish.after,
+                source_datastores=tuple(sorted({stores[d.datastore] for d in vm.disks if d.datastore in stores})),
+                source_folder=vm.folder,
+                vmotion_networks=(*_networks("source", source), *_networks("target", placement.host)),
+            )
+        )
+    return migrations
+
+
+def _networks(site: SiteName, host: Host) -> list[str]:
+    return sorted({f"{site}/{nic.portgroup}" for nic in host.vmotion_vmknics})
+
+
+def queued(migrations: Sequence[Migration]) -> list[Migration]:
+    """Return *migrations* as they are queued: by wave, and within one the longest first, so that the end is even.
+
+    Of those that are equal the order stays in which they were chosen.
+
+    Raise UsageError where one would wait for ever.
+    """
+    turns = (waves.Turn(vm=move.vm, wave=move.wave, after=move.after) for move in migrations)
+    if wrong := waves.mistakes(turns):
+        raise UsageError("; ".join(wrong), hint="[[wave]] and [after] of the configuration and the CSV file say so")
+    return sorted(migrations, key=lambda move: (move.wave, -(move.hot_bytes + move.cold_bytes)))
+
+
+def _bytes(vm: VirtualMachine) -> tuple[int, int]:
+    """Return what goes by vMotion and what by NFC: a VM that is off, and what lies below snapshots (KB 342209)."""
+    if vm.power_state != "poweredOn":
+        return 0, vm.storage_bytes
+    cold = min(sum(disk.below_bytes or 0 for disk in vm.disks), vm.storage_bytes) if vm.snapshots else 0
+    return vm.storage_bytes - cold + vm.memory_bytes, cold
+
+
+def _hosts(inputs: Inputs, site: SiteName, names: list[str], *, whole: bool) -> list[Host]:
+    inventory = inputs.source if site == "source" else inputs.target
+    if whole:
+        chosen = inputs.config.source.hosts if site == "source" else inputs.config.target.hosts
+        return [inventory.host(name) for name in chosen] if chosen else list(inventory.hosts)
+    return [inventory.host(name) for name in dict.fromkeys(names)]
+
+
+def _vmknics(
+    inputs: Inputs,
+    mode: Literal["native", "proxy"],
+    role: Literal["source", "target"],
+    host: Host,
+    mark: str,
+    draft: _Draft,
+) -> None:
+    """Plan the missing vMotion vmknics of *host*, each a clone of the present one in all but its address."""
+    present = host.vmotion_vmknics
+    missing = settings.vmknics(inputs.config, mode, role) - len(present)
+    if missing <= 0:
+        return
+    target = f"{role}/{host.name}"
+    model = present[0]
+    site = inputs.config.source if role == "source" else inputs.config.target
+    own = site.vmotion.hosts.get(host.name)
+    # Both sites': their vMotion networks reach each other, so that an address of one is no good in the other.
+    nics = [nic for there in (inputs.source, inputs.target) for other in there.hosts for nic in other.vmknics]
+    used = {at for nic in nics for at in (nic.address, nic.gateway) if at} | {at for _, at in draft.fresh}
+    subnet = f"{model.address}/{model.prefix_length}"
+    try:
+        pool = own.addresses if own and own.addresses else site.vmotion.addresses
+        addresses = take(pool, missing, used, subnet, target)
+    except RefusedError as error:
+        draft.findings.append(
+            Finding(
+                severity=Severity.ERROR, code="pool-too-small", subject=target, summary=error.message, hint=error.hint
+            )
+        )
+        return
+    reason = f"{mode} mode spreads streams over {len(present) + missing} vmknics"
+    taken = {group.name for group in host.portgroups}
+    numbers = (n for n in range(1, 1000) if f"lrvmotion-{mark}-{n}" not in taken)
+    for address in addresses:
+        wanted = _vmknic(model, host, address, f"lrvmotion-{mark}-{next(numbers)}", reason)
+        draft.hosts += diff(target, {}, wanted)
+        draft.fresh.append((target, address))
+        draft.vmotion[target].append((address, model.netstack, True))
+
+
+def _vmknic(model: Vmknic, host: Host, address: str, name: str, reason: str) -> list[Wanted]:
+    """Return what makes one new vMotion vmknic at *address*: port group (standard switch), vmknic, service, gateway."""
+    wanted: list[Wanted] = []
+    portgroup: str | None = None
+    if model.switch_uuid is None:
+        group = next(group for group in host.portgroups if group.name == model.portgroup)
+        portgroup = name
+        content = document(
+            vswitch=group.vswitch, vlan_id=group.vlan_id, active=list(group.active), standby=list(group.standby)
+        )
+        wanted.append((f"portgroup/{name}", content, f"a standard port group takes one vmknic; clone of {group.name}"))
+    content = document(
+        portgroup=portgroup,
+        switch_uuid=model.switch_uuid,
+        portgroup_key=model.portgroup_key,
+        netstack=model.netstack,
+        prefix_length=model.prefix_length,
+        mtu=model.mtu,
+    )
+    wanted.append((f"vmknic/{address}", content, reason))
+    if model.netstack == DEFAULT_STACK:
+        wanted.append((f"vmotion-service/{address}", Value("bool", data=True), reason))
+    if model.gateway is not None:
+        wanted.append((f"gateway/{address}", string(model.gateway), f"as {model.device} has it"))
+    return wanted
+
+
+def _options(
+    inputs: Inputs,
+    mode: Literal["native", "proxy"],
+    role: Literal["source", "target"],
+    host: Host,
+    draft: _Draft,
+) -> None:
+    target = f"{role}/{host.name}"
+    bounds = inputs.bounds(target)
+    for wanted in settings.options(inputs.config, mode, role):
+        key = f"option/{wanted.key}"
+        limits = bounds.get(wanted.key)
+        if limits is None:
+            _tell(draft, "option-missing", target, f"this build has no {wanted.key}")
+            continue
+        value = min(max(wanted.value, limits.minimum), limits.maximum)
+        if value != wanted.value:
+            summary = f"{wanted.key} {wanted.value} is outside {limits.minimum}..{limits.maximum} here: {value} is set"
+            _tell(draft, "option-bounds", target, summary)
+        now = inputs.read(target, key)
+        planned = Value(limits.type, value)
+        if now == planned or (wanted.at_least and isinstance(now.data, int) and now.data >= value):
+            continue
+        if limits.reboot and not inputs.reboot:
+            reason = f"{now} -> {value} needs a reboot of the host: not changed without --reboot-hosts"
+            draft.skipped.append(Skipped(target=target, key=key, reason=reason))
+            continue
+        draft.hosts.append(
+            Change(target=target, key=key, prior=now, planned=planned, reason=wanted.reason, reboot=limits.reboot)
+        )
+
+
+def _pairs(migrations: list[Migration], sources: list[Host], targets: list[Host]) -> list[tuple[Host, Host]]:
+    """Return the pairs of hosts between which VMs move; all of them where no VM is named."""
+    if not migrations:
+        return [(source, target) for source in sources for target in targets]
+    wanted = {(migration.source_host, migration.placement.host.name) for migration in migrations}
+    return [(source, target) for source in sources for target in targets if (source.name, target.name) in wanted]
+
+
+def _relays(
+    inputs: Inputs, sources: list[Host], pairs: list[tuple[Host, Host]], draft: _Draft
+) -> tuple[tuple[str, str], ...]:
+    """Plan the relay boxes, the far one first, and what steers the source hosts' vMotion into them: that comes last.
+
+    Return which host goes through which relay.
+    """
+    config = inputs.config
+    if not config.relay.source:
+        hint = "add [[relay.source]] to the configuration, or use --mode native"
+        draft.findings.append(
+            Finding(
+                severity=Severity.ERROR, code="no-relay", subject="relay", summary="no relay box configured", hint=hint
+            )
+        )
+        return ()
+    served, found = steering.assign(config.relay.source, sources, inputs.unusable)
+    draft.findings += found
+    relays = [relay for relay in config.relay.source if relay.name in served]
+    left_out = {finding.subject.removeprefix("box/") for finding in found}
+    away = {relay.address: relay.name for relay in config.relay.source if relay.name in left_out}
+    if config.relay.far is not None:
+        draft.findings += steering.beyond(config.relay.far, relays, sources, (target for _, target in pairs))
+        remote = steering.addresses(target for _, target in pairs)
+        _box(inputs, config.relay.far, [relay.address for relay in relays], remote, draft)
+    for relay in relays:
+        hosts = served[relay.name]
+        remote = steering.addresses(target for source, target in pairs if source in hosts)
+        _box(inputs, relay, steering.addresses(hosts), remote, draft)
+        for host in hosts:
+            targets = [target for source, target in pairs if source is host]
+            draft.findings += host_checks.off_subnet(host, targets)
+            draft.findings += host_checks.relay_beside(host, relay.name, relay.address)
+            draft.findings += steering.shared(host) if config.steer == "gateway" else ()
+            target = f"source/{host.name}"
+            wanted = steering.wanted(config.steer, host, relay, steering.addresses(targets))
+            now = {key: inputs.read(target, key) for key, _, _ in wanted}
+            draft.routes += diff(target, now, wanted)
+            if lost := {away[str(value.data)] for value in now.values() if str(value.data) in away}:
+                draft.astray.add(host.name)
+                summary = f"it still sends through {', '.join(lost)}: its path is not measured before that is changed"
+                _tell(draft, "path-astray", target, summary)
+    return tuple((host.name, relay.name) for relay in relays for host in served[relay.name])
+
+
+def _box(inputs: Inputs, relay: Relay, senders: Sequence[str], targets: Sequence[str], draft: _Draft) -> None:
+    name = f"box/{relay.name}"
+    wanted = inputs.box(relay, senders, targets)
+    draft.boxes += diff(name, {key: inputs.read(name, key) for key, _, _ in wanted}, wanted)
+
+
+def _streams(inputs: Inputs, sources: list[Host], draft: _Draft) -> int:
+    """Return how many TCP streams a migration will have: helpers planned, else set now (0: automatic, one)."""
+    counts = []
+    for host in sources:
+        target = f"source/{host.name}"
+        key = f"option/{settings.HELPERS}"
+        planned = [change.planned for change in draft.hosts if (change.target, change.key) == (target, key)]
+        value = planned[0] if planned else inputs.read(target, key) if host.connection_state == "connected" else ABSENT
+        counts.append(int(value.data or 0))
+    return max([*counts, 1])
+
+
+def _paths(draft: _Draft, pairs: list[tuple[Host, Host]], *, new: bool) -> list[Path]:
+    """Return what to probe: without *new* one pair of present vmknics for a pair of hosts, with it all that will be."""
+    paths = []
+    for source, target in pairs:
+        if source.name in draft.astray and not new:
+            continue
+        found = [
+            Path(
+                source_host=source.name,
+                source_address=address,
+                netstack=stack,
+                target_host=target.name,
+                target_address=other,
+                new=fresh or other_fresh,
+            )
+            for address, stack, fresh in draft.vmotion[f"source/{source.name}"]
+            for other, _, other_fresh in draft.vmotion[f"target/{target.name}"]
+        ]
+        paths += found if new else [path for path in found if not path.new][:1]
+    return paths
+
+
+def _leave(theirs: Collection[Theirs], draft: _Draft) -> None:
+    """Leave and name what somebody else changed since we set it; a way through a relay that is needed is an error."""
+    taken = {(one.target, one.key) for one in theirs}
+    ways = {(change.target, change.key) for change in draft.routes}
+    for changes in (draft.boxes, draft.hosts, draft.routes):
+        changes[:] = [change for change in changes if (change.target, change.key) not in taken]
+    for one in theirs:
+        summary = f"{one.key} is {one.now.brief()}, run {one.run} set {one.ours.brief()}: somebody else changed it"
+        hint = f"'lrvmotion restore-defaults' leaves it too (exit status 7); --force makes it {one.prior.brief()} again"
+        needed = (one.target, one.key) in ways
+        severity, end = (
+            (Severity.ERROR, "vMotion would not go through the relay") if needed else (Severity.WARNING, "it stays")
+        )
+        draft.findings.append(
+            Finding(
+                severity=severity, code="setting-theirs", subject=one.target, summary=f"{summary}; {end}", hint=hint
+            )
+        )
+
+
+def _tell(draft: _Draft, code: str, subject: str, summary: str) -> None:
+    draft.findings.append(Finding(severity=Severity.WARNING, code=code, subject=subject, summary=summary))

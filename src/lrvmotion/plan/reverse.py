@@ -1,0 +1,50 @@
+"""The way back of a run: the configuration with its sites swapped, and each VM's place where it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from lrvmotion.config.schema import Config, Mappings, Relay, Relays
+from lrvmotion.config.vm_csv import Wish
+from lrvmotion.plan.plan_file import Saved
+
+_OTHER = {"source": "target", "target": "source"}
+
+
+def config(forward: Config) -> Config:
+    """Return *forward* with source and target swapped.
+
+    The far relay becomes the near one, where there is one: proxy mode needs a relay at the site that sends. Mappings
+    are left out: every VM goes back where it was (`wishes`).
+    """
+    far = forward.relay.target
+    near = () if far is None else (Relay(**{name: getattr(far, name) for name in Relay.model_fields}),)
+    relay = Relays(source=near, limit=forward.relay.limit, circuit=forward.relay.circuit)
+    swapped = {"source": forward.target, "target": forward.source, "relay": relay, "mappings": Mappings()}
+    return forward.model_copy(update=swapped)
+
+
+def connections(known: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the connection records with both sites swapped; *secret* says under which name a password is kept."""
+    found = {name: dict(record) for name, record in known.items()}
+    for name, other in _OTHER.items():
+        found[name] = {**known[other], "name": name, "secret": other}
+    return found
+
+
+def wishes(saved: Saved, names: Collection[str]) -> tuple[Wish, ...]:
+    """Return of each of the VMs *names* of the plan *saved* where it goes back to; disks go to one datastore."""
+    return tuple(
+        Wish(
+            vm=move.vm,
+            target_host=move.source_host,
+            folder=move.source_folder,
+            datastore=next(iter(move.source_datastores), None),
+            networks=tuple((card.label, card.source) for card in move.placement.nics),
+            wave=move.wave,
+            after=move.after,
+        )
+        for move in saved.content.migrations
+        if move.vm in names
+    )

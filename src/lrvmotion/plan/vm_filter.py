@@ -1,0 +1,160 @@
+"""The expression of --select: which VMs, by name, cluster, host, folder, datastore, network and power state.
+
+    expression = term, { "or", term } ;
+    term       = factor, { "and", factor } ;
+    factor     = "not", factor | "(", expression, ")" | field, ( "=" | "!=" ), value ;
+    value      = word | quoted ;                       (* glob: * any characters, ? one, [abc] one of them *)
+
+A word is anything without spaces, parentheses, = and quotation marks. `and` binds tighter than `or`.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NoReturn
+
+from lrvmotion.errors import UsageError
+from lrvmotion.model.inventory import near
+
+FIELDS = ("name", "cluster", "host", "folder", "datastore", "network", "power")
+POWER = {"on": "poweredOn", "off": "poweredOff", "suspended": "suspended"}
+_WORDS = frozenset({"and", "or", "not"})
+_TOKEN = re.compile(r"""\s*(?:(?P<mark>!=|=|\(|\))|"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<word>[^\s()=!"']+))""")
+_DEEPEST = 50  # parentheses and nots; Python's own stack must never be the limit
+_GRAMMAR = "for example: name=web-* and cluster=A and not (folder=Templates/* or power=off)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traits:
+    """What an expression is evaluated on; *datastores* and *networks* are all that the VM uses."""
+
+    name: str
+    cluster: str = ""
+    host: str = ""
+    folder: str = ""
+    datastores: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+    power: str = "poweredOn"
+
+
+Test = Callable[[Traits], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    kind: str  # "mark", "word", "quoted", "end"
+    text: str
+    at: int  # position, from 1
+
+    def is_word(self, *words: str) -> bool:
+        return self.kind == "word" and self.text.lower() in words
+
+
+def parse(text: str) -> Test:
+    """Return the test that the expression *text* stands for; UsageError with the position of the first mistake."""
+    parser = _Parser(text)
+    test = parser.either(0)
+    if parser.next.kind != "end":
+        parser.fail("and, or, or the end is expected here")
+    return test
+
+
+class _Parser:
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.tokens = self._tokens()
+        self.index = 0
+
+    @property
+    def next(self) -> _Token:
+        return self.tokens[self.index]
+
+    def take(self) -> _Token:
+        self.index += 1
+        return self.tokens[self.index - 1]
+
+    def either(self, depth: int) -> Test:
+        tests = [self.both(depth)]
+        while self.next.is_word("or"):
+            self.take()
+            tests.append(self.both(depth))
+        return tests[0] if len(tests) == 1 else lambda vm: any(test(vm) for test in tests)
+
+    def both(self, depth: int) -> Test:
+        tests = [self.factor(depth)]
+        while self.next.is_word("and"):
+            self.take()
+            tests.append(self.factor(depth))
+        return tests[0] if len(tests) == 1 else lambda vm: all(test(vm) for test in tests)
+
+    def factor(self, depth: int) -> Test:
+        if depth > _DEEPEST:
+            self.fail(f"it is nested more than {_DEEPEST} deep")
+        if self.next.is_word("not"):
+            self.take()
+            inner = self.factor(depth + 1)
+            return lambda vm: not inner(vm)
+        if (self.next.kind, self.next.text) == ("mark", "("):
+            self.take()
+            inner = self.either(depth + 1)
+            if (self.next.kind, self.next.text) != ("mark", ")"):
+                self.fail("a closing parenthesis is missing")
+            self.take()
+            return inner
+        return self.comparison()
+
+    def comparison(self) -> Test:
+        field = self.next.text.lower()
+        if self.next.kind != "word" or field in _WORDS:
+            self.fail("a field is expected here", hint=f"fields are: {', '.join(FIELDS)}")
+        if field not in FIELDS:
+            extra = "tags are not supported yet; " if field in {"tag", "tags"} else ""
+            self.fail(f"there is no field {self.next.text!r}", hint=extra + near(field, FIELDS))
+        self.take()
+        if (self.next.kind, self.next.text) not in {("mark", "="), ("mark", "!=")}:
+            self.fail("= or != is expected here")
+        same = self.take().text == "="
+        if self.next.kind not in {"word", "quoted"}:
+            self.fail(f"{field} is compared with nothing", hint='a value with spaces stands in "quotes"')
+        if field == "power" and self.next.text.lower() not in POWER:
+            self.fail(f"there is no power state {self.next.text!r}", hint=f"there are: {', '.join(POWER)}")
+        test = _matches(field, self.take().text)
+        return test if same else lambda vm: not test(vm)
+
+    def fail(self, what: str, *, hint: str | None = None) -> NoReturn:
+        token = self.next
+        where = "at its end" if token.kind == "end" else f"at character {token.at} ({token.text!r})"
+        message = f"--select: {what}, {where}"
+        raise UsageError(message, hint=hint or _GRAMMAR)
+
+    def _tokens(self) -> list[_Token]:
+        tokens: list[_Token] = []
+        at = 0
+        text = self.text.rstrip()
+        while at < len(text):
+            found = _TOKEN.match(text, at)
+            if found is None or found.lastgroup is None:
+                at += len(text[at:]) - len(text[at:].lstrip())
+                quote = text[at] in "\"'"
+                what = "this quotation mark has no second one" if quote else f"{text[at]!r} means nothing here"
+                message = f"--select: {what}, at character {at + 1}"
+                raise UsageError(message, hint=_GRAMMAR)
+            kind = "quoted" if found.lastgroup in {"double", "single"} else found.lastgroup
+            tokens.append(_Token(kind, found[found.lastgroup], found.start(found.lastgroup) + 1))
+            at = found.end()
+        return [*tokens, _Token("end", "", len(text) + 1)]
+
+
+def _matches(field: str, pattern: str) -> Test:
+    """Return whether *field* matches *pattern*; of several datastores or networks one is enough."""
+    if field == "power":
+        wanted = POWER[pattern.lower()]
+        return lambda vm: vm.power == wanted
+    fits = re.compile(fnmatch.translate(pattern)).match
+    if field in {"datastore", "network"}:
+        several = f"{field}s"
+        return lambda vm: any(fits(name) is not None for name in getattr(vm, several))
+    return lambda vm: fits(getattr(vm, field)) is not None

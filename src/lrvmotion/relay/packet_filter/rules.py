@@ -1,0 +1,205 @@
+"""Whether a relay host's packet filter lets vMotion through: tried there, judged here, and what opens it."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any, Literal
+
+from lrvmotion.findings import Finding, Severity
+from lrvmotion.ports.shell import Shell
+from lrvmotion.relay.facts import BoxFacts
+from lrvmotion.relay.redirect import parse as rules
+from lrvmotion.relay.spec import RelaySpec
+
+MOST = 32  # sources that are tried
+TRIAL_S = 300.0  # each source that is shut out takes some seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """What ends packets: *what* is "input" (to the relay's port), "forward" (past the relay: pings, new connections) or
+    "later" (past the relay: all but the first packet of a connection whose answers do not come this way).
+
+    *program* is "nft", "iptables" or "iptables-legacy"; *chain* the one that the kernel calls, where a rule at its head
+    lets the packets through; *rule* what ended them, in the program's own words.
+    """
+
+    what: Literal["input", "forward", "later"]
+    program: str
+    family: str
+    table: str
+    chain: str
+    rule: str
+
+    def __str__(self) -> str:
+        where = f"{self.family} {self.table} {self.chain}" if self.program == "nft" else self.chain
+        return f"{self.program}, {where}: {self.rule}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirewallView:
+    """What was found. *zone*: firewalld's of the interface, which is *bound* to it by name or falls to it by default;
+    *forwards*: between interfaces that are bound to it; *owned*: nobody else may change its table. *out*: interfaces
+    that lead to the targets.
+
+    *reason* says why it is not known, None where it is.
+    """
+
+    blocks: tuple[Block, ...] = ()
+    zone: str | None = None
+    bound: bool = False
+    forwards: bool = False
+    owned: bool = False
+    ufw: bool = False
+    docker: bool = False
+    out: tuple[str, ...] = ()
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """A rule that lets packets through: the setting's *key*, and the *command* that an administrator would type."""
+
+    key: str
+    command: str
+
+
+def look(shell: Shell, seen: BoxFacts, spec: RelaySpec) -> FirewallView:
+    """Try on the host behind *shell* whether its rules would let the vMotion of *spec* through; nothing is changed.
+
+    IPv4 alone is tried. What another device in between drops cannot be seen, nor what no packet filter does (eBPF).
+    """
+    interface = seen.interface_of(spec.address)
+    senders = _four(spec.accept_proxy_from if spec.far else spec.sources)
+    targets = [] if spec.far else _four(spec.targets)
+    if interface is None or not seen.python or not senders or not (targets or spec.far):
+        return FirewallView(reason="only IPv4 is tried" if seen.python else "the host has no Python to try it with")
+    asked = {
+        "address": spec.address, "interface": interface, "port": spec.service_port, "listen_port": spec.listen_port,
+        "sources": senders[:MOST], "targets": targets, "redirected": not spec.far,
+        "addresses": [[e.interface, f"{e.address}/{e.length}"] for e in seen.addresses if ":" not in e.address],
+    }  # fmt: skip
+    script = resources.files("lrvmotion.relay.packet_filter").joinpath("trial.py").read_bytes()
+    done = shell.run([seen.python, "-", json.dumps(asked)], stdin=script, timeout_s=TRIAL_S)
+    try:
+        return parse(json.loads(done.stdout))
+    except (ValueError, KeyError, TypeError):
+        return FirewallView(reason=done.stderr.strip().rpartition("\n")[2] or f"exit status {done.status}")
+
+
+def parse(answer: dict[str, Any]) -> FirewallView:
+    """Read what filtertrial.py printed; ValueError, KeyError or TypeError for anything else."""
+    fields = ("what", "program", "family", "table", "chain", "rule")
+    found = [Block(**{name: str(entry[name]) for name in fields}) for entry in answer["blocks"]]  # type: ignore[arg-type]
+    zone = answer["firewalld"] or {"zone": None, "bound": False, "forwards": False, "owned": False}
+    return FirewallView(
+        blocks=tuple(dict.fromkeys(found)), ufw=answer["ufw"], docker=answer["docker"], out=tuple(answer["out"]),
+        zone=zone["zone"], bound=zone["bound"], forwards=zone["forwards"], owned=zone["owned"], reason=answer["reason"],
+    )  # fmt: skip
+
+
+def findings(view: FirewallView, seen: BoxFacts, spec: RelaySpec, *, opened: bool) -> Iterator[Finding]:
+    """Say which rules stand in the way and what lets vMotion through; with *opened*, a run puts that there itself."""
+    subject = f"box/{spec.name}"
+    severity = Severity.INFO if opened else Severity.ERROR
+    where = "[relay.target]" if spec.far else "[[relay.source]]"
+
+    def finding(code: str, severity: Severity, summary: str, hint: str) -> Finding:
+        return Finding(severity=severity, code=code, subject=subject, summary=summary, hint=hint)
+
+    if view.reason is not None:
+        summary = f"whether its packet filter lets vMotion through is not known: {view.reason}"
+        yield Finding(severity=Severity.WARNING, code="box-filter-unknown", subject=subject, summary=summary)
+    for block in view.blocks:
+        commands = "; ".join(opening.command for opening in _openings(block, view, seen, spec, spec.run))
+        if opened:
+            hint = f"open_firewall: the run does {commands}; restore-defaults takes it back"
+        else:
+            hint = f"{commands}; or open_firewall = true in {where}"
+        if block.what == "input":
+            summary = f"it drops connections to the relay's TCP port {spec.listen_port}: {block}"
+            yield finding("box-input", severity, summary, hint)
+        elif block.what == "forward":
+            yield finding("box-forward", severity, f"it drops what is to be forwarded past the relay: {block}", hint)
+        else:
+            summary = f"connections that pass it while its relay is dead would hang: {block}"
+            yield finding("box-forward", Severity.INFO if opened else Severity.WARNING, summary, hint)
+
+
+def openings(view: FirewallView, seen: BoxFacts, spec: RelaySpec, run: str) -> list[Opening]:
+    """Return what lets the vMotion of *spec* through, each rule with the mark of *run* where its tool takes one."""
+    found = [opening for block in view.blocks for opening in _openings(block, view, seen, spec, run)]
+    return list({opening.key: opening for opening in found}.values())
+
+
+def _openings(block: Block, view: FirewallView, seen: BoxFacts, spec: RelaySpec, run: str) -> Iterator[Opening]:
+    """Return the rules against *block*: by the tool that made it, else where it stands."""
+    lan = seen.interface_of(spec.address) or ""
+    senders = rules.canonical(spec.accept_proxy_from) if spec.far else (_network(seen, spec.address),)
+    for sender in senders:
+        # Forwarded past the relay, a connection's answers do not come back this way: firewalld drops it as invalid,
+        # whatever its zones allow, so that it takes a rule at the head, where its table is not its own.
+        by_zone = view.zone is not None and (block.what == "input" or view.owned)
+        if by_zone and (block.table == "firewalld" or block.program != "nft"):
+            yield from _firewalld(block, view, lan, sender, spec.listen_port)
+        elif block.what != "input" and view.docker and block.program != "nft":
+            yield from (_iptables(block, "DOCKER-USER", f"-s {sender} -i {lan} -o {out}", run) for out in view.out)
+        elif view.ufw and block.program != "nft":
+            yield from _ufw(block, view, lan, sender, spec.listen_port, run)
+        elif block.program == "nft":
+            matches = f'iifname "{lan}" ip saddr {sender}'
+            more = (
+                [f'oifname "{out}"' for out in view.out] if block.what != "input" else [f"tcp dport {spec.listen_port}"]
+            )
+            for one in more:
+                # As nft itself lists it.
+                match = f'iifname "{lan}" {one} ip saddr {sender}' if block.what != "input" else f"{matches} {one}"
+                rule = f"{block.family} {block.table} {block.chain} {match} accept"
+                yield Opening(key=f'firewall/nft/{rule} comment "lrvmotion-{run}"', command=f"nft insert rule {rule}")
+        elif block.what != "input":
+            yield from (_iptables(block, block.chain, f"-s {sender} -i {lan} -o {out}", run) for out in view.out)
+        else:
+            yield _iptables(block, block.chain, f"-s {sender} -i {lan} -p tcp -m tcp --dport {spec.listen_port}", run)
+
+
+def _iptables(block: Block, chain: str, matches: str, run: str) -> Opening:
+    key = f"firewall/{block.program}/{chain} {matches} -m comment --comment lrvmotion-{run} -j ACCEPT"
+    return Opening(key=key, command=f"{block.program} -I {chain} {matches} -j ACCEPT")
+
+
+def _firewalld(block: Block, view: FirewallView, lan: str, sender: str, port: int) -> Iterator[Opening]:
+    """firewalld forwards within a zone only, and only between interfaces that are in it by name (1.0 and later)."""
+    if block.what == "input":
+        needed = [f'rule family="ipv4" source address="{sender}" port port="{port}" protocol="tcp" accept']
+    else:
+        needed = ([] if view.bound else [f"interface={lan}"]) + ([] if view.forwards else ["forward"])
+    for rule in needed:
+        words = f"--add-rich-rule={shlex.quote(rule)}" if rule.startswith("rule ") else f"--add-{rule}"
+        command = f"firewall-cmd --zone={view.zone} {words}"
+        yield Opening(key=f"firewall/firewalld/{view.zone} {rule}", command=command)
+
+
+def _ufw(block: Block, view: FirewallView, lan: str, sender: str, port: int, run: str) -> Iterator[Opening]:
+    if block.what == "input":
+        found = [f"allow in on {lan} from {sender} to any port {port} proto tcp"]
+    else:
+        found = [f"route allow in on {lan} out on {out} from {sender}" for out in view.out]
+    for rule in found:
+        yield Opening(key=f"firewall/ufw/{rule} comment 'lrvmotion-{run}'", command=f"ufw {rule}")
+
+
+def _network(seen: BoxFacts, address: str) -> str:
+    """Return the vMotion network that *address* of the host lies in: whoever sends to the relay is its neighbour."""
+    length = next(entry.length for entry in seen.addresses if entry.address == address)
+    return str(ipaddress.ip_network(f"{address}/{length}", strict=False))
+
+
+def _four(entries: tuple[str, ...]) -> list[str]:
+    """Return an IPv4 address for each of *entries*, addresses or networks."""
+    networks = [ipaddress.ip_network(entry, strict=False) for entry in entries if ":" not in entry]
+    return [str(network[1] if network.num_addresses > 2 else network[0]) for network in networks]

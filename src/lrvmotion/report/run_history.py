@@ -1,0 +1,399 @@
+"""What became of a run, from its events and the journal: VMs, settings, rates, what was carried; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from lrvmotion.events import (
+    CapChanged,
+    Carried,
+    Connected,
+    Event,
+    Found,
+    HookRan,
+    Interrupted,
+    Left,
+    Message,
+    Move,
+    Proven,
+    Rebooting,
+    RelaySample,
+    RunEnded,
+    RunStarted,
+    WindowChanged,
+)
+from lrvmotion.findings import Finding
+from lrvmotion.journal.event_log import Kept, Told
+from lrvmotion.journal.journal import Record, outstanding
+from lrvmotion.plan.plan import Value
+
+ENDED = {"success", "error", "cancelled", "held"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Try:
+    """One relocate of a VM, seconds since the run began; *ended* None: not seen to end."""
+
+    began: float
+    ended: float | None
+    state: str
+    reason: str | None = None
+    hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """How much of a VM had gone over at a time: *bytes* by vCenter's own percentage, in try number *tries*."""
+
+    t: float
+    bytes: float
+    tries: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VmStory:
+    """One VM: how it ended, its tries, its progress. *forecast_s* None: there was none.
+
+    *carried* is what does not follow a VM by itself, *found* what was found after the move; *hooks* ran for it.
+    """
+
+    vm: str
+    state: str
+    source_host: str = ""
+    target_host: str = ""
+    wave: int = 1
+    bytes: int = 0
+    cold_bytes: int = 0
+    tries: tuple[Try, ...] = ()
+    points: tuple[Point, ...] = ()
+    reason: str | None = None
+    hint: str | None = None
+    forecast_s: float | None = None
+    carried: tuple[Carried, ...] = ()
+    found: tuple[Finding, ...] = ()
+    hooks: tuple[HookRan, ...] = ()
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the last try took, None where none ended."""
+        last = self.tries[-1] if self.tries else None
+        return None if last is None or last.ended is None else last.ended - last.began
+
+    @property
+    def bps(self) -> float | None:
+        """The mean rate of the move that brought it over, bit/s; None for any other."""
+        return self.bytes * 8 / self.seconds if self.state == "success" and self.seconds else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One setting that was other than before while the run went on: *now* is "put back", "still changed" or "kept".
+
+    *by* is the run that changed it: an earlier one where the run found it changed. *ended*: when it was put back.
+    """
+
+    target: str
+    key: str
+    prior: Value
+    planned: Value
+    by: str
+    at: str
+    reason: str = ""
+    now: str = "still changed"
+    ended: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """What a relay sent to the WAN at a time, bit/s."""
+
+    t: float
+    relay: str
+    bps: float
+    rtt_ms: float | None
+    retransmits: float | None
+    limiter: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """Something that happened, in words, seconds since the run began."""
+
+    t: float
+    at: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """A run from its first event to its last; *seconds* of it, None where its end was not seen.
+
+    *sittings* counts the processes that worked on it. *notes* say what the story lacks, and why.
+    """
+
+    run: str
+    mode: str
+    back: bool = False
+    who: str = ""
+    accounts: Mapping[str, str] = field(default_factory=dict)
+    began: str = ""
+    ended: str | None = None
+    seconds: float | None = None
+    forecast_s: float | None = None
+    interrupted: int = 0
+    sittings: int = 1
+    vms: tuple[VmStory, ...] = ()
+    settings: tuple[Setting, ...] = ()
+    samples: tuple[Sample, ...] = ()
+    moments: tuple[Moment, ...] = ()
+    connected: tuple[Connected, ...] = ()
+    proofs: tuple[Proven, ...] = ()
+    left: tuple[Left, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def count(self, *states: str) -> int:
+        """Return how many VMs ended in one of *states*."""
+        return sum(vm.state in states for vm in self.vms)
+
+    @property
+    def bytes(self) -> int:
+        """The bytes of the VMs that moved."""
+        return sum(vm.bytes for vm in self.vms if vm.state == "success")
+
+    @property
+    def end_s(self) -> float:
+        """The last second that anything is known of, at least 1."""
+        times = [self.seconds or 0.0, *(moment.t for moment in self.moments), *(sample.t for sample in self.samples)]
+        times += [time for vm in self.vms for one in vm.tries for time in (one.began, one.ended or 0.0)]
+        return max(1.0, *times)
+
+
+def tell(records: Sequence[Record], run: str, kept: Kept) -> Story:
+    """Return the story of *run*, which *records* knows; without kept events its times are the journal's."""
+    mine = [record for record in records if record.run == run]
+    begins = [record for record in mine if record.kind == "run"]
+    plan: dict[str, Any] = next((record.body["plan"] for record in mine if record.kind == "plan"), {})
+    sizes = {move["vm"]: move for move in plan.get("migrations", [])}
+    notes = [] if not kept.torn else [f"{kept.torn} lines of the events were cut short and are left out"]
+    if not any(isinstance(told.event, RunStarted) for told in kept.told):
+        kept = replace(kept, told=_by_journal(mine, sizes))
+        notes.append("the events of this run were not kept: times are the journal's, and rates are not known")
+    fold = _Fold()
+    for told, t in _on_one_axis(kept.told):
+        fold.take(told, t)
+    last = {record.body["vm"]: record.body for record in mine if record.kind == "moved"}
+    forecast = (plan.get("plan") or {}).get("forecast") or {}
+    seconds = {one["vm"]: one["seconds"] for one in forecast.get("vms", [])}
+    names = dict.fromkeys(vm for record in begins for vm in record.body["vms"])
+    if fold.ended_t is None:
+        notes.append("the end of this run was not seen: it still runs, or it died")
+    first = begins[0]
+    return Story(
+        run=run, mode=first.body["mode"], back=first.body.get("back", False), who=begins[-1].body.get("who", ""),
+        accounts=begins[-1].body.get("accounts", {}), began=first.at, ended=fold.ended_at, seconds=fold.ended_t,
+        forecast_s=fold.forecast_s, interrupted=fold.interrupted, sittings=len({told.sitting for told in kept.told}),
+        vms=tuple(fold.vm(name, last.get(name), seconds.get(name)) for name in names),
+        settings=tuple(settings(records, run)), samples=tuple(fold.samples), moments=tuple(fold.moments),
+        connected=tuple(fold.connected.values()), proofs=tuple(fold.proofs), left=tuple(fold.left), notes=tuple(notes),
+    )  # fmt: skip
+
+
+def settings(records: Sequence[Record], run: str) -> list[Setting]:
+    """Return the settings that *run* changed or found changed, and what became of each since."""
+    mine = [record.seq for record in records if record.run == run]
+    before = [record for record in records if record.seq < mine[0]]
+    found: dict[tuple[str, str], Setting] = {
+        (item.target, item.key): Setting(
+            target=item.target, key=item.key, prior=item.prior, planned=item.planned[-1], by=item.run,
+            at=next(r.at for r in before if r.seq == item.seq),
+        )
+        for item in outstanding(before)
+    }  # fmt: skip
+    over: set[tuple[str, str]] = set()
+    for record in records[len(before) :]:
+        where = (record.body.get("target", ""), record.body.get("key", ""))
+        if record.kind == "intended" and record.run == run:
+            over.discard(where)
+            body, known = record.body, found.get(where)
+            found[where] = Setting(
+                target=where[0], key=where[1], prior=known.prior if known else Value.from_json(body["prior"]),
+                planned=Value.from_json(body["planned"]), by=run, at=record.at, reason=body.get("reason", ""),
+            )  # fmt: skip
+        elif record.kind in {"reverted", "released"} and where in found and where not in over:
+            over.add(where)
+            now = "put back" if record.kind == "reverted" else "kept"
+            found[where] = replace(found[where], now=now, ended=record.at)
+    return list(found.values())
+
+
+@dataclass(slots=True)
+class _Vm:
+    last: Move | None = None
+    tries: list[Try] = field(default_factory=list)
+    points: list[Point] = field(default_factory=list)
+    carried: dict[tuple[str, str], Carried] = field(default_factory=dict)
+    found: list[Finding] = field(default_factory=list)
+    hooks: list[HookRan] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Fold:
+    vms: dict[str, _Vm] = field(default_factory=dict)
+    samples: list[Sample] = field(default_factory=list)
+    moments: list[Moment] = field(default_factory=list)
+    connected: dict[str, Connected] = field(default_factory=dict)
+    proofs: list[Proven] = field(default_factory=list)
+    left: list[Left] = field(default_factory=list)
+    forecast_s: float | None = None
+    interrupted: int = 0
+    started: int = 0
+    ended_t: float | None = None
+    ended_at: str | None = None
+
+    def take(self, told: Told, t: float) -> None:
+        event = told.event
+        match event:
+            case Move():
+                self._move(event, t)
+            case Carried():
+                self._of(event.vm).carried[event.kind, event.name] = event
+            case Found(finding=finding) if finding.subject.startswith("vm/") and self.started:
+                self._of(finding.subject.removeprefix("vm/")).found.append(finding)
+            case RelaySample():
+                self.samples.append(
+                    Sample(
+                        t=t, relay=event.relay, bps=event.bps, rtt_ms=event.rtt_ms, retransmits=event.retransmits,
+                        limiter=event.limiter,
+                    )
+                )  # fmt: skip
+            case Connected(site=site):
+                self.connected[site] = event
+            case Proven():
+                self.proofs.append(event)
+            case Left():
+                self.left.append(event)
+            case RunStarted(forecast_s=seconds):
+                self.forecast_s = self.forecast_s if self.started else seconds
+                self.started, self.interrupted, self.ended_t, self.ended_at = self.started + 1, 0, None, None
+            case RunEnded():
+                self.ended_t, self.ended_at = t, told.at
+            case Interrupted(level=level):
+                self.interrupted = level
+            case HookRan(subject=subject) if subject.removeprefix("vm/") in self.vms:
+                self._of(subject.removeprefix("vm/")).hooks.append(event)
+            case _:
+                pass
+        if (text := _words(event)) is not None:
+            self.moments.append(Moment(t=t, at=told.at, text=text))
+
+    def _of(self, vm: str) -> _Vm:
+        return self.vms.setdefault(vm, _Vm())
+
+    def _move(self, event: Move, t: float) -> None:
+        vm = self._of(event.vm)
+        runs = bool(vm.tries) and vm.tries[-1].ended is None
+        if event.state == "running":
+            if not runs or (vm.last is not None and event.tries > vm.last.tries):
+                vm.tries.append(Try(began=t, ended=None, state="running"))
+            point = Point(t=t, bytes=event.bytes_total * event.percent / 100, tries=len(vm.tries))
+            if not vm.points or (point.bytes, point.tries) != (vm.points[-1].bytes, vm.points[-1].tries):
+                vm.points.append(point)
+        elif runs and event.state in {*ENDED, "waiting"}:
+            state = "error" if event.state == "waiting" else event.state
+            vm.tries[-1] = replace(vm.tries[-1], ended=t, state=state, reason=event.reason, hint=event.hint)
+            if event.state == "success":
+                vm.points.append(Point(t=t, bytes=event.bytes_total, tries=len(vm.tries)))
+        vm.last = event
+
+    def vm(self, name: str, moved: Mapping[str, Any] | None, forecast_s: float | None) -> VmStory:
+        """Return the story of one VM; *moved* is the journal's last word on it, which counts."""
+        vm = self._of(name)
+        last = vm.last
+        state = str(moved["state"]) if moved is not None else (last.state if last is not None else "queued")
+        agreed = last is not None and last.state == state
+        return VmStory(
+            vm=name, state=state, source_host=last.source_host if last else "",
+            target_host=last.target_host if last else "", wave=last.wave if last else 1,
+            bytes=last.bytes_total if last else 0, cold_bytes=last.cold_bytes if last else 0, tries=tuple(vm.tries),
+            points=tuple(vm.points), reason=last.reason if agreed and last else (moved or {}).get("reason") or None,
+            hint=last.hint if agreed and last else None, forecast_s=forecast_s, carried=tuple(vm.carried.values()),
+            found=tuple(vm.found), hooks=tuple(vm.hooks),
+        )  # fmt: skip
+
+
+def _on_one_axis(told: Sequence[Told]) -> list[tuple[Told, float]]:
+    """Return each event with its seconds since the run's first start; each process counted its own."""
+    starts: dict[int, datetime] = {}
+    for one in told:
+        if isinstance(one.event, RunStarted) and one.sitting not in starts:
+            starts[one.sitting] = datetime.fromisoformat(one.at)
+    first = min(starts.values(), default=None)
+    later = {s: (at - first).total_seconds() for s, at in starts.items()} if first is not None else {}
+    return [(one, max(0.0, one.t + later.get(one.sitting, 0.0))) for one in told]
+
+
+def _by_journal(mine: Sequence[Record], sizes: Mapping[str, Mapping[str, Any]]) -> tuple[Told, ...]:
+    """Return the events that the journal's own records stand for."""
+    began = datetime.fromisoformat(mine[0].at)
+    found: list[Told] = []
+    hosts: dict[str, tuple[str, str, int]] = {}
+    for record in mine:
+        body = record.body
+        event: Event | None = None
+        if record.kind == "run":
+            event = RunStarted(run=record.run, mode=body["mode"], journal="", vms=tuple(body["vms"]))
+        elif record.kind == "move":
+            hosts[body["vm"]] = (body["source_host"], body["target_host"], body.get("try", 1))
+            event = _moved(body["vm"], "running", hosts, sizes, None)
+        elif record.kind == "moved":
+            event = _moved(body["vm"], body["state"], hosts, sizes, body["reason"] or None)
+        if event is not None:
+            t = (datetime.fromisoformat(record.at) - began).total_seconds()
+            found.append(Told(at=record.at, t=t, event=event))
+    return tuple(found)
+
+
+def _moved(
+    vm: str,
+    state: Any,  # noqa: ANN401 - as the journal has it
+    hosts: Mapping[str, tuple[str, str, int]],
+    sizes: Mapping[str, Mapping[str, Any]],
+    reason: str | None,
+) -> Event:
+    size = sizes.get(vm, {})
+    source, target, tries = hosts.get(vm, (str(size.get("source_host", "")), "", 0))
+    cold = int(size.get("cold_bytes", 0))
+    return Move(
+        vm=vm, state=state, source_host=source, target_host=target, bytes_total=int(size.get("hot_bytes", 0)) + cold,
+        cold_bytes=cold, tries=tries, wave=int(size.get("wave", 1)), reason=reason,
+    )  # fmt: skip
+
+
+def _words(event: Event) -> str | None:
+    """Return the event in words where it belongs into the run's diary."""
+    match event:
+        case Message(text=text):
+            return text
+        case WindowChanged(is_open=is_open, until=until):
+            how = "opened" if is_open else "closed"
+            return f"the maintenance window {how}" + ("" if until is None else f", until {until}")
+        case CapChanged(relay=relay, bps=bps):
+            return f"relay {relay}: " + ("no cap" if bps is None else f"capped at {bps / 1e6:g} Mbit/s")
+        case Rebooting(host=host, phase=phase):
+            return f"{host}: reboot: {phase}"
+        case Interrupted(doing="changing"):
+            return "Ctrl-C: no VM was moved, and what was changed was restored"
+        case Interrupted(doing="restoring"):
+            return "Ctrl-C: nothing more was restored"
+        case Interrupted(level=level):
+            return "Ctrl-C: nothing more was started" if level == 1 else "Ctrl-C again: what ran was cancelled"
+        case HookRan(point=point, subject=subject, status=status, detail=detail):
+            how = "did not end" if status is None else f"exit status {status}"
+            return f"hook {point} of {subject}: {how}" + (f": {detail}" if detail else "")
+        case Found(finding=finding):
+            return f"{finding.subject}: {finding.summary}" if finding.severity != "info" else None
+        case _:
+            return None

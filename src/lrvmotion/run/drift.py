@@ -1,0 +1,103 @@
+"""What became of the outstanding settings since: as before by themselves, still ours, or changed by somebody else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from lrvmotion.errors import LrvmotionError, UnreachableError
+from lrvmotion.journal.journal import Journal, Outstanding, Record
+from lrvmotion.plan.plan import Change, Theirs, Value
+
+FORGOTTEN = ("governor", "sysctl/")  # what of a relay host is in its kernel alone
+Read = Callable[[str, str], Value]  # a setting's value now, by target and key; may raise LrvmotionError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """*back* read as before we changed them: nothing is left to put back. *theirs* is what somebody else changed."""
+
+    back: tuple[Outstanding, ...] = ()
+    theirs: tuple[Theirs, ...] = ()
+
+
+def look(items: Iterable[Outstanding], read: Read) -> Seen:
+    """Return what became of *items*. A lost answer is asked for again.
+
+    A target that does not answer is left out: it is named where it is needed.
+    """
+    back: list[Outstanding] = []
+    theirs: list[Theirs] = []
+    away: set[str] = set()
+    for item in items:
+        if item.target in away:
+            continue
+        try:
+            now = _asked(read, item)
+        except LrvmotionError:
+            away.add(item.target)
+            continue
+        if now == item.prior:
+            back.append(item)
+        elif not item.ours(now):
+            theirs.append(
+                Theirs(target=item.target, key=item.key, prior=item.prior, ours=item.planned[-1], now=now, run=item.run)
+            )
+    return Seen(back=tuple(back), theirs=tuple(theirs))
+
+
+def _asked(read: Read, item: Outstanding) -> Value:
+    try:
+        return read(item.target, item.key)
+    except UnreachableError:
+        return read(item.target, item.key)
+
+
+def close(journal: Journal, seen: Seen, run: str) -> None:
+    """Record by *run* that what is as before is put back, before anything is planned or made on top of it.
+
+    A restore that died between a write and its record leaves such a setting, so does one whose disk was full, and
+    somebody who put it back by hand.
+    """
+    for item in seen.back:
+        journal.reverted(run, item.target, item.key, item.prior)
+
+
+def closed(records: Sequence[Record], seen: Seen) -> list[Record]:
+    """Return *records* as *close* would leave them; nothing is written."""
+    more = [
+        replace(
+            records[-1], seq=records[-1].seq + number, kind="reverted",
+            body={"target": item.target, "key": item.key, "value": item.prior.to_json()},
+        )
+        for number, item in enumerate(seen.back, 1)
+    ]  # fmt: skip
+    return [*records, *more]
+
+
+def standing(items: Iterable[Outstanding], targets: Collection[str], theirs: Iterable[Theirs], read: Read) -> list[str]:
+    """Return which *items* of *targets* are not as we left them; what was *theirs* when it was planned may stay so."""
+    known = {(one.target, one.key): one.now for one in theirs}
+    reasons = []
+    for item in items:
+        if item.target in targets:
+            now = read(item.target, item.key)
+            if not item.stands(now) and now != known.get((item.target, item.key)):
+                reasons.append(f"{item.target}: {item.key} is {now.brief()}, {item.planned[-1].brief()} was set")
+    return reasons
+
+
+def forgotten(items: Iterable[Outstanding], target: str, read: Callable[[str], Value]) -> tuple[Change, ...]:
+    """Return what sets again the settings of the relay host *target* that it forgot as it was rebooted.
+
+    What reads neither as before nor as it was set is somebody else's, and left alone.
+    """
+    return tuple(
+        Change(
+            target=target, key=item.key, prior=item.prior, planned=item.planned[-1],
+            reason="the relay host was rebooted",
+        )
+        for item in items
+        if item.target == target and item.key.startswith(FORGOTTEN)
+        if (now := read(item.key)) == item.prior and now != item.planned[-1]
+    )  # fmt: skip

@@ -1,0 +1,584 @@
+"""Drive the schedule until every migration has ended: start, follow, try again, verify."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from lrvmotion.errors import LrvmotionError, TrustError, UnreachableError
+from lrvmotion.events import Found, Interrupted, Message, Move, MoveState, Observer, Upcoming
+from lrvmotion.findings import errors
+from lrvmotion.journal.run_state import Open
+from lrvmotion.plan.plan import Migration
+from lrvmotion.plan.schedule import (
+    Bar,
+    Begin,
+    Cancel,
+    Command,
+    Due,
+    Ended,
+    Event,
+    Failed,
+    Hold,
+    Room,
+    Schedule,
+    Start,
+    Stop,
+    Withdrawn,
+)
+from lrvmotion.ports.mover import Mover, PassingError, Record, TaskUpdate
+
+POLL_S = 1.0
+AHEAD = 10  # VMs that are told to come next
+LOOK_S = 10.0  # between two looks at vCenters that did not answer where a VM is
+SILENT_S = 300.0  # for so long they are asked
+LONGEST_WAIT_S = 900.0
+
+Outcome = Literal["success", "error", "cancelled", "held"]
+
+
+@dataclass(slots=True, kw_only=True)
+class Guard:
+    """What the driver asks while it works.
+
+    *interrupts* counts Ctrl-C: once starts nothing more, twice cancels what runs, thrice leaves it running; *watch*
+    looks at the relays while VMs move (each with its task's percent, None: vCenter has not begun it) and returns the
+    source hosts from which nothing may start for now; *hold* says why a VM may not start now (a setting that changed,
+    a relay that is not healthy, a hook that failed); *record* may raise LrvmotionError: then nothing more is started.
+    *room* is what is left of the window in seconds, None: no end; *over*: none will open again; *longest* is the
+    longest that comes. *ended* is told how a VM's migration ended, and why.
+    """
+
+    interrupts: Callable[[], int]
+    watch: Callable[[Mapping[str, int | None]], Collection[str]]
+    hold: Callable[[Migration], list[str]]
+    record: Record
+    clock: Callable[[], float]
+    room: Callable[[], float | None] = lambda: None
+    over: Callable[[], bool] = lambda: False
+    longest: Callable[[], float | None] = lambda: None
+    ended: Callable[[Migration, str, str | None], None] = lambda *_: None
+    tries: int = 1
+    retry_wait_s: float = 30.0
+
+
+@dataclass(slots=True)
+class _Trip:
+    """What is known of one VM's way; times by the guard's clock."""
+
+    tries: int = 0  # relocates asked for
+    vain: int = 0  # starts that a vCenter did not answer before its relocate was asked for
+    began: float | None = None
+    percent: int = 0
+    runs: bool = False  # vCenter has begun the task: it is not in its queue
+    baggage: dict[str, Any] = field(default_factory=dict)
+    reason: str | None = None
+    hint: str | None = None
+    look_at: float | None = None  # when to look again where it is: after a task whose end was not seen
+    look_until: float = 0.0
+    failed: TaskUpdate | None = None  # what the task said; None: it succeeded
+    due: float | None = None  # when the next try is
+
+
+@dataclass(slots=True)
+class _Driver:
+    schedule: Schedule
+    mover: Mover
+    observer: Observer
+    guard: Guard
+    migrations: dict[str, Migration]
+    trips: dict[str, _Trip] = field(default_factory=dict)
+    level: int = 0
+    room: float | None = None
+    distrusted: TrustError | None = None  # what ends the run, once nothing runs any more
+    barred: frozenset[str] = frozenset()
+    bug: Exception | None = None  # the first that nobody foresaw: raised once all that moves has ended
+    unwatched: str = ""  # why the relays could not be looked at
+    silent: float | None = None  # since when the mover's news failed in such a way
+    upcoming: tuple[str, ...] = ()
+    moved_on: bool = True  # something has started or ended since *upcoming* was told
+
+    def step(self, event: Event) -> None:
+        """Give *event* to the schedule and carry its commands out, and those that follow from them."""
+        self.carry_out(self.schedule.step(event))
+
+    def carry_out(self, commands: list[Command]) -> None:
+        pending = list(commands)
+        self.moved_on = self.moved_on or bool(pending)
+        while pending:
+            command = pending.pop(0)
+            match command:
+                case Cancel(vm=vm):
+                    self.cancel(vm)
+                case Hold(vm=vm, reason=reason):
+                    self.close(self.migrations[vm], "held", reason=reason)
+                case Start(migration=migration):
+                    pending += self.heed()
+                    if self.schedule.stopped:
+                        pending += self.schedule.step(Withdrawn(vm=migration.vm))
+                    else:
+                        pending += self.start(migration)
+
+    def cancel(self, vm: str) -> None:
+        """Ask for the VM's task to be cancelled; where that fails it goes on, and is followed."""
+        self.record("cancel", {"vm": vm})
+
+        def ask() -> list[Command]:
+            self.mover.cancel(vm)
+            return []
+
+        self.foreseen(vm, ask, lambda _: [])
+
+    def foreseen(
+        self, vm: str, work: Callable[[], list[Command]], otherwise: Callable[[str], list[Command]]
+    ) -> list[Command]:
+        """Return what *work* on *vm* comes to, or *otherwise* of why it failed, where nobody foresaw that.
+
+        Then nothing more is started, and all that moves is followed to its end.
+        """
+        try:
+            return work()
+        except LrvmotionError as error:
+            return otherwise(error.message)
+        except Exception as error:  # noqa: BLE001 - raised by drive once nothing moves any more
+            return otherwise(self.unforeseen(vm, error))
+
+    def unforeseen(self, subject: str, error: Exception) -> str:
+        """Take *error*, a bug: start nothing more; return it in words, without its text, which may hold anything."""
+        said = f"unexpected: {type(error).__name__}"
+        if self.bug is None:
+            self.bug = error
+            self.observer(Message(text=f"{subject}: {said}; no further VM is started"))
+        self.schedule.step(Stop())
+        return said
+
+    def verify(self) -> None:
+        """Raise what ends the run now that nothing runs any more: distrust, or an error that nobody foresaw."""
+        if self.distrusted is not None:
+            raise self.distrusted
+        if self.bug is not None:
+            raise self.bug
+
+    def heed(self) -> list[Command]:
+        """Look for a Ctrl-C."""
+        now = min(self.guard.interrupts(), 3)
+        if now <= self.level:
+            return []
+        self.level = now
+        self.observer(Interrupted(level=now))
+        return self.schedule.step(Stop(cancel=now > 1))
+
+    def look_ahead(self) -> None:
+        """Tell which VMs start next, where that may have changed."""
+        if not self.moved_on:
+            return
+        self.moved_on = False
+        percents = {vm: self.trips[vm].percent for vm in self.schedule.running}
+        upcoming = tuple(self.schedule.upcoming(AHEAD, percents))
+        if upcoming != self.upcoming:
+            self.upcoming = upcoming
+            self.observer(Upcoming(vms=upcoming))
+
+    def look_at_window(self) -> None:
+        """Let start what fits into what is left of the window."""
+        before, self.room = self.room, self.guard.room()
+        if self.room is None and before is None:
+            return
+        if before is None and (longest := self.guard.longest()) is not None:
+            for vm in self.schedule.too_long(longest):
+                reason = f"would take longer than the longest window, {longest / 3600:.1f} h"
+                self.carry_out(self.end(self.migrations[vm], "held", reason=reason))
+        self.step(Room(seconds=self.room))
+
+    def look_at_relays(self) -> None:
+        """Start nothing from hosts whose relay is in trouble, until it is not."""
+        running = {vm: trip.percent if (trip := self.trips[vm]).runs else None for vm in self.schedule.running}
+        try:
+            barred = frozenset(self.guard.watch(running))
+            self.unwatched = ""
+        except LrvmotionError as error:
+            if error.message != self.unwatched:
+                self.unwatched = error.message
+                self.observer(Message(text=f"the relays could not be looked at: {error.message}"))
+            return
+        except Exception as error:  # noqa: BLE001 - as in foreseen
+            self.unforeseen("relays", error)
+            return
+        if barred != self.barred:
+            self.barred = barred
+            self.step(Bar(hosts=barred))
+
+    def held(self, migration: Migration) -> list[str]:
+        """Return why *migration* may not start; raises TrustError for a vCenter, UnreachableError for anything."""
+        if reasons := self.mover.recheck(migration):
+            return reasons
+        try:
+            return [*self.guard.hold(migration)]
+        except UnreachableError:
+            raise
+        except LrvmotionError as error:
+            return [error.message]
+        except Exception as error:  # noqa: BLE001 - as in foreseen
+            return [self.unforeseen(migration.vm, error)]
+
+    def distrust(self, error: TrustError) -> None:
+        """Start nothing more: a vCenter shows another certificate or refuses the login, which no waiting changes."""
+        if self.distrusted is None:
+            self.distrusted = error
+            self.observer(Message(text=f"{error.message}; no further VM is started"))
+        self.schedule.step(Stop())
+
+    def record(self, kind: str, body: Mapping[str, Any]) -> str | None:
+        """Record; return why not, and start nothing more, where that fails: what runs is followed to its end."""
+        try:
+            self.guard.record(kind, body)
+        except LrvmotionError as error:
+            if not self.schedule.stopped:
+                self.observer(Message(text=f"{error.message}; no further VM is started"))
+            self.schedule.step(Stop())
+            return error.message
+        except Exception as error:  # noqa: BLE001 - as in foreseen
+            return self.unforeseen("journal", error)
+        return None
+
+    def start(self, migration: Migration) -> list[Command]:
+        trip = self.trips[migration.vm]
+        try:
+            if reasons := self.held(migration):
+                return self.end(migration, "held", reason="; ".join(reasons))
+            trip.baggage = trip.baggage or self.mover.record(migration)
+        except TrustError as error:
+            self.distrust(error)
+            return self.schedule.step(Withdrawn(vm=migration.vm))
+        except UnreachableError as error:
+            trip.vain += 1
+            return self.settle(migration, _refused(migration, error))
+        except LrvmotionError as error:
+            return self.end(migration, "held", reason=error.message)
+        except Exception as error:  # noqa: BLE001 - as in foreseen
+            return self.end(migration, "held", reason=self.unforeseen(migration.vm, error))
+        body = {
+            "vm": migration.vm,
+            "instance_uuid": migration.instance_uuid,
+            "source_ref": str(migration.ref),
+            "source_host": migration.source_host,
+            "target_host": migration.placement.host.name,
+            "try": trip.tries + 1,
+            "baggage": trip.baggage,
+        }
+        if (reason := self.record("move", body)) is not None:
+            return self.end(migration, "held", reason=reason)
+        trip.tries += 1
+        trip.began = self.guard.clock() if trip.began is None else trip.began
+        try:
+            task = self.mover.start(migration)
+        except (PassingError, UnreachableError) as error:
+            return self.settle(migration, _refused(migration, error))
+        except TrustError as error:
+            return self.unseen(migration, "its relocate was asked for", error)
+        except LrvmotionError as error:
+            return self.end(migration, "error", reason=error.message, hint=error.hint)
+        except Exception as error:  # noqa: BLE001 - as in foreseen
+            return self.begun_or_not(migration, self.unforeseen(migration.vm, error))
+        self.record("task", {"vm": migration.vm, "task": task})
+        self.tell(migration, "running")
+        return []
+
+    def begun_or_not(self, migration: Migration, reason: str) -> list[Command]:
+        """Follow the VM's relocate where one runs all the same; else see where the VM is."""
+        failed = TaskUpdate(vm=migration.vm, state="error", reason=reason)
+
+        def look() -> list[Command]:
+            if (task := self.mover.unfinished(migration)) is None:
+                return self.settle(migration, failed)
+            self.follow(migration, task)
+            return []
+
+        return self.foreseen(migration.vm, look, lambda _: self.settle(migration, failed))
+
+    def take_up(self, migration: Migration, begun: Open) -> list[Command]:
+        """Go on with a move that an earlier process began: follow its task, or see where the VM is.
+
+        What is at the source, and no task moves, is left for a plan of its own.
+        """
+        trip = self.trips[migration.vm]
+        trip.tries, trip.began, trip.baggage = 1, self.guard.clock(), begun.baggage
+        task = self.mover.unfinished(migration)
+        if task is not None:
+            self.follow(migration, task)
+            return []
+        if self.mover.locate(migration) == "source":
+            reason = "its relocate has ended, and it is at the source"
+            self.record("moved", {"vm": migration.vm, "state": "held", "reason": reason})  # no move is open any more
+            self.tell(migration, "queued", reason=reason)
+            return self.schedule.step(Ended(vm=migration.vm, state="held"))
+        reason = "its relocate has ended while nobody looked"
+        return self.settle(migration, TaskUpdate(vm=migration.vm, state="error", reason=reason))
+
+    def take_up_or_look(self, migration: Migration, begun: Open) -> list[Command]:
+        """Take up a move; where that fails, see where the VM is, again and again while the vCenters do not answer."""
+
+        def look(why: str) -> list[Command]:
+            reason = f"its relocate could not be followed: {why}"
+            return self.settle(migration, TaskUpdate(vm=migration.vm, state="error", reason=reason))
+
+        return self.foreseen(migration.vm, lambda: self.take_up(migration, begun), look)
+
+    def follow(self, migration: Migration, task: str) -> None:
+        """Follow a task that was not seen to begin."""
+        self.mover.follow(migration, task)
+        self.tell(migration, "running", reason="taken up: its task was running")
+
+    def take(self, update: TaskUpdate) -> None:
+        migration = self.migrations[update.vm]
+        if update.state in {"queued", "running"}:
+            trip = self.trips[update.vm]
+            trip.runs = trip.runs or update.state == "running"
+            trip.percent = max(update.percent, trip.percent)
+            self.tell(migration, "running", reason="queued by vCenter" if update.state == "queued" else None)
+        else:
+            self.carry_out(self.settle(migration, None if update.state == "success" else update))
+
+    def settle(self, migration: Migration, failed: TaskUpdate | None) -> list[Command]:
+        """A task has ended, or was not seen to begin: see where the VM is, and decide by that, never by the task."""
+        trip = self.trips[migration.vm]
+        now = self.guard.clock()
+        if trip.look_at is None:
+            trip.failed, trip.look_until = failed, now + SILENT_S
+        failed = trip.failed
+        try:
+            where = self.mover.locate(migration) if failed is not None else "target"
+            trip.look_at = None
+            if where == "target":
+                return self.arrived(migration)
+            if where == "source" and failed is not None:
+                return self.stayed(migration, failed)
+        except TrustError as error:
+            trip.look_at = None
+            return self.unseen(migration, _said(failed), error)
+        except LrvmotionError as error:
+            if now < trip.look_until and self.level < 3:
+                trip.look_at = now + LOOK_S
+                return []
+            return self.lost(migration, failed, error.message, error.hint)
+        except Exception as error:  # noqa: BLE001 - as in foreseen
+            return self.lost(migration, failed, self.unforeseen(migration.vm, error))
+        has = "both vCenters have" if where == "both" else "neither vCenter has"
+        hint = "nothing more is done with it: look at both sides before you power on or remove either"
+        return self.end(migration, "error", reason=f"{has} the VM: {failed.reason if failed else ''}", hint=hint)
+
+    def lost(self, migration: Migration, failed: TaskUpdate | None, why: str, hint: str | None = None) -> list[Command]:
+        """Give up a VM whose place could not be read."""
+        self.trips[migration.vm].look_at = None
+        reason = f"{_said(failed)}; where the VM is now could not be read: {why}"
+        return self.end(migration, "error", reason=reason, hint=hint)
+
+    def unseen(self, migration: Migration, said: str, error: TrustError) -> list[Command]:
+        """End a move whose vCenter is not trusted any more; the journal keeps it open, so that --resume looks again."""
+        self.distrust(error)
+        reason = f"{said}; where the VM is now could not be read: {error.message}"
+        self.tell(migration, "error", reason=reason, hint=error.hint)
+        self.ended(migration, "error", reason)
+        return self.schedule.step(Ended(vm=migration.vm, state="error"))
+
+    def arrived(self, migration: Migration) -> list[Command]:
+        """Verify a VM that is at the target, and carry over what does not follow it."""
+        trip = self.trips[migration.vm]
+        found = self.mover.verify(migration, trip.baggage)
+        for finding in found:
+            self.observer(Found(finding=finding))
+        bad = errors(found)
+        if bad:
+            return self.end(migration, "error", reason=bad[0].summary, hint=bad[0].hint)
+        trip.percent = 100
+
+        def carry() -> list[Command]:
+            for item in self.mover.carry(migration, trip.baggage, self.guard.record):
+                self.observer(item)
+            return []
+
+        def not_carried(why: str) -> list[Command]:
+            text = f"{migration.vm}: what does not follow it was not carried over: {why}"
+            self.observer(Message(text=text))
+            return []
+
+        self.foreseen(migration.vm, carry, not_carried)
+        return self.end(migration, "success")
+
+    def stayed(self, migration: Migration, failed: TaskUpdate) -> list[Command]:
+        """A VM whose task failed is at the source still: wait for the next try, or give it up."""
+        trip = self.trips[migration.vm]
+        if failed.cancelled:
+            return self.end(migration, "cancelled", reason="cancelled; the VM stays at the source")
+        spent = trip.tries + trip.vain
+        if not failed.passing or spent >= self.guard.tries or self.schedule.stopped:
+            return self.lay_down(migration, failed.reason, failed.hint)
+        wait = wait_s(spent, self.guard.retry_wait_s)
+        trip.reason, trip.hint, trip.due = failed.reason, failed.hint, self.guard.clock() + wait
+        trip.percent, trip.runs = 0, False
+        self.tell(migration, "waiting", reason=failed.reason, hint=failed.hint, wait_s=wait)
+        return self.schedule.step(Failed(vm=migration.vm))
+
+    def lay_down(self, migration: Migration, reason: str | None, hint: str | None) -> list[Command]:
+        """Give up a VM after its last try: held where no relocate of it was ever asked for."""
+        asked = self.trips[migration.vm].tries > 0
+        return self.end(migration, "error" if asked else "held", reason=reason, hint=hint)
+
+    def wake(self) -> None:
+        """Look again where VMs are that could not be found, and queue those whose wait is over."""
+        now = self.guard.clock()
+        for vm, trip in self.trips.items():
+            if trip.look_at is not None and now >= trip.look_at:
+                self.carry_out(self.settle(self.migrations[vm], trip.failed))
+            if trip.due is not None and now >= trip.due and not self.schedule.stopped:
+                trip.due = None
+                self.carry_out(self.again(self.migrations[vm]))
+
+    def again(self, migration: Migration) -> list[Command]:
+        """The next try, unless a relocate of the VM runs: then that one is followed, never a second one started."""
+        try:
+            task = self.mover.unfinished(migration)
+        except TrustError as error:
+            self.distrust(error)
+            return []
+        except LrvmotionError:
+            self.trips[migration.vm].due = self.guard.clock() + LOOK_S
+            return []
+        except Exception as error:  # noqa: BLE001 - as in foreseen
+            trip = self.trips[migration.vm]
+            trip.reason, trip.hint = f"{trip.reason}; {self.unforeseen(migration.vm, error)}", None
+            return []
+        self.tell(migration, "queued")
+        if task is None:
+            return self.schedule.step(Due(vm=migration.vm))
+        self.schedule.adopt(migration.vm)
+        self.follow(migration, task)
+        return []
+
+    def end(
+        self, migration: Migration, state: Outcome, *, reason: str | None = None, hint: str | None = None
+    ) -> list[Command]:
+        self.close(migration, state, reason=reason, hint=hint)
+        self.moved_on = True
+        return self.schedule.step(Ended(vm=migration.vm, state=state))
+
+    def close(
+        self, migration: Migration, state: Outcome, *, reason: str | None = None, hint: str | None = None
+    ) -> None:
+        """Record and tell how a migration ended."""
+        self.record("moved", {"vm": migration.vm, "state": state, "reason": reason or ""})
+        self.tell(migration, state, reason=reason, hint=hint)
+        self.ended(migration, state, reason)
+
+    def ended(self, migration: Migration, state: Outcome, reason: str | None) -> None:
+        try:
+            self.guard.ended(migration, state, reason)
+        except Exception as error:  # noqa: BLE001 - as in foreseen
+            self.unforeseen(migration.vm, error)
+
+    def news(self) -> list[TaskUpdate]:
+        """Return what the mover tells; where it fails unforeseen, it is asked again for as long as a silent vCenter."""
+        try:
+            found = self.mover.updates(POLL_S)
+        except LrvmotionError:
+            raise
+        except Exception as error:
+            now = self.guard.clock()
+            self.silent = now if self.silent is None else self.silent
+            self.unforeseen("news of the tasks", error)
+            if now - self.silent > SILENT_S:
+                raise
+            time.sleep(POLL_S)
+            return []
+        self.silent = None
+        return found
+
+    def tell(
+        self,
+        migration: Migration,
+        state: MoveState,
+        *,
+        reason: str | None = None,
+        hint: str | None = None,
+        wait_s: float = 0.0,
+    ) -> None:
+        trip = self.trips[migration.vm]
+        self.observer(
+            Move(
+                vm=migration.vm,
+                state=state,
+                source_host=migration.source_host,
+                target_host=migration.placement.host.name,
+                percent=trip.percent,
+                bytes_total=migration.hot_bytes + migration.cold_bytes,
+                cold_bytes=migration.cold_bytes,
+                elapsed_s=0.0 if trip.began is None else self.guard.clock() - trip.began,
+                wave=migration.wave,
+                tries=trip.tries,
+                wait_s=wait_s,
+                reason=reason,
+                hint=hint,
+            )
+        )
+
+
+def drive(
+    migrations: tuple[Migration, ...],
+    schedule: Schedule,
+    mover: Mover,
+    observer: Observer,
+    guard: Guard,
+    *,
+    begun: Mapping[str, Open] | None = None,
+) -> None:
+    """Move the VMs of *schedule* and return when nothing runs and nothing will start, or at the third Ctrl-C.
+
+    *begun* are moves that an earlier process began and did not see end, by VM. Raises what *mover* raises when
+    the vCenter is gone: the tasks go on there without us. Once nothing runs any more it raises TrustError where a
+    vCenter was not trusted when it was asked where a VM is (what was not started is left queued, what was not seen to
+    end open), and the first error that nobody foresaw.
+    """
+    by_name = {migration.vm: migration for migration in migrations}
+    driver = _Driver(schedule, mover, observer, guard, by_name, {vm: _Trip() for vm in by_name})
+    for migration in migrations:
+        driver.tell(migration, "queued")
+    for vm in begun or {}:
+        schedule.adopt(vm)
+    for vm, open_ in (begun or {}).items():
+        driver.carry_out(driver.take_up_or_look(by_name[vm], open_))
+    driver.look_at_window()
+    driver.step(Begin())
+    while not schedule.finished:
+        driver.carry_out(driver.heed())
+        if driver.level > 2 or (not schedule.running and guard.over()):
+            driver.verify()
+            return
+        for update in driver.news():
+            driver.take(update)
+        driver.wake()
+        driver.look_at_window()
+        driver.look_at_relays()
+        driver.look_ahead()
+    for vm in [vm for vm, state in schedule.states.items() if state == "waiting"]:
+        trip = driver.trips[vm]
+        driver.carry_out(driver.lay_down(by_name[vm], trip.reason, trip.hint))
+    driver.verify()
+
+
+def wait_s(tries: int, least_s: float) -> float:
+    """Return how long to wait after so many failed tries: doubled each time, jittered, at most a quarter of an hour."""
+    from tenacity import RetryCallState, Retrying, wait_exponential_jitter
+
+    state = RetryCallState(Retrying(), None, (), {})
+    state.attempt_number = tries
+    return wait_exponential_jitter(multiplier=least_s, max=LONGEST_WAIT_S, jitter=least_s / 2)(state)
+
+
+def _refused(migration: Migration, error: LrvmotionError) -> TaskUpdate:
+    return TaskUpdate(vm=migration.vm, state="error", reason=error.message, hint=error.hint, passing=True)
+
+
+def _said(failed: TaskUpdate | None) -> str:
+    return "the task succeeded" if failed is None else failed.reason or "the task failed"

@@ -1,0 +1,185 @@
+"""Measure the path: vmknic to vmknic by ping, source hosts side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from lrvmotion.errors import LrvmotionError
+from lrvmotion.events import Observer, PathMeasured
+from lrvmotion.model.path_quality import FULL, JUMBO, Arrival, Frames, PathQuality, jitter
+from lrvmotion.plan.plan import Path
+
+PING_SIZE = 56  # bytes of payload, as ping's own default
+Item = TypeVar("Item")
+Found = TypeVar("Found")
+
+CALL_PROBES = 50  # one esxcli ping is synchronous: keep each call short (vsphere.md 7.3)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pings:
+    """The answer of one ping call; times in ms, *rtts_ms* in order where each is known."""
+
+    sent: int
+    received: int
+    rtt_min_ms: float | None = None
+    rtt_avg_ms: float | None = None
+    rtts_ms: tuple[float, ...] = ()
+
+
+class PingRefused(LrvmotionError):  # noqa: N818 - says what happened: the host does not run ping for us
+    """The host does not run the ping at all: nothing is measured, which is not a failure of the path."""
+
+
+class MessageTooLong(LrvmotionError):  # noqa: N818 - it is an answer: the path's MTU is smaller
+    """A ping that may not be fragmented does not fit the interface, or what the stack knows of the path."""
+
+
+class Pinger(Protocol):
+    """Whoever can ping from a vmknic of a host of the source or target site."""
+
+    def ping(
+        self,
+        target: str,
+        netstack: str,
+        source: str,
+        address: str,
+        *,
+        count: int,
+        interval_s: float,
+        size: int = PING_SIZE,
+        df: bool = False,
+    ) -> Pings:
+        """Ping *address* from the vmknic with address *source* of *target* ("source/HOST"); *size* bytes of payload.
+
+        Raises PingRefused where the host does not run it, MessageTooLong where *df* (don't fragment) forbids to send.
+        """
+
+
+def measure(
+    paths: Sequence[Path],
+    pinger: Pinger,
+    observer: Observer,
+    *,
+    probes: int,
+    interval_s: float = 0.1,
+    sent: Callable[[int], None] | None = None,
+) -> list[PathQuality]:
+    """Ping over every path, source hosts in parallel, and return what was found in the order of *paths*.
+
+    *sent* is told of every call how many pings it was, from several threads.
+    """
+
+    def walk(path: Path) -> PathQuality:
+        quality = _one(path, pinger, probes, interval_s, sent or _nobody)
+        observer(
+            PathMeasured(
+                source=quality.source, target=quality.target, sent=quality.sent, received=quality.received,
+                rtt_ms=quality.rtt_ms, jitter_ms=quality.jitter_ms, loss=quality.loss, reason=quality.reason,
+            )
+        )  # fmt: skip
+        return quality
+
+    return _hosts_at_once(paths, lambda path: path.source_host, walk)
+
+
+def frames(
+    pairs: Sequence[tuple[Path, int, int]], pinger: Pinger, sent: Callable[[int], None] | None = None
+) -> list[Frames]:
+    """Try frames of both sizes over each of *pairs* (path, MTU of its source, of its target), hosts in parallel."""
+
+    def walk(pair: tuple[Path, int, int]) -> Frames:
+        found = _frames(*pair, pinger)
+        (sent or _nobody)(1)
+        return found
+
+    return _hosts_at_once(pairs, lambda pair: pair[0].source_host, walk)
+
+
+def _hosts_at_once(items: Sequence[Item], host: Callable[[Item], str], walk: Callable[[Item], Found]) -> list[Found]:
+    """Walk *items*, those of one host one after the other, hosts in parallel; return what was found in their order."""
+    by_host: dict[str, list[int]] = {}
+    for number, item in enumerate(items):
+        by_host.setdefault(host(item), []).append(number)
+    if not by_host:
+        return []
+    with ThreadPoolExecutor(max_workers=min(8, len(by_host))) as pool:
+        done = pool.map(lambda own: [(number, walk(items[number])) for number in own], by_host.values())
+        found = dict(one for group in done for one in group)
+    return [found[number] for number in range(len(items))]
+
+
+def _frames(path: Path, source_mtu: int, target_mtu: int, pinger: Pinger) -> Frames:
+    name = f"source/{path.source_host}"
+
+    def arrives(size: int, *, df: bool) -> Arrival:
+        for count in (2, 4):  # a lossy circuit loses a few: six must be lost before it is the size
+            try:
+                pings = pinger.ping(
+                    name, path.netstack, path.source_address, path.target_address,
+                    count=count, interval_s=0.2, size=size, df=df,
+                )  # fmt: skip
+            except MessageTooLong:
+                return "too-long"
+            if pings.received:
+                return "passed"
+        return "lost"
+
+    ends = (f"{name} {path.source_address}", f"target/{path.target_host} {path.target_address}")
+    try:
+        full = arrives(FULL, df=True)
+        plain = "passed" if full == "passed" else arrives(PING_SIZE, df=False)
+        jumbo = arrives(JUMBO, df=True) if plain == "passed" else None
+    except PingRefused as refused:
+        reason = refused.message.removeprefix(f"{name}: ")
+        return Frames(source=ends[0], target=ends[1], source_mtu=source_mtu, target_mtu=target_mtu, reason=reason)
+    return Frames(
+        source=ends[0], target=ends[1], source_mtu=source_mtu, target_mtu=target_mtu,
+        plain=plain, full=full, jumbo=jumbo,
+    )  # fmt: skip
+
+
+def _nobody(count: int) -> None:
+    del count
+
+
+def _one(path: Path, pinger: Pinger, probes: int, interval_s: float, tell: Callable[[int], None]) -> PathQuality:
+    source = f"source/{path.source_host} {path.source_address}"
+    target = f"target/{path.target_host} {path.target_address}"
+    sent = received = 0
+    averages: list[tuple[float, int]] = []
+    minima: list[float] = []
+    rtts: list[float] = []
+    try:
+        while sent < probes:
+            count = min(CALL_PROBES, probes - sent)
+            pings = pinger.ping(
+                f"source/{path.source_host}", path.netstack, path.source_address, path.target_address,
+                count=count, interval_s=interval_s,
+            )  # fmt: skip
+            sent += pings.sent
+            received += pings.received
+            tell(pings.sent)
+            rtts += pings.rtts_ms
+            if pings.received and pings.rtt_avg_ms is not None:
+                averages.append((pings.rtt_avg_ms, pings.received))
+            if pings.received and pings.rtt_min_ms is not None:
+                minima.append(pings.rtt_min_ms)
+            if pings.sent == 0:
+                break
+    except PingRefused as refused:
+        reason = refused.message.removeprefix(f"source/{path.source_host}: ")
+        return PathQuality(source=source, target=target, sent=0, received=0, reason=reason)
+    weight = sum(count for _, count in averages)
+    return PathQuality(
+        source=source,
+        target=target,
+        sent=sent,
+        received=received,
+        rtt_ms=sum(rtt * count for rtt, count in averages) / weight if weight else None,
+        rtt_min_ms=min(minima, default=None),
+        jitter_ms=jitter(rtts),
+    )

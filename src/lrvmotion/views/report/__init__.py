@@ -1,0 +1,1 @@
+"""A run's report: HTML, Markdown, data, plots and their words."""

@@ -1,0 +1,92 @@
+"""A run's report as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from lrvmotion.journal.audit_log import Entry
+from lrvmotion.report.run_history import Story
+from lrvmotion.views import units
+from lrvmotion.views.report import wording as say
+
+
+def report(story: Story) -> str:
+    """Return the report of *story*."""
+    parts = [f"# {say.title(story)}", say.headline(story) + "."]
+    parts += [f"> {_text(note)}" for note in story.notes]
+    parts.append(table(("", ""), say.facts(story)))
+    parts += ["## VMs", table(say.VM_HEAD, [say.vm_row(vm) for vm in story.vms], right=say.VM_RIGHT)]
+    if rows := say.troubles(story):
+        parts += ["## What failed", table(("VM", "when", "cause", "what helps"), rows)]
+    parts += ["## Guests", say.IMPACT]
+    if found := [(vm.vm, one.summary, one.hint or "") for vm in story.vms for one in vm.found]:
+        parts.append(table(("VM", "found after its move", "what helps"), found))
+    parts += ["## What does not follow a VM by itself", _carried(story)]
+    parts += ["## Settings", _settings(story)]
+    if story.left:
+        rows_left = [(one.target, one.key, one.reason) for one in story.left]
+        parts += ["Not put back when the run tried to:", table(("target", "setting", "why"), rows_left)]
+    if story.proofs:
+        ok = {True: "yes", False: "no", None: "not possible"}
+        proofs = [(one.subject, ok[one.ok], one.detail) for one in story.proofs]
+        parts += ["## The proof before the first move", table(("path", "proven", "how"), proofs)]
+    if story.samples:
+        parts += ["## Relays", _relays(story)]
+    if story.moments:
+        diary = [(units.clock(moment.t), moment.text) for moment in story.moments]
+        parts += ["## What else happened", table(("after", "what"), diary, right={"after"})]
+    return "\n\n".join(parts) + "\n"
+
+
+def audit(entries: Sequence[Entry]) -> str:
+    """Return the audit log as a table."""
+    return table(say.AUDIT_HEAD, [say.audit_row(entry) for entry in entries], right={"no."}) + "\n"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, right: set[str] | frozenset[str] = frozenset()) -> str:
+    """Return a Markdown table, its columns padded so that it reads as plain text too."""
+    lines = [[_text(cell) for cell in row] for row in rows]
+    wide = [max([3, len(name), *(len(line[at]) for line in lines)]) for at, name in enumerate(head)]
+
+    def row(cells: Sequence[str]) -> str:
+        done = [c.rjust(w) if n in right else c.ljust(w) for c, w, n in zip(cells, wide, head, strict=True)]
+        return f"| {' | '.join(done)} |"
+
+    rule = ["-" * (w - 1) + ":" if n in right else "-" * w for w, n in zip(wide, head, strict=True)]
+    return "\n".join([row(head), f"| {' | '.join(rule)} |", *(row(line) for line in lines)])
+
+
+def _carried(story: Story) -> str:
+    rows = say.carried_rows(story)
+    return table(say.CARRIED_HEAD, rows) if rows else "None of it was looked at."
+
+
+def _settings(story: Story) -> str:
+    if not story.settings:
+        return "None was changed."
+    return table(say.SETTING_HEAD, [say.setting_row(setting, story.run) for setting in story.settings])
+
+
+def _relays(story: Story) -> str:
+    rows = []
+    for relay in dict.fromkeys(sample.relay for sample in story.samples):
+        mine = [sample for sample in story.samples if sample.relay == relay]
+        rtts = sorted(sample.rtt_ms for sample in mine if sample.rtt_ms is not None)
+        again = [sample.retransmits for sample in mine if sample.retransmits is not None]
+        rows.append(
+            (
+                relay, units.rate(max(sample.bps for sample in mine)),
+                f"{rtts[len(rtts) // 2]:.1f} ms" if rtts else "-",
+                f"{100 * max(again):.2f} %" if again else "-", mine[-1].limiter or "-",
+            )
+        )  # fmt: skip
+    head = ("relay", "highest rate", "median RTT", "most sent again", "last limiter")
+    return table(head, rows, right={"highest rate", "median RTT", "most sent again"})
+
+
+def _text(given: str) -> str:
+    """Return *given* as a cell's text: on one line, and nothing in it is Markdown or HTML."""
+    flat = " ".join(given.split())
+    for mark in ("\\", "|", "`", "*", "<", "["):
+        flat = flat.replace(mark, "\\" + mark)
+    return flat

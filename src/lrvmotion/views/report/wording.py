@@ -1,0 +1,134 @@
+"""What every form of a run's report says: its headline, the lines of each table, times and rates in words."""
+
+from __future__ import annotations
+
+from lrvmotion.journal.audit_log import Entry
+from lrvmotion.journal.journal import Opened
+from lrvmotion.report.run_history import Setting, Story, VmStory
+from lrvmotion.views import units, words
+
+NOT_MEASURED = "not measured"
+VM_HEAD = ("VM", "result", "from", "to", "wave", "tries", "began", "took", "forecast", "size", "mean rate")
+VM_RIGHT = {"wave", "tries", "began", "took", "forecast", "size", "mean rate"}
+SETTING_HEAD = ("target", "setting", "before", "during the run", "now")
+CARRIED_HEAD = ("VM", "what", "name", "carried", "why")
+AUDIT_HEAD = ("no.", "when (UTC)", "who", "account", "what", "subject", "setting", "prior", "new", "detail")
+IMPACT = (
+    "How long the guests stood still at switchover is not measured: vCenter does not tell it, and a guest is not asked."
+)
+
+
+def title(story: Story) -> str:
+    """Return the report's first line."""
+    return f"Run {story.run}, {story.mode} mode" + (", the way back" if story.back else "")
+
+
+def headline(story: Story) -> str:
+    """Return what the run came to in one sentence: "2 of 3 VMs moved, 1 failed"."""
+    named = {"success": "moved", "error": "failed", "held": "held", "cancelled": "cancelled"}
+    moved = f"{story.count('success')} of {words.count(len(story.vms), 'VM')} moved"
+    rest = [f"{story.count(state)} {word}" for state, word in named.items() if state != "success"]
+    others = len(story.vms) - story.count(*named)
+    rest = [text for text in rest if not text.startswith("0 ")] + ([f"{others} not started"] if others else [])
+    return ", ".join([moved, *rest])
+
+
+def facts(story: Story) -> list[tuple[str, str]]:
+    """Return the facts of the run, (name, value)."""
+    changed = [setting for setting in story.settings if setting.now == "still changed"]
+    rows = [
+        ("result", headline(story)),
+        ("began", when(story.began)),
+        ("ended", when(story.ended) if story.ended else "not seen"),
+        ("took", "not known" if story.seconds is None else units.duration(story.seconds)),
+        ("forecast", "none" if story.forecast_s is None else units.duration(story.forecast_s)),
+        ("moved", units.size(story.bytes)),
+        ("settings", f"{len(story.settings)} other than before, {len(changed)} of them still changed"),
+        ("run by", story.who or "not recorded"),
+        *((f"account, {name}", account) for name, account in sorted(story.accounts.items())),
+        *((name, f"{one.address}, {one.version}") for name, one in sorted((c.site, c) for c in story.connected)),
+    ]
+    if (rate := mean_bps(story)) is not None:
+        rows.insert(6, ("mean rate", units.rate(rate)))
+    if story.sittings > 1:
+        rows.append(("taken up", words.count(story.sittings - 1, "time")))
+    return rows
+
+
+def mean_bps(story: Story) -> float | None:
+    """Return the rate at which VMs moved, from the first that began to the last that arrived; None where none did."""
+    moved = [vm.tries[-1] for vm in story.vms if vm.state == "success" and vm.tries]
+    if not moved:
+        return None
+    span = max(one.ended or 0.0 for one in moved) - min(one.began for one in moved)
+    return story.bytes * 8 / span if span > 0 else None
+
+
+def vm_row(vm: VmStory) -> tuple[str, ...]:
+    """Return the line of *vm*, as VM_HEAD has it."""
+    began = units.clock(vm.tries[0].began) if vm.tries else "-"
+    return (
+        vm.vm, result(vm.state), vm.source_host or "-", vm.target_host or "-", str(vm.wave), str(len(vm.tries)), began,
+        "-" if vm.seconds is None else units.duration(vm.seconds),
+        "-" if vm.forecast_s is None else units.duration(vm.forecast_s),
+        units.size(vm.bytes) if vm.bytes else "-", "-" if vm.bps is None else units.rate(vm.bps),
+    )  # fmt: skip
+
+
+def result(state: str) -> str:
+    """Return how a VM ended, in words."""
+    return "not started" if state == "queued" else words.state(state)
+
+
+def troubles(story: Story) -> list[tuple[str, str, str, str]]:
+    """Return every failed try: (VM, when and which try, cause, what helps)."""
+    rows = []
+    for vm in story.vms:
+        failed = [(number, one) for number, one in enumerate(vm.tries, 1) if one.state in {"error", "cancelled"}]
+        rows += [
+            (vm.vm, f"try {number}, at {units.clock(one.ended or one.began)}", one.reason or "-", one.hint or "-")
+            for number, one in failed
+        ]
+        if vm.state in {"held", "error"} and not failed:
+            rows.append((vm.vm, result(vm.state), vm.reason or "-", vm.hint or "-"))
+    return rows
+
+
+def setting_row(setting: Setting, run: str) -> tuple[str, ...]:
+    """Return the line of *setting*, as SETTING_HEAD has it."""
+    during = words.value(setting.planned) + ("" if setting.by == run else f" (since run {setting.by})")
+    ended = f" {when(setting.ended)}" if setting.ended else ""
+    now = {"put back": f"put back{ended}", "kept": "left as it is"}.get(setting.now, setting.now)
+    return (setting.target, words.setting(setting.key), words.value(setting.prior), during, now)
+
+
+def carried_rows(story: Story) -> list[tuple[str, ...]]:
+    """Return a line for all that does not follow a VM by itself, as CARRIED_HEAD has it."""
+    how = {True: "yes", False: "no", None: "not looked"}
+    return [
+        (vm.vm, one.kind, one.name, how[one.carried], one.reason or "")
+        for vm in story.vms
+        for one in sorted(vm.carried, key=lambda one: (one.carried is True, one.kind, one.name))
+    ]
+
+
+def audit_row(entry: Entry) -> tuple[str, ...]:
+    """Return the line of *entry*, as AUDIT_HEAD has it."""
+    return (
+        str(entry.seq), when(entry.at), entry.who, entry.account, entry.what, entry.subject,
+        words.setting(entry.key) if entry.key else "", entry.prior or "", entry.new or "", entry.detail,
+    )  # fmt: skip
+
+
+def when(at: str) -> str:
+    """Return an ISO 8601 time in UTC for people: "2026-11-23 14:05:07"."""
+    return at[:19].replace("T", " ")
+
+
+def verified(path: str, opened: Opened) -> list[str]:
+    """Return what is known of a journal whose chain holds."""
+    first, last = opened.records[0], opened.records[-1]
+    lines = [f"{path}: {words.count(len(opened.records), 'record')}, each follows from the one before"]
+    lines += [f"  {name}: no. {one.seq}, {when(one.at)} UTC" for name, one in (("first", first), ("last", last))]
+    lines.append(f"  hash of the last: {last.hash}")
+    return lines + (["  its last line is torn: a death in the middle of a write, no alteration"] if opened.torn else [])

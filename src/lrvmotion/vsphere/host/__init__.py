@@ -1,0 +1,1 @@
+"""A host as a target: options, network, routes, power; esxcli."""

@@ -1,0 +1,1 @@
+"""Read one vCenter's inventory: names of all, full properties of the chosen VMs."""

@@ -1,0 +1,82 @@
+"""What of a VM's virtual hardware matters for a move: disks, and what ties it to its place; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from pyVmomi import vim
+
+from lrvmotion.model.inventory import Device, DeviceKind, Disk
+from lrvmotion.vsphere.client import moref
+
+_PHYSICAL = "physicalMode"
+
+
+def label(device: Any) -> str:  # noqa: ANN401 - pyVmomi makes its types at run time
+    """Return the name of *device* that the user knows: "Hard disk 1"."""
+    info = device.deviceInfo
+    return str(info.label) if info is not None and info.label else f"device {device.key}"
+
+
+def disk(device: Any, files: Mapping[int, tuple[int, int]]) -> Disk:  # noqa: ANN401
+    """Return the disk; *files* are the bytes of its files, and of those below the topmost, by its key."""
+    backing = device.backing
+    store = getattr(backing, "datastore", None)
+    used, below = files.get(int(device.key), (None, None))
+    raw = isinstance(backing, vim.vm.device.VirtualDisk.RawDiskMappingVer1BackingInfo)
+    return Disk(
+        key=int(device.key),
+        label=label(device),
+        capacity_bytes=int(device.capacityInBytes or (device.capacityInKB or 0) * 1024),
+        datastore=moref(store) if store is not None else None,
+        used_bytes=used,
+        below_bytes=below,
+        mode=str(getattr(backing, "diskMode", None) or "persistent"),
+        rdm=("physical" if str(backing.compatibilityMode) == _PHYSICAL else "virtual") if raw else None,
+        multi_writer=str(getattr(backing, "sharing", None)) == "sharingMultiWriter",
+    )
+
+
+def devices(found: Iterable[Any]) -> Iterator[Device]:
+    """Give what of *found* may keep the VM in its place; a drive or port that is not connected does not."""
+    kinds = vim.vm.device
+    for item in found:
+        if isinstance(item, kinds.VirtualSCSIController) and str(item.sharedBus) != "noSharing":
+            yield Device(kind="shared-bus", label=label(item), backing=str(item.sharedBus))
+        elif isinstance(item, kinds.VirtualTPM):
+            yield Device(kind="tpm", label=label(item))
+        elif isinstance(item, kinds.VirtualPCIPassthrough):
+            gpu = isinstance(item.backing, kinds.VirtualPCIPassthrough.VmiopBackingInfo)
+            yield Device(kind="vgpu" if gpu else "passthrough", label=label(item), backing=_backing(item))
+        elif isinstance(item, kinds.VirtualSriovEthernetCard):
+            yield Device(kind="sriov", label=label(item))
+        elif (kind := _plugged(item)) is not None:
+            yield Device(kind=kind, label=label(item), backing=_backing(item))
+
+
+def _plugged(item: Any) -> DeviceKind | None:  # noqa: ANN401
+    """Return what kind of drive or port is connected, None where it is none or is not."""
+    kinds = vim.vm.device
+    state = item.connectable
+    if isinstance(item, kinds.VirtualUSB):  # it is there only while something is plugged in
+        return "usb" if bool(item.connected) or (state is not None and bool(state.connected)) else None
+    if state is None or not state.connected:
+        return None
+    if isinstance(item, kinds.VirtualCdrom):
+        return "iso" if isinstance(item.backing, kinds.VirtualCdrom.IsoBackingInfo) else "cdrom"
+    if isinstance(item, kinds.VirtualFloppy):
+        return "floppy"
+    if isinstance(item, kinds.VirtualParallelPort):
+        return "parallel"
+    # A serial port to the network is set up again at the target (VMware docs, "Serial Port Configuration").
+    uri = kinds.VirtualDevice.URIBackingInfo
+    return "serial" if isinstance(item, kinds.VirtualSerialPort) and not isinstance(item.backing, uri) else None
+
+
+def _backing(item: Any) -> str:  # noqa: ANN401
+    """Return what the device is connected to, "" where it does not say."""
+    for name in ("fileName", "vgpu", "deviceName", "pipeName"):
+        if value := getattr(item.backing, name, None):
+            return str(value)
+    return ""

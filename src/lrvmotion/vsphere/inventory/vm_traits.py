@@ -1,0 +1,74 @@
+"""The traits of all VMs that --select looks at: one call and the lean parser, however many VMs there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import unquote
+
+from pyVmomi import vim
+
+from lrvmotion.model.inventory import Inventory, MoRef
+from lrvmotion.plan.vm_filter import Traits
+from lrvmotion.vsphere.client import container_view, filter_spec, in_view
+from lrvmotion.vsphere.inventory import lean_parser
+from lrvmotion.vsphere.inventory.lean_parser import NS
+from lrvmotion.vsphere.session import Session
+
+_PATHS = ("name", "parent", "runtime.host", "runtime.powerState", "config.template", "datastore", "network")
+
+
+def traits(session: Session, inventory: Inventory) -> list[tuple[MoRef, Traits]]:
+    """Return the traits of every VM that is no template, names instead of references out of *inventory*."""
+    rows: list[tuple[MoRef, dict[str, Any]]] = []
+    kind = vim.VirtualMachine
+
+    def ask() -> None:
+        rows.clear()
+        with container_view(session.content, [kind]) as view:
+            spec = filter_spec([in_view(view)], {kind: _PATHS})
+            lean_parser.retrieve(session.stub, session.content, spec, "objects", lambda item: rows.append(_row(item)))
+
+    session.call(f"{session.site}: VMs", ask)
+    tables: dict[str, Mapping[MoRef, Any]] = {
+        "host": {host.ref: host for host in inventory.hosts},
+        "folder": {folder.ref: folder.path for folder in inventory.folders},
+        "store": {store.ref: store.name for store in inventory.datastores},
+        "network": {network.ref: network.name for network in inventory.networks},
+    }
+    return [(ref, _traits(row, tables)) for ref, row in rows if row.get("config.template") != "true"]
+
+
+def _row(element: Any) -> tuple[MoRef, dict[str, Any]]:  # noqa: ANN401 - an ElementTree element
+    """Return what one <objects> element says: references for what refers, else text."""
+    obj = element.find(f"{NS}obj")
+    row: dict[str, Any] = {}
+    for prop in element.findall(f"{NS}propSet"):
+        value = prop.find(f"{NS}val")
+        name = prop.findtext(f"{NS}name", "")
+        if value is None:
+            continue
+        if name in {"datastore", "network"}:
+            row[name] = [MoRef(item.get("type", ""), item.text or "") for item in value]
+        elif name in {"parent", "runtime.host"}:
+            row[name] = MoRef(value.get("type", ""), value.text or "")
+        else:
+            row[name] = value.text or ""
+    return MoRef(obj.get("type", ""), obj.text or ""), row
+
+
+def _traits(row: Mapping[str, Any], tables: Mapping[str, Mapping[MoRef, Any]]) -> Traits:
+    host = tables["host"].get(row["runtime.host"]) if "runtime.host" in row else None
+    return Traits(
+        name=unquote(row.get("name", "")),
+        cluster=host.cluster if host is not None else "",
+        host=host.name if host is not None else "",
+        folder=tables["folder"].get(row["parent"], "") if "parent" in row else "",
+        datastores=tuple(_named(row.get("datastore", ()), tables["store"])),
+        networks=tuple(_named(row.get("network", ()), tables["network"])),
+        power=row.get("runtime.powerState", ""),
+    )
+
+
+def _named(refs: list[MoRef], names: Mapping[MoRef, str]) -> Iterator[str]:
+    return (names[ref] for ref in refs if ref in names)

@@ -1,0 +1,130 @@
+"""vmkernel NICs, port groups and their services out of the API's data objects; pure."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from lrvmotion.model.inventory import DEFAULT_STACK, HostPortGroup, Vmknic
+
+DEFAULT_MTU = 1500
+
+
+def prefix_length(mask: str | None) -> int:
+    """Return the prefix length of a dotted *mask*, 32 where there is none."""
+    return ipaddress.ip_network(f"0.0.0.0/{mask}").prefixlen if mask else 32
+
+
+def netmask(length: int) -> str:
+    """Return the dotted mask of a prefix *length*."""
+    return str(ipaddress.ip_network(f"0.0.0.0/{length}").netmask)
+
+
+def selected(config: Any) -> set[str]:  # noqa: ANN401 - vim.host.VirtualNicManager.NetConfig
+    """Return the devices selected for one service; selectedVnic holds keys of candidates (vsphere.md 2.2)."""
+    devices = {str(nic.key): str(nic.device) for nic in config.candidateVnic or ()}
+    return {devices.get(str(key), str(key).rpartition("-")[2]) for key in config.selectedVnic or ()}
+
+
+def services(configs: Iterable[Any]) -> dict[str, set[str]]:
+    """Return the nicTypes of each device out of all NetConfigs of a host."""
+    found: dict[str, set[str]] = {}
+    for config in configs:
+        for device in selected(config):
+            found.setdefault(device, set()).add(str(config.nicType))
+    return found
+
+
+def address(nic: Any) -> str | None:  # noqa: ANN401 - vim.host.VirtualNic
+    """Return the IPv4 address of *nic*, None without one."""
+    ip = nic.spec.ip
+    return str(ip.ipAddress) if ip is not None and ip.ipAddress else None
+
+
+def stack(nic: Any) -> str:  # noqa: ANN401 - vim.host.VirtualNic
+    """Return the netstack of *nic*."""
+    return str(nic.spec.netStackInstanceKey or DEFAULT_STACK)
+
+
+def gateway(nic: Any) -> str | None:  # noqa: ANN401 - vim.host.VirtualNic
+    """Return the default gateway override of *nic*, None without one."""
+    route = nic.spec.ipRouteSpec
+    config = route.ipRouteConfig if route is not None else None
+    return str(config.defaultGateway) if config is not None and config.defaultGateway else None
+
+
+def vmknics(nics: Iterable[Any], configs: Iterable[Any]) -> tuple[Vmknic, ...]:
+    """Return the vmknics that have an IPv4 address, by number."""
+    used = services(configs)
+    found = []
+    for nic in nics:
+        own = address(nic)
+        if own is None:
+            continue
+        port = nic.spec.distributedVirtualPort
+        found.append(
+            Vmknic(
+                device=str(nic.device),
+                address=own,
+                prefix_length=prefix_length(nic.spec.ip.subnetMask),
+                mtu=int(nic.spec.mtu or DEFAULT_MTU),
+                mac=str(nic.spec.mac or ""),
+                portgroup=str(nic.portgroup or nic.spec.portgroup or ""),
+                netstack=stack(nic),
+                services=frozenset(used.get(str(nic.device), ())),
+                gateway=gateway(nic),
+                switch_uuid=str(port.switchUuid) if port is not None else None,
+                portgroup_key=str(port.portgroupKey) if port is not None else None,
+            )
+        )
+    return tuple(sorted(found, key=lambda nic: (len(nic.device), nic.device)))
+
+
+def portgroup(group: Any) -> HostPortGroup:  # noqa: ANN401 - vim.host.PortGroup
+    """Return a standard port group; its uplinks as set on itself, not as inherited from its switch."""
+    spec = group.spec
+    teaming = spec.policy.nicTeaming if spec.policy is not None else None
+    order = teaming.nicOrder if teaming is not None else None
+    return HostPortGroup(
+        name=str(spec.name),
+        vswitch=str(spec.vswitchName),
+        vlan_id=int(spec.vlanId),
+        active=tuple(str(uplink) for uplink in order.activeNic or ()) if order is not None else (),
+        standby=tuple(str(uplink) for uplink in order.standbyNic or ()) if order is not None else (),
+    )
+
+
+def uplinks(network: Mapping[str, Any]) -> dict[str, tuple[tuple[str, int], ...]]:
+    """Return the uplinks of each vmknic, by its device: (vmnic, Mbit/s of its link, 0 where it is down).
+
+    *network* has a HostNetworkInfo's vnic, pnic, portgroup, vswitch and proxySwitch. A port group's own active uplinks
+    win over its switch's, and these over all uplinks of the switch; on a distributed switch all of them count.
+    """
+    cards = {str(card.key): card for card in network.get("pnic") or ()}
+    speeds = {str(card.device): int(card.linkSpeed.speedMb) if card.linkSpeed else 0 for card in cards.values()}
+    switches: dict[str, list[str]] = {}
+    for switch in network.get("vswitch") or ():
+        switches[str(switch.name)] = _active(switch.spec) or _devices(switch, cards)
+    proxies = {str(switch.dvsUuid): _devices(switch, cards) for switch in network.get("proxySwitch") or ()}
+    groups = {
+        str(group.spec.name): _active(group.spec) or switches.get(str(group.spec.vswitchName), [])
+        for group in network.get("portgroup") or ()
+    }
+    found = {}
+    for nic in network.get("vnic") or ():
+        port = nic.spec.distributedVirtualPort
+        mine = groups.get(str(nic.portgroup), []) if port is None else proxies.get(str(port.switchUuid), [])
+        found[str(nic.device)] = tuple((device, speeds.get(device, 0)) for device in mine)
+    return found
+
+
+def _active(spec: Any) -> list[str]:  # noqa: ANN401 - a switch's or port group's specification
+    """Return the active uplinks that it names itself."""
+    teaming = spec.policy.nicTeaming if spec is not None and spec.policy is not None else None
+    order = teaming.nicOrder if teaming is not None else None
+    return [str(uplink) for uplink in order.activeNic or ()] if order is not None else []
+
+
+def _devices(switch: Any, cards: Mapping[str, Any]) -> list[str]:  # noqa: ANN401 - vim.host.VirtualSwitch or a proxy
+    return [str(cards[str(key)].device) for key in switch.pnic or () if str(key) in cards]

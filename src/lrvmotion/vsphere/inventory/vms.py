@@ -1,0 +1,143 @@
+"""A VirtualMachine out of the API's properties: disks, NICs, snapshots, what is plugged in; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+from urllib.parse import unquote
+
+from pyVmomi import vim
+
+from lrvmotion.model.inventory import MoRef, Nic, PowerState, VirtualMachine
+from lrvmotion.vsphere.client import moref
+from lrvmotion.vsphere.inventory import vm_hardware
+
+_NO_FT = "notConfigured"
+
+PATHS = (
+    "name", "parent", "runtime.host", "runtime.powerState", "config.instanceUuid", "config.uuid", "config.template",
+    "config.changeVersion", "config.version", "config.keyId", "config.migrateEncryption", "config.hardware.memoryMB",
+    "config.memoryAllocation.reservation", "runtime.toolsInstallerMounted", "runtime.faultToleranceState",
+    "runtime.minRequiredEVCModeKey", "permission", "customValue", "config.hardware.device", "snapshot",
+    "storage.perDatastoreUsage", "summary.storage", "layoutEx.disk", "layoutEx.file",
+)  # fmt: skip
+# runtime.featureRequirement is left out: a hundred entries a VM. CheckRelocate_Task compares them.
+
+
+def virtual_machine(
+    ref: MoRef,
+    row: Mapping[str, Any],
+    folders: Mapping[MoRef, str],
+    portgroups: Mapping[tuple[str | None, str | None], str],
+    opaque: Mapping[str, str],
+) -> VirtualMachine:
+    """Return the VM that *row* describes.
+
+    *folders* gives a folder's path, *portgroups* a distributed port group's name by (switch uuid, key), *opaque* an
+    opaque network's name by its id.
+    """
+    devices = row.get("config.hardware.device") or ()
+    holding = tuple(vm_hardware.devices(devices))
+    files = _file_sizes(row)
+    parent = row.get("parent")
+    host = row.get("runtime.host")
+    return VirtualMachine(
+        ref=ref,
+        name=unquote(str(row.get("name", ""))),
+        instance_uuid=str(row.get("config.instanceUuid", "")),
+        bios_uuid=str(row.get("config.uuid", "")),
+        power_state=cast("PowerState", str(row.get("runtime.powerState", "poweredOff"))),
+        host=moref(host) if host is not None else None,
+        folder=folders.get(moref(parent), "") if parent is not None else "",
+        memory_bytes=int(row.get("config.hardware.memoryMB") or 0) * 2**20,
+        disks=tuple(vm_hardware.disk(item, files) for item in devices if isinstance(item, vim.vm.device.VirtualDisk)),
+        nics=tuple(
+            Nic(
+                key=int(item.key),
+                label=vm_hardware.label(item),
+                mac=str(item.macAddress or ""),
+                network=_network(item.backing, portgroups, opaque),
+            )
+            for item in devices
+            if isinstance(item, vim.vm.device.VirtualEthernetCard)
+        ),
+        snapshots=count_snapshots(row.get("snapshot")),
+        storage_bytes=_committed(row),
+        template=bool(row.get("config.template")),
+        change_version=str(row.get("config.changeVersion") or ""),
+        connected_devices=tuple(found.label for found in holding if found.kind not in {"shared-bus", "tpm"}),
+        devices=holding,
+        hardware=str(row.get("config.version") or ""),
+        evc_mode=str(row.get("runtime.minRequiredEVCModeKey") or ""),
+        tools_installer=bool(row.get("runtime.toolsInstallerMounted")),
+        fault_tolerance=str(row.get("runtime.faultToleranceState") or _NO_FT) != _NO_FT,
+        key_provider=_key_provider(row.get("config.keyId")),
+        migrate_encryption=str(row.get("config.migrateEncryption") or ""),
+        reserved_bytes=int(row.get("config.memoryAllocation.reservation") or 0) * 2**20,
+        permissions=tuple(sorted(str(item.principal) for item in row.get("permission") or ())),
+        attributes=tuple(int(item.key) for item in row.get("customValue") or () if getattr(item, "value", "")),
+    )
+
+
+def cards(row: Mapping[str, Any]) -> list[Any]:
+    """Return the Ethernet cards of the VM that *row* describes, as the API gave them."""
+    kind = vim.vm.device.VirtualEthernetCard
+    return [item for item in row.get("config.hardware.device") or () if isinstance(item, kind)]
+
+
+def _key_provider(key: Any) -> str | None:  # noqa: ANN401 - vim.encryption.CryptoKeyId or None
+    if key is None:
+        return None
+    return str(key.providerId.id) if key.providerId is not None else ""
+
+
+def count_snapshots(info: Any) -> int:  # noqa: ANN401 - vim.vm.SnapshotInfo or None
+    """Return how many snapshots there are in the whole tree."""
+
+    def count(trees: Iterable[Any]) -> int:
+        return sum(1 + count(tree.childSnapshotList or ()) for tree in trees)
+
+    return count(info.rootSnapshotList or ()) if info is not None else 0
+
+
+def has_opaque_nic(row: Mapping[str, Any]) -> bool:
+    """Whether a NIC of the VM is on an opaque (NSX) network."""
+    kind = vim.vm.device.VirtualEthernetCard.OpaqueNetworkBackingInfo
+    return any(isinstance(getattr(item, "backing", None), kind) for item in row.get("config.hardware.device") or ())
+
+
+def _committed(row: Mapping[str, Any]) -> int:
+    """Return the bytes of all files but the swap file, which does not travel: the target makes its own."""
+    swap = sum(int(item.size) for item in row.get("layoutEx.file") or () if item.type in {"swap", "uwswap"})
+    usage = row.get("storage.perDatastoreUsage")
+    summary = row.get("summary.storage")
+    committed = sum(int(item.committed) for item in usage) if usage else int(summary.committed) if summary else 0
+    return max(0, committed - swap)
+
+
+def _file_sizes(row: Mapping[str, Any]) -> dict[int, tuple[int, int]]:
+    """Return the bytes of each disk's files, and those below the topmost link, by the disk's key.
+
+    A chain begins with the base and ends with what is written to (so reads it the VM Operator of vSphere).
+    """
+    sizes = {int(item.key): int(item.size) for item in row.get("layoutEx.file") or ()}
+    found = {}
+    for disk in row.get("layoutEx.disk") or ():
+        links = [sum(sizes.get(int(key), 0) for key in link.fileKey or ()) for link in disk.chain or ()]
+        found[int(disk.key)] = (sum(links), sum(links[:-1]))
+    return found
+
+
+def _network(
+    backing: Any,  # noqa: ANN401
+    portgroups: Mapping[tuple[str | None, str | None], str],
+    opaque: Mapping[str, str],
+) -> str | None:
+    card = vim.vm.device.VirtualEthernetCard
+    if isinstance(backing, card.DistributedVirtualPortBackingInfo):
+        return portgroups.get((str(backing.port.switchUuid), str(backing.port.portgroupKey)))
+    if isinstance(backing, card.OpaqueNetworkBackingInfo):
+        return opaque.get(str(backing.opaqueNetworkId))
+    if isinstance(backing, card.NetworkBackingInfo):
+        return str(backing.deviceName)
+    return None

@@ -1,0 +1,1 @@
+"""Move a VM: the RelocateSpec, prechecks, following its task, the proof after it, what is carried over."""

@@ -1,0 +1,155 @@
+"""What a vCenter itself keeps of a VM: its note, custom attributes, permissions, folder, and its cluster's rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pyVmomi import vim
+
+from lrvmotion.errors import LrvmotionError, RefusedError
+from lrvmotion.model.inventory import MoRef
+from lrvmotion.model.vm_metadata import Baggage, Kind, Thing, Unread
+from lrvmotion.plan.plan import Migration
+from lrvmotion.vsphere.client import mapped, moref, properties_of
+from lrvmotion.vsphere.host.running_relocates import finish
+from lrvmotion.vsphere.inventory.surroundings import overrides_of, rules_of
+from lrvmotion.vsphere.session import Session
+
+PATHS = (
+    "config.annotation", "config.hardware.device", "customValue", "permission", "runtime.host",
+    "guest.toolsRunningStatus", "guest.ipAddress",
+)  # fmt: skip
+RUNNING = "guestToolsRunning"
+
+
+def read(source: Session, migration: Migration, row: Mapping[str, Any]) -> Baggage:
+    """Return what the VM has, whose properties PATHS are *row*: two calls, a third and fourth where it has the things.
+
+    What is not told is named in it.
+    """
+    things: list[Thing] = [_folder(migration)]
+    unread: list[Unread] = []
+    if "config.hardware.device" not in row:
+        unread.append(Unread(kind="note", reason="the VM's configuration is not told"))
+    elif text := str(row.get("config.annotation") or ""):
+        things.append(Thing(kind="note", name="note", data={"text": text}))
+    readers: dict[Kind, Any] = {
+        "attribute": lambda: list(_attributes(source, row)),
+        "permission": lambda: list(_permissions(source, row)),
+        "rule": lambda: list(_bindings(source, migration.ref, row)),
+    }
+    for kind, reader in readers.items():
+        try:
+            things += reader()
+        except LrvmotionError as error:
+            unread.append(Unread(kind=kind, reason=error.message))
+    cards = (item for item in row.get("config.hardware.device") or () if is_card(item))
+    return Baggage(
+        things=tuple(things),
+        unread=tuple(unread),
+        macs={int(card.key): str(card.macAddress or "").lower() for card in cards},
+        tools=str(row.get("guest.toolsRunningStatus")) == RUNNING,
+        address=str(row.get("guest.ipAddress") or ""),
+    )
+
+
+def is_card(device: Any) -> bool:  # noqa: ANN401
+    """Whether *device* is an Ethernet card."""
+    return isinstance(device, vim.vm.device.VirtualEthernetCard)
+
+
+def _folder(migration: Migration) -> Thing:
+    folder = migration.placement.folder
+    return Thing(kind="folder", name=folder.path or "vm", data={"ref": folder.ref.value})
+
+
+def _attributes(session: Session, row: Mapping[str, Any]) -> Iterator[Thing]:
+    values = row.get("customValue") or ()
+    names = {key: name for name, key in fields(session).items()} if values else {}
+    for item in values:
+        if int(item.key) in names:
+            yield Thing(kind="attribute", name=names[int(item.key)], data={"value": str(item.value)})
+
+
+def fields(session: Session) -> dict[str, int]:
+    """Return the keys of the custom attributes that a VM can have, by name; RefusedError where they are not told."""
+    manager = session.content.customFieldsManager
+    if manager is None:
+        message = f"{session.site}: the custom attributes are not told"
+        raise RefusedError(message)
+    subject = f"{session.site}: custom attributes"
+    row = session.call(subject, lambda: properties_of(session.content, manager, ("field",)))
+    fitting = (vim.VirtualMachine, None)  # None: of any kind of object
+    return {str(item.name): int(item.key) for item in row.get("field") or () if item.managedObjectType in fitting}
+
+
+def _permissions(session: Session, row: Mapping[str, Any]) -> Iterator[Thing]:
+    own = row.get("permission") or ()
+    known = roles(session) if own else {}
+    by_id = {number: (name, privileges) for name, (number, privileges) in known.items()}
+    for item in own:
+        name, privileges = by_id.get(int(item.roleId), ("", ()))
+        data = {
+            "group": bool(item.group), "propagate": bool(item.propagate), "role": name, "privileges": list(privileges),
+        }  # fmt: skip
+        yield Thing(kind="permission", name=str(item.principal), data=data)
+
+
+def roles(session: Session) -> dict[str, tuple[int, tuple[str, ...]]]:
+    """Return each role's id and privileges, sorted, by its name."""
+    manager = session.content.authorizationManager
+    row = session.call(
+        f"{session.site}: roles", lambda: properties_of(session.content, manager, ("roleList",))
+    )  # fmt: skip
+    return {
+        str(item.name): (int(item.roleId), tuple(sorted(map(str, item.privilege or ()))))
+        for item in row.get("roleList") or ()
+    }
+
+
+def _bindings(session: Session, vm: MoRef, row: Mapping[str, Any]) -> Iterator[Thing]:
+    """Give the DRS rules that name the VM, and its own DRS and HA settings."""
+    host = row.get("runtime.host")
+    if host is None:
+        message = "the VM's host is not told"
+        raise RefusedError(message)
+    subject = f"{session.site}: cluster rules"
+    parent = session.call(subject, lambda: properties_of(session.content, host, ("parent",))).get("parent")
+    if not isinstance(parent, vim.ClusterComputeResource):
+        return
+    found = session.call(subject, lambda: properties_of(session.content, parent, ("configurationEx",)))
+    config = found.get("configurationEx")
+    if config is None:
+        message = f"{subject} are not told"
+        raise RefusedError(message)
+    yield from (Thing(kind="rule", name=name) for ref, name in rules_of(config) if ref == vm)
+    yield from (Thing(kind="override", name=name) for ref, name in overrides_of(config) if ref == vm)
+
+
+def write_note(session: Session, vm: Any, text: str) -> None:  # noqa: ANN401
+    """Set the VM's note."""
+    subject = f"{session.site}: note"
+    task = session.call(subject, lambda: vm.ReconfigVM_Task(vim.vm.ConfigSpec(annotation=text)))
+    finish(session, subject, task)
+
+
+def write_attribute(session: Session, vm: Any, key: int, value: str) -> None:  # noqa: ANN401
+    """Set the value of the custom attribute *key*."""
+    manager = session.content.customFieldsManager
+    session.call(f"{session.site}: attribute {key}", lambda: manager.SetField(vm, key, value))
+
+
+def write_permission(session: Session, vm: Any, role: int, thing: Thing) -> None:  # noqa: ANN401
+    """Give the VM a permission; those of others on it stay (API reference: "updates the permissions")."""
+    permission = vim.AuthorizationManager.Permission(
+        principal=thing.name, group=thing.data["group"], roleId=role, propagate=thing.data["propagate"]
+    )
+    manager = session.content.authorizationManager
+    with mapped(f"{session.site}: permission of {thing.name}"):
+        manager.SetEntityPermissions(vm, [permission])
+
+
+def moid(item: Any) -> str:  # noqa: ANN401
+    """Return the id of a managed object, "" of none."""
+    return moref(item).value if item is not None else ""

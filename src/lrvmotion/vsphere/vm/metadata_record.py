@@ -1,0 +1,56 @@
+"""Read at the source, before its move, what does not follow a VM; what cannot be read is named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from pyVmomi import vim
+
+from lrvmotion.errors import LrvmotionError
+from lrvmotion.model.vm_metadata import Baggage, Kind, Thing, Unread
+from lrvmotion.plan.plan import Migration
+from lrvmotion.vsphere.client import managed_object, properties_of
+from lrvmotion.vsphere.inventory.vm_hardware import label
+from lrvmotion.vsphere.session import Session
+from lrvmotion.vsphere.vm import attributes
+from lrvmotion.vsphere.vm.storage_policies import Policies
+from lrvmotion.vsphere.vm.tags import Tagging
+
+
+def record(source: Session, tags: Tagging, policies: Policies, migration: Migration) -> Baggage:
+    """Return what the VM has; five calls, and a few more for names that are new.
+
+    Raises LrvmotionError where the VM itself cannot be read.
+    """
+    vm = managed_object(source.stub, migration.ref)
+    row = source.call(f"vm/{migration.vm}", lambda: properties_of(source.content, vm, attributes.PATHS))
+    had = attributes.read(source, migration, row)
+    readers: dict[Kind, Callable[[], list[Thing]]] = {
+        "tag": lambda: [_tag(*names) for names in tags.of(migration.ref)],
+        "policy": lambda: _policies(policies, migration, row),
+    }
+    for kind, reader in readers.items():
+        try:
+            had = replace(had, things=(*had.things, *reader()))
+        except LrvmotionError as error:
+            had = replace(had, unread=(*had.unread, Unread(kind=kind, reason=error.message)))
+    return had
+
+
+def _tag(category: str, tag: str) -> Thing:
+    return Thing(kind="tag", name=f"{category}/{tag}", data={"category": category, "tag": tag})
+
+
+def _policies(policies: Policies, migration: Migration, row: Mapping[str, Any]) -> list[Thing]:
+    devices = row.get("config.hardware.device") or ()
+    disks = {int(item.key): item for item in devices if isinstance(item, vim.vm.device.VirtualDisk)}
+    return [
+        Thing(
+            kind="policy",
+            name=f"{'VM home' if key is None else label(disks[key])}: {policy}",
+            data={"disk": key, "policy": policy},
+        )
+        for key, policy in policies.of(migration.ref, list(disks))
+    ]

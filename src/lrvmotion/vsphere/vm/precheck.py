@@ -1,0 +1,162 @@
+"""CheckRelocate_Task of every VM of a plan: what vCenter itself says of the move, which it does not make.
+
+It passes moves that fail later (vsphere.md 3.3): it stands beside the catalogue of our own, not in its place. The specs
+hold the target's password, so that no fault and no spec is ever shown but through faults.text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from pyVmomi import vim, vmodl
+
+from lrvmotion.checks import catalogue, metadata
+from lrvmotion.errors import LrvmotionError
+from lrvmotion.findings import Finding, Severity
+from lrvmotion.model.inventory import Inventory, MoRef
+from lrvmotion.plan.plan import Migration
+from lrvmotion.vsphere import faults
+from lrvmotion.vsphere.client import managed_object, mapped, moref
+from lrvmotion.vsphere.inventory import surroundings
+from lrvmotion.vsphere.session import Session
+from lrvmotion.vsphere.vm import provisioning_checker
+from lrvmotion.vsphere.vm.relocate_spec import network_backings, relocate_spec
+
+AT_ONCE = 16  # tasks that run at a time; each logs the source vCenter in at the target
+CALLERS = 4
+# The way between the vCenters is no good: every VM would find it again, and refused logins may lock the account.
+_COMMON = (vim.fault.InvalidLogin, vim.fault.SSLVerifyFault, vim.fault.HostConnectFault)
+_CANNOT = (vim.fault.NoPermission, vmodl.fault.NotImplemented, vmodl.fault.MethodNotFound)
+
+Outcome = tuple[list[Any], list[Any]]  # faults that forbid the move, and those that only warn
+
+
+class _NotMeasuredError(Exception):
+    """The check cannot be made here at all."""
+
+
+def prechecks(
+    source: Session, target: Session, here: Inventory, there: Inventory, migrations: Sequence[Migration]
+) -> list[Finding]:
+    """Return what stands against *migrations*, by our own catalogue and by vCenter; nothing is written anywhere."""
+    if not migrations:
+        return []
+    around = surroundings.read(source, target, here, there, migrations)
+    vms = {vm.ref: vm for vm in here.vms}
+    found = [finding for one in migrations for finding in catalogue.placed(vms[one.ref], one.placement, around)]
+    return [*found, *metadata.unread(around), *check_relocate(source, target, migrations)]
+
+
+def check_relocate(source: Session, target: Session, migrations: Sequence[Migration]) -> list[Finding]:
+    """Return what CheckRelocate_Task says of each of *migrations*, a few at once, the first one alone."""
+    known: dict[MoRef, Any] = {}
+    found: list[Finding] = []
+    late: list[str] = []
+    batches = [migrations[:1], *(migrations[at : at + AT_ONCE] for at in range(1, len(migrations), AT_ONCE))]
+    try:
+        for batch in batches:
+            for migration, outcome in _batch(source, target, batch, known):
+                if outcome is None:
+                    late.append(migration.vm)
+                    continue
+                found += _findings(migration, outcome)
+                if common := [fault for fault in outcome[0] if isinstance(fault, _COMMON)]:
+                    return [_common(common[0])]
+            if late:
+                break  # a vCenter that does not get on with it is not given more
+    except _NotMeasuredError as error:
+        return [*found, _not_measured(str(error))]
+    except LrvmotionError as error:
+        return [*found, _not_measured(error.message)]
+    if late:
+        more = f" and {len(late) - 1} more" if len(late) > 1 else ""
+        found.append(
+            _not_measured(f"the check of {late[0]}{more} did not end within {provisioning_checker.WAIT_S:.0f} s")
+        )
+    return found
+
+
+def _batch(
+    source: Session, target: Session, batch: Sequence[Migration], known: dict[MoRef, Any]
+) -> Iterator[tuple[Migration, Outcome | None]]:
+    """Check *batch*; an outcome is None where the task did not end in time."""
+    backings = [network_backings(target, migration, known) for migration in batch]
+    with ThreadPoolExecutor(CALLERS) as pool:
+        started = list(pool.map(lambda pair: _start(source, target, *pair), zip(batch, backings, strict=True)))
+    tasks = [one for one in started if not isinstance(one, vmodl.MethodFault)]
+    with mapped(f"{source.site}: CheckRelocate"):
+        ended = provisioning_checker.wait(source, tasks) if tasks else {}
+    for migration, one in zip(batch, started, strict=True):
+        if isinstance(one, vmodl.MethodFault):
+            yield migration, _refused(source, one)
+        else:
+            row = ended.get(moref(one).value)
+            yield migration, None if row is None else _outcome(row)
+
+
+def _start(source: Session, target: Session, migration: Migration, backings: dict[int, Any]) -> Any:  # noqa: ANN401
+    """Return the task, or the fault with which the call was refused."""
+    if source.content.vmProvisioningChecker is None:
+        message = "the vCenter has no CheckRelocate"
+        raise _NotMeasuredError(message)
+    vm = managed_object(source.stub, migration.ref)
+    cards = source.cards.get(migration.ref, [])
+
+    def ask() -> Any:  # noqa: ANN401
+        with relocate_spec(source, target, migration, cards, backings) as spec:
+            return provisioning_checker.ask(source, vm, spec)
+
+    return source.call(f"vm/{migration.vm}: CheckRelocate", ask)
+
+
+def _refused(source: Session, fault: Any) -> Outcome:  # noqa: ANN401
+    """Return what a call says that was refused with *fault*; _NotMeasuredError where it says nothing of the move."""
+    asked = {None, source.content.vmProvisioningChecker}
+    if isinstance(fault, vmodl.fault.ManagedObjectNotFound) and fault.obj in asked:
+        raise _NotMeasuredError(faults.text(fault))
+    return _ended(fault)
+
+
+def _ended(fault: Any) -> Outcome:  # noqa: ANN401
+    if isinstance(fault, _CANNOT):
+        raise _NotMeasuredError(faults.text(fault))
+    return [fault], []
+
+
+def _outcome(row: dict[str, Any]) -> Outcome:
+    if row["info.state"] == "error":
+        silent = vmodl.fault.SystemError(msg="the check failed and vCenter does not say why")
+        return _ended(row.get("info.error") or silent)
+    results = row.get("info.result") or ()
+    return [f for one in results for f in one.error or ()], [f for one in results for f in one.warning or ()]
+
+
+def _findings(migration: Migration, outcome: Outcome) -> Iterator[Finding]:
+    subject = f"vm/{migration.vm}"
+    for severity, code, found in (
+        (Severity.ERROR, "relocate-refused", outcome[0]),
+        (Severity.WARNING, "relocate-warning", outcome[1]),
+    ):
+        for fault in found:
+            verdict = faults.classify(fault)
+            word = "would refuse the move" if severity is Severity.ERROR else "warns of the move"
+            summary = f"vCenter {word}: {verdict.cause}"
+            yield Finding(severity=severity, code=code, subject=subject, summary=summary, hint=verdict.hint)
+
+
+def _common(fault: Any) -> Finding:  # noqa: ANN401
+    verdict = faults.classify(fault)
+    summary = f"the source vCenter cannot work with the target's: {verdict.cause}"
+    return Finding(severity=Severity.ERROR, code="relocate-way", subject="vcenters", summary=summary, hint=verdict.hint)
+
+
+def _not_measured(reason: str) -> Finding:
+    return Finding(
+        severity=Severity.WARNING,
+        code="relocate-not-measured",
+        subject="source",
+        summary=f"what vCenter itself says of the moves is not measured: {reason}",
+        hint="CheckRelocate_Task did not answer for all VMs: only the checks of our own were made",
+    )

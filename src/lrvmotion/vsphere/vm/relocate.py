@@ -1,0 +1,272 @@
+"""Move VMs from one vCenter to another: start, follow on one long poll, cancel, verify at both."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Self
+
+from pyVmomi import vim, vmodl
+
+from lrvmotion.errors import LrvmotionError, RefusedError, UnreachableError
+from lrvmotion.events import Carried
+from lrvmotion.findings import Finding, Severity
+from lrvmotion.model.inventory import MoRef
+from lrvmotion.model.vm_metadata import Baggage
+from lrvmotion.plan.plan import Migration
+from lrvmotion.ports.mover import Location, PassingError, Record, TaskUpdate
+from lrvmotion.run.credentials import hidden
+from lrvmotion.vsphere import faults
+from lrvmotion.vsphere.client import WIRE_ERRORS, managed_object, moref, properties_of, retrieve
+from lrvmotion.vsphere.host.running_relocates import LIVE, cancel
+from lrvmotion.vsphere.inventory import vms
+from lrvmotion.vsphere.session import Session
+from lrvmotion.vsphere.vm import arrival
+from lrvmotion.vsphere.vm.metadata_carry import Giver, unlooked
+from lrvmotion.vsphere.vm.metadata_record import record as read_baggage
+from lrvmotion.vsphere.vm.relocate_spec import network_backings, relocate_spec
+from lrvmotion.vsphere.vm.storage_policies import Policies
+from lrvmotion.vsphere.vm.tags import Tagging
+from lrvmotion.vsphere.vm.task_follower import Follower, Job
+
+SETTLE_S = 10.0  # how long both inventories may take to show a finished move
+
+
+def locate(source: Session, target: Session, instance_uuid: str) -> Location:
+    """Return where the VM with *instance_uuid* is now, by asking both vCenters."""
+    at_source = find(source, instance_uuid) is not None
+    at_target = find(target, instance_uuid) is not None
+    if at_source:
+        return "both" if at_target else "source"
+    return "target" if at_target else "neither"
+
+
+def find(session: Session, instance_uuid: str) -> Any:  # noqa: ANN401
+    """Return the VM with *instance_uuid* in the vCenter of *session*, or None."""
+    subject = f"{session.site}: VM {instance_uuid}"
+    return session.call(
+        subject,
+        lambda: session.content.searchIndex.FindByUuid(None, instance_uuid, True, True),
+    )
+
+
+class RelocateMover:
+    """Relocates VMs from *source* to *target* (migrate.Mover). The tasks live in vCenter: they go on without us."""
+
+    def __init__(self, source: Session, target: Session, tools_s: float = 120.0) -> None:
+        """*tools_s*: how long VMware Tools may take to be back after a move."""
+        self._source = source
+        self._target = target
+        self._source_tags = Tagging(source)
+        self._target_tags = Tagging(target)
+        self._source_policies = Policies(source)
+        self._target_policies = Policies(target)
+        self._had: dict[str, Baggage] = {}  # by instance uuid, from *record* to *carry*
+        self._guests = arrival.Guests(target, tools_s)
+        self._follower = Follower(source, lambda uuid: locate(source, target, uuid) == "target")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop listening; running tasks go on."""
+        self._follower.close()
+        self._source_tags.close()
+        self._target_tags.close()
+        self._source_policies.close()
+        self._target_policies.close()
+
+    def recheck(self, migration: Migration) -> list[str]:
+        """Return why the VM may not be moved now: it or a host is not as planned; raises LrvmotionError."""
+        return [*self._vm_changed(migration), *self._host_changed(self._target, migration.placement.host.ref)]
+
+    def locate(self, migration: Migration) -> Location:
+        """Return where the VM is now, by asking both vCenters."""
+        return locate(self._source, self._target, migration.instance_uuid)
+
+    def unfinished(self, migration: Migration) -> str | None:
+        """Return the id of a relocate task of the VM that has not ended, None where there is none or no such VM."""
+        vm = find(self._source, migration.instance_uuid)
+        found = [] if vm is None else self._relocates(f"vm/{migration.vm}", vm)
+        return next((moref(task).value for task, info in found if str(info.get("info.state")) in LIVE), None)
+
+    def follow(self, migration: Migration, task: str) -> None:
+        """Tell the updates of a *task* that an earlier process started."""
+        found = managed_object(self._source.stub, MoRef("Task", task))
+        self._follower.add(Job(migration.vm, migration.instance_uuid, found))
+
+    def start(self, migration: Migration) -> str:
+        """Start the relocate and return its task's id; raises what migrate.Mover says."""
+        subject = f"vm/{migration.vm}"
+        vm = managed_object(self._source.stub, migration.ref)
+        backings = network_backings(self._target, migration)
+        paths = ("config.hardware.device", "recentTask")
+        row = self._source.call(subject, lambda: properties_of(self._source.content, vm, paths))
+        before = {moref(task) for task in row.get("recentTask") or ()}
+        devices = row.get("config.hardware.device") or ()
+        task = self._submit(subject, vm, migration, devices, backings, before)
+        self._follower.add(Job(migration.vm, migration.instance_uuid, task))
+        return moref(task).value
+
+    def updates(self, timeout_s: float) -> list[TaskUpdate]:
+        """Wait up to *timeout_s* for news of any started task; raises what Follower.updates raises."""
+        return self._follower.updates(timeout_s)
+
+    def cancel(self, vm: str) -> None:
+        """Ask for the VM's task to be cancelled; what comes of it shows in its updates."""
+        task = self._follower.task_of(vm)
+        if task is not None:
+            # Where it cannot be any more, or not by us, it goes on, and its updates say how it ends.
+            with suppress(LrvmotionError):
+                cancel(self._source, f"vm/{vm}", task)
+
+    def verify(self, migration: Migration, before: Mapping[str, Any] | None = None) -> list[Finding]:
+        """Return what is wrong with a VM after its task succeeded: it must be at the target, once, and as it was.
+
+        *before* is what *record* returned; without it, what *record* found in this process. Guests that are not
+        back yet are told by *late*.
+        """
+        until = time.monotonic() + SETTLE_S
+        while (where := locate(self._source, self._target, migration.instance_uuid)) != "target":
+            if time.monotonic() > until:
+                return [_lost(migration, where)]
+            time.sleep(1.0)
+        vm = find(self._target, migration.instance_uuid)
+        if vm is None:
+            return [_lost(migration, "neither")]
+        had = Baggage.from_json(before) if before else self._had.get(migration.instance_uuid)
+        if had is not None:
+            self._guests.expect(vm, migration, had)
+        return arrival.proof(self._target, vm, migration, had)
+
+    def late(self) -> list[Finding]:
+        """Return a warning for each moved VM whose VMware Tools did not come back in time; raises LrvmotionError."""
+        return self._guests.late()
+
+    @property
+    def awaited(self) -> int:
+        """How many moved VMs have guests that are not back yet, and are still in time."""
+        return len(self._guests)
+
+    def record(self, migration: Migration) -> dict[str, Any]:
+        """Return what does not follow the VM by itself, as JSON for the journal, read at the source before its move.
+
+        What cannot be read is named in it; raises LrvmotionError where nothing can.
+        """
+        had = read_baggage(self._source, self._source_tags, self._source_policies, migration)
+        self._had[migration.instance_uuid] = had
+        return had.to_json()
+
+    def carry(self, migration: Migration, baggage: Mapping[str, Any], record: Record) -> list[Carried]:
+        """Give the moved VM what *record* found, and return what became of each thing, read back.
+
+        *record* is told of each write before it is made ("carry"); where it raises, nothing is written.
+        """
+        if not baggage:
+            return []
+        had = Baggage.from_json(baggage)
+        known = self._had.pop(migration.instance_uuid, None)
+        vm = find(self._target, migration.instance_uuid)
+        if known is None:  # taken up: what an earlier process recorded was not known to *verify*
+            self._guests.expect(vm, migration, had)
+        looked = Giver(self._target, migration, vm, record, self._target_tags, self._target_policies).all(had)
+        return [*looked, *(unlooked(migration, item) for item in had.unread)]
+
+    def _vm_changed(self, migration: Migration) -> list[str]:
+        vm = managed_object(self._source.stub, migration.ref)
+        paths = ("runtime.host", "runtime.powerState", "runtime.connectionState", "snapshot", "config.instanceUuid")
+        row = self._source.call(f"vm/{migration.vm}", lambda: properties_of(self._source.content, vm, paths))
+        reasons = []
+        if row.get("config.instanceUuid") != migration.instance_uuid:
+            reasons.append(f"{migration.ref.value} is another VM now")
+        power = str(row.get("runtime.powerState"))
+        if power != migration.power_state:
+            reasons.append(f"the VM is {power}, and was {migration.power_state} when planned")
+        snapshots = vms.count_snapshots(row.get("snapshot"))
+        if snapshots != migration.snapshots:
+            reasons.append(f"the VM has {snapshots} snapshots, and had {migration.snapshots} when planned")
+        if str(row.get("runtime.connectionState")) != "connected":
+            reasons.append(f"the VM is {row.get('runtime.connectionState')}")
+        if find(self._target, migration.instance_uuid) is not None:
+            reasons.append("the target already has a VM of this instance UUID")
+        host = row.get("runtime.host")
+        if host is None:
+            return [*reasons, "the VM is on no host"]
+        return [*reasons, *self._host_changed(self._source, moref(host), migration.source_host)]
+
+    def _host_changed(self, session: Session, ref: MoRef, name: str | None = None) -> list[str]:
+        host = managed_object(session.stub, ref)
+        paths = ("name", "runtime.connectionState", "runtime.inMaintenanceMode")
+        row = session.call(f"{session.site} host {ref.value}", lambda: properties_of(session.content, host, paths))
+        reasons = []
+        if name is not None and row.get("name") != name:
+            reasons.append(f"the VM is on {row.get('name')}, and was on {name} when planned")
+        state = str(row.get("runtime.connectionState"))
+        if state != "connected":
+            reasons.append(f"{session.site}/{row.get('name')} is {state}")
+        if row.get("runtime.inMaintenanceMode"):
+            reasons.append(f"{session.site}/{row.get('name')} is in maintenance mode")
+        return reasons
+
+    def _submit(
+        self,
+        subject: str,
+        vm: Any,  # noqa: ANN401
+        migration: Migration,
+        devices: Sequence[Any],
+        backings: dict[int, Any],
+        before: set[MoRef],
+    ) -> Any:  # noqa: ANN401
+        """Start the task. Where the answer was lost, look whether the task exists before starting it again."""
+        priority = vim.VirtualMachine.MovePriority.highPriority
+        again = True
+        while True:
+            logins = self._source.logins
+            try:
+                with relocate_spec(self._source, self._target, migration, devices, backings) as spec:
+                    return vm.RelocateVM_Task(spec, priority)
+            except vim.fault.NotAuthenticated:
+                self._source.renew(logins)
+                if (task := self._started(subject, vm, before)) is not None:
+                    return task
+                if not again:
+                    message = f"{subject}: the source vCenter ended our session twice"
+                    raise UnreachableError(message) from None
+                again = False
+            except vmodl.MethodFault as fault:
+                verdict = faults.classify(fault)
+                refused = PassingError if verdict.verdict == "retry" else RefusedError
+                raise refused(f"{subject}: {verdict.cause}", hint=verdict.hint) from None  # noqa: EM102
+            except WIRE_ERRORS as error:
+                if (task := self._started(subject, vm, before)) is not None:
+                    return task
+                message = f"{subject}: the relocate did not start: {hidden(str(error)) or type(error).__name__}"
+                raise UnreachableError(message) from None
+
+    def _started(self, subject: str, vm: Any, before: set[MoRef]) -> Any:  # noqa: ANN401
+        """Return the relocate task of *vm* that was not there *before*, or None."""
+        return next((task for task, _ in self._relocates(subject, vm) if moref(task) not in before), None)
+
+    def _relocates(self, subject: str, vm: Any) -> list[tuple[Any, dict[str, Any]]]:  # noqa: ANN401
+        """Return the recent relocate tasks of *vm*, each with its state."""
+        content = self._source.content
+        row = self._source.call(subject, lambda: properties_of(content, vm, ["recentTask"]))
+        wanted = {vim.Task: ("info.descriptionId", "info.state")}
+        found = self._source.call(subject, lambda: retrieve(content, wanted, list(row.get("recentTask") or ())))
+        return [(task, info) for task, info in found if "relocate" in str(info.get("info.descriptionId"))]
+
+
+def _lost(migration: Migration, where: Location) -> Finding:
+    if where == "both":
+        summary = "the task succeeded, and both vCenters have the VM"
+        hint = "look which of the two runs before you power on or remove either"
+    elif where == "source":
+        summary, hint = "the task succeeded, and the VM is still at the source", "look at the task's events there"
+    else:
+        summary = "the task succeeded, and neither vCenter finds the VM by its instance UUID"
+        hint = f"look for {migration.vm} by name at the target: its instance UUID may have changed there"
+    return arrival.finding(Severity.ERROR, f"vm-at-{where}", migration, summary, hint)

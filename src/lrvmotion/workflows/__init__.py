@@ -1,0 +1,1 @@
+"""The commands joined up: connections, the plan, the run, the check, the first contact, the support bundle."""

@@ -1,0 +1,294 @@
+"""The connections of one command, opened when first needed, from the configuration or from the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, cast
+
+from lrvmotion.config.schema import Config, Relay, Site
+from lrvmotion.errors import TrustError, UsageError
+from lrvmotion.events import Connected, Message, Observer
+from lrvmotion.model.inventory import Inventory, SiteName
+from lrvmotion.run.apply import Target
+from lrvmotion.run.credentials import Credentials
+from lrvmotion.run.path_probe import PING_SIZE, Pings
+
+if TYPE_CHECKING:
+    from lrvmotion.relay.box import RelayBox
+    from lrvmotion.relay.facts import BoxFacts
+    from lrvmotion.ssh import SshShell
+    from lrvmotion.vsphere.host.power import HostPower
+    from lrvmotion.vsphere.host.target import HostTarget
+    from lrvmotion.vsphere.session import Session
+
+
+def records(config: Config) -> dict[str, dict[str, Any]]:
+    """Return the connection records of *config*: what the journal needs to reach everything again; never a secret."""
+    found = {"source": _site("source", config.source), "target": _site("target", config.target)}
+    boxes = [*config.relay.source, *([config.relay.target] if config.relay.target else [])]
+    found.update({f"box/{box.name}": _box(box) for box in boxes})
+    return found
+
+
+def _site(name: str, site: Site) -> dict[str, Any]:
+    pem = None if site.certificate is None else _pem(name, site.certificate)
+    return {
+        "name": name, "host": site.vcenter, "port": site.port, "username": site.username,
+        "password_file": str(site.password_file) if site.password_file else None, "sha256": site.sha256, "pem": pem,
+    }  # fmt: skip
+
+
+def _pem(name: str, file: Path) -> str:
+    """Return the first certificate in *file*, in PEM form, without what else is in it: a comment in any encoding."""
+    from lrvmotion.vsphere.certificate import Certificate
+
+    try:
+        return Certificate.from_pem(file.read_text(encoding="ascii", errors="replace")).pem
+    except OSError as error:
+        message = f"{file}: the certificate of {name} cannot be read: {error.strerror}"
+        raise UsageError(
+            message, hint=f"{name}.certificate names a file in PEM form; {name}.sha256 is enough, too"
+        ) from None
+    except TrustError as error:
+        message = f"{file}: the certificate of {name} is not in PEM form"
+        raise TrustError(message, hint=error.hint) from None
+
+
+def _box(relay: Relay) -> dict[str, Any]:
+    return {
+        "name": f"box/{relay.name}", "host": relay.host, "port": relay.port, "username": relay.user,
+        "key_file": str(relay.key_file) if relay.key_file else None,
+        "password_file": str(relay.password_file) if relay.password_file else None,
+        "host_key": relay.host_key, "known_hosts": [str(file) for file in relay.known_hosts],
+    }  # fmt: skip
+
+
+def all_known(config: Config | None, recorded: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Return the connection records of *config*, and over them those *recorded* in the journal.
+
+    What *config* pins for the same address wins: a certificate or host key that was renewed since is pinned there, and
+    what the run changed could not be put back without it.
+    """
+    known = {} if config is None else records(config)
+    renewed = {(_is_box(name), one["host"], one["port"]): _pins(one) for name, one in known.items()}
+    pinned = {
+        name: {**one, **renewed.get((_is_box(name), one["host"], one["port"]), {})} for name, one in recorded.items()
+    }
+    return {**known, **pinned}
+
+
+def _pins(one: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the pins of a connection record, all of them where there is any."""
+    pins = {pin: one[pin] for pin in ("pem", "sha256", "host_key", "known_hosts") if pin in one}
+    return pins if any(pins.values()) else {}
+
+
+class Connections:
+    """Both vCenters and the relay boxes; a Target for every host and box. Close it, or use it as a context manager.
+
+    *known* are the connection records by name: "source", "target", "box/NAME", and, of what none of these leads to but
+    the journal knows, "RUN:source" (journal.connections).
+    """
+
+    def __init__(self, known: Mapping[str, Mapping[str, Any]], credentials: Credentials, observer: Observer) -> None:
+        self._known = known
+        self._credentials = credentials
+        self._observer = observer
+        self._sessions: dict[str, Session] = {}
+        self._shells: dict[str, SshShell] = {}
+        self._inventories: dict[str, Inventory] = {}
+        self._facts: dict[str, BoxFacts] = {}
+        self._targets: dict[str, Target] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def observe(self, observer: Observer) -> None:
+        """Tell *observer* from now on."""
+        self._observer = observer
+
+    def close(self) -> None:
+        """Log out everywhere."""
+        for session in self._sessions.values():
+            session.close()
+        for shell in self._shells.values():
+            shell.close()
+        self._sessions.clear()
+        self._shells.clear()
+
+    def session(self, site: SiteName) -> Session:
+        """Return the session with the vCenter of *site*, logging in when first asked."""
+        if site not in self._sessions:
+            from lrvmotion.vsphere.session import Session
+
+            known = self._record(site)
+            session = Session.open(
+                site,
+                known["host"],
+                known["port"],
+                known["username"],
+                lambda: self._password(site, known),
+                pem=known.get("pem"),
+                sha256=known.get("sha256"),
+            )
+            self._sessions[site] = session
+            instance, recorded = str(session.about.instanceUuid), known.get("instance_uuid")
+            if recorded and recorded != instance:
+                message = f"{site}: {known['host']}:{known['port']} is the vCenter {instance}, {recorded} was recorded"
+                raise TrustError(message, hint="the address leads to another vCenter now: make it lead to that one")
+            version = f"{session.about.version} build {session.about.build}"
+            self._observer(Connected(site=site, address=f"{known['host']}:{known['port']}", version=version))
+        return self._sessions[site]
+
+    def pinned(self, name: str) -> dict[str, Any]:
+        """Return the connection record of *name*: of a vCenter with its instance UUID and the certificate it showed."""
+        known = dict(self._record(name))
+        if name in self._sessions:
+            known["pem"] = self._sessions[name].pem
+            known["instance_uuid"] = str(self._sessions[name].about.instanceUuid)
+        return known
+
+    def identity(self, door: str) -> dict[str, Any] | None:
+        """Return *pinned* of *door*, logging in at a vCenter for it; None where nothing is known of it."""
+        if door not in self._known:
+            return None
+        if not _is_box(door):
+            self.session(cast("SiteName", door))
+        return self.pinned(door)
+
+    def accounts(self) -> dict[str, str]:
+        """Return with which account everything known is logged in to: "user at host", by its name."""
+        return {name: f"{known['username']} at {known['host']}" for name, known in self._known.items()}
+
+    def inventory(self, site: SiteName) -> Inventory:
+        """Return the names inventory of *site*, collected once."""
+        if site not in self._inventories:
+            from lrvmotion.vsphere.inventory.collect import collect_names
+
+            self._inventories[site] = collect_names(self.session(site))
+        return self._inventories[site]
+
+    def forget(self) -> None:
+        """Collect the inventories anew when they are asked for next: a host that was away is back."""
+        self._inventories.clear()
+
+    def facts(self, name: str) -> BoxFacts:
+        """Return what the box *name* is and has, asked once; RefusedError where it does not say."""
+        if name not in self._facts:
+            from lrvmotion.relay.facts import facts
+
+            self._facts[name] = facts(self.shell(name))
+        return self._facts[name]
+
+    def shell(self, name: str) -> SshShell:
+        """Return the shell on the box *name* ("box/relay-a"), logging in when first asked."""
+        if name not in self._shells:
+            from lrvmotion.ssh import SshShell
+
+            known = self._record(name)
+            keyed = known.get("key_file") and not known.get("password_file")
+            shell = SshShell.open(
+                name,
+                known["host"],
+                known["port"],
+                known["username"],
+                key_file=Path(known["key_file"]) if known.get("key_file") else None,
+                password=None if keyed else lambda: self._password(name, known),
+                host_key=known.get("host_key"),
+                known_hosts=_files(known.get("known_hosts")),
+                warn=lambda text: self._observer(Message(text=text)),
+            )
+            try:
+                shell.check_login()
+            except BaseException:
+                shell.close()
+                raise
+            self._shells[name] = shell
+            self._observer(Connected(site=name, address=f"{known['host']}:{known['port']}", version="SSH"))
+        return self._shells[name]
+
+    def box(self, name: str) -> RelayBox:
+        """Return the relay box *name* as a target."""
+        from lrvmotion.relay.box import RelayBox
+
+        if name not in self._targets:
+            self._targets[name] = RelayBox(name, self.shell(name))
+        target = self._targets[name]
+        if not isinstance(target, RelayBox):
+            raise TypeError(name)
+        return target
+
+    def host(self, name: str) -> HostTarget:
+        """Return the host *name* ("source/esx-a1") as a target."""
+        from lrvmotion.vsphere.host.target import HostTarget
+
+        if name not in self._targets:
+            site = _site_of(name)
+            host = self.inventory(site).host(name.removeprefix(f"{site}/"))
+            self._targets[name] = HostTarget(self.session(site), site, host.ref, host.name)
+        target = self._targets[name]
+        if not isinstance(target, HostTarget):
+            raise TypeError(name)
+        return target
+
+    def rebooter(self, name: str) -> HostPower:
+        """Return the host *name* as one that can be rebooted (reboot.Rebooter)."""
+        return self.host(name).power
+
+    def target(self, name: str) -> Target:
+        """Return the target *name*, a host's or a box's."""
+        return self.box(name) if _is_box(name) else self.host(name)
+
+    def ping(
+        self,
+        target: str,
+        netstack: str,
+        source: str,
+        address: str,
+        *,
+        count: int,
+        interval_s: float,
+        size: int = PING_SIZE,
+        df: bool = False,
+    ) -> Pings:
+        """Ping *address* from the vmknic of *target* that has the address *source* (probe.Pinger)."""
+        from lrvmotion.vsphere.host.esxcli import ping
+
+        host = self.host(target)
+        device = host.device(source, netstack)
+        return ping(
+            self.session(_site_of(target)), host.ref, netstack=netstack, device=device, address=address, count=count,
+            size=size, df=df, interval_s=interval_s,
+        )  # fmt: skip
+
+    def _password(self, name: str, known: Mapping[str, Any]) -> str:
+        file = Path(known["password_file"]) if known.get("password_file") else None
+        usual = known["port"] == (22 if _is_box(name) else 443)
+        host = known["host"] if usual else f"{known['host']}:{known['port']}"
+        # What only the journal leads to has a secret of its own: that of "source" is another vCenter's.
+        secret = known.get("secret", name) if ":" not in name else name.replace(":", "-")
+        return self._credentials.password(secret, known["username"], host, file).reveal()
+
+    def _record(self, name: str) -> Mapping[str, Any]:
+        if name not in self._known:
+            message = f"nothing is known of {name}: neither the configuration nor the journal names it"
+            raise UsageError(message, hint="name the configuration with --config")
+        return self._known[name]
+
+
+def _files(known: str | list[str] | None) -> tuple[Path, ...]:
+    """Return the known_hosts of a connection record; journals had a single one."""
+    return tuple(Path(name) for name in ([known] if isinstance(known, str) else known or ()))
+
+
+def _site_of(target: str) -> SiteName:
+    """Return the site of a host; a vCenter that the journal alone knows ("RUN:source") is a site of its own name."""
+    return cast("SiteName", target.partition("/")[0])
+
+
+def _is_box(target: str) -> bool:
+    return target.partition("/")[0].rpartition(":")[2] == "box"

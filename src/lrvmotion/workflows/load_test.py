@@ -1,0 +1,74 @@
+"""Measure the circuit under load between the configured boxes, and keep what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from lrvmotion.config.schema import Config, Relay
+from lrvmotion.errors import RefusedError
+from lrvmotion.findings import Finding, Severity
+from lrvmotion.journal import load_report_store
+from lrvmotion.model.load_report import LoadReport
+from lrvmotion.workflows.connections import Connections
+
+
+def ends(config: Config) -> tuple[Relay, Relay]:
+    """Return the near and the far box; RefusedError where the configuration has not both."""
+    if not config.relay.source or config.relay.target is None:
+        message = (
+            "the circuit cannot be measured under load: that takes a relay box at the source and a box at the target"
+        )
+        raise RefusedError(message, hint="add [[relay.source]] and [relay.target] to the configuration")
+    return config.relay.source[0], config.relay.target
+
+
+def load(
+    config: Config,
+    world: Connections,
+    state: Path,
+    step: Callable[[str, int, int], None],
+    *,
+    clock: Callable[[], str],
+) -> LoadReport:
+    """Fill the circuit for about a minute, keep the report in the directory *state* and return it.
+
+    *step* is told what runs, how many runs are done, of how many; *clock* gives ISO 8601 in UTC. RefusedError where
+    the boxes are not there or have no Python.
+    """
+    from lrvmotion.relay import load_test_runner
+
+    made = []
+    for relay in ends(config):
+        shell = world.shell(f"box/{relay.name}")
+        python = world.facts(shell.name).python
+        if not python:
+            message = f"box/{relay.name}: there is no Python 3.9 or newer to measure with"
+            raise RefusedError(message, hint="install python3 on the box")
+        made.append(load_test_runner.End(name=relay.name, address=relay.address, python=python, shell=shell))
+    report = load_test_runner.load(made[0], made[1], step, clock=clock)
+    load_report_store.keep(state, report)
+    return report
+
+
+def findings(report: LoadReport) -> Iterator[Finding]:
+    """Say what limits the circuit, a policer, a deep queue, and what could not be measured."""
+    subject = f"box/{report.near} -> box/{report.far}"
+
+    def found(severity: Severity, code: str, summary: str, hint: str | None = None) -> Finding:
+        return Finding(severity=severity, code=code, subject=subject, summary=summary, hint=hint)
+
+    if report.runs:
+        yield found(Severity.INFO, "load-limiter", report.limiter)
+    if report.policer_mbps is not None:
+        hint = "more streams help: native mode, or settings.proxy_stream_helpers"
+        yield found(Severity.WARNING, "load-policer", f"each stream is held at {report.policer_mbps:.0f} Mbit/s", hint)
+    queueing, least = report.queueing_ms, report.min_rtt_ms
+    if queueing is not None and least is not None and queueing > least:
+        summary = (
+            f"under load the RTT grows from {least:.0f} to {least + queueing:.0f} ms: the bottleneck's queue is deep"
+        )
+        yield found(Severity.WARNING, "load-queue", summary, "relay.circuit or relay.limit keeps the queue short")
+    for run in report.missing:
+        streams = "1 stream" if run.streams == 1 else f"{run.streams} streams"
+        yield found(Severity.WARNING, "load-not-measured", f"{run.algorithm}, {streams}: not measured: {run.reason}")

@@ -1,0 +1,488 @@
+"""The migrate command joined up: apply, prove, move, put back."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self
+
+from lrvmotion.config.schema import Config, Limits
+from lrvmotion.errors import ExitStatus, LrvmotionError, NotRestoredError, RefusedError, UnreachableError
+from lrvmotion.events import Error, Found, Interrupted, Message, Observer, RestoreStarted, RunEnded, RunStarted, Waiting
+from lrvmotion.journal import event_log
+from lrvmotion.journal.journal import Journal, JournalError
+from lrvmotion.journal.run_state import Open
+from lrvmotion.model.inventory import MoRef
+from lrvmotion.plan import plan_forecast
+from lrvmotion.plan.plan import Migration, Plan
+from lrvmotion.plan.schedule import Schedule
+from lrvmotion.run import drift as settling
+from lrvmotion.run import rolling_reboot
+from lrvmotion.run.apply import Restored, StoppedError, Target, apply, revert
+from lrvmotion.run.drift import Seen
+from lrvmotion.run.hook_points import Points
+from lrvmotion.run.hooks import Hooks
+from lrvmotion.run.migration_driver import Guard, drive
+from lrvmotion.run.path_proof import prove
+from lrvmotion.run.rate_limiter import Pace
+from lrvmotion.run.rolling_reboot import Rolling
+from lrvmotion.workflows.connections import Connections
+from lrvmotion.workflows.plan_run import Options, new_run
+from lrvmotion.workflows.relay_survey import admitted
+from lrvmotion.workflows.run_relays import Relays, watched
+
+if TYPE_CHECKING:
+    from lrvmotion.vsphere.vm.relocate import RelocateMover
+
+
+LEAVE = 3  # so many interrupts: what runs is left to the vCenter
+
+
+class Interrupts(Protocol):
+    """Counts Ctrl-C, SIGTERM and SIGHUP."""
+
+    def count(self) -> int:
+        """Return how many there were."""
+
+    def counted(self, patience: int = ..., /) -> AbstractContextManager[None]:
+        """Count while it is entered; more than *patience* further ones raise KeyboardInterrupt."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Closing:
+    """The end of a run, however it comes, once RunStarted was told: entered around all of its sittings.
+
+    Without an error *restore* is called, where it was asked for; then the hook after the run runs; then an error is
+    told; RunEnded is the last event, and says what is left. *told* is called once it is out.
+    """
+
+    journal: Journal
+    observer: Observer
+    options: Options
+    interrupts: Interrupts
+    restore: Callable[[], object] | None = None
+    told: Callable[[], None] = lambda: None
+    run: str = ""
+    points: Points | None = None
+    unmoved: Callable[[], tuple[str, ...]] = tuple
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if not self.run:
+            return
+        with self.interrupts.counted():
+            first = error
+            for step in (self._restore if error is None else None, self._after_run):
+                try:
+                    if step is not None:
+                        step()
+                except BaseException as later:  # noqa: BLE001 - the end goes on to its end; raised again below
+                    first = first or later
+            if first is not None:
+                self.observer(told(first))
+            left, unmoved = len(self.journal.outstanding()), self.unmoved()
+            self.observer(
+                RunEnded(
+                    run=self.run, outstanding=left, restore=self.options.restore_command if left else None,
+                    left=unmoved, resume=f"{self.options.resume_command} --run {self.run}" if unmoved else None,
+                )
+            )  # fmt: skip
+            self.told()
+        if first is not None and first is not error:
+            raise first
+
+    def _restore(self) -> None:
+        if self.restore is not None and self.interrupts.count() < LEAVE:
+            with self.interrupts.counted(1):
+                self.restore()
+
+    def _after_run(self) -> None:
+        if self.points is not None:
+            self.points.after_run(len(self.journal.outstanding()))
+
+
+def told(error: BaseException) -> Error:
+    """Return *error* as an event; the text of what nobody foresaw, which may hold anything, is left out."""
+    if isinstance(error, LrvmotionError):
+        return Error(message=error.message, hint=error.hint, status=int(error.status))
+    if isinstance(error, KeyboardInterrupt):
+        return Error(message="interrupted", hint=None, status=int(ExitStatus.INTERRUPTED))
+    return Error(message=f"unexpected: {type(error).__name__}", hint="this is a bug", status=int(ExitStatus.UNEXPECTED))
+
+
+@dataclass(slots=True)
+class Migrating:
+    """One run of `migrate`, from a plan without errors to its end.
+
+    *document* is the plan as a file has it (planfile.text), kept in the journal so that the run can be taken up;
+    *begun* are moves that an earlier process began: they are followed, and nothing else is done. *back*: the sites of
+    *config* are swapped (reverse.config). *who* runs it, for the journal; *hooks* are the user's.
+    """
+
+    config: Config
+    world: Connections
+    journal: Journal
+    observer: Observer
+    plan: Plan
+    options: Options
+    document: str
+    moment: Callable[[], datetime]
+    closing: Closing
+    interrupts: Callable[[], int] = lambda: 0
+    begun: Mapping[str, Open] = field(default_factory=dict)
+    back: bool = False
+    who: str = ""
+    hooks: Hooks | None = None
+    moving: bool = field(init=False, default=False)  # a relocate may have been asked for
+
+    def go(self) -> None:
+        """Apply the plan, prove it, move the VMs; *closing* ends the run.
+
+        What was changed stays once a VM moves. Before that whatever ends the run, an error of any kind or a Ctrl-C,
+        restores what the run has changed.
+        """
+        plan = self.plan
+        vms = tuple(migration.vm for migration in plan.migrations)
+        by = {"who": self.who, "accounts": self.world.accounts()}
+        body = {"schema": 1, "mode": plan.mode, "mark": plan.mark, "vms": list(vms), "back": self.back, **by}
+        self.journal.append("run", plan.run, body)
+        self.journal.append("plan", plan.run, {"plan": json.loads(self.document)})
+        for name in ("source", "target", *self._boxes()):
+            self.journal.append("connection", plan.run, self.world.pinned(name))
+        self._quiet()
+        points = None if self.hooks is None else Points(self.hooks, plan)
+        first = not self.closing.run
+        self.closing.run, self.closing.points = plan.run, points
+        self.observer(
+            RunStarted(
+                run=plan.run,
+                mode=plan.mode,
+                journal=str(self.journal.path),
+                vms=vms,
+                forecast_s=plan.forecast.queue_s if plan.forecast else None,
+                log=str(event_log.log_path(self.journal.path.parent, plan.run)),
+            )
+        )
+        self.moving = bool(self.begun)
+        try:
+            if points is not None and first:
+                points.before_run()
+            if not self.begun:
+                self._change()
+            self._move(points)
+            if not self.moving:
+                self._proceed()
+        except StoppedError:
+            self.observer(Interrupted(level=min(self.interrupts(), LEAVE), doing="changing"))
+            self._revert()
+        except Exception as error:
+            if self.moving or not self._changed():
+                raise
+            self._take_back(error)
+
+    def _boxes(self) -> list[str]:
+        """Return the boxes that the moves need."""
+        return [f"box/{name}" for name in watched(self.plan)]
+
+    def _change(self) -> None:
+        if self.plan.changes and self._turn("changed"):
+            self._quiet()
+        targets = {change.target: self.world.target(change.target) for change in self.plan.changes}
+        apply(self.plan.changes, targets, self.journal, self.plan.run, self.observer, self._proceed)
+        self._reboot()
+        prove(
+            self.plan, self.world, self._echoes, self.observer,
+            unproven=self.options.unproven or self.plan.mode == "stock", proceed=self._proceed,
+        )  # fmt: skip
+        admitted(self.config, self.world, self.plan, self.observer)
+
+    def _proceed(self) -> None:
+        if self.interrupts():
+            raise StoppedError
+
+    def _reboot(self) -> None:
+        """Reboot the hosts that need it, where that was asked for; the VMs of this run are moved back to theirs."""
+        if not self.options.reboot_hosts:
+            return
+        homes: dict[str, dict[str, MoRef]] = {}
+        hosts: set[str] = set()
+        for move in self.plan.migrations:
+            homes.setdefault(f"source/{move.source_host}", {})[move.vm] = move.ref
+            hosts.add(f"target/{move.placement.host.name}")
+        rolling = self._rolling(homes)
+        rolling.go(rolling_reboot.due(rolling, self.plan.changes, hosts | homes.keys()))
+
+    def _rolling(self, homes: Mapping[str, Mapping[str, MoRef]]) -> Rolling:
+        limits = self.config.limits
+        return Rolling(
+            world=self.world, journal=self.journal, run=self.plan.run, observer=self.observer,
+            enter_s=limits.maintenance_wait_s, boot_s=limits.reboot_wait_s, proceed=self._proceed,
+            turn=self._reboot_turn, homes=homes,
+        )  # fmt: skip
+
+    def _reboot_turn(self) -> None:
+        self._turn("rebooted")
+
+    def _turn(self, done: str) -> bool:
+        """Return when a maintenance window is open, and whether that was waited for.
+
+        Hosts are *done* ("changed", "rebooted") at no other time.
+        """
+        windows, told = self.config.windows, False
+        while (at := windows.opens(now := self.moment())) != now:
+            self._proceed()
+            if at is None:
+                message = f"no maintenance window opens any more in which hosts could be {done}"
+                raise RefusedError(message, hint="give the configuration a window to come")
+            if not told:
+                local = at.astimezone(windows.zone()).isoformat(timespec="seconds")
+                self.observer(Waiting(subject="the maintenance window", reason=f"hosts are {done} from {local} on"))
+                told = True
+            time.sleep(1.0)
+        return told
+
+    def _quiet(self) -> None:
+        """Refuse to write to a host on which a relocate runs, DRS's own included."""
+        for name in dict.fromkeys(change.target for change in self.plan.changes):
+            running = self.world.target(name).busy()
+            if running:
+                message = f"{name}: {', '.join(running)}; nothing was changed"
+                raise UnreachableError(message, hint="wait until it has ended, then run this again")
+
+    def _changed(self) -> bool:
+        """Return whether settings of this run are outstanding."""
+        return any(item.run == self.plan.run for item in self.journal.outstanding())
+
+    def _revert(self) -> None:
+        """Restore what this run changed; a further Ctrl-C leaves the rest."""
+        run = self.plan.run
+        with suppress(StoppedError):
+            revert(
+                self.journal, self.world.target, self.observer, run=run, only=lambda item: item.run == run,
+                proceed=_until_interrupted(self.interrupts),
+            )  # fmt: skip
+            if self.options.reboot_hosts:
+                rolling_reboot.again(self._rolling({}), asked=False)
+
+    def _take_back(self, error: Exception) -> NoReturn:
+        """Restore what this run changed and raise *error*, or NotRestoredError where something is left."""
+        said = error.message if isinstance(error, LrvmotionError) else f"unexpected: {type(error).__name__}"
+        self._revert()
+        if self._changed():
+            left = sum(item.run == self.plan.run for item in self.journal.outstanding())
+            message = f"{said}; and {left} settings could not be restored"
+            raise NotRestoredError(message, hint=self.options.restore_command) from error
+        if not isinstance(error, LrvmotionError):
+            self.observer(Message(text=f"{said}; everything was restored"))
+            raise error
+        message = f"{said}; everything was put back"
+        raise type(error)(message, hint=error.hint) from error
+
+    def _echoes(self, relay: str) -> int:
+        from lrvmotion.relay.status import counters
+
+        return counters(self.world.shell(f"box/{relay}"), self.plan.mark).echo
+
+    def _move(self, points: Points | None) -> None:
+        from lrvmotion.vsphere.vm.relocate import RelocateMover
+
+        plan, limits, windows = self.plan, self.config.limits, self.config.windows
+        if not plan.migrations:
+            return
+        forecast = plan.forecast
+        schedule = Schedule(
+            plan.migrations,
+            plan_forecast.limits(self.config, forecast.line_mbps if forecast else None),
+            max_failures=self.options.max_failures,
+            seconds={vm.vm: vm.seconds for vm in forecast.vms if vm.seconds is not None} if forecast else {},
+            through=dict(plan.through),
+        )
+        relays = Relays(self.config, self.world, self.journal, self.observer, plan, self.interrupts)
+        pace = Pace(self.config, plan.relays, relays.cap, self.observer, self._record)
+        relays.restarted = pace.restarted
+        mover = RelocateMover(self.world.session("source"), self.world.session("target"), limits.tools_s)
+
+        def look(running: Mapping[str, int | None]) -> Collection[str]:
+            said = relays.look(running)  # first: a lost box cuts off what is routed to it
+            pace.look(self.moment())
+            self._guests(mover)
+            return said
+
+        def meanwhile() -> None:
+            look(dict.fromkeys(schedule.running))
+
+        def hold(migration: Migration) -> list[str]:
+            return relays.hold(migration) or (points.hold(migration) if points is not None else [])
+
+        guard = Guard(
+            interrupts=self.interrupts,
+            watch=look,
+            hold=hold,
+            record=self._record,
+            clock=time.monotonic,
+            room=lambda: windows.left_s(self.moment()),
+            over=lambda: windows.opens(self.moment()) is None,
+            longest=lambda: windows.longest_s(self.moment()),
+            ended=points.ended if points is not None else lambda *_: None,
+            tries=limits.tries,
+            retry_wait_s=limits.retry_wait_s,
+        )
+        if points is not None:
+            points.hooks = replace(points.hooks, meanwhile=meanwhile)
+        with relays, mover:
+            try:
+                drive(plan.migrations, schedule, mover, self.observer, guard, begun=self.begun)
+            except LrvmotionError as error:
+                if not self.moving:
+                    raise
+                left = len(self.journal.outstanding())
+                message = f"{error.message}; {left} settings remain changed"
+                first = f"{error.hint}; then " if error.hint else ""
+                hint = (
+                    f"{first}'{self.options.resume_command}' goes on, or '{self.options.restore_command}' waits "
+                    "for the moves and restores them"
+                )
+                raise type(error)(message, hint=hint) from error
+            else:
+                while self._guests(mover) and not self.interrupts():
+                    time.sleep(1.0)
+            finally:
+                if points is not None and self.hooks is not None:
+                    points.hooks = self.hooks
+                relays.settle()
+
+    def _guests(self, mover: RelocateMover) -> bool:
+        """Tell of moved VMs whose guests are not back in time; return whether any may still come."""
+        try:
+            for finding in mover.late():
+                self.observer(Found(finding=finding))
+        except LrvmotionError as error:
+            self.observer(Message(text=f"guests are not looked at: {error.message}"))
+            return False
+        return mover.awaited > 0
+
+    def _record(self, kind: str, body: Mapping[str, Any]) -> None:
+        self.moving = self.moving or kind == "move"
+        self.journal.append(kind, self.plan.run, body)
+
+
+def restore(
+    journal: Journal,
+    world: Connections,
+    observer: Observer,
+    *,
+    force: bool = False,
+    cancel: bool = False,
+    wait_s: float = 14_400.0,
+    limits: Limits | None = None,
+    reboot_hosts: bool = False,
+    who: str = "",
+    interrupts: Callable[[], int] = lambda: 0,
+) -> Restored:
+    """Put back everything that the journal says is outstanding, newest first, waiting while relocates run.
+
+    An interrupt ends it after the setting in hand; what is left stays outstanding.
+
+    *who* does it, for the journal. With *reboot_hosts* hosts on which a former value is still in force then are
+    rebooted, else named.
+    """
+    limits = limits or Limits()
+    deadline = time.monotonic() + wait_s
+    cancelled: set[str] = set()
+    proceed = _until_interrupted(interrupts)
+
+    def wait(target: Target, running: list[str]) -> None:
+        proceed()
+        if time.monotonic() > deadline:
+            message = f"{target.name}: {', '.join(running)}"
+            raise UnreachableError(message, hint="run this again when they have ended, or with --cancel")
+        if cancel and target.name not in cancelled:
+            cancelled.add(target.name)
+            journal.append("cancel", rolling.run, {"target": target.name, "running": running})
+            world.host(target.name).cancel_running()
+        time.sleep(2.0)
+
+    rolling = _rolling(journal, world, observer, limits, proceed)
+    restored = Restored()
+    try:
+        left = len(journal.outstanding())
+        log = str(event_log.log_path(journal.path.parent, rolling.run))
+        observer(RestoreStarted(run=rolling.run, outstanding=left, journal=str(journal.path), log=log))
+        _begin(rolling, world, who)
+        rolling_reboot.recover(rolling)
+        restored = revert(journal, world.target, observer, run=rolling.run, force=force, wait=wait, proceed=proceed)
+        rolling_reboot.again(rolling, asked=reboot_hosts)
+        if restored.bug is not None:
+            raise restored.bug
+    except StoppedError:
+        observer(Interrupted(level=1, doing="restoring"))
+    return restored
+
+
+def release(
+    journal: Journal,
+    world: Connections,
+    observer: Observer,
+    limits: Limits,
+    who: str = "",
+    interrupts: Callable[[], int] = lambda: 0,
+) -> None:
+    """Take out of maintenance mode the hosts that a run which died left there, before it is taken up."""
+    rolling = _rolling(journal, world, observer, limits, _until_interrupted(interrupts))
+    try:
+        if journal.outstanding():
+            _begin(rolling, world, who)
+        rolling_reboot.release(rolling)
+    except StoppedError:
+        raise KeyboardInterrupt from None
+    world.forget()
+
+
+def settle(journal: Journal, world: Connections, observer: Observer, who: str = "") -> Seen:
+    """Close what reads as before we changed it, and return what somebody else has changed (settle.look)."""
+    seen = settling.look(journal.outstanding(), lambda name, key: world.target(name).read(key))
+    if seen.back:
+        rolling = _rolling(journal, world, observer, Limits())
+        _begin(rolling, world, who)
+        settling.close(journal, seen, rolling.run)
+    for item in seen.back:
+        observer(Message(text=f"{item.target}: {item.key} is {item.prior.brief()} already: recorded as restored"))
+    return seen
+
+
+def _until_interrupted(interrupts: Callable[[], int]) -> Callable[[], None]:
+    """Return what raises once there is a further interrupt."""
+    before = interrupts()
+
+    def proceed() -> None:
+        if interrupts() > before:
+            raise StoppedError
+
+    return proceed
+
+
+def _begin(rolling: Rolling, world: Connections, who: str) -> None:
+    """Record who puts back what the next records name; where the disk is full, putting back goes before."""
+    try:
+        rolling.journal.append("restore", rolling.run, {"schema": 1, "who": who, "accounts": world.accounts()})
+    except JournalError as error:
+        rolling.observer(Message(text=f"{error.message}; who puts back is not recorded"))
+
+
+def _rolling(
+    journal: Journal,
+    world: Connections,
+    observer: Observer,
+    limits: Limits,
+    proceed: Callable[[], None] = lambda: None,
+) -> Rolling:
+    return Rolling(
+        world=world, journal=journal, run=new_run(), observer=observer,
+        enter_s=limits.maintenance_wait_s, boot_s=limits.reboot_wait_s, proceed=proceed,
+    )  # fmt: skip

@@ -1,0 +1,345 @@
+"""Make the plan of a run: connect, collect, probe, plan; nothing is written anywhere."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from lrvmotion.config import name_check, vm_csv
+from lrvmotion.config.schema import Config, Relay
+from lrvmotion.config.vm_csv import Wish
+from lrvmotion.errors import LrvmotionError, RefusedError, UnreachableError
+from lrvmotion.events import Found, Observer
+from lrvmotion.findings import Finding, Severity, errors
+from lrvmotion.model.inventory import Inventory, MoRef, SiteName
+from lrvmotion.model.load_report import LoadReport
+from lrvmotion.model.path_quality import judge
+from lrvmotion.plan import plan_forecast, planner, preconditions, reboot_order, vm_selection
+from lrvmotion.plan.data_paths import ways
+from lrvmotion.plan.plan import ABSENT, Mode, Plan, Theirs, Value
+from lrvmotion.plan.preconditions import Subjects
+from lrvmotion.plan.settings import KEYS
+from lrvmotion.plan.vm_selection import Choice
+from lrvmotion.run import path_probe
+from lrvmotion.workflows.connections import Connections
+
+LOCKED = frozenset({"host-locked", "box-locked"})
+_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
+_SITES: tuple[SiteName, SiteName] = ("source", "target")
+
+
+def new_run() -> str:
+    """Return a fresh run id: six letters and digits, fit for port group and nft table names."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(6))
+
+
+def resolve(config: Config, mode: str | None, load: LoadReport | None = None) -> Mode:
+    """Return the mode to use: asked, configured, else the one with the best forecast from the load probe *load*.
+
+    Without a probe: proxy where a relay is configured, else native.
+    """
+    wanted = mode or config.mode or "auto"
+    if wanted == "auto":
+        if load is not None and (best := plan_forecast.choose(config, load)) is not None:
+            return best
+        return "proxy" if config.relay.source else "native"
+    table: dict[str, Mode] = {"stock": "stock", "native": "native", "proxy": "proxy"}
+    return table[wanted]
+
+
+@dataclass(slots=True, kw_only=True)
+class Options:
+    """What the user asked of one run; *load* is the latest load probe, *load_age_s* how old it is.
+
+    *past* are recorded moves over the same circuit: (mode, Mbit/s). The forecast has the relays' cap of *now*; None:
+    the one that they start with.
+    """
+
+    mode: Mode
+    now: datetime | None = None
+    load: LoadReport | None = None
+    load_age_s: float | None = None
+    past: Sequence[tuple[Mode, float]] = ()
+    unproven: bool = False
+    reboot_hosts: bool = False
+    max_failures: int | None = None
+    restore_command: str = "lrvmotion restore-defaults"
+    resume_command: str = "lrvmotion migrate --resume"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A plan, and the facts that it rests on (basis.facts)."""
+
+    plan: Plan
+    facts: dict[str, str]
+
+
+def prepare(
+    config: Config,
+    world: Connections,
+    observer: Observer,
+    choice: Choice,
+    options: Options,
+    *,
+    runs: Collection[str] = (),
+    mark: str | None = None,
+    theirs: Collection[Theirs] = (),
+    moved: Mapping[str, str] | None = None,
+) -> Prepared:
+    """Return the plan of moving the chosen VMs, with everything measured and found; nothing is written anywhere.
+
+    *runs* are the runs of the journal, *mark* the id that what is outstanding carries, None where nothing is; *theirs*
+    is what somebody else has changed of that; *moved* is which run moved a VM (progress.moved_by).
+    """
+    source, target = inventories(world)
+    name_check.verify(config, source, target)
+    arrived = vm_selection.arrived(source, target, moved or {})
+    vm_csv.check([wish for wish in choice.wishes if wish.vm not in arrived], source, target, choice.file)
+    if choice.test is not None:
+        from lrvmotion.vsphere.inventory.vm_traits import traits
+
+        refs = vm_selection.by_traits(choice, traits(world.session("source"), source))
+    else:
+        refs = vm_selection.by_name(source, choice.names or [wish.vm for wish in choice.wishes], arrived)
+    source = with_vms(world, source, refs)
+    wanted = {wish.vm: wish for wish in choice.wishes}
+    run = new_run()
+    plan = planned(
+        config, world, observer, source, refs, wanted, options, runs=runs, run=run, mark=mark or run, theirs=theirs
+    )
+    return Prepared(plan=plan, facts=rests_on(Subjects.of(plan), plan.mode, config, source, target, mark))
+
+
+def inventories(world: Connections) -> tuple[Inventory, Inventory]:
+    """Return the source's and the target's inventory."""
+    for site in _SITES:
+        world.session(site)
+    with ThreadPoolExecutor(len(_SITES)) as pool:  # each vCenter takes its time to look through what it has
+        source, target = pool.map(world.inventory, _SITES)
+    return source, target
+
+
+def rests_on(
+    subjects: Subjects, mode: Mode, config: Config, source: Inventory, target: Inventory, mark: str | None
+) -> dict[str, str]:
+    """Return the facts; stock mode changes nothing, so that it rests on nothing that is outstanding."""
+    return preconditions.facts(subjects, config, source, target, None if mode == "stock" else mark)
+
+
+def with_vms(world: Connections, source: Inventory, refs: Sequence[MoRef]) -> Inventory:
+    """Return *source* with the full properties of the VMs *refs*."""
+    from lrvmotion.vsphere.inventory.collect import collect_vms
+
+    return collect_vms(world.session("source"), source, refs) if refs else source
+
+
+def planned(
+    config: Config,
+    world: Connections,
+    observer: Observer,
+    source: Inventory,
+    refs: Sequence[MoRef],
+    wanted: Mapping[str, Wish],
+    options: Options,
+    *,
+    runs: Collection[str],
+    run: str,
+    mark: str,
+    theirs: Collection[Theirs] = (),
+) -> Plan:
+    """Make the plan, check its moves, measure its paths and try its addresses."""
+    from lrvmotion.vsphere.inventory.write_rates import written
+    from lrvmotion.vsphere.vm.precheck import prechecks
+
+    chosen = {vm.ref: vm for vm in source.vms}
+    found: list[Finding] = []
+    inputs = planner.Inputs(
+        config=config,
+        source=source,
+        target=world.inventory("target"),
+        read=lambda name, key: world.target(name).read(key),
+        bounds=lambda name: world.host(name).bounds(KEYS),
+        box=lambda relay, senders, targets: _box_desired(config, world, relay, senders, targets, mark, runs, found),
+        unusable=lambda relay: _unusable(world, relay, mark, runs),
+        runs={*runs, mark},
+        reboot=options.reboot_hosts,
+        wishes=wanted,
+        theirs=theirs,
+    )
+    plan = planner.make(inputs, options.mode, run, [chosen[ref] for ref in refs], mark=mark)
+    plan = replace(plan, ways=ways(plan, source, inputs.target))
+    qualities = path_probe.measure(plan.paths, world, observer, probes=config.limits.probes)
+    for quality in qualities:
+        found += judge(quality, limit_rtt_ms=config.limits.rtt_ms, limit_loss=config.limits.loss)
+    found += prechecks(world.session("source"), world.session("target"), source, inputs.target, plan.migrations)
+    found += _answering(plan, world)
+    found += _reaching(plan, world, config)
+    found += reboot_order.findings([world.rebooter(host).standing() for host in reboot_order.order(plan.changes)])
+    running = {move.ref: move.vm for move in plan.migrations if move.power_state == "poweredOn"}
+    dirty = {running[ref]: rate for ref, rate in written(world.session("source"), list(running)).items()}
+    made = plan_forecast.make(
+        plan, _in_force(plan, config, options.now, world), source.hosts, qualities,
+        load=options.load, age_s=options.load_age_s, past=options.past, dirty=dirty,
+        targets=inputs.target.hosts, relay_nics=_relay_nics(plan, config, world),
+    )  # fmt: skip
+    if options.now is not None:
+        found += config.windows.findings(options.now, {vm.vm: vm.seconds for vm in made.vms})
+    plan = replace(plan, findings=(*plan.findings, *found), forecast=made)
+    for finding in plan.findings:
+        observer(Found(finding=finding))
+    return plan
+
+
+def _in_force(plan: Plan, config: Config, now: datetime | None, world: Connections) -> Config:
+    """Return *config* with the cap of *now*: a timetable's, else what the relays have that go on as they are.
+
+    Somebody may have throttled them.
+    """
+    from lrvmotion.relay.status import health
+
+    if config.relay.timetable is not None:
+        return config if now is None else config.at(now)
+    anew = {change.target for change in plan.changes}
+    caps: list[int | None] = []
+    for relay in plan.relays:
+        if f"box/{relay}" not in anew:
+            with suppress(LrvmotionError):  # one that does not answer is told by its own finding
+                caps.append(health(world.shell(f"box/{relay}"), plan.mark).limit_bps)
+    return config.limited(min((cap for cap in caps if cap is not None), default=None)) if caps else config
+
+
+def _relay_nics(plan: Plan, config: Config, world: Connections) -> dict[str, int]:
+    """Return the link of each near relay's interface, Mbit/s, where its box tells."""
+    found = {}
+    for relay in config.relay.source:
+        if relay.name in plan.relays:
+            seen = world.facts(f"box/{relay.name}")
+            device = seen.interface_of(relay.address)
+            speed = next((speed for link, _, speed in seen.links if link == device), None)
+            if speed:
+                found[relay.name] = speed
+    return found
+
+
+def _box_desired(
+    config: Config,
+    world: Connections,
+    relay: Relay,
+    senders: Sequence[str],
+    targets: Sequence[str],
+    mark: str,
+    runs: Collection[str],
+    found: list[Finding],
+) -> list[tuple[str, Value, str]]:
+    from lrvmotion.relay import facts, install
+    from lrvmotion.relay.packet_filter import rules
+    from lrvmotion.relay.spec import RelaySpec
+
+    seen = world.facts(f"box/{relay.name}")
+    far = config.relay.far
+    if far is not None and relay.name == far.name:  # *senders* are the near relays
+        sources = [nic.address for host in world.inventory("source").hosts for nic in host.vmotion_vmknics]
+        roles: dict[str, Any] = {"sources": tuple(sources), "accept_proxy_from": tuple(senders)}
+    else:
+        forward = None if far is None else (far.address, far.listen_port)
+        roles = {"sources": tuple(senders), "forward": forward, "limit_bps": config.relay.cap_bps}
+    spec = RelaySpec(
+        name=relay.name,
+        run=mark,
+        address=relay.address,
+        listen_port=relay.listen_port,
+        service_port=8000,
+        targets=tuple(targets),
+        **roles,
+        congestion_control="bbr" if seen.bbr else "cubic",
+    )
+    standing = facts.findings(seen, spec, runs)
+    found += standing
+    if errors(standing):
+        return []
+    view = rules.look(world.shell(f"box/{relay.name}"), seen, spec)
+    found += rules.findings(view, seen, spec, opened=relay.open_firewall)
+    opened = rules.openings(view, seen, spec, mark) if relay.open_firewall else ()
+    return install.desired(spec, seen, opened=opened)
+
+
+def _unusable(world: Connections, relay: Relay, mark: str, runs: Collection[str]) -> str | None:
+    """Return why *relay* cannot be used at all: its box does not answer, or a check stands against it."""
+    from lrvmotion.relay import facts
+    from lrvmotion.relay.spec import RelaySpec
+
+    try:
+        seen = world.facts(f"box/{relay.name}")
+    except (UnreachableError, RefusedError) as error:
+        return error.message
+    spec = RelaySpec(
+        name=relay.name, run=mark, address=relay.address, listen_port=relay.listen_port, sources=(), targets=()
+    )
+    standing = errors(facts.findings(seen, spec, runs))
+    return standing[0].summary if standing else None
+
+
+def _reaching(plan: Plan, world: Connections, config: Config) -> list[Finding]:
+    """Try the way from every near relay's box to a far relay that does not run yet: nothing listens, but it answers."""
+    from lrvmotion.relay.far_reach import far_findings
+    from lrvmotion.relay.spec import RelaySpec
+
+    far = config.relay.far
+    starts = [c for c in plan.changes if c.target == f"box/{plan.far}" and c.key.startswith(("unit/", "process/"))]
+    if far is None or not starts or starts[0].prior != ABSENT:
+        return []
+    found = []
+    for relay in config.relay.source:
+        if relay.name in plan.relays:
+            name = f"box/{relay.name}"
+            spec = RelaySpec(
+                name=relay.name, run=plan.mark, address=relay.address, sources=(), targets=(),
+                forward=(far.address, far.listen_port),
+            )  # fmt: skip
+            found += far_findings(world.shell(name), world.facts(name), spec)
+    return found
+
+
+def _answering(plan: Plan, world: Connections) -> list[Finding]:
+    """Ping every new address from a present vmknic of its host: an address that answers is somebody else's."""
+    found = []
+    for target, address in plan.fresh:
+        site: SiteName = "source" if target.startswith("source/") else "target"
+        nic = world.inventory(site).host(target.partition("/")[2]).vmotion_vmknics[0]
+        try:
+            pings = world.ping(target, nic.netstack, nic.address, address, count=2, interval_s=0.2)
+        except path_probe.PingRefused:
+            continue  # the path's own finding says that nothing can be pinged
+        if pings.received:
+            summary = f"{address} of the address pool answers a ping: something else has it"
+            hint = f"take it out of {site}.vmotion.addresses"
+            found.append(
+                Finding(severity=Severity.ERROR, code="address-in-use", subject=target, summary=summary, hint=hint)
+            )
+    return found
+
+
+def refuse(plan: Plan) -> None:
+    """Raise for the error findings of *plan*: locked by another run, or refused by a check."""
+    bad = errors(list(plan.findings))
+    if not bad:
+        return
+    message = "; ".join(f"{finding.subject}: {finding.summary}" for finding in bad)
+    hint = next((finding.hint for finding in bad if finding.hint), None)
+    if any(finding.code in LOCKED for finding in bad):
+        raise UnreachableError(message, hint=hint)
+    raise RefusedError(message, hint=hint)
+
+
+def refuse_unproven(plan: Plan) -> None:
+    """Raise RefusedError where it is known before anything is changed that the path cannot be proven."""
+    unmeasured = [finding for finding in plan.findings if finding.code == "path-not-measured"]
+    if plan.mode != "stock" and unmeasured:
+        message = f"the path cannot be proven: {unmeasured[0].subject}: {unmeasured[0].summary}; nothing was changed"
+        raise RefusedError(message, hint=f"--unproven moves in {plan.mode} mode all the same")

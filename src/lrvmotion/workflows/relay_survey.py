@@ -1,0 +1,195 @@
+"""Look at the relay boxes: what they are, whom they see, what stands against a relay on them. Nothing is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from lrvmotion.checks import hosts as host_checks
+from lrvmotion.config.schema import Config, FarRelay, Relay
+from lrvmotion.errors import LrvmotionError, RefusedError
+from lrvmotion.events import Observer, Proven
+from lrvmotion.findings import Finding, Severity, errors
+from lrvmotion.model.inventory import Host, SiteName
+from lrvmotion.plan import steering
+from lrvmotion.plan.plan import Plan
+from lrvmotion.workflows.connections import Connections
+
+if TYPE_CHECKING:
+    from lrvmotion.relay.spec import RelaySpec
+
+_MEASURING = frozenset({"box-python", "box-address"})  # what a far box needs that only measures
+
+
+@dataclass(slots=True, kw_only=True)
+class Boxes:
+    """What was found; *boxes* are JSON objects, one for each box."""
+
+    findings: list[Finding] = field(default_factory=list)
+    boxes: list[dict[str, Any]] = field(default_factory=list)
+
+
+def log_in(config: Config, world: Connections) -> dict[str, LrvmotionError]:
+    """Log in to every configured box, once; return what stands against it by the box's name, where something does."""
+    away: dict[str, LrvmotionError] = {}
+    for relay in _all(config):
+        try:
+            world.shell(f"box/{relay.name}")
+        except LrvmotionError as error:
+            away[relay.name] = error
+    return away
+
+
+def look(
+    config: Config,
+    world: Connections,
+    hosts: Mapping[SiteName, Sequence[Host]],
+    runs: Collection[str],
+    away: Mapping[str, LrvmotionError],
+    *,
+    proxy: bool,
+) -> Boxes:
+    """Look at every configured box from the box itself; without *proxy* no host is led through one.
+
+    A box that does not answer, or is not trusted, is a finding: *away* is what *log_in* returned.
+    """
+    done = Boxes()
+    reasons: dict[str, str] = {}
+    for relay in _all(config):
+        try:
+            if relay.name in away:
+                raise away[relay.name]
+            reason = _one(config, world, relay, hosts, runs, away, done)
+        except LrvmotionError as error:
+            reason = error.message.removeprefix(f"box/{relay.name}: ")
+            done.findings.append(_away(relay, reason, error))
+            done.boxes.append({"box": f"box/{relay.name}", "reachable": False})
+        if reason is not None:
+            reasons[relay.name] = reason
+    if proxy and config.relay.source:
+        _steering(config, hosts, reasons, done)
+    return done
+
+
+def _one(
+    config: Config,
+    world: Connections,
+    relay: Relay,
+    hosts: Mapping[SiteName, Sequence[Host]],
+    runs: Collection[str],
+    away: Mapping[str, LrvmotionError],
+    done: Boxes,
+) -> str | None:
+    """Look at one box; return why it cannot be used, None where it can."""
+    from lrvmotion.relay import facts, far_reach
+    from lrvmotion.relay import neighbours as looking
+    from lrvmotion.relay.packet_filter import rules
+    from lrvmotion.relay.spec import RelaySpec
+
+    name = f"box/{relay.name}"
+    shell = world.shell(name)
+    seen = world.facts(name)
+    far = isinstance(relay, FarRelay)
+    near_by = hosts["target" if far else "source"]
+    neighbours = [nic for host in near_by if steering.is_beside(host, relay.address) for nic in host.vmotion_vmknics]
+    targets = steering.addresses(hosts["target"])
+    forward = None if far or config.relay.far is None else (config.relay.far.address, config.relay.far.listen_port)
+    spec = RelaySpec(
+        name=relay.name, run="", address=relay.address, listen_port=relay.listen_port,
+        sources=tuple(steering.addresses(hosts["source"])), targets=tuple(targets), forward=forward,
+        accept_proxy_from=tuple(near.address for near in config.relay.source) if far else (),
+    )  # fmt: skip
+    standing = facts.findings(seen, spec, runs)
+    if isinstance(relay, FarRelay) and not relay.forward:
+        standing = [finding for finding in standing if finding.code in _MEASURING]
+    done.findings += standing
+    view = looking.look(shell, seen.python, [nic.address for nic in neighbours], targets)
+    done.findings += looking.view_findings(relay.name, view, {nic.address: nic.mac for nic in neighbours})
+    largest = max((nic.mtu for nic in neighbours), default=1500)
+    done.findings += looking.capacity(relay.name, seen, relay.address, largest)
+    if forward is not None and not _running(config, world, runs, away):
+        done.findings += far_reach.far_findings(shell, seen, spec)
+    done.boxes.append(looking.document(name, seen, relay.address, view))
+    bad = errors(standing)
+    if not bad and (not isinstance(relay, FarRelay) or relay.forward):
+        tried = rules.look(shell, seen, spec)
+        done.findings += rules.findings(tried, seen, spec, opened=relay.open_firewall)
+    return bad[0].summary if bad else None
+
+
+def admitted(config: Config, world: Connections, plan: Plan, observer: Observer) -> None:
+    """Prove, once all is set, that the packet filters of the plan's relays let the hosts' vMotion through.
+
+    Real hosts can only ping: so each filter is tried again as it is now (see `relay.firewall`). RefusedError with the
+    rule where one drops it.
+    """
+    from lrvmotion.relay.packet_filter import rules
+
+    for relay in _all(config):
+        spec = _planned(config, relay, plan)
+        if spec is None:
+            continue
+        seen = world.facts(f"box/{relay.name}")
+        view = rules.look(world.shell(f"box/{relay.name}"), seen, spec)
+        shut = errors(list(rules.findings(view, seen, spec, opened=False)))
+        if shut:
+            message = f"box/{relay.name}: {shut[0].summary}"
+            raise RefusedError(message, hint=shut[0].hint)
+        detail = "lets vMotion through" if view.reason is None else f"not known: {view.reason}"
+        ok = True if view.reason is None else None
+        observer(Proven(subject=f"packet filter of {relay.name}", ok=ok, detail=detail))
+
+
+def _planned(config: Config, relay: Relay, plan: Plan) -> RelaySpec | None:
+    """Return what *plan* has *relay* carry, None where it has no part in it."""
+    from lrvmotion.relay.spec import RelaySpec
+
+    hosts = {host for host, through in plan.through if through == relay.name}
+    pairs = [path for path in plan.proofs if path.source_host in hosts]
+    senders = tuple(near.address for near in config.relay.source if near.name in plan.relays)
+    if relay.name == plan.far:
+        roles: dict[str, Any] = {"sources": (), "targets": (), "accept_proxy_from": senders}
+    elif pairs:
+        sources, targets = ({getattr(path, end) for path in pairs} for end in ("source_address", "target_address"))
+        roles = {"sources": tuple(sorted(sources)), "targets": tuple(sorted(targets))}
+    else:
+        return None
+    return RelaySpec(name=relay.name, run=plan.mark, address=relay.address, listen_port=relay.listen_port, **roles)
+
+
+def _away(relay: Relay, reason: str, error: LrvmotionError) -> Finding:
+    subject = f"box/{relay.name}"
+    if isinstance(error, RefusedError):  # it answers, and runs no commands for us
+        return Finding(severity=Severity.ERROR, code="box-shell", subject=subject, summary=reason, hint=error.hint)
+    return Finding(severity=Severity.ERROR, code="box-away", subject=subject, summary=reason, hint=error.hint)
+
+
+def _all(config: Config) -> list[Relay]:
+    return [*config.relay.source, *([config.relay.target] if config.relay.target is not None else [])]
+
+
+def _running(config: Config, world: Connections, runs: Collection[str], away: Mapping[str, LrvmotionError]) -> bool:
+    """Whether a relay of this journal is on the far box already: its port is fenced then, and says nothing."""
+    if config.relay.far is None or config.relay.far.name in away:
+        return False
+    try:
+        seen = world.facts(f"box/{config.relay.far.name}")
+    except LrvmotionError:
+        return False  # its own finding tells
+    return bool(set(runs) & seen.runs)
+
+
+def _steering(
+    config: Config, hosts: Mapping[SiteName, Sequence[Host]], reasons: Mapping[str, str], done: Boxes
+) -> None:
+    """Say which hosts no relay stands beside, and what stands against the way into them."""
+    served, found = steering.assign(config.relay.source, hosts["source"], lambda relay: reasons.get(relay.name))
+    done.findings += found
+    for relay in config.relay.source:
+        for host in served.get(relay.name, ()):
+            done.findings += host_checks.relay_beside(host, relay.name, relay.address)
+            done.findings += steering.shared(host) if config.steer == "gateway" else ()
+    if config.relay.far is not None:
+        near = [relay for relay in config.relay.source if relay.name in served]
+        done.findings += steering.beyond(config.relay.far, near, hosts["source"], hosts["target"])

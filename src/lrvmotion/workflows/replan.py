@@ -1,0 +1,103 @@
+"""Make a saved plan anew: everything that it rests on is read again, and a stale one is refused by name."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+from lrvmotion.config.schema import Config
+from lrvmotion.errors import StaleError
+from lrvmotion.events import Observer
+from lrvmotion.findings import Finding, Severity
+from lrvmotion.plan import preconditions
+from lrvmotion.plan.plan import Plan, Theirs
+from lrvmotion.plan.plan_file import Saved
+from lrvmotion.workflows import plan_run
+from lrvmotion.workflows.connections import Connections
+
+MOST_NAMED = 8  # differences of a stale plan: the rest is a number
+
+
+def again(
+    config: Config,
+    world: Connections,
+    observer: Observer,
+    saved: Saved,
+    options: plan_run.Options,
+    *,
+    runs: Collection[str] = (),
+    mark: str | None = None,
+    theirs: Collection[Theirs] = (),
+) -> Plan:
+    """Return the *saved* plan under a new run's id, with what is found now; nothing is written anywhere.
+
+    Everything that it rests on is read again, and it is planned again with the same places and the same mark. Raise
+    StaleError naming what is not as it was.
+    """
+    source, target = plan_run.inventories(world)
+    there = {ref for _, ref in source.vm_names}
+    refs = [ref for ref in saved.refs if ref in there]
+    source = plan_run.with_vms(world, source, refs)
+    facts = plan_run.rests_on(saved.subjects(), saved.plan.mode, config, source, target, mark)
+    _refuse_stale(preconditions.differences(saved.fingerprint, facts))
+    own = saved.plan.mark  # what was planned to be made is named after it
+    wanted = saved.wishes()
+    made = plan_run.planned(
+        config, world, observer, source, refs, wanted, options,
+        runs=runs, run=plan_run.new_run(), mark=own, theirs=theirs,
+    )  # fmt: skip
+    plan = saved.complete(target)
+    if made.applyable:
+        _refuse_stale(preconditions.settings_differ(plan, made, lambda name, key: world.target(name).read(key)))
+    return replace(plan, run=made.run, findings=made.findings, forecast=made.forecast, theirs=made.theirs)
+
+
+def rest(
+    config: Config,
+    world: Connections,
+    observer: Observer,
+    saved: Saved,
+    names: Collection[str],
+    options: plan_run.Options,
+    *,
+    run: str,
+    runs: Collection[str] = (),
+    mark: str | None = None,
+    theirs: Collection[Theirs] = (),
+) -> Plan:
+    """Return the plan of what is left of *run*: the VMs *names* of its plan *saved*, to the same places.
+
+    A VM that is not at the source any more is left out, and a finding says so.
+    """
+    source, _ = plan_run.inventories(world)
+    there = {ref for _, ref in source.vm_names}
+    moves = [move for move in saved.content.migrations if move.vm in names]
+    gone = [move.vm for move in moves if move.ref not in there]
+    refs = [move.ref for move in moves if move.ref in there]
+    source = plan_run.with_vms(world, source, refs)
+    mark = mark or run
+    made = plan_run.planned(
+        config, world, observer, source, refs, saved.wishes(), options, runs=runs, run=run, mark=mark, theirs=theirs
+    )
+    left_out = [
+        Finding(
+            severity=Severity.WARNING,
+            code="vm-gone",
+            subject=f"vm/{vm}",
+            summary="is not at the source any more: it was moved or removed since",
+            hint="look for it at the target",
+        )
+        for vm in gone
+    ]
+    return replace(made, findings=(*made.findings, *left_out))
+
+
+def _refuse_stale(differences: Sequence[str]) -> None:
+    if not differences:
+        return
+    listed = differences[:MOST_NAMED]
+    if more := len(differences) - len(listed):
+        listed = [*listed, f"and {more} more"]
+    lines = f" {listed[0]}" if len(listed) == 1 else "\n" + "\n".join(f"  {line}" for line in listed)
+    message = f"the plan is stale, nothing was changed:{lines}"
+    raise StaleError(message, hint="plan again")

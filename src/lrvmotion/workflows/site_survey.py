@@ -1,0 +1,335 @@
+"""Look at everything before anything is touched: vCenters, hosts, relay boxes, the path. It writes nothing anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from lrvmotion.checks import hosts as host_checks
+from lrvmotion.checks import privileges, sites
+from lrvmotion.config import name_check
+from lrvmotion.config.schema import Config
+from lrvmotion.errors import LrvmotionError
+from lrvmotion.events import Observer
+from lrvmotion.findings import Finding, Severity
+from lrvmotion.journal import effective_values, journal
+from lrvmotion.model.inventory import Host, Inventory, SiteName, VirtualMachine
+from lrvmotion.model.path_quality import Frames, PathQuality, judge, judge_frames
+from lrvmotion.plan import settings, vm_selection
+from lrvmotion.plan.placer import Placer
+from lrvmotion.run import path_survey
+from lrvmotion.workflows import relay_survey as boxes
+from lrvmotion.workflows.connections import Connections
+
+_SITES: tuple[SiteName, SiteName] = ("source", "target")
+_THREADS = 8
+LOAD_HINT = "'lrvmotion check --load' measures it under load, from a relay box to a far one"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the user asked: *vms* narrow the hosts, *probes* pings measure each pair; *loaded*: a load report exists."""
+
+    vms: Sequence[str] = ()
+    probes: int = 100
+    loaded: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class Survey:
+    """What was found and measured; *sites*, *hosts* and *boxes* are JSON objects, one for each that was looked at."""
+
+    findings: list[Finding] = field(default_factory=list)
+    path: list[PathQuality] = field(default_factory=list)
+    frames: list[Frames] = field(default_factory=list)
+    sites: dict[str, dict[str, Any]] = field(default_factory=dict)
+    hosts: list[dict[str, Any]] = field(default_factory=list)
+    boxes: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(slots=True, kw_only=True)
+class Chosen:
+    """What a run would use: inventories, hosts by site, VMs, places at the target, and the modes it may have."""
+
+    config: Config
+    inventories: dict[SiteName, Inventory]
+    hosts: dict[SiteName, list[Host]]
+    vms: tuple[VirtualMachine, ...]
+    places: privileges.Places
+    modes: frozenset[str]
+
+
+def survey(
+    config: Config,
+    world: Connections,
+    observer: Observer,
+    asked: Asked,
+    records: Sequence[journal.Record],
+    *,
+    clock: Callable[[], str],
+    step: Callable[[str, int, int], None],
+) -> Survey:
+    """Look at all that a run would use. *records* are the journal's, *clock* tells the time as ISO 8601 in UTC.
+
+    *step* is told what is done: its name, how much of it, of how much. Raises TrustError or UnreachableError where a
+    vCenter does not let us in, and UsageError for names that do not exist; all else is a finding.
+    """
+    for site in _SITES:
+        world.session(site)
+    with ThreadPoolExecutor(len(_SITES)) as pool:
+        source, target = pool.map(world.inventory, _SITES)
+    name_check.verify(config, source, target)
+    away = boxes.log_in(config, world)  # before anything is drawn: it may ask for a password
+    chosen = choose(config, world, source, target, asked.vms)
+    found = Survey()
+    step("vCenters", 0, 1)
+    _vcenters(chosen, world, clock, found)
+    step("hosts", 0, 1)
+    _hosts(chosen, world, records, found)
+    step("relay boxes", 0, 1)
+    seen = boxes.look(config, world, chosen.hosts, journal.runs(list(records)), away, proxy="proxy" in chosen.modes)
+    found.findings += seen.findings
+    found.boxes += seen.boxes
+    _path(chosen, world, observer, asked, step, found)
+    return found
+
+
+def choose(config: Config, world: Connections, source: Inventory, target: Inventory, names: Sequence[str]) -> Chosen:
+    """Return what moving the VMs *names* would use; without VMs everything that the configuration names."""
+    from lrvmotion.vsphere.inventory.collect import collect_vms
+
+    refs = vm_selection.by_name(source, names, vm_selection.arrived(source, target, {}))
+    if refs:
+        source = collect_vms(world.session("source"), source, refs)
+    placer = Placer(config, source, target)
+    placed = [place for vm in source.vms if (place := placer.place(vm)[0]) is not None]
+    here = {vm.host for vm in source.vms}
+    sources = [host for host in source.hosts if host.ref in here] if refs else _all(source, config.source.hosts)
+    targets = list(dict.fromkeys(place.host for place in placed)) or _all(target, config.target.hosts)
+    if placed:
+        places = privileges.Places(
+            pools={place.pool for place in placed},
+            folders={place.folder for place in placed},
+            datastores={place.datastore for place in placed},
+            networks={nic.network for place in placed for nic in place.nics},
+        )
+    else:
+        stores = {ref for host in targets for ref in host.datastores}
+        networks = {ref for host in targets for ref in host.networks}
+        wanted = {host.pool for host in targets}
+        paths = set(config.mappings.pools.values())
+        places = privileges.Places(
+            pools=[pool for pool in target.pools if pool.ref in wanted or pool.path in paths],
+            folders=[folder for folder in target.folders if folder.path in {"", *config.mappings.folders.values()}],
+            datastores=[store for store in target.datastores if store.ref in stores],
+            networks=[network for network in target.networks if network.ref in networks],
+        )
+    mode = config.mode or "auto"
+    modes = {mode} if mode != "auto" else {"native", *(["proxy"] if config.relay.source else [])}
+    return Chosen(
+        config=config, inventories={"source": source, "target": target}, hosts={"source": sources, "target": targets},
+        vms=source.vms, places=places, modes=frozenset(modes),
+    )  # fmt: skip
+
+
+def _all(inventory: Inventory, names: Iterable[str]) -> list[Host]:
+    return [inventory.host(name) for name in names] or list(inventory.hosts)
+
+
+def _vcenters(chosen: Chosen, world: Connections, clock: Callable[[], str], found: Survey) -> None:
+    from lrvmotion.vsphere import health
+
+    clocks: dict[SiteName, sites.Clock] = {}
+    for site in _SITES:
+        session, inventory = world.session(site), chosen.inventories[site]
+        seen = health.clock(session, clock)
+        clocks[site] = seen
+        about: dict[str, Any] = {
+            "vcenter": f"{session.host}:{session.port}", "account": session.username, "version": inventory.version,
+            "build": inventory.build, "api": inventory.api_version,
+            "clock_ahead_s": round(seen.ahead_s, 3), "clock_within_s": round(seen.within_s, 3),
+        }  # fmt: skip
+        found.sites[site] = about
+        _privileges(site, chosen, session, about, found)
+        names = {host.ref.value: host.name for host in chosen.hosts[site]}
+        try:
+            licences = health.licences(session, names)
+            found.findings += sites.licences(site, licences)
+            about["licences"] = sorted({item.name for item in licences})
+        except LrvmotionError as error:
+            found.findings += sites.licences(site, None, _short(error, f"{site}: licence"))
+            about["licences"] = None
+        try:
+            clusters = health.drs(session, [host.cluster for host in chosen.hosts[site]])
+            found.findings += sites.drs(site, clusters)
+            about["clusters"] = [asdict(cluster) for cluster in clusters]
+        except LrvmotionError as error:
+            found.findings.append(_unmeasured(site, "DRS", _short(error, f"{site}: clusters")))
+    found.findings += sites.clocks(clocks["source"], clocks["target"])
+    uuids = [chosen.inventories[site].instance_uuid for site in _SITES]
+    found.findings += sites.same_vcenter(*uuids)
+    for site in _SITES:
+        sight = _sight(site, chosen, world)
+        found.findings += sites.sight(site, sight)
+        found.sites[site]["reaches_other"] = sight.seen
+
+
+def _privileges(site: SiteName, chosen: Chosen, session: Any, about: dict[str, Any], found: Survey) -> None:  # noqa: ANN401
+    from lrvmotion.vsphere import health
+
+    inventory = chosen.inventories[site]
+    wanted = privileges.on_hosts(site, chosen.modes, chosen.hosts[site], inventory.networks)
+    own = (
+        privileges.at_source(chosen.vms, inventory.folders) if site == "source" else privileges.at_target(chosen.places)
+    )
+    try:
+        lacking = health.lacking(session, {**wanted, **own})
+        found.findings += sites.privileges(site, session.username, lacking)
+        about["privileges_lacking"] = {item.subject: list(item.privileges) for item in lacking}
+    except LrvmotionError as error:
+        found.findings += sites.privileges(site, session.username, None, _short(error, f"{site}: privileges"))
+        about["privileges_lacking"] = None
+
+
+def _sight(site: SiteName, chosen: Chosen, world: Connections) -> sites.Sight:
+    """Let the vCenter of *site* check a relocate of one of its VMs to the other one, whatever VM and place it is."""
+    from lrvmotion.vsphere.sight import sight
+
+    other: SiteName = "target" if site == "source" else "source"
+    there = chosen.inventories[other]
+    vms = [vm.ref for vm in chosen.vms] if site == "source" else []
+    vms = vms or [ref for _, ref in chosen.inventories[site].vm_names]
+    hosts = [host for host in chosen.hosts[other] if host.connection_state == "connected" and host.datastores]
+    roots = [folder.ref for folder in there.folders if not folder.path]
+    if not vms:
+        return sites.Sight(seen=None, detail="it has no VM to ask with")
+    if not hosts or not roots:
+        return sites.Sight(seen=None, detail=f"the {other} has no place to ask for: no connected host with a datastore")
+    return sight(
+        world.session(site), world.session(other), vms[0], host=hosts[0].ref, pool=hosts[0].pool, folder=roots[0],
+        datastore=min(hosts[0].datastores),
+    )  # fmt: skip
+
+
+def _hosts(chosen: Chosen, world: Connections, records: Sequence[journal.Record], found: Survey) -> None:
+    waiting, former = _waiting(records), _former(chosen, records)
+    runs = journal.runs(list(records))
+    for site in _SITES:
+        for host in chosen.hosts[site]:
+            name = f"{site}/{host.name}"
+            found.findings += host_checks.ready(site, host)
+            found.findings += host_checks.foreign_runs(site, host, runs)
+            found.findings += host_checks.congestion(site, host)
+            found.findings += host_checks.vmknics(site, host)
+            found.findings += host_checks.reboot(site, host, waiting.get(name, ()), former.get(name, ()))
+            if site == "source" and "proxy" in chosen.modes:
+                same = host_checks.off_subnet(host, chosen.hosts["target"])
+                found.findings += same if chosen.modes == {"proxy"} else map(_milder, same)
+    names = [(site, host) for site in _SITES for host in chosen.hosts[site]]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for about, said in pool.map(lambda item: _options(item[0], item[1], chosen, world), names):
+            found.hosts.append(about)
+            found.findings += said
+
+
+def _options(site: SiteName, host: Host, chosen: Chosen, world: Connections) -> tuple[dict[str, Any], list[Finding]]:
+    """Read the options that modes set and their bounds; what the host does not tell is a finding."""
+    name = f"{site}/{host.name}"
+    about: dict[str, Any] = {
+        "host": name, "version": host.version, "build": host.build, "cluster": host.cluster,
+        "connection": host.connection_state, "maintenance": host.in_maintenance, "boot_time": host.boot_time,
+        "reboot_required": host.reboot_required,
+        "vmknics": [
+            {
+                "device": nic.device, "address": nic.address, "prefix_length": nic.prefix_length, "mtu": nic.mtu,
+                "netstack": nic.netstack, "services": sorted(nic.services), "gateway": nic.gateway,
+                "congestion_control": host.congestion_control.get(nic.netstack),
+            }
+            for nic in host.vmotion_vmknics
+        ],
+        "options": None,
+    }  # fmt: skip
+    if host.connection_state != "connected":
+        return about, []
+    try:
+        target = world.host(name)
+        bounds = target.bounds(settings.KEYS)
+        about["options"] = {
+            key: {"value": target.read(f"option/{key}").data, **asdict(limits)} for key, limits in bounds.items()
+        }
+    except LrvmotionError as error:
+        return about, [_unmeasured(name, "advanced options", _short(error, name))]
+    wanted = [
+        item
+        for mode in ("native", "proxy")
+        if mode in chosen.modes
+        for item in settings.options(chosen.config, mode, site)
+    ]
+    return about, list(host_checks.options(site, host, wanted, bounds))
+
+
+def _waiting(records: Sequence[journal.Record]) -> dict[str, list[tuple[str, str]]]:
+    """Return what we changed on each host that needs a reboot and is still outstanding, and when it was set last."""
+    last = {(r.body["target"], r.body["key"]): r.at for r in records if r.kind == "intended"}
+    found: dict[str, list[tuple[str, str]]] = {}
+    for item in journal.outstanding(list(records)):
+        if item.reboot:
+            key = item.key.removeprefix("option/")
+            found.setdefault(item.target, []).append((key, last[item.target, item.key]))
+    return found
+
+
+def _former(chosen: Chosen, records: Sequence[journal.Record]) -> dict[str, list[tuple[str, str]]]:
+    """Return what we put back on each host that was started with our value, and when."""
+    hosts = {f"{site}/{host.name}": host.boot_time for site in _SITES for host in chosen.hosts[site]}
+
+    def booted(name: str) -> datetime | None:
+        at = hosts.get(name)
+        return datetime.fromisoformat(at) if at else None
+
+    found: dict[str, list[tuple[str, str]]] = {}
+    for item in effective_values.stale(records, booted):
+        found.setdefault(item.host, []).append((item.key.removeprefix("option/"), item.since))
+    return found
+
+
+def _path(
+    chosen: Chosen,
+    world: Connections,
+    observer: Observer,
+    asked: Asked,
+    step: Callable[[str, int, int], None],
+    found: Survey,
+) -> None:
+    limits = chosen.config.limits
+    found.frames, found.path = path_survey.measure(
+        chosen.hosts["source"], chosen.hosts["target"], world, observer, probes=asked.probes, step=step
+    )
+    refused = {quality.source for quality in found.path if quality.reason is not None}  # said once, with the RTT
+    for frames in found.frames:
+        if frames.reason is None or frames.source not in refused:
+            found.findings += judge_frames(frames)
+    for quality in found.path:
+        found.findings += judge(quality, limit_rtt_ms=limits.rtt_ms, limit_loss=limits.loss)
+    if not asked.loaded and any(quality.sent for quality in found.path):
+        summary = "loss was measured on an idle circuit, which underestimates what a busy one loses"
+        found.findings.append(
+            Finding(severity=Severity.INFO, code="path-idle-only", subject="path", summary=summary, hint=LOAD_HINT)
+        )
+
+
+def _milder(finding: Finding) -> Finding:
+    """Return what forbids one mode only as a warning: another mode is left."""
+    return replace(finding, severity=Severity.WARNING)
+
+
+def _unmeasured(subject: str, what: str, reason: str) -> Finding:
+    summary = f"{what} not measured: {reason}"
+    return Finding(severity=Severity.WARNING, code="not-measured", subject=subject, summary=summary)
+
+
+def _short(error: LrvmotionError, subject: str) -> str:
+    return error.message.removeprefix(f"{subject}: ")
