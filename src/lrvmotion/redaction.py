@@ -86,17 +86,18 @@ def _letter(one: str) -> str:
     """Return the pattern of one letter of a secret, escaped any number of times."""
     if one == "\\":
         return r"(?:\\+|(?:%(?:25)*(?i:5c))+)"
-    forms = {re.escape(one)}
+    forms: set[str] = set()
     if one in _ENTITIES:
         forms.add(f"&(?:amp;)*(?:{_ENTITIES[one]})")
     if (quoted := quote(one, safe="", errors="surrogatepass")) != one:
         forms.add("".join(f"%(?:25)*(?i:{part})" for part in quoted.split("%")[1:]))
+    plain = re.escape(one)  # the last to be tried: an escaped form may begin with it ("%25")
     if one in "'\"":
-        return rf"\\*(?:{'|'.join(forms)})"
+        return rf"\\*(?:{'|'.join([*sorted(forms), plain])})"
     for escaped in (repr(one)[1:-1], ascii(one)[1:-1], json.dumps(one)[1:-1]):
         if escaped.startswith("\\"):
             forms.add("".join(rf"\\+{part}" for part in escaped.split("\\")[1:]))
-    return f"(?:{'|'.join(forms)})"
+    return f"(?:{'|'.join([*sorted(forms), plain])})"
 
 
 def configuration(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import threading
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from canaries import needles
@@ -100,6 +100,7 @@ SPELLED = (str, repr, ascii, json.dumps, html.escape, lambda text: quote(text, s
     st.text(st.characters(exclude_categories=["Cs"]), min_size=4, max_size=12),
     st.lists(st.sampled_from([repr, ascii, json.dumps]), max_size=2), st.sampled_from(SPELLED),
 )  # fmt: skip
+@example("000%", [], quote)
 def test_a_secret_is_found_however_it_is_escaped(secret, inner, outer):
     """As Python and JSON show it, in a text in a text, and that as XML or in a URL."""
     text = secret
