@@ -1016,8 +1016,12 @@ def pump(splice: Splice, stream: Stream, source: socket.socket, destination: soc
 
 
 def rest(stream: Stream, flow: Flow, moved: int) -> bool:
-    """Wait for as long as *moved* bytes take at the rate of *flow*, less if that rises; return whether to give up."""
+    """Wait for as long as *moved* bytes take at the rate of *flow*, less if that rises; return whether to give up.
+
+    What was sent before the rate fell to that counts as one portion: it is not to be waited for at the new rate.
+    """
     rate, now = flow.rate, time.monotonic()
+    moved = min(moved, flow.most)
     # What was not used up to now is lost, but for a moment: a thread may wake late.
     flow.due = max(flow.due, now - PORTION_S) + (moved / rate if rate else 0.0)
     flow.rests = True
