@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -150,18 +151,21 @@ def _waits(lab, host: str, *arguments: str) -> None:
 def test_a_host_that_does_not_come_back(lab, automated):
     """No other host is touched, the rest is put back, exit 7; once the host is up, restore-defaults does the rest."""
     before, ordered = lab.state(), orders(lab)
-    lab.control("target", "host_set", host="esx-b1", boot_s=None)
+    vm = min(lab.vms()["source"])
+    plan = lab.run("plan", "--mode", "native", "--reboot-hosts", "--output", "json", vm)
+    (move,) = json.loads(plan.stdout)["migrations"]
+    host = move["target_host"]
+    lab.control("target", "host_set", host=host, boot_s=None)
     impatient = lab.folder / "impatient.toml"
     impatient.write_text(lab.config.read_text() + "\n[limits]\nreboot_wait_s = 3\n")
-    vm = min(lab.vms()["source"])
     done = lab.run("--config", str(impatient), *MOVE, vm, config=False)
     assert done.returncode == 7, done.stderr
     assert "did not come back" in done.stderr
     assert orders(lab) == ordered + 1
-    assert {name for name, host in hosts(lab).items() if host["maintenance"]} == {"target/esx-b1"}
+    assert {name for name, host in hosts(lab).items() if host["maintenance"]} == {f"target/{host}"}
     assert lab.run("--config", str(impatient), "restore-defaults", config=False).returncode == 7
-    lab.control("target", "host_set", host="esx-b1", boot_s=0.5)
-    lab.control("target", "host_start", host="esx-b1")
+    lab.control("target", "host_set", host=host, boot_s=0.5)
+    lab.control("target", "host_start", host=host)
     done = lab.run("restore-defaults", "--reboot-hosts")
     assert done.returncode == 0, done.stderr
     assert lab.state() == before
