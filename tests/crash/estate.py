@@ -131,7 +131,7 @@ class Estate:
             if f"portgroup/{value.as_document()['portgroup']}" not in values:
                 message = f"{key}: its port group is not there"
                 raise RefusedError(message)
-        if kind in {"vmotion-service", "gateway"} and f"vmknic/{rest}" not in values and not self._own(place, rest):
+        if kind in {"vmotion-service", "gateway"} and not self.has(place, rest):
             message = f"{key}: no vmknic has this address"
             raise RefusedError(message)
         if kind == "unit" and value != ABSENT and f"file/{value.as_document()['config']}" not in values:
@@ -150,9 +150,10 @@ class Estate:
         nics = [(key, value) for key, value in self.values[place].items() if key.startswith("vmknic/")]
         return [key for key, value in nics if value.as_document()["portgroup"] == group]
 
-    def _own(self, place: str, address: str) -> bool:
+    def has(self, place: str, address: str) -> bool:
+        """Return whether a vmknic has the address: one of the host's own, or one that was made."""
         site, _, name = place.partition("/")
-        return SITES.get(site, {}).get(name) == address
+        return f"vmknic/{address}" in self.values[place] or SITES.get(site, {}).get(name) == address
 
     def host(self, site: str, name: str) -> Host:
         """Return the host as an inventory has it."""

@@ -309,6 +309,11 @@ class Histories(RuleBasedStateMachine):
         return self.estate.now().keys() | self.estate.before.keys() | self.base.keys()
 
     def _base(self, at: At) -> Value:
+        """Return what it must be in the end; the gateway of a vmknic goes with the vmknic, whoever set it."""
+        place, key = at
+        address = key.removeprefix("gateway/")
+        if address != key and not self.estate.has(place, address):
+            return ABSENT
         return self.base.get(at, self.estate.before.get(at, ABSENT))
 
     def _ours(self, at: At) -> bool:
