@@ -195,6 +195,17 @@ def test_the_support_archive_has_all_and_no_secret(lab, run, journal, tmp_path):
     assert all(json.loads(line)["hash"] for line in files["journal.ndjson"].splitlines())
 
 
+def test_an_archive_takes_every_configuration_that_a_run_takes(lab, run, journal, tmp_path):
+    """One with a byte order mark, as an editor on Windows writes it."""
+    marked, path = tmp_path / "marked.toml", tmp_path / "support.tar.gz"
+    marked.write_bytes(b"\xef\xbb\xbf" + lab.config.read_bytes())
+    done = lab.run(
+        "--config", str(marked), "--state-dir", str(journal.parent), "support", run, "-o", str(path), config=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(unpacked(path)["configuration.json"])["source"]["vcenter"] == "127.0.0.1"
+
+
 def test_an_anonymous_archive_still_tells_the_story(lab, run, tmp_path):
     """The same VM is the same word in every file; hosts, addresses and accounts are not in it."""
     path = tmp_path / "support.tar.gz"

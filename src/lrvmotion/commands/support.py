@@ -56,7 +56,7 @@ def support(
     mine = [r for r in records if r.seq in numbers or (r.run == name and r.kind in {"plan", "connection"})]
     events = event_log.read(state, name)
     told = run_history.tell(records, name, events)
-    given = tomllib.loads(where.read_text(encoding="utf-8")) if where else {}
+    given = tomllib.loads(files.decoded(where.read_bytes(), str(where))) if where else {}
     configuration = redaction.configuration(given)
     known = archives.names(mine, told, configuration) if anonymous else None
     known_now = connect.records(config).values() if config else ()
