@@ -107,6 +107,37 @@ def test_a_flushed_redirect_is_there_again(
     assert told["reloads"] == (0 if way == "owned" else 1)
 
 
+EDITS = {
+    "loaded": (
+        "nft flush set ip lrvmotion_test sources",
+        "nft add table ip lrvmotion_test '{ flags dormant; }'",
+        "nft insert rule ip lrvmotion_test catch accept",
+        "nft flush chain ip lrvmotion_test fence; nft add rule ip lrvmotion_test fence accept",
+    ),
+    "iptables-nft": ("iptables -t nat -I LRVM_test 1 -j RETURN", "iptables -I LRVM_test 1 -j RETURN"),
+}
+
+
+@pytest.mark.parametrize(
+    ("way", "edit"), [(way, edit) for way, edits in EDITS.items() for edit in edits],
+    ids=[f"{way}-{number}" for way, edits in EDITS.items() for number, _ in enumerate(edits)],
+)  # fmt: skip
+def test_an_edited_redirect_is_as_it_was_loaded_again(
+    inline: World, way: str, edit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every rule is there, but one more, another set or a flag: new connections would pass the relay or its fence."""
+    relay = inline.addresses["wan"]["ip"]
+    with inline.listen() as target, watched(inline, way, monkeypatch):
+        assert way_of(inline, target) == relay
+        looks(inline, 3)
+        assert redirect(inline)["reloads"] == 0
+        inline.inside("box", "sh", "-c", edit)
+        eventually(lambda: redirect(inline)["reloads"] == 1)
+        assert way_of(inline, target) == relay
+        looks(inline, 3)
+        assert redirect(inline)["reloads"] == 1
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_a_stream_that_sends_while_the_redirect_is_flushed_is_whole_or_reset(
     inline: World, way: str, monkeypatch: pytest.MonkeyPatch

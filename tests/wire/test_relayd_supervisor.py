@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import time
@@ -56,3 +57,26 @@ def test_a_signal_reaches_the_relay_and_its_status_comes_back(tmp_path: Path) ->
             relay.process.send_signal(signal.SIGTERM)
             eventually(lambda: relay.ask(op="status")["draining"])
         assert relay.process.wait(20) == 0
+
+
+def test_a_supervisor_that_can_start_nothing_goes_on_trying(tmp_path: Path) -> None:
+    """It has no descriptor left for another process: the relay is there again once it has."""
+    log = os.open(tmp_path / "log", os.O_CREAT | os.O_RDWR)
+    with running(tmp_path, "--supervise", log=log) as relay:
+        first = int(relay.ask(op="status")["pid"])
+        process = relay.process.pid
+        before = resource.prlimit(process, resource.RLIMIT_NOFILE)
+        least = max(int(opened.name) for opened in Path(f"/proc/{process}/fd").iterdir()) + 1
+        resource.prlimit(process, resource.RLIMIT_NOFILE, (least, before[1]))
+        os.kill(first, signal.SIGKILL)
+        eventually(lambda: b"cannot start" in (tmp_path / "log").read_bytes())
+        resource.prlimit(process, resource.RLIMIT_NOFILE, before)
+
+        def is_another() -> bool:
+            try:
+                return bool(relay.ask(op="status")["pid"] != first)
+            except OSError:
+                return False
+
+        eventually(is_another)
+    os.close(log)

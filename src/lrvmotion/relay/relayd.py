@@ -123,13 +123,15 @@ class Seen(NamedTuple):
     """What one look at a redirect's rules found: connections *caught*, and those *arrived* at the relay's port.
 
     The difference was dropped on this host in between. *whole*: every rule is there; *catching*: so is the one that
-    catches, which a withdrawn redirect lacks.
+    catches, which a withdrawn redirect lacks. *catches* is how that one is printed, *rest* all else but what counts.
     """
 
     caught: int
     arrived: int
     whole: bool
     catching: bool
+    catches: str = ""
+    rest: str = ""
 
 
 class Redirect(NamedTuple):
@@ -172,7 +174,12 @@ class Redirect(NamedTuple):
         rules = {name: bool(body.strip()) for name, body in chains.items()}
         catching = rules.pop("catch", False)
         whole = "catch" in chains and {"keepct", "fence", "arrival", "stray"} <= rules.keys() and all(rules.values())
-        return Seen(counters.get("hits", 0), counters.get("arrived", 0), whole, catching)
+        still = re.sub(r"packets \d+ bytes \d+", "", printed)
+        still = re.sub(r"(set relayed \{[^{}]*)elements = \{[^{}]*\}", r"\1", still)
+        others, catches = _CATCH.sub("", still), " ".join(_CATCH.findall(still))
+        return Seen(
+            counters.get("hits", 0), counters.get("arrived", 0), whole, catching, catches, " ".join(others.split())
+        )
 
     def _read_iptables(self, printed: str) -> Seen:
         inside = self.name + "_in"
@@ -183,7 +190,15 @@ class Redirect(NamedTuple):
         fenced = any(chain == self.name and "-j DROP" in rule for _, chain, rule in rules)
         needed = (("INPUT", self.name), ("PREROUTING", self.name), ("PREROUTING", self.name), ("INPUT", inside))
         whole = all(jumps.count(jump) >= needed.count(jump) for jump in needed) and fenced and bool(arrived)
-        return Seen(sum(caught), sum(arrived), whole, bool(caught))
+        ours = sorted(
+            "{} {}".format(chain, rule) for _, chain, rule in rules if {chain, rule.split()[-1]} & {self.name, inside}
+        )
+        catches = [rule for rule in ours if "-j REDIRECT" in rule]
+        rest = [rule for rule in ours if rule not in catches]
+        return Seen(sum(caught), sum(arrived), whole, bool(caught), "\n".join(catches), "\n".join(rest))
+
+
+_CATCH = re.compile(r"(?<=chain catch \{)[^}]*")
 
 
 class Config(NamedTuple):
@@ -1801,6 +1816,7 @@ class Guard:
         self._lock = threading.RLock()  # of changes to the rules; a signal may come while it is held
         self._ending = False
         self._suspicion = Suspicion(config.listen[0][1])
+        self._loaded: Optional[Seen] = None  # the rules as they were first seen whole after they were loaded
         self._cause: Optional[Cause] = None
         self._rules: Optional[str] = None  # the packet filter when the redirect was withdrawn
         self._withdrawn_at = self._looked_at = 0.0
@@ -1830,8 +1846,20 @@ class Guard:
                 total.arrived + seen.arrived,
                 whole=total.whole and seen.whole,
                 catching=total.catching and seen.catching,
+                catches=total.catches + seen.catches,
+                rest=total.rest + seen.rest,
             )
         return total
+
+    def _as_loaded(self, seen: Seen) -> bool:
+        """Return whether nobody has changed the rules since they were loaded; a withdrawn one need not catch."""
+        withdrawn = self.state == "withdrawn"
+        if not seen.whole or not (seen.catching or withdrawn):
+            return False
+        if self._loaded is None and seen.catching:
+            self._loaded = seen
+        loaded = self._loaded
+        return loaded is None or (seen.rest == loaded.rest and (withdrawn or seen.catches == loaded.catches))
 
     def look(self, now: float) -> None:
         """Look at the rules and at what has arrived; put right what is wrong with the redirect."""
@@ -1846,7 +1874,7 @@ class Guard:
             if self.hits is None:
                 self.state = "not watched"
             return
-        if died or not seen.whole or (self.state != "withdrawn" and not seen.catching):
+        if died or not self._as_loaded(seen):
             if self._held is None and self.hits is None and now - self._relay.began < LOADED_S:
                 self.state = "absent"
                 return
@@ -1892,6 +1920,7 @@ class Guard:
 
     def _load(self) -> bool:
         """Load the rules anew; return whether they are there."""
+        self._loaded = None
         for redirect in self._redirects:
             command = redirect.load_command()
             if self._held is not None and redirect.kind == "nft" and self._held.load(redirect):
@@ -2233,7 +2262,12 @@ def supervise(arguments: List[str]) -> int:
         signal.signal(number, on_signal)
     status = EXIT_OK
     while not signals:
-        child = subprocess.Popen([sys.executable, os.path.abspath(__file__), *arguments])  # noqa: PTH100
+        try:
+            child = subprocess.Popen([sys.executable, os.path.abspath(__file__), *arguments])  # noqa: PTH100
+        except OSError as error:  # no process, memory or descriptor left for it
+            log("cannot start: {}; trying again".format(error.strerror))
+            wake.wait(1.0)
+            continue
         if signals:  # it came before there was a child to pass it on to
             _pass_on(child, signals[-1])
         status = child.wait()
