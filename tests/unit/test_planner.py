@@ -38,6 +38,7 @@ def make(
     bounds=None,
     reboot=False,
     unusable=None,
+    held=(),
     theirs=(),
 ):
     values = values or {}
@@ -53,6 +54,7 @@ def make(
         box=lambda relay, senders, targets: [("unit/lrvmotion", string(",".join([*senders, *targets])), "relay")],
         unusable=lambda relay: (unusable or {}).get(relay.name),
         reboot=reboot,
+        held=held,
         theirs=theirs,
     )
     chosen = source.vms if source else machines
@@ -162,6 +164,25 @@ def test_another_runs_port_group_locks_the_host():
     source = inventory("source", (host("a1", "10.88.0.9", portgroups=groups),), (vm("vm1", "a1"),))
     plan = make("native", source=source)
     assert [f.code for f in plan.findings if f.severity == "error"] == ["host-locked"]
+
+
+@pytest.mark.parametrize("mode", ["native", "proxy", "stock"])
+@pytest.mark.parametrize(
+    ("route", "gateway", "held", "locked"),
+    [
+        ("10.99.0.9/32", "10.88.0.1", (), True),
+        ("10.99.0.9/32", "10.88.0.1", {("source/a1", "route/defaultTcpipStack/10.99.0.9/32")}, False),
+        ("10.99.0.9/32", "10.88.0.1", {("source/a2", "route/defaultTcpipStack/10.99.0.9/32")}, True),
+        ("10.99.0.9/32", "10.88.0.254", (), False),
+        ("10.99.0.0/24", "10.88.0.1", (), False),
+    ],
+)
+def test_another_runs_route_to_a_relay_locks_the_host(mode, route, gateway, held, locked):
+    """What it changed would be taken for what was there before; our own route, and a network's, are none of it."""
+    found = host("a1", "10.88.0.9", routes={f"defaultTcpipStack/{route}": gateway})
+    source = inventory("source", (found,), (vm("vm1", "a1"),))
+    plan = make(mode, source=source, held=held)
+    assert [f.code for f in plan.findings if f.severity == "error"] == (["host-locked"] if locked else [])
 
 
 @pytest.mark.parametrize(

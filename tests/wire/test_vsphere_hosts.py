@@ -166,7 +166,7 @@ def test_a_gateway_override_is_put_back_to_what_it_was(host):
 
 
 def test_a_route_is_added_changed_and_removed(host, lab):
-    """On the default stack; esxcli shows the same."""
+    """On the default stack; esxcli and the inventory show the same."""
     assert host.read(ROUTE) == ABSENT
     for gateway in ("10.88.0.1", "10.88.0.2"):
         host.write(ROUTE, string(gateway))
@@ -174,6 +174,7 @@ def test_a_route_is_added_changed_and_removed(host, lab):
         assert host.read(ROUTE) == string(gateway)
         listed = route_list(lab.source, host.ref, "defaultTcpipStack")
         assert [route.gateway for route in listed if route.network == "10.99.0.9"] == [gateway]
+        assert lab.inventory("source").host("esx-a1").routes[ROUTE.removeprefix("route/")] == gateway
     host.write(ROUTE, ABSENT)
     host.write(ROUTE, ABSENT)
     assert host.read(ROUTE) == ABSENT

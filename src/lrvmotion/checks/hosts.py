@@ -37,6 +37,22 @@ def foreign_runs(site: str, host: Host, runs: Collection[str]) -> Iterator[Findi
             yield _error("host-locked", f"{site}/{host.name}", summary, hint)
 
 
+def foreign_routes(
+    site: str, host: Host, relays: Collection[str], held: Collection[tuple[str, str]]
+) -> Iterator[Finding]:
+    """A route of one address to one of the addresses *relays* that our journal does not hold is another run's.
+
+    A run in proxy mode leaves nothing else on a host that says whose it is: an option carries no id.
+    """
+    for key, gateway in sorted(host.routes.items()):
+        stack, network = key.split("/", 1)
+        single = ipaddress.ip_network(network, strict=False).num_addresses == 1
+        if single and gateway in relays and (f"{site}/{host.name}", f"route/{key}") not in held:
+            summary = f"the route to {network} over the relay host {gateway} ({stack}) belongs to another run's journal"
+            hint = "run 'lrvmotion restore-defaults' where that run was started, or remove what it left by hand"
+            yield _error("host-locked", f"{site}/{host.name}", summary, hint)
+
+
 def off_subnet(source: Host, targets: Iterable[Host]) -> Iterator[Finding]:
     """In one subnet no gateway is consulted, so that no relay can be put into the path (vSphere networking; 2.5)."""
     for nic in source.vmotion_vmknics:

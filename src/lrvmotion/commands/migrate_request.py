@@ -75,18 +75,23 @@ class Order:
         from lrvmotion.workflows import plan_run, replan
 
         runs, mark = journals.runs(journal.records), journals.mark(journal.records)
+        held = {(item.target, item.key) for item in journal.outstanding()}
         if self.saved is None or self.choice:
             moved = progress.moved_by(journal.records)
             made = plan_run.prepare(
-                self.config, world, observer, self.choice, options, runs=runs, mark=mark, theirs=theirs, moved=moved
-            ).plan
+                self.config, world, observer, self.choice, options,
+                runs=runs, mark=mark, held=held, theirs=theirs, moved=moved,
+            ).plan  # fmt: skip
         elif self.progress is None:
-            return replan.again(self.config, world, observer, self.saved, options, runs=runs, mark=mark, theirs=theirs)
+            return replan.again(
+                self.config, world, observer, self.saved, options, runs=runs, mark=mark, held=held, theirs=theirs
+            )
         else:
             left, run = self.progress.left, self.progress.run
             made = replan.rest(
-                self.config, world, observer, self.saved, left, options, run=run, runs=runs, mark=mark, theirs=theirs
-            )
+                self.config, world, observer, self.saved, left, options,
+                run=run, runs=runs, mark=mark, held=held, theirs=theirs,
+            )  # fmt: skip
         if self.note is None:
             return made
         finding = Finding(severity=Severity.INFO, code="reverse-mode", subject="plan", summary=self.note)

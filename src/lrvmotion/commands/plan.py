@@ -81,6 +81,7 @@ def plan(
         runs, mark = journal.runs(records_now), journal.mark(drift.closed(records_now, seen))
         prepared = plan_run.prepare(
             config, world, observer, choice, options, runs=runs, mark=mark, theirs=seen.theirs,
+            held={(item.target, item.key) for item in journal.outstanding(records_now)},
             moved=run_state.moved_by(records_now),
         )  # fmt: skip
     made = prepared.plan

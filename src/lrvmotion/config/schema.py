@@ -292,6 +292,12 @@ class Relays(_Section):
         """The far relay, where one is to forward."""
         return self.target if self.target is not None and self.target.forward else None
 
+    @property
+    def addresses(self) -> frozenset[str]:
+        """The address of every relay host on its site's vMotion network."""
+        boxes = [*self.source, *([self.target] if self.target is not None else [])]
+        return frozenset(str(box.address) for box in boxes)
+
 
 class Mappings(_Section):
     """Source name to target name; what is not listed keeps its name."""

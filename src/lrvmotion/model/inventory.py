@@ -76,7 +76,8 @@ class Host:
     *evc_mode* is the EVC mode key that its cluster holds it to, *max_evc_mode* the highest that its CPUs have ("" where
     not told); *most_disks* the most virtual disks that it moves live with their storage; *compute* its cluster.
     *used_bytes* of its *memory_bytes* are in use (quickStats), 0 where not told. *uplinks* are those of each vmknic, by
-    its device: (vmnic, Mbit/s of its link, 0 where it is down).
+    its device: (vmnic, Mbit/s of its link, 0 where it is down). *routes* is the gateway of each static route, by
+    "STACK/NETWORK/LENGTH".
     """
 
     ref: MoRef
@@ -103,6 +104,7 @@ class Host:
     used_bytes: int = 0
     congestion_control: dict[str, str] = field(default_factory=dict, hash=False)
     uplinks: dict[str, tuple[tuple[str, int], ...]] = field(default_factory=dict, hash=False)
+    routes: dict[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def vmotion_vmknics(self) -> tuple[Vmknic, ...]:

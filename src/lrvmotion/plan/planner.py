@@ -46,7 +46,8 @@ class Inputs:
     *read* gives a setting's value now by (target, key); *bounds* a host's OptionDefs by target; *box* what a relay box
     wants for (relay, sources, targets; for the far relay the sources are the near ones), *unusable* why a relay cannot
     be used at all; *runs* are the runs of this journal; *reboot* allows reboots; *wishes* are of single VMs, by
-    name; *theirs* are settings that somebody else has changed since we did.
+    name; *held* are the settings that our journal has outstanding, (target, key); *theirs* are those of them that
+    somebody else has changed since we did.
     """
 
     config: Config
@@ -59,6 +60,7 @@ class Inputs:
     runs: Collection[str] = ()
     reboot: bool = False
     wishes: Mapping[str, Wish] = field(default_factory=dict)
+    held: Collection[tuple[str, str]] = ()
     theirs: Collection[Theirs] = ()
 
 
@@ -85,6 +87,7 @@ def make(inputs: Inputs, mode: Mode, run: str, vms: Sequence[VirtualMachine], *,
         for host in hosts:
             draft.findings += host_checks.ready(site, host)
             draft.findings += host_checks.foreign_runs(site, host, inputs.runs)
+            draft.findings += host_checks.foreign_routes(site, host, inputs.config.relay.addresses, inputs.held)
             draft.findings += host_checks.congestion(site, host)
             draft.vmotion[f"{site}/{host.name}"] = [(nic.address, nic.netstack, False) for nic in host.vmotion_vmknics]
     pairs = _pairs(migrations, sources, targets)

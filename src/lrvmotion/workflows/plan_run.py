@@ -89,13 +89,15 @@ def prepare(
     *,
     runs: Collection[str] = (),
     mark: str | None = None,
+    held: Collection[tuple[str, str]] = (),
     theirs: Collection[Theirs] = (),
     moved: Mapping[str, str] | None = None,
 ) -> Prepared:
     """Return the plan of moving the chosen VMs, with everything measured and found; nothing is written anywhere.
 
-    *runs* are the runs of the journal, *mark* the id that what is outstanding carries, None where nothing is; *theirs*
-    is what somebody else has changed of that; *moved* is which run moved a VM (progress.moved_by).
+    *runs* are the runs of the journal, *mark* the id that what is outstanding carries, None where nothing is; *held*
+    is what is outstanding, (target, key), *theirs* what somebody else has changed of that; *moved* is which run moved a
+    VM (progress.moved_by).
     """
     source, target = inventories(world)
     name_check.verify(config, source, target)
@@ -111,8 +113,9 @@ def prepare(
     wanted = {wish.vm: wish for wish in choice.wishes}
     run = new_run()
     plan = planned(
-        config, world, observer, source, refs, wanted, options, runs=runs, run=run, mark=mark or run, theirs=theirs
-    )
+        config, world, observer, source, refs, wanted, options,
+        runs=runs, run=run, mark=mark or run, held=held, theirs=theirs,
+    )  # fmt: skip
     return Prepared(plan=plan, facts=rests_on(Subjects.of(plan), plan.mode, config, source, target, mark))
 
 
@@ -151,6 +154,7 @@ def planned(
     runs: Collection[str],
     run: str,
     mark: str,
+    held: Collection[tuple[str, str]] = (),
     theirs: Collection[Theirs] = (),
 ) -> Plan:
     """Make the plan, check its moves, measure its paths and try its addresses."""
@@ -170,6 +174,7 @@ def planned(
         runs={*runs, mark},
         reboot=options.reboot_hosts,
         wishes=wanted,
+        held=held,
         theirs=theirs,
     )
     plan = planner.make(inputs, options.mode, run, [chosen[ref] for ref in refs], mark=mark)

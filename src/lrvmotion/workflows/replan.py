@@ -27,6 +27,7 @@ def again(
     *,
     runs: Collection[str] = (),
     mark: str | None = None,
+    held: Collection[tuple[str, str]] = (),
     theirs: Collection[Theirs] = (),
 ) -> Plan:
     """Return the *saved* plan under a new run's id, with what is found now; nothing is written anywhere.
@@ -44,7 +45,7 @@ def again(
     wanted = saved.wishes()
     made = plan_run.planned(
         config, world, observer, source, refs, wanted, options,
-        runs=runs, run=plan_run.new_run(), mark=own, theirs=theirs,
+        runs=runs, run=plan_run.new_run(), mark=own, held=held, theirs=theirs,
     )  # fmt: skip
     plan = saved.complete(target)
     if made.applyable:
@@ -63,6 +64,7 @@ def rest(
     run: str,
     runs: Collection[str] = (),
     mark: str | None = None,
+    held: Collection[tuple[str, str]] = (),
     theirs: Collection[Theirs] = (),
 ) -> Plan:
     """Return the plan of what is left of *run*: the VMs *names* of its plan *saved*, to the same places.
@@ -77,8 +79,9 @@ def rest(
     source = plan_run.with_vms(world, source, refs)
     mark = mark or run
     made = plan_run.planned(
-        config, world, observer, source, refs, saved.wishes(), options, runs=runs, run=run, mark=mark, theirs=theirs
-    )
+        config, world, observer, source, refs, saved.wishes(), options,
+        runs=runs, run=run, mark=mark, held=held, theirs=theirs,
+    )  # fmt: skip
     left_out = [
         Finding(
             severity=Severity.WARNING,

@@ -217,11 +217,13 @@ def _sight(site: SiteName, chosen: Chosen, world: Connections) -> sites.Sight:
 def _hosts(chosen: Chosen, world: Connections, records: Sequence[journal.Record], found: Survey) -> None:
     waiting, former = _waiting(records), _former(chosen, records)
     runs = journal.runs(list(records))
+    held = {(item.target, item.key) for item in journal.outstanding(records)}
     for site in _SITES:
         for host in chosen.hosts[site]:
             name = f"{site}/{host.name}"
             found.findings += host_checks.ready(site, host)
             found.findings += host_checks.foreign_runs(site, host, runs)
+            found.findings += host_checks.foreign_routes(site, host, chosen.config.relay.addresses, held)
             found.findings += host_checks.congestion(site, host)
             found.findings += host_checks.vmknics(site, host)
             found.findings += host_checks.reboot(site, host, waiting.get(name, ()), former.get(name, ()))

@@ -160,6 +160,7 @@ def _host(ref: MoRef, row: Mapping[str, Any], computes: Rows) -> Host:
             for stack in stacks
             if stack.key and stack.congestionControlAlgorithm
         },
+        routes=vmknics.routes(stacks),
     )
 
 

@@ -95,6 +95,15 @@ def portgroup(group: Any) -> HostPortGroup:  # noqa: ANN401 - vim.host.PortGroup
     )
 
 
+def routes(stacks: Iterable[Any]) -> dict[str, str]:
+    """Return the gateway of each static route of the netstacks (vim.host.NetStackInstance): "STACK/NETWORK/LENGTH"."""
+    return {
+        f"{item.key}/{operation.route.network}/{int(operation.route.prefixLength)}": str(operation.route.gateway)
+        for item in stacks if item.routeTableConfig is not None
+        for operation in item.routeTableConfig.ipRoute or () if operation.route.gateway
+    }  # fmt: skip
+
+
 def uplinks(network: Mapping[str, Any]) -> dict[str, tuple[tuple[str, int], ...]]:
     """Return the uplinks of each vmknic, by its device: (vmnic, Mbit/s of its link, 0 where it is down).
 
