@@ -20,7 +20,7 @@ TOOLS := ip:iproute2 nft:nftables ping:iputils-ping ethtool:ethtool
 ROOT := $(shell [ "$$(id -u)" = 0 ] || { [ -t 0 ] && echo sudo || echo sudo -n; })
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 install: $(STAMP) ## make .venv with everything that demo, tests and benchmarks import
 
@@ -46,7 +46,7 @@ root:
 	@$(ROOT) true 2>/dev/null || { echo "this needs root, to make network namespaces: run it as root, or with sudo set up" >&2; \
 	  echo "  hint: without root, .venv/bin/lrvmotion lab up --no-net builds a lab on loopback" >&2; exit 1; }
 
-demo: install root tools ## build the lab, move VMs stock, native and proxy over one bad circuit, put everything back
+demo: install root tools ## build the lab, move VMs stock, native and proxy over one bad circuit, restore every setting
 	@$(ROOT) env PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/lrvmotion lab demo
 
 test: install tools ## run every test that this machine can, and say what it skipped and why

@@ -31,7 +31,7 @@ class _Interruptible(TyperGroup):
 app = typer.Typer(
     name="lrvmotion",
     cls=_Interruptible,
-    help="Move running VMs between two vCenters across a long, lossy circuit, fast, and put everything back.",
+    help="Move running VMs between two vCenters across a long, lossy circuit at full speed, and restore every setting.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -43,9 +43,9 @@ app.command(name="check", short_help="Check everything, change nothing.")(check.
 app.command(name="plan", short_help="Show what would change and move; writes nothing.")(plan.plan)
 app.command(name="migrate", short_help="Change the hosts for a mode and move VMs.")(migrate.migrate)
 app.command(name="restore-defaults", short_help="Restore everything that was changed.")(restore.restore_defaults)
-app.command(name="status", short_help="Show runs, settings not yet restored, and relays.")(status.status)
+app.command(name="status", short_help="Show runs, settings not yet restored, relays.")(status.status)
 app.command(name="throttle", short_help="Change the cap of the running relays.")(throttle.throttle)
-app.command(name="report", short_help="Show what became of a run; check the journal.")(report.report)
+app.command(name="report", short_help="Show the result of a run; check the journal.")(report.report)
 app.command(name="support", short_help="Build a support bundle for a run (no secrets).")(support.support)
 app.add_typer(lab.app, name="lab", short_help="Rehearse: simulated sites and a bad circuit.")
 

@@ -134,7 +134,7 @@ def test_a_fault_in_the_middle_of_apply_puts_everything_back(lab, before):
     lab.control("source", "fault_add", rule=rule)
     done = lab.run("migrate", "--mode", "native", "--yes", "vm4")
     assert done.returncode == 3, done.stderr
-    assert "everything was put back" in done.stderr
+    assert "everything was restored" in done.stderr
     assert witness.differences(before, lab.state()) == []
 
 

@@ -38,7 +38,7 @@ def test_through_sudo_the_files_are_the_users(tmp_path, monkeypatch):
             assert done.returncode == 0, path
         assert f'key_file = "{folder / "relay-a.key"}"' in lab.config.read_text()
         status = lab.run("lab", "status", "--name", lab.name, config=False)
-        assert "box relay-a  running" in status.stdout
+        assert "relay host relay-a  running" in status.stdout
         assert "loss that rises with load" in status.stdout
         lab.run("lab", "down", "--name", lab.name, config=False)
         assert not lab.config.exists()

@@ -126,7 +126,7 @@ def test_off_a_terminal_nobody_can_be_asked(lab):
     before = json.dumps(lab.json("check", "--probes", "2")["load"]["runs"])
     asked = lab.run("check", "--load")
     assert asked.returncode == 3
-    assert "hint: say --yes" in asked.stderr
+    assert "hint: use --yes" in asked.stderr
     text = lab.config.read_text()
     start = text.index("[relay.target]")
     end = text.find("\n[", start + 1)

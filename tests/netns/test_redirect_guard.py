@@ -297,7 +297,7 @@ def test_a_redirect_comes_back_once_the_firewall_lets_through(
         inline.inside("box", "nft", "-f", "-", text=WALL)
         with blocked(inline):
             eventually(lambda: redirect(inline)["state"] == "withdrawn", seconds=30)
-        assert f"a firewall on this box drops TCP port {LISTEN}" in str(redirect(inline)["reason"])
+        assert f"a firewall on this host drops TCP port {LISTEN}" in str(redirect(inline)["reason"])
         assert way_of(inline, target) == inline.addresses["source"]["ip"]
         looks(inline, 12)
         assert redirect(inline)["state"] == "withdrawn"

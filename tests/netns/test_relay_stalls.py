@@ -85,7 +85,7 @@ def test_a_dead_far_side_and_a_dead_interface_are_named(site, role, device, word
         eventually(lambda: judged(site, flow).endswith(words), 90)
         assert judged(site, flow).startswith("carries nothing while 1 stream is open: ")
         eventually(lambda: health(site.shell, RUN).bps == 0)
-        assert "circuit limits" not in health(site.shell, RUN).limiter
+        assert "limited by the circuit" not in health(site.shell, RUN).limiter
         site.world.inside(role, "ip", "link", "set", device, "up")
 
 
@@ -132,6 +132,6 @@ def test_a_relay_whose_interface_is_down_is_waited_for_led_around_and_used_again
         assert ways[-1] == "applied"
         assert "reverted" in ways
         still = [event for event in events if event["type"] == "relay_sample" and event["streams"] and not event["bps"]]
-        assert not [sample for sample in still if "circuit limits" in sample["limiter"]]
+        assert not [sample for sample in still if "limited by the circuit" in sample["limiter"]]
         assert lab.json("restore-defaults")["left"] == []
         assert witness.differences(before, lab.state()) == []

@@ -149,7 +149,7 @@ def test_relaybox_firewall_that_drops_is_named_and_forwarded_past(site, restarte
             blocked.setblocking(False)
             blocked.connect_ex((TARGET, 8000))
             eventually(lambda: not answers(site.near))
-        with pytest.raises(UnreachableError, match="firewall on this box drops TCP port 9000"):
+        with pytest.raises(UnreachableError, match="firewall on this host drops TCP port 9000"):
             health(site.shell, RUN)
         with site.world.connect():
             server, peer = listener.accept()

@@ -169,7 +169,7 @@ def test_what_was_put_back_and_is_not_in_force_yet():
     """The host works with our value until it is rebooted, and the hint says how."""
     (told,) = hosts.reboot("source", host(), [], [("Net.X", "2026-01-03T00:00:00.000+00:00")])
     assert told.code == "host-reboot"
-    assert "Net.X was put back at 2026-01-03 00:00:00 UTC" in told.summary
+    assert "Net.X was restored at 2026-01-03 00:00:00 UTC" in told.summary
     assert "--reboot-hosts" in str(told.hint)
 
 

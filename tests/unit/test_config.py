@@ -203,7 +203,7 @@ def test_two_entries_for_one_box_are_refused(changes, named, forward):
     near = {"name": "near", "host": "10.0.0.1", "address": "10.88.0.1"}
     other = {"name": "far", "host": "10.0.0.2", "address": "10.99.0.1", **changes}
     for relay in ({"source": [near], "target": {**other, "forward": forward}}, {"source": [near, other]}):
-        with pytest.raises(UsageError, match=f"relay: two relay boxes have {named}: each needs its own"):
+        with pytest.raises(UsageError, match=f"relay: two relay hosts have {named}: each needs its own"):
             schema.parse({"source": SITE, "target": SITE, "relay": relay})
 
 
@@ -215,7 +215,7 @@ def test_two_entries_for_one_box_are_refused(changes, named, forward):
             ["10.88.0.1-10.88.0.9"],
             [],
             "10.88.0.1",
-            "source.vmotion.addresses and relay box relay-a both have 10.88.0.1",
+            "source.vmotion.addresses and relay host relay-a both have 10.88.0.1",
         ),
     ],
 )

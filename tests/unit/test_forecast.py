@@ -197,4 +197,5 @@ def test_the_kind_of_loss_is_told_where_the_runs_show_it() -> None:
     assert "rises with the load" in estimates(Measured(rtt_ms=55, load=rising), {"native": NATIVE})[0].limiter
     assert "in bursts" in estimates(Measured(rtt_ms=55, load=bursty), {"native": NATIVE})[0].limiter
     plain = of(estimates(Measured(rtt_ms=55, load=MEASURED), SENDERS), "native").limiter
-    assert plain.startswith("loss: newreno feels")
+    assert plain.startswith("48 newreno streams")
+    assert plain.endswith("limited by 0.56% loss at 55 ms")

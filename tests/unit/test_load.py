@@ -32,7 +32,8 @@ def test_loss_limits_what_backs_off_from_it() -> None:
     assert found.queueing_ms == pytest.approx(8.0)
     assert found.policer_mbps is None
     assert (
-        found.limiter == "loss limits: 48 reno streams at 230 Mbit/s (0.21% sent again), where 5 BBR streams carry 880"
+        found.limiter
+        == "loss limits: 48 reno streams at 230 Mbit/s (0.21% retransmitted), where 5 BBR streams carry 880"
     )
 
 

@@ -66,7 +66,7 @@ def test_a_timetable_is_kept_as_it_is_written():
         ("24:00 500M, 19:00 off", "'24:00 500M' does not begin with a time of day"),
         ("08:00 fast, 19:00 off", "'fast' is not a rate: write for example 500M or 2G"),
         ("08:00 0M, 19:00 off", "a rate must be above 0"),
-        ("08:00 2k, 19:00 off", "a cap of 2000 bit/s is too low to move anything: the least is 100k"),
+        ("08:00 2k, 19:00 off", "a cap of 2000 bit/s is too low to move anything: the minimum is 100k"),
         ("8000", "a cap of 8000 bit/s is too low"),
         ("08:00-19:00 500M, 19:00 off", "'08:00-19:00 500M' does not begin with a time of day"),
     ],

@@ -186,7 +186,7 @@ def test_the_verdict_names_what_took_most_of_the_time(
 def test_the_verdict_is_said_in_words() -> None:
     """A sentence that says what to do about it."""
     said = relayd.explain({"receive window": 4, "application": 1}, forwards=False, limit_bps=None)
-    assert said == "the target host's receive window limits 4 of 5 streams: use a far relay or more streams"
+    assert said == "limited by the target host's receive window (4 of 5 streams): use a far relay or more streams"
     assert "tcp_rmem" in relayd.explain({"receive window": 1}, forwards=True, limit_bps=None)
     assert relayd.explain({}, forwards=False, limit_bps=None) == "no stream is open"
 
@@ -197,7 +197,7 @@ def test_at_no_rate_at_all_neither_circuit_nor_window_is_named():
         said = relayd.explain({word: 2}, forwards=False, limit_bps=10**6, stands=True)
         assert said == "nothing is carried: what was sent is not acknowledged"
     assert relayd.explain({}, forwards=False, limit_bps=None, stands=True) == "no stream is open"
-    assert "the source limits" in relayd.explain({"application": 1}, forwards=False, limit_bps=None, stands=True)
+    assert "limited by the source" in relayd.explain({"application": 1}, forwards=False, limit_bps=None, stands=True)
 
 
 @given(st.integers(1, 4000), st.sampled_from([4 << 20, 64 << 20, 0]))
@@ -362,7 +362,7 @@ def test_a_firewall_that_drops_is_told_by_what_does_not_arrive() -> None:
     """Three SYNs of one connection that are caught and do not reach the port: named within seconds."""
     [(when, reason, by_rules), *_] = suspects(*ticks(30, {5: (1, 0, 0, 0), 6: (2, 0, 0, 0), 8: (3, 0, 0, 0)}))
     assert (when, by_rules) == (8.0, True)
-    assert "3 redirected connections did not arrive within 3 s: a firewall on this box drops TCP port 9000" in reason
+    assert "3 redirected connections did not arrive within 3 s: a firewall on this host drops TCP port 9000" in reason
 
 
 def test_answers_that_do_not_get_back_are_told_by_what_is_not_completed() -> None:

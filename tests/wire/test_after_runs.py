@@ -59,7 +59,7 @@ def test_the_report_is_of_what_the_run_did(lab, run):
     ]  # fmt: skip
     assert all(vm["bytes"] > 0 and vm["seconds"] > 0 and len(vm["points"]) > 1 for vm in told["vms"])
     assert told["settings"]
-    assert {setting["now"] for setting in told["settings"]} == {"put back"}
+    assert {setting["now"] for setting in told["settings"]} == {"restored"}
     assert {one["site"] for one in told["connected"]} == {"source", "target"}
     assert told["notes"] == []
     assert json.loads(report(lab, "report", run[:4], "--format", "json"))["run"] == run

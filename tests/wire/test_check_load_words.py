@@ -55,7 +55,7 @@ def test_off_a_terminal_it_needs_yes(run):
     """Nobody can be asked: status 3, and nothing was reached or written."""
     done = run(SITES + BOX + FAR.replace("port = 9", "port = 10"), "check", "--load")
     assert done.returncode == 3
-    assert "hint: say --yes" in done.stderr
+    assert "hint: use --yes" in done.stderr
 
 
 def test_it_does_not_load_the_circuit_while_a_run_holds_the_journal(run, tmp_path):

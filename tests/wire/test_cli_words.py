@@ -184,4 +184,4 @@ def test_a_cap_that_stops_everything_is_refused():
     """8 kbit/s was meant as something else: one sentence with the least cap, before anything is asked."""
     done = cli("throttle", "8000")
     assert done.returncode == 2
-    assert "a cap of 8000 bit/s is too low to move anything: the least is 100k" in done.stderr
+    assert "a cap of 8000 bit/s is too low to move anything: the minimum is 100k" in done.stderr

@@ -99,7 +99,7 @@ def test_strangers_are_turned_away_and_the_run_goes_on():
 def test_an_algorithm_that_the_kernel_has_not_is_not_loaded():
     """It is named, with the command that would load it."""
     said = ended(start("send", asked(algorithm="vegan")))
-    assert said == {"error": "the kernel has no vegan ('modprobe tcp_vegan' on the box loads it)"}
+    assert said == {"error": "the kernel has no vegan ('modprobe tcp_vegan' on the relay host loads it)"}
 
 
 @pytest.mark.parametrize("role", ["receive", "send"])

@@ -131,7 +131,7 @@ def reboot(
             )
             return
     for key, at in former:
-        summary = f"{key} was put back at {at[:19].replace('T', ' ')} UTC, and our value is in force until a reboot"
+        summary = f"{key} was restored at {at[:19].replace('T', ' ')} UTC, and our value is in force until a reboot"
         hint = "'lrvmotion restore-defaults --reboot-hosts' reboots it; any other reboot does as well"
         yield Finding(
             severity=Severity.WARNING, code="host-reboot", subject=f"{site}/{host.name}", summary=summary, hint=hint

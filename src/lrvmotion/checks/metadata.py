@@ -44,7 +44,7 @@ def unread(around: Surroundings) -> Iterator[Finding]:
         code="tags-not-read",
         subject="source",
         summary="tags and storage policies of the VMs are not read yet: migrate carries them over by name",
-        hint="make at the target, before the move, those that it lacks: none is made there for you",
+        hint="create missing tags and policies at the target first; lrvmotion does not create them",
     )
 
 

@@ -109,7 +109,7 @@ def sight(site: Literal["source", "target"], seen: Sight) -> Iterator[Finding]:
     """The source vCenter logs in at the target's 443 for every move; the other way is only told."""
     other = "target" if site == "source" else "source"
     if seen.seen is None:
-        summary = f"whether it reaches the {other} vCenter's port 443 is not measured: {seen.detail}"
+        summary = f"not tested: {site} vCenter to {other} vCenter, port 443 ({seen.detail})"
         yield _finding(Severity.INFO, "vcenter-sight-unknown", site, summary, seen.hint)
     elif not seen.seen:
         severity = Severity.ERROR if site == "source" else Severity.WARNING

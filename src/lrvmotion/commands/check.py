@@ -18,7 +18,7 @@ def check(
     context: typer.Context,
     vms: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[VM]...", help="Names of VMs at the source: only their hosts are looked at."),
+        typer.Argument(metavar="VM", help="Names of VMs at the source: only their hosts are checked."),
     ] = None,
     probes: Annotated[
         int | None,
@@ -35,7 +35,7 @@ def check(
         typer.Option(
             "--load",
             envvar="LRVMOTION_LOAD",
-            help="Also fill the circuit for a minute, from a relay box to the far one.",
+            help="Also fill the circuit for a minute, from a relay host to the far one.",
         ),
     ] = False,
     yes: Annotated[
@@ -45,9 +45,9 @@ def check(
         Output, typer.Option(envvar="LRVMOTION_OUTPUT", help="text for people, json for programs.")
     ] = Output.TEXT,
 ) -> int:
-    """Look at both vCenters, the hosts, the relay boxes and the path; nothing is written anywhere.
+    """Check both vCenters, the hosts, the relay hosts and the path; nothing is changed.
 
-    Exits with 3 where a finding is an error.
+    Exit status 3 if a finding is an error.
     """
     from lrvmotion.findings import errors
     from lrvmotion.journal import journal, load_report_store
@@ -67,7 +67,7 @@ def check(
         load_test.ends(config)
         confirm(
             "Fill the circuit with TCP for about a minute?", yes=yes, undone="nothing was measured",
-            hint="say --yes to fill the circuit without being asked",
+            hint="use --yes to skip the confirmation",
         )  # fmt: skip
     before = journal.read(state / "journal.jsonl").records
     asked = Asked(vms=vms or (), probes=probes or (DEEP_PROBES if deep else PROBES), loaded=load or bool(report))

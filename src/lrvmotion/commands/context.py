@@ -111,7 +111,7 @@ def confirm(question: str, *, yes: bool, undone: str, hint: str) -> None:
     if yes:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        message = f"{undone}: this is not a terminal, so nobody can be asked"
+        message = f"{undone}: there is no terminal to confirm on"
         raise RefusedError(message, hint=hint)
     import typer
 

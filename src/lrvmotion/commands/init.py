@@ -45,7 +45,7 @@ def init(
         str | None, _option("--target-sha256", "SHA-256 of the certificate it must show; off a terminal required.")
     ] = None,
     relay_host: Annotated[
-        str | None, _option("--relay-host", "Where SSH reaches the relay box beside the source hosts.")
+        str | None, _option("--relay-host", "SSH address of the relay host beside the source hosts.")
     ] = None,
     relay_port: Annotated[int, _option("--relay-port", "Its SSH port.")] = 22,
     relay_user: Annotated[str | None, _option("--relay-user", "Root, or a user with passwordless sudo.")] = None,
@@ -56,14 +56,14 @@ def init(
         Path | None, _option("--relay-password-file", "File with the password, readable by its owner only.")
     ] = None,
     relay_address: Annotated[
-        str | None, _option("--relay-address", "Its address on the vMotion network; default what the box has there.")
+        str | None, _option("--relay-address", "Its address on the vMotion network; default: what it has there.")
     ] = None,
     relay_host_key: Annotated[
         str | None,
         _option("--relay-host-key", "The key it must show, or its SHA256:… fingerprint; off a terminal required."),
     ] = None,
     far_host: Annotated[
-        str | None, _option("--far-host", "Where SSH reaches a box at the target site; default none.")
+        str | None, _option("--far-host", "SSH address of a relay host at the target site; default none.")
     ] = None,
     far_port: Annotated[int, _option("--far-port", "Its SSH port.")] = 22,
     far_user: Annotated[str | None, _option("--far-user", "Root, or a user with passwordless sudo.")] = None,
@@ -74,7 +74,7 @@ def init(
     file: Annotated[
         Path | None,
         typer.Option(
-            envvar="LRVMOTION_INIT_FILE", help="What is written; default what --config names, else lrvmotion.toml."
+            envvar="LRVMOTION_INIT_FILE", help="File to write; default: what --config names, else lrvmotion.toml."
         ),
     ] = None,
     force: Annotated[
@@ -84,7 +84,7 @@ def init(
         Output, typer.Option(envvar="LRVMOTION_OUTPUT", help="text for people, json for programs.")
     ] = Output.TEXT,
 ) -> int:
-    """Write a commented configuration from what both vCenters and the relay box show; nothing is changed on them."""
+    """Write a commented configuration from both vCenters and the relay host; nothing is changed on them."""
     own: Context = context.obj
     path = file or own.config_file or Path("lrvmotion.toml")
     _free(path, force=force)
@@ -181,7 +181,7 @@ def _complete(given: dict[str, dict[str, Any]], *, asks: bool) -> None:
                 missing.append(f"--{name}-{key}")
     relay, far = given["relay"], given["far"]
     if asks and "host" not in relay:
-        relay["host"] = _ask("Relay box beside the source hosts (where SSH reaches it; empty: none)", "")
+        relay["host"] = _ask("SSH address of the relay host beside the source hosts (empty: none)", "")
         if relay["host"] and "user" not in relay:
             relay["user"] = _ask("User on it", "root")
         if relay["host"] and "key_file" not in relay and "password_file" not in relay:
@@ -218,7 +218,9 @@ def _accept(shown: Shown) -> bool:
     width = max(len(name) for name, _ in shown.prints)
     for name, text in shown.prints:
         typer.echo(f"  {name:{width}}  {text}", err=True)
-    return bool(typer.confirm("Is this what its own console shows?", default=False, err=True))
+    console = "vCenter" if shown.who in {"source", "target"} else "relay host"
+    question = f"Does this match the fingerprint on the {console}'s console? Trust it?"
+    return bool(typer.confirm(question, default=False, err=True))
 
 
 def _address(name: str, found: Sequence[str]) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lrvmotion.lab.demo import Outcome
 
 app = typer.Typer(
-    no_args_is_help=True, help="Simulated vCenters and hosts, a relay box and a bad circuit, to rehearse."
+    no_args_is_help=True, help="Simulated vCenters and hosts, a relay host and a bad circuit, to rehearse."
 )
 
 Name = Annotated[
@@ -115,9 +115,9 @@ def up(
     return 0
 
 
-@app.command(short_help="Take a lab down; nothing of it is left.")
+@app.command(short_help="Take a lab down and remove everything it made.")
 def down(context: typer.Context, name: Name = "lab") -> int:
-    """Take a lab down; nothing of it is left."""
+    """Take a lab down and remove everything it made."""
     own: Context = context.obj
     from lrvmotion.lab import world
 
@@ -150,7 +150,7 @@ def start(context: typer.Context, site: Site, name: Name = "lab") -> int:
 
 @app.command(short_help="Show where the VMs are, and the circuit.")
 def status(context: typer.Context, name: Name = "lab", output: OutputOption = Output.TEXT) -> int:
-    """Show a lab: vCenters, hosts, where the VMs are, boxes, the circuit."""
+    """Show a lab: vCenters, hosts, where the VMs are, relay hosts, the circuit."""
     own: Context = context.obj
     from lrvmotion.lab import world
     from lrvmotion.views import lab as view
@@ -175,7 +175,7 @@ def demo(
         ),
     ] = "field",
 ) -> int:
-    """Move VMs stock, native and proxy over the same bad circuit, put everything back, and show the speed-up."""
+    """Move VMs stock, native and proxy over the same bad circuit, restore all settings, and show the speed-up."""
     own: Context = context.obj
     from lrvmotion.lab import demo as demos
     from lrvmotion.lab import world

@@ -34,7 +34,7 @@ class OnFailure(StrEnum):
 
 def migrate(
     context: typer.Context,
-    vms: Annotated[list[str] | None, typer.Argument(metavar="[VM]...", help="Names of VMs at the source.")] = None,
+    vms: Annotated[list[str] | None, typer.Argument(metavar="VM", help="Names of VMs at the source.")] = None,
     select: vm_options.Select = None,
     csv: vm_options.Csv = None,
     plan: Annotated[
@@ -59,7 +59,7 @@ def migrate(
         typer.Option(
             "--restore",
             envvar="LRVMOTION_RESTORE",
-            help="Put everything back at the end.",
+            help="Restore every setting at the end.",
         ),
     ] = False,
     unproven: Annotated[
@@ -81,12 +81,12 @@ def migrate(
     max_failures: Annotated[
         int | None,
         typer.Option(
-            min=0, envvar="LRVMOTION_MAX_FAILURES", help="Start nothing more once more VMs than this have failed."
+            min=0, envvar="LRVMOTION_MAX_FAILURES", help="Start no more VMs once more than this many have failed."
         ),
     ] = None,
     on_failure: Annotated[
         OnFailure | None,
-        typer.Option(envvar="LRVMOTION_ON_FAILURE", help="stop: start nothing more once a VM has failed."),
+        typer.Option(envvar="LRVMOTION_ON_FAILURE", help="stop: start no more VMs once one has failed."),
     ] = None,
     resume: Annotated[
         bool,
@@ -99,7 +99,7 @@ def migrate(
     run_id: Annotated[
         str | None,
         typer.Option(
-            "--run", metavar="RUN", envvar="LRVMOTION_RUN", help="The run to take up, or the beginning of its id."
+            "--run", metavar="RUN", envvar="LRVMOTION_RUN", help="The run to resume; the beginning of its id is enough."
         ),
     ] = None,
     reverse: Annotated[
@@ -116,7 +116,7 @@ def migrate(
         typer.Option(envvar="LRVMOTION_OUTPUT", help="text for people; json: one document; ndjson: one event a line."),
     ] = Output.TEXT,
 ) -> int:
-    """Change the hosts and boxes for the mode, move the VMs, and say what is outstanding."""
+    """Change ESXi and relay hosts for the mode, move the VMs, and list the settings that remain changed."""
     from lrvmotion.journal import event_log, load_report_store, move_history
     from lrvmotion.journal import journal as journals
     from lrvmotion.notify import prometheus, webhook
@@ -136,8 +136,8 @@ def migrate(
     state = own.state(config)
     journal_file = state / "journal.jsonl"
     if run_id is not None and not resume:
-        message = "--run names the run that --resume takes up"
-        raise UsageError(message, hint="say --resume --run RUN")
+        message = "--run needs --resume: it names the run to resume"
+        raise UsageError(message, hint="use --resume --run RUN")
     if resume:
         _alone(context, "--resume", "vms", "select", "csv", "plan", "mode", "reverse", "reboot_hosts")
         order = orders.to_resume(config, records(config), journal_file, run_id)

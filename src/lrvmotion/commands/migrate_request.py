@@ -118,7 +118,7 @@ def to_resume(config: Config, known: Mapping[str, Mapping[str, Any]], journal: P
     progress = _progress(journal, run)
     if progress.finished:
         message = f"run {progress.run}: all of its VMs have moved"
-        raise UsageError(message, hint="'lrvmotion restore-defaults' puts back what it changed")
+        raise UsageError(message, hint="'lrvmotion restore-defaults' restores what it changed")
     saved = _saved(progress)
     if progress.back:
         config, known = reverse.config(config), reverse.connections(known)
@@ -163,7 +163,7 @@ def to_reverse(
 def refuse_other_way(journal: Journal, world: Connections) -> None:
     """Raise RefusedError where settings are outstanding at other vCenters or boxes than those that *world* leads to."""
     if said := other_place(journal.records, world):
-        raise RefusedError(said, hint="'lrvmotion restore-defaults' puts them back; then run this again")
+        raise RefusedError(said, hint="'lrvmotion restore-defaults' restores them; then run this again")
 
 
 def other_place(records: Sequence[Record], world: Connections) -> str | None:

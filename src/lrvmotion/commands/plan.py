@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def plan(
     context: typer.Context,
-    vms: Annotated[list[str] | None, typer.Argument(metavar="[VM]...", help="Names of VMs at the source.")] = None,
+    vms: Annotated[list[str] | None, typer.Argument(metavar="VM", help="Names of VMs at the source.")] = None,
     select: vm_options.Select = None,
     csv: vm_options.Csv = None,
     mode: Annotated[
@@ -29,7 +29,11 @@ def plan(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", metavar="FILE", envvar="LRVMOTION_OUT", help="Write the plan there, for migrate --plan."
+            "--out",
+            "-o",
+            metavar="FILE",
+            envvar="LRVMOTION_OUT",
+            help="Save the plan to this file, for migrate --plan.",
         ),
     ] = None,
     output: Annotated[
@@ -48,7 +52,7 @@ def plan(
         ),
     ] = False,
 ) -> int:
-    """Show what would change, what would move and what stands against it; nothing is written anywhere."""
+    """Show what would change, what would move, and problems; nothing is changed."""
     from lrvmotion.journal import journal, load_report_store, move_history, run_state
     from lrvmotion.plan import plan_file
     from lrvmotion.run import drift

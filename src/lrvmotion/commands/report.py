@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Run = Annotated[
     str | None,
-    typer.Argument(metavar="[RUN]", help="A run's id, or the beginning of it; the last run without it."),
+    typer.Argument(metavar="RUN", help="A run's id, or the beginning of it; the last run without it."),
 ]
 
 
@@ -59,7 +59,7 @@ def report(
         ),
     ] = False,
 ) -> int:
-    """Show what became of a run: VMs, times, rates, faults, settings before and after, what was carried over."""
+    """Show the result of a run: VMs, times, rates, faults, settings before and after, tags and permissions."""
     from lrvmotion.journal import audit_log as audits
     from lrvmotion.journal import event_log
     from lrvmotion.journal import journal as journals
@@ -119,7 +119,7 @@ def write(content: str, file: Path | None) -> None:
         files.replace(file, content)
     except OSError as error:
         message = f"{file}: the report cannot be written: {error.strerror or error}"
-        raise UsageError(message, hint="name a file in a folder of yours") from None
+        raise UsageError(message, hint="name a file in a folder that you may write to") from None
 
 
 def _verify(state: Path) -> int:

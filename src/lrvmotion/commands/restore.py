@@ -25,7 +25,7 @@ def restore_defaults(
         typer.Option(
             "--force",
             envvar="LRVMOTION_FORCE",
-            help="Also put back what somebody else changed since.",
+            help="Also restore what somebody else has changed since.",
         ),
     ] = False,
     cancel: Annotated[
@@ -53,7 +53,7 @@ def restore_defaults(
         typer.Option(envvar="LRVMOTION_OUTPUT", help="text for people; json: one document; ndjson: one event a line."),
     ] = Output.TEXT,
 ) -> int:
-    """Put every host and box back to what it was before; needs only the journal and credentials."""
+    """Restore all settings of ESXi and relay hosts; needs only the journal and credentials."""
     from lrvmotion.events import RestoreEnded
     from lrvmotion.journal import effective_values
     from lrvmotion.journal import journal as journals

@@ -16,7 +16,7 @@ def status(
         Output, typer.Option(envvar="LRVMOTION_OUTPUT", help="text for people, json for programs.")
     ] = Output.TEXT,
 ) -> int:
-    """Show the runs of the journal, what is outstanding on which host, and the relays' live counters."""
+    """Show runs, settings not yet restored, and relay statistics."""
     from lrvmotion.journal import journal as journals
     from lrvmotion.relay.status import ask
     from lrvmotion.views import lines

@@ -71,7 +71,7 @@ def support(
         files.replace(path, archives.archive(folder, contents, at))
     except OSError as error:
         message = f"{path}: the archive cannot be written: {error.strerror or error}"
-        raise UsageError(message, hint="name a file in a folder of yours with -o") from None
+        raise UsageError(message, hint="name a file in a folder that you may write to with -o") from None
     hidden = (
         "no secret is in it; names and addresses are replaced"
         if anonymous

@@ -32,7 +32,7 @@ def rate(text: object) -> int:
 def least_cap(bps: int) -> int:
     """Return *bps*, bit/s; ValueError where so low a cap would only stop what moves."""
     if bps < LEAST_CAP_BPS:
-        message = f"a cap of {bps} bit/s is too low to move anything: the least is {_written(LEAST_CAP_BPS)}"
+        message = f"a cap of {bps} bit/s is too low to move anything: the minimum is {_written(LEAST_CAP_BPS)}"
         raise ValueError(message)
     return bps
 

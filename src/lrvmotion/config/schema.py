@@ -246,7 +246,7 @@ class Relays(_Section):
         }
         twice = [f"{kind} {one}" for kind, of in kinds.items() for one in dict.fromkeys(of) if of.count(one) > 1]
         if twice:
-            message = f"two relay boxes have {', '.join(twice)}: each needs its own"
+            message = f"two relay hosts have {', '.join(twice)}: each needs its own"
             raise ValueError(message)
         return self
 
@@ -444,7 +444,7 @@ class Config(_Section):
             pools[f"{name}.vmotion.addresses"] = site.vmotion.addresses
             pools |= {f'{name}.vmotion.hosts."{host}"': own.addresses for host, own in site.vmotion.hosts.items()}
         boxes = [*self.relay.source, *([self.relay.target] if self.relay.target is not None else [])]
-        pools |= {f"relay box {box.name}": (box.address,) for box in boxes}
+        pools |= {f"relay host {box.name}": (box.address,) for box in boxes}
         shared = overlaps(pools)
         if shared:
             message = f"{'; '.join(shared)}: an address can be given to one only"

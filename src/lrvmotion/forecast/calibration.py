@@ -38,8 +38,8 @@ def _joined(estimate: Estimate, past: float, spread: float, count: int) -> Estim
     """Return *estimate* joined with the mean logarithm *past* of recorded rates, whose deviation is *spread*."""
     if estimate.mbps is None:
         mean, deviation, factor = past, spread, 1.0
-        moves = "a recorded move" if count == 1 else f"{count} recorded moves"
-        estimate = replace(estimate, limiter=f"what {moves} reached; why was not measured", source="recorded moves")
+        moves = "one past move; its bottleneck was" if count == 1 else f"{count} past moves; their bottleneck was"
+        estimate = replace(estimate, limiter=f"from {moves} not measured", source="recorded moves")
     else:
         low, high = max(estimate.low, 1e-3), estimate.high
         own = math.log((high or estimate.mbps * (estimate.mbps / low)) / low) / (2 * 1.96)

@@ -150,10 +150,10 @@ def _from_load(mode: Mode, sending: Sending, load: LoadReport) -> Estimate | Non
         limiter = f"the circuit itself: {line:.0f} Mbit/s is the most that any probe brought across"
         return _ranged(mode, rate, spread, None, limiter, tcp_model.LINE)
     felt = tcp_model.effective_loss(sending.law, load.mss, like.rtt_ms, each)
-    number = f"each of {sending.streams} streams" if sending.streams > 1 else "one stream"
+    number = f"{sending.streams} {name} streams" if sending.streams > 1 else f"one {name} stream"
     limiter = (
-        f"loss{_kind(runs, like, felt, load.mss)}: {name} feels {felt:.2%} of it at {like.rtt_ms:.0f} ms, and with "
-        f"{number} reaches {each:.3g} Mbit/s"
+        f"{number} \N{MULTIPLICATION SIGN} {each:.3g} Mbit/s, limited by {felt:.2%} loss"
+        f"{_kind(runs, like, felt, load.mss)} at {like.rtt_ms:.0f} ms"
     )
     return _ranged(mode, rate, spread, line, limiter, _law_source(sending.law, load.mss, like.rtt_ms, felt))
 
@@ -211,8 +211,8 @@ def _bbr(mode: Mode, streams: int, load: LoadReport) -> Estimate | None:
         limiter = f"something on the way holds each stream at {each:.0f} Mbit/s, and there are {streams}"
         return _ranged(mode, rate, spread, None, limiter, "measured: the rate is in proportion to the streams")
     limiter = (
-        f"the circuit: {many.streams} BBR streams carry {many.mbps:.0f} Mbit/s, {many.retransmit_ratio:.1%} of it sent "
-        "again"
+        f"the circuit: {many.streams} BBR streams carry {many.mbps:.0f} Mbit/s, "
+        f"{many.retransmit_ratio:.1%} retransmitted"
     )
     return _ranged(mode, rate, spread, None, limiter, tcp_model.BBR)
 

@@ -184,5 +184,5 @@ def _digest(previous: str, record: Record) -> str:
 
 def _altered(where: str, number: int, why: str) -> UsageError:
     message = f"{where}: line {number} {why}: the journal was altered"
-    hint = "restore the file from a copy; else put back by hand what its lines name: target, key, prior"
+    hint = "restore the file from a copy; or restore by hand what its lines name (target, key, prior)"
     return UsageError(message, hint=hint)

@@ -79,7 +79,7 @@ def chosen(records: Sequence[Record], run: str | None) -> Progress:
     if run is None:
         open_ = [one for one in found.values() if not one.finished]
         if not open_:
-            message = "there is no run to be taken up: every VM of every run has moved" if found else "there is no run"
+            message = "there is no run to resume: every VM of every run has moved" if found else "there is no run"
             raise UsageError(message, hint="'lrvmotion status' lists the runs of this journal")
         return open_[-1]
     fitting = [one for name, one in found.items() if name.startswith(run)] if run else []

@@ -87,7 +87,7 @@ def run(name: str, owner: world.Owner, environment: dict[str, str], say: Callabl
             )
             if mode != "stock":
                 outcome.sha["during"] = witness.digest(witness.state(spec, directory))
-                say(f"{mode}: putting everything back")
+                say(f"{mode}: restoring all settings")
                 _product(config, outcome, "restore-defaults", "--output", "json")
         after = witness.state(spec, directory)
         outcome.sha["after"] = witness.digest(after)

@@ -111,7 +111,7 @@ def _build(spec: LabSpec, directory: Path, owner: Owner, say: Say) -> None:
     say("network and hosts" if spec.net else "hosts on loopback; no network is emulated")
     topology.build(spec, directory)
     boxes = [(site, box) for site in SITES for box in spec.site(site).boxes] if spec.net else []
-    say("vCenters" + (" and relay boxes" if boxes else ""))
+    say("vCenters" + (" and relay hosts" if boxes else ""))
     with ThreadPoolExecutor(max_workers=4) as pool:
         started = [
             pool.submit(machine.start, box, box_namespace(spec, site, box.name), directory, lab_id(spec), index)

@@ -105,13 +105,13 @@ class LoadReport:
         if (each := self.policer_mbps) is not None:
             return f"something on the way holds each stream at {each:.0f} Mbit/s: more streams carry more"
         if best.window_limited > WINDOW_SHARE:
-            return f"the far box's receive window limits even the fastest streams, at {best.mbps:.0f} Mbit/s"
+            return f"the far relay's receive window limits even the fastest streams, at {best.mbps:.0f} Mbit/s"
         alone, lossy = self._of("reno", most=1) or self._of("cubic", most=1), self._of("reno", least=2)
         if alone is not None and alone.mbps > FULL_SHARE * best.mbps:
             return f"the line limits: one {alone.algorithm} stream carries {alone.mbps:.0f} of {best.mbps:.0f} Mbit/s"
         slow = lossy or alone
         if slow is not None and slow.algorithm != best.algorithm and best.mbps > slow.mbps / FULL_SHARE:
-            lost = f"{slow.retransmit_ratio:.2%} sent again"
+            lost = f"{slow.retransmit_ratio:.2%} retransmitted"
             return (
                 f"loss limits: {_streams(slow)} at {slow.mbps:.0f} Mbit/s ({lost}), where {_streams(best)}"
                 f" {'carries' if best.streams == 1 else 'carry'} {best.mbps:.0f}"

@@ -244,8 +244,8 @@ def writable(path: Path) -> None:
         message = f"{path}: a plan cannot be written there: it is not a file"
         raise UsageError(message, hint="name a file that is new or may be replaced")
     if not os.access(path.resolve().parent, os.W_OK | os.X_OK):
-        message = f"{path}: a plan cannot be written there: the folder is not there, or not ours to write to"
-        raise UsageError(message, hint="name a file in a folder of yours")
+        message = f"{path}: a plan cannot be written there: no such folder, or no write permission"
+        raise UsageError(message, hint="name a file in a folder that you may write to")
 
 
 def save(path: Path, content: str) -> None:
@@ -254,7 +254,7 @@ def save(path: Path, content: str) -> None:
         files.replace(path, content)
     except OSError as error:
         message = f"{path}: the plan cannot be written: {error.strerror or error}"
-        raise UsageError(message, hint="name a file in a folder of yours") from None
+        raise UsageError(message, hint="name a file in a folder that you may write to") from None
 
 
 def _objects(place: _Place) -> list[tuple[str, _Object]]:

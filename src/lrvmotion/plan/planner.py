@@ -312,7 +312,11 @@ def _relays(
         hint = "add [[relay.source]] to the configuration, or use --mode native"
         draft.findings.append(
             Finding(
-                severity=Severity.ERROR, code="no-relay", subject="relay", summary="no relay box configured", hint=hint
+                severity=Severity.ERROR,
+                code="no-relay",
+                subject="relay",
+                summary="no relay host is configured",
+                hint=hint,
             )
         )
         return ()

@@ -56,7 +56,7 @@ def beyond(far: FarRelay, relays: Iterable[Relay], sources: Iterable[Host], targ
     def found(severity: Severity, code: str, summary: str) -> Finding:
         return Finding(
             severity=severity, code=code, subject=f"box/{far.name}", summary=summary,
-            hint="relay.target.address is the box's address on the target hosts' vMotion LAN",
+            hint="relay.target.address is the relay host's address on the target hosts' vMotion LAN",
         )  # fmt: skip
 
     here = [host.name for host in sources if is_beside(host, far.address)]
@@ -99,7 +99,7 @@ def shared(host: Host) -> Iterator[Finding]:
     """A vmknic that carries another service keeps its gateway (vsphere.md 2.6)."""
     for nic in host.vmotion_vmknics:
         if others := sorted(nic.services - {"vmotion"}):
-            summary = f"{nic.device} also carries {', '.join(others)}: its gateway is not ours to change"
+            summary = f"{nic.device} also carries {', '.join(others)}: its gateway is left alone"
             yield Finding(
                 severity=Severity.ERROR, code="gateway-shared", subject=f"source/{host.name}", summary=summary,
                 hint='use steer = "route"',

@@ -215,8 +215,8 @@ def facts(shell: Shell) -> BoxFacts:
     done = shell.run(["sh", "-s"], stdin=SCRIPT.encode())
     if "\nend=yes" not in done.stdout:
         said = done.stderr.strip().splitlines()[-1:] or [f"exit status {done.status}"]
-        message = f"{shell.name}: the box did not say what it is: {said[0]}"
-        raise RefusedError(message, hint="lrvmotion needs a Linux box with a POSIX shell")
+        message = f"{shell.name}: cannot be identified: {said[0]}"
+        raise RefusedError(message, hint="lrvmotion needs a Linux host with a POSIX shell")
     return parse(printable(done.stdout))
 
 
@@ -283,11 +283,13 @@ def findings(seen: BoxFacts, spec: RelaySpec, runs: Collection[str] = ()) -> lis
     said = []
     for run, marks in sorted(names.runs_in(seen.marks).items()):
         if run not in ours:
-            hint = "its operator restores it with lrvmotion restore-defaults; take another box until then"
+            hint = "its operator restores it with lrvmotion restore-defaults; use another relay host until then"
             said.append(found(Severity.ERROR, "box-locked", f"locked by run {run} ({', '.join(marks)})", hint))
     if not seen.python:
         there = f"; it has {', '.join(seen.pythons)}" if seen.pythons else ""
-        said.append(found(Severity.ERROR, "box-python", f"no Python 3.9 or newer{there}", "install python3 on the box"))
+        said.append(
+            found(Severity.ERROR, "box-python", f"no Python 3.9 or newer{there}", "install python3 on the relay host")
+        )
     elif seen.lacking:
         hint = "install all of Python's standard library (Debian: python3, not python3-minimal)"
         said.append(found(Severity.ERROR, "box-python", f"{seen.python} has no module {seen.lacking}", hint))
@@ -295,14 +297,16 @@ def findings(seen: BoxFacts, spec: RelaySpec, runs: Collection[str] = ()) -> lis
         hint = "install its ctypes, or Python 3.10"
         said.append(found(Severity.ERROR, "box-splice", f"{seen.python} knows no splice(2)", hint))
     if not seen.nft and not seen.iptables:
-        said.append(found(Severity.ERROR, "box-firewall", "neither nft nor iptables", "install nftables on the box"))
+        said.append(
+            found(Severity.ERROR, "box-firewall", "neither nft nor iptables", "install nftables on the relay host")
+        )
     if seen.filter_error:
         hint = "a kernel with nf_tables; in a container, CAP_NET_ADMIN"
         said.append(found(Severity.ERROR, "box-firewall", f"nft cannot be used: {seen.filter_error}", hint))
     said += _placed(seen, subject)
     if seen.interface_of(spec.address) is None:
         have = ", ".join(entry.address for entry in seen.addresses if entry.interface != "lo") or "none"
-        summary = f"{spec.address} is not an address of this box; it has {have}"
+        summary = f"{spec.address} is not an address of this host; it has {have}"
         said.append(found(Severity.ERROR, "box-address", summary, f"correct address in {where}"))
     if spec.listen_port in seen.listening and not ours & seen.runs:
         summary = f"TCP port {spec.listen_port} is taken"

@@ -51,6 +51,6 @@ def far_findings(shell: Shell, seen: BoxFacts, spec: RelaySpec) -> list[Finding]
         return [found("far-silent", summary, f"let TCP {port} through from {spec.address} to {address}")]
     if local != spec.address:
         summary = f"it would reach the far relay at {address} from {local}, not from {spec.address}"
-        hint = f"give the box a route to {address} through the vMotion LAN"
+        hint = f"give the relay host a route to {address} through the vMotion LAN"
         return [found("far-source", summary, hint)]
     return []

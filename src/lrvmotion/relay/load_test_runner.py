@@ -72,7 +72,7 @@ def load(
         reason = received.get("error") if "refused" in str(sent.get("error")) else None  # why nothing listened
         reason = reason or sent.get("error") or received.get("error")
         if reason is not None or sent.get("retransmit_ratio") is None or sent.get("rtt_ms") is None:
-            why = reason or "the near box's kernel does not count what is sent again (Linux 4.19 or newer does)"
+            why = reason or "the near relay host's kernel does not count retransmissions (Linux 4.19 or newer does)"
             missing.append(NotRun(algorithm=algorithm, streams=streams, reason=why))
             if not done and ("timed out" in why or "route" in why):  # so it would be for all others, half a minute each
                 silent = why
@@ -91,9 +91,9 @@ def load(
 
 def _run(algorithm: Algorithm, streams: int, received: dict[str, Any], sent: dict[str, Any]) -> LoadRun:
     """Return the run that both ends told of; answers.GarbledError where one of them is of another shape."""
-    answers.check(received, _RECEIVED, "what the far box counted")
-    answers.check(sent, _SENT, "what the near box counted")
-    with answers.understood("what the boxes counted"):
+    answers.check(received, _RECEIVED, "the counters of the far relay host")
+    answers.check(sent, _SENT, "the counters of the near relay host")
+    with answers.understood("the counters of the relay hosts"):
         each = tuple(round(size * 8 / received["seconds"] / 1e6, 3) for size in received["bytes"])
         return LoadRun(
             algorithm=algorithm, streams=streams, seconds=received["seconds"], mbps=round(sum(each), 3),

@@ -247,7 +247,7 @@ def check_algorithm(name: str) -> None:
     """Raise RuntimeError where the kernel has not got *name* yet: to ask for it as root would load its module."""
     with open("/proc/sys/net/ipv4/tcp_available_congestion_control", encoding="ascii") as file:  # noqa: PTH123
         if name not in file.read().split():
-            message = "the kernel has no {0} ('modprobe tcp_{0}' on the box loads it)".format(name)
+            message = "the kernel has no {0} ('modprobe tcp_{0}' on the relay host loads it)".format(name)
             raise RuntimeError(message)
 
 

@@ -90,14 +90,14 @@ def look(shell: Shell, python: str, near: Sequence[str], far: Sequence[str], por
 
     Only neighbours' IPv4 entries are read. *python* is the box's, "" where it has none.
     """
-    nothing = View(arp={}, ports={}, connect_ms={}, reason="the box has no Python to look with")
+    nothing = View(arp={}, ports={}, connect_ms={}, reason="the relay host has no Python to test with")
     if not python:
         return nothing
     asked = json.dumps({"near": [a for a in near if ":" not in a], "far": list(far), "port": port})
     done = shell.run([python, "-", asked], stdin=_LOOK.encode(), timeout_s=30 + 5 * (len(far) / 16 + 1))
     try:
-        found = answers.read(done.stdout, _SEEN, "what the box sees")
-        with answers.understood("what the box sees", done.stdout):
+        found = answers.read(done.stdout, _SEEN, "what the relay host sees")
+        with answers.understood("what the relay host sees", done.stdout):
             reached = {address: (outcome, took) for address, (outcome, took) in found["ports"].items()}
     except answers.GarbledError as error:
         return View(arp={}, ports={}, connect_ms={}, reason=error.message if done.ok else _said(done))
@@ -117,7 +117,7 @@ def view_findings(name: str, view: View, macs: Mapping[str, str], port: int = 80
     silent = sorted(address for address, mac in view.arp.items() if mac is None)
     if silent:
         summary = f"no ARP answer from the vMotion vmknic {', '.join(silent)}"
-        hint = "the box must be in the VLAN of these vmknics: a relay is their gateway"
+        hint = "put the relay host into the VLAN of these vmknics: a relay is their gateway"
         yield _finding(Severity.ERROR, "box-arp", subject, summary, hint)
     for address, mac in sorted(view.arp.items()):
         own = macs.get(address, "").lower()
@@ -129,10 +129,12 @@ def view_findings(name: str, view: View, macs: Mapping[str, str], port: int = 80
         where = ", ".join(sorted(address for address, said in view.ports.items() if said == outcome))
         if outcome == "refused":  # ESXi listens on 8000 at every vMotion vmknic (vsphere.md 6), so that nobody's is not
             summary = f"TCP {port} is refused at {where}"
-            hint = "is the vMotion service on there, and does its firewall ruleset vMotion allow the box's address?"
+            hint = (
+                "enable the vMotion service there, and allow the relay host's address in the firewall ruleset vMotion"
+            )
         else:
             summary = f"no way to TCP {port} of {where}: {outcome}"
-            hint = f"let TCP {port} through from the box to the target's vMotion vmknics"
+            hint = f"let TCP {port} through from the relay host to the target's vMotion vmknics"
         yield _finding(Severity.ERROR, "box-target", subject, summary, hint)
 
 
@@ -149,7 +151,7 @@ def capacity(name: str, seen: BoxFacts, address: str, lan_mtu: int = 1500) -> It
     slow = sorted({governor for _, governor in seen.governors} - FAST_GOVERNORS)
     if slow:
         summary = f"its CPU governor is {', '.join(slow)}, which keeps the clock low between packets"
-        hint = "while a relay runs on it, it is set to performance, and put back after"
+        hint = "while a relay runs on it, it is set to performance, and restored afterwards"
         able = "performance" in seen.available_governors
         yield _finding(Severity.INFO, "box-governor", subject, summary, hint if able else None)
     device = seen.interface_of(address)

@@ -1127,15 +1127,15 @@ def explain(verdicts: Mapping[str, int], *, forwards: bool, limit_bps: Optional[
         return "nothing is carried: what was sent is not acknowledged"
     if word == "receive window":
         if forwards:
-            return "the far relay's receive window limits {}: raise its net.ipv4.tcp_rmem".format(some)
-        return "the target host's receive window limits {}: use a far relay or more streams".format(some)
+            return "limited by the far relay's receive window ({}): raise its net.ipv4.tcp_rmem".format(some)
+        return "limited by the target host's receive window ({}): use a far relay or more streams".format(some)
     if word == "send buffer":
-        return "the relay's own send buffer limits {}: raise net.ipv4.tcp_wmem on the box".format(some)
+        return "limited by the relay's own send buffer ({}): raise net.ipv4.tcp_wmem on the relay host".format(some)
     if word == "cap":
-        return "the cap of {:.0f} Mbit/s limits {}".format((limit_bps or 0) / 1e6, some)
+        return "limited by the cap of {:.0f} Mbit/s ({})".format((limit_bps or 0) / 1e6, some)
     if word == "congestion":
-        return "the circuit limits {}: this is what it carries".format(some)
-    return "the source limits {}: it sends less than the circuit carries".format(some)
+        return "limited by the circuit ({})".format(some)
+    return "limited by the source ({}): it sends less than the circuit carries".format(some)
 
 
 def fair_shares(limit: float, wants: Sequence[Optional[float]]) -> List[int]:
@@ -1402,7 +1402,7 @@ class Relay:
         try:
             _thread.start_new_thread(self._run, (stream, stream.server, client, stream.back))
         except RuntimeError:  # no more threads
-            stream.fail("the box has no more threads")
+            stream.fail("the relay host has no more threads")
             if stream.leave():
                 self._part(stream)
         self._run(stream, client, stream.server, stream.forth)
@@ -1751,7 +1751,7 @@ class Suspicion:
             self._unknown = self._unknown + unknown if unknown == accepted else 0
         if len(self._lost) >= SEVERAL and now - self._lost[0] >= BLIND_S:
             return Cause(
-                "{} redirected connections did not arrive within {:.0f} s: a firewall on this box drops TCP port {}; "
+                "{} redirected connections did not arrive within {:.0f} s: a firewall on this host drops TCP port {}; "
                 "allow it from the sources".format(len(self._lost), now - self._lost[0], self._port),
                 by_rules=True,
             )
@@ -1767,7 +1767,7 @@ class Suspicion:
         if seen.beat_s > BLIND_S:
             return Cause("the relay has not accepted a connection for {:.0f} s".format(seen.beat_s), by_rules=False)
         return Cause(
-            "{} connections reached TCP port {} within {:.0f} s and none was completed: what this box answers does "
+            "{} connections reached TCP port {} within {:.0f} s and none was completed: what this host answers does "
             "not reach the sources, or not from the address that they called".format(
                 len(self._open), self._port, self._open[-1] - self._open[0]
             ),

@@ -60,8 +60,8 @@ def health(shell: Shell, run: str) -> RelayStatus:
     if redirect.get("state") == "withdrawn":
         message = f"{shell.name}: the relay withdrew its redirect: {redirect.get('reason')}"
         hint = (
-            "new connections are forwarded plainly; correct it, then run lrvmotion restore-defaults, or on the box "
-            f"systemctl restart {Names(run).unit}"
+            "new connections are forwarded plainly; correct it, then run lrvmotion restore-defaults, "
+            f"or on the relay host systemctl restart {Names(run).unit}"
         )
         raise UnreachableError(message, hint=hint)
     if redirect.get("state") == "absent":

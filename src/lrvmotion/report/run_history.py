@@ -224,7 +224,7 @@ def settings(records: Sequence[Record], run: str) -> list[Setting]:
             )  # fmt: skip
         elif record.kind in {"reverted", "released"} and where in found and where not in over:
             over.add(where)
-            now = "put back" if record.kind == "reverted" else "kept"
+            now = "restored" if record.kind == "reverted" else "kept"
             found[where] = replace(found[where], now=now, ended=record.at)
     return list(found.values())
 
@@ -387,9 +387,9 @@ def _words(event: Event) -> str | None:
         case Interrupted(doing="changing"):
             return "Ctrl-C: no VM was moved, and what was changed was restored"
         case Interrupted(doing="restoring"):
-            return "Ctrl-C: nothing more was restored"
+            return "Ctrl-C: no more settings were restored"
         case Interrupted(level=level):
-            return "Ctrl-C: nothing more was started" if level == 1 else "Ctrl-C again: what ran was cancelled"
+            return "Ctrl-C: no more VMs were started" if level == 1 else "Ctrl-C again: running moves were cancelled"
         case HookRan(point=point, subject=subject, status=status, detail=detail):
             how = "did not end" if status is None else f"exit status {status}"
             return f"hook {point} of {subject}: {how}" + (f": {detail}" if detail else "")

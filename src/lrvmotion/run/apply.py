@@ -177,7 +177,7 @@ class _Attempt:
         refused = False
         reason = self.gone.get(item.target) or self.gone.get(door)
         if reason is None and "box/" in door and self.leads is not None:
-            return f"stays while a host may send through it: {self.leads} could not be put back", True
+            return f"stays while a host may send through it: {self.leads} could not be restored", True
         if reason is None:
             try:
                 return self._try(item, door), False

@@ -314,7 +314,7 @@ class _Driver:
             self.record("moved", {"vm": migration.vm, "state": "held", "reason": reason})  # no move is open any more
             self.tell(migration, "queued", reason=reason)
             return self.schedule.step(Ended(vm=migration.vm, state="held"))
-        reason = "its relocate has ended while nobody looked"
+        reason = "its relocate ended while lrvmotion was not running"
         return self.settle(migration, TaskUpdate(vm=migration.vm, state="error", reason=reason))
 
     def take_up_or_look(self, migration: Migration, begun: Open) -> list[Command]:
@@ -329,7 +329,7 @@ class _Driver:
     def follow(self, migration: Migration, task: str) -> None:
         """Follow a task that was not seen to begin."""
         self.mover.follow(migration, task)
-        self.tell(migration, "running", reason="taken up: its task was running")
+        self.tell(migration, "running", reason="resumed: its task was running")
 
     def take(self, update: TaskUpdate) -> None:
         migration = self.migrations[update.vm]

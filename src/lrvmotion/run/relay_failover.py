@@ -47,7 +47,7 @@ class Detour:
         """Why nothing may start through *relay* any more: its box is lost and hosts were led around it."""
         if relay not in self._lost:
             return None
-        return f"box/{relay} did not answer for {LOST_S:.0f} s; the routes through it were put back"
+        return f"box/{relay} did not answer for {LOST_S:.0f} s; the routes through it were restored"
 
     def go_round(self, moving: Collection[str], stalled: Mapping[str, str]) -> None:
         """Put back the ways through boxes that are lost or *stalled* (relay: why), but on hosts in *moving*."""

@@ -279,11 +279,11 @@ def again(rolling: Rolling, *, asked: bool) -> list[Stale]:
         return items
     try:
         rolling.go(
-            Change(target=item.host, key=item.key, prior=item.value, planned=item.value, reason="put back", reboot=True)
+            Change(target=item.host, key=item.key, prior=item.value, planned=item.value, reason="restored", reboot=True)
             for item in items
         )
     except LrvmotionError as error:
-        message = f"the settings are put back, but not all in force: {error.message}"
+        message = f"the settings are restored, but not all in force: {error.message}"
         raise type(error)(message, hint=error.hint) from error
     return []
 

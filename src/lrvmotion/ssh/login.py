@@ -114,9 +114,11 @@ def _start(
         end(transport)
         if known:
             message = f"{name}: {host} no longer shows a key of the kind that is known ({_fingerprints(known)})"
-            raise TrustError(message, hint="compare its key with the box's console, then pin the new one") from error
+            raise TrustError(
+                message, hint="compare its key with the relay host's console, then pin the new one"
+            ) from error
         message = f"{name}: no common algorithm with the SSH server of {host}: {error}"
-        raise UnreachableError(message, hint="a newer SSH server on the box") from error
+        raise UnreachableError(message, hint="install a newer SSH server on the relay host") from error
     except (paramiko.SSHException, EOFError, OSError) as error:
         end(transport)
         message = f"{name}: {host} port {port} does not answer as an SSH server: {str(error) or 'closed'}"
@@ -176,7 +178,7 @@ def _trust(name: str, login: Login, known: _Trusted, shown: str) -> None:
     seen = f"{fingerprint(shown)} ({shown.split(maxsplit=1)[0]})"
     if shown in known.revoked:
         message = f"{name}: {what} is revoked: {seen}, {known.revoked[shown]}"
-        raise TrustError(message, hint="somebody else may have that key: give the box a new one, then pin that")
+        raise TrustError(message, hint="somebody else may have that key: give the relay host a new key, then pin that")
     if not known.keys:
         message = f"{name}: {what} is not known: {seen}"
         if known.authorities:
@@ -184,12 +186,12 @@ def _trust(name: str, login: Login, known: _Trusted, shown: str) -> None:
                 f"; {', '.join(known.authorities)}: a CA is trusted for it, and host certificates are not checked"
             )
         hint = (
-            "compare it with the box's console (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), "
+            "compare it with the relay host's console (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), "
             f'then accept it with host_key = "{shown}" in the configuration'
         )
         raise TrustError(message, hint=hint)
     message = f"{name}: {what} has changed: it shows {seen}, known is {_fingerprints(known.keys)}"
-    raise TrustError(message, hint="somebody may be in between; if the box was set up anew, pin the new key")
+    raise TrustError(message, hint="somebody may be in between; if the relay host was reinstalled, pin the new key")
 
 
 def _authenticate(name: str, login: Login, transport: paramiko.Transport) -> None:

@@ -121,7 +121,7 @@ def closing(findings: Iterable[Finding]) -> str:
         counts[finding.severity] += 1
     errors, warnings, notes = (counts[severity] for severity in _ORDER)
     text = f"{words.count(errors, 'error')}, {words.count(warnings, 'warning')}, {words.count(notes, 'note')}"
-    return text + ("" if errors else ": nothing stands against a plan")
+    return text + ("" if errors else ": ready to plan")
 
 
 def document(

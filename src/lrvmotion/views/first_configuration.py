@@ -22,14 +22,14 @@ LRVMOTION_TARGET_PASSWORD, from a password_file that only its owner can read, fr
 
 mode = "proxy"   # native | proxy | stock | auto; what --mode is when it is not given"""
 _RELAY = """\
-A near relay: a Linux box on the source hosts' vMotion network, for proxy mode. Without one there is native mode.
+A near relay: a Linux host on the source hosts' vMotion network, for proxy mode. Without one there is native mode.
 
 [[relay.source]]
 name = "relay-a"
 host = "relay-a.example.com"   # where SSH reaches it
 user = "root"                  # or a user with passwordless sudo
 key_file = "~/.ssh/id_ed25519"
-host_key = "ssh-ed25519 AAAA…" # what the box must show; 'lrvmotion init --relay-host' fetches it
+host_key = "ssh-ed25519 AAAA…" # what the relay host must show; 'lrvmotion init --relay-host' fetches it
 address = "10.88.0.1"          # its address on the vMotion network"""
 
 _ORDER = (
@@ -149,7 +149,7 @@ def _relays(document: TOMLDocument, given: Mapping[str, Any], boxes: Mapping[str
         near.append(_box(box, boxes, "A near relay, on the source hosts' vMotion network."))
     relay.add("source", near)
     if given.get("target"):
-        relay.add("target", _box(given["target"], boxes, "A box at the target site, on its vMotion network."))
+        relay.add("target", _box(given["target"], boxes, "A relay host at the target site, on its vMotion network."))
         _comment(relay["target"], "forward = true   # send through it; without it only measures")
     document.add("relay", relay)
 

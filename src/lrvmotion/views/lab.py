@@ -28,7 +28,7 @@ def status(found: dict[str, Any]) -> None:
         if state:
             to.print(_hosts(state))
         for box, how in entry["boxes"].items():
-            to.print(Text.assemble("  box ", box, "  ", (how, "green" if how == "running" else "bold red")))
+            to.print(Text.assemble("  relay host ", box, "  ", (how, "green" if how == "running" else "bold red")))
     to.print()
     if not found["net"]:
         to.print("no network is emulated: vCenters and VMs' bytes on loopback")
@@ -66,7 +66,7 @@ def _circuit(to: Console, wan: dict[str, Any]) -> None:
         late = seen["lateness"]
         text = (
             f"{units.size(seen['bytes_delivered'])} delivered; lost {seen['loss_ratio']:.2%}, "
-            f"{seen['qdrop']} dropped by the full buffer; late itself: "
+            f"{seen['qdrop']} dropped by the full buffer; emulator delay "
             f"p50 {late['p50_ms']:.2f} ms, p99 {late['p99_ms']:.2f} ms"
         )
         console.hang(to, Text(f"  {name.replace('_', ' ')}  "), Text(text))
@@ -101,7 +101,7 @@ def demo(outcome: dict[str, Any], differences: Sequence[str], wire: dict[str, An
     to.print(f"settings: {outcome['settings_changed']} changed, {outcome['settings_restored']} restored")
     sha = outcome["state_sha"]
     same = "yes" if sha["before"] == sha["after"] else "NO"
-    to.print(f"hosts and box as before, by the lab's own witness: {same} (sha256 {sha['after'][:12]})")
+    to.print(f"hosts and relay host as before, by the lab's own witness: {same} (sha256 {sha['after'][:12]})")
     for line in differences[:20]:
         to.print(Text(f"  differs: {line}", style="red"), soft_wrap=True)
     to.print("left behind on this machine: " + ("nothing" if not outcome["left_behind"] else ""))

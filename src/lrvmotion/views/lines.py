@@ -66,7 +66,7 @@ class Lines:
             case RestoreStarted(outstanding=left, log=log):
                 return f"restoring {words.count(left, 'setting')}{f'; log {log}' if log else ''}"
             case Changed():
-                verb = "set" if event.how == "applied" else "put back"
+                verb = "set" if event.how == "applied" else "restored"
                 gone = event.how == "reverted" and event.value == str(ABSENT)
                 verb, value = ("removed", "") if gone else (verb, f": {short(event.value)}")
                 count = f"[{event.done:>{len(str(event.total))}}/{event.total}]"
@@ -138,12 +138,12 @@ def interrupted(event: Interrupted) -> str:
     if event.doing == "changing":
         return "interrupted: no VM is moved, and what was changed is restored; Ctrl-C again leaves the rest changed"
     if event.doing == "restoring":
-        return "interrupted: nothing more is restored"
+        return "interrupted: no more settings are restored"
     if level == 1:
-        return "interrupted: nothing more is started; Ctrl-C again cancels what runs"
+        return "interrupted: no more VMs are started; Ctrl-C again cancels the running moves"
     if level == 2:
-        return "interrupted twice: cancelling what runs; Ctrl-C again leaves it to the vCenter"
-    return "interrupted three times: what still runs is left to the vCenter"
+        return "interrupted twice: cancelling the running moves; Ctrl-C again leaves them to vCenter"
+    return "interrupted three times: moves that still run are left to vCenter"
 
 
 def relay(sample: RelaySample) -> str:
@@ -151,7 +151,7 @@ def relay(sample: RelaySample) -> str:
     rtt = "-" if sample.rtt_ms is None else f"{sample.rtt_ms:.0f} ms"
     again = "-" if sample.retransmits is None else f"{sample.retransmits:.1%}"
     streams = words.count(sample.streams, "stream")
-    return f"relay {sample.relay}: {streams}, {units.rate(sample.bps)}, RTT {rtt}, sent again {again}"
+    return f"relay {sample.relay}: {streams}, {units.rate(sample.bps)}, RTT {rtt}, retransmitted {again}"
 
 
 def short(text: str, most: int = 60) -> str:

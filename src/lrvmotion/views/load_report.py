@@ -19,7 +19,7 @@ def show(report: LoadReport, age_s: float) -> None:
     to.print()
     to.print(Text(f"{report.near} → {report.far} under load, measured {age(age_s)}", style="bold"))
     table = Table(box=None, header_style="dim", padding=(0, 1), pad_edge=False)
-    for name in ("streams", "congestion control", "Mbit/s", "sent again", "RTT, ms"):
+    for name in ("streams", "congestion control", "Mbit/s", "retransmitted", "RTT, ms"):
         table.add_column(name, justify="left" if name.startswith("congestion") else "right")
     for run in report.runs:
         table.add_row(

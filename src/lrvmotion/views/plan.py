@@ -29,7 +29,7 @@ def plan(made: Plan, state: Path, *, stderr: bool = False) -> None:
     plan_tree.changes(to, made)
     _skipped(to, made)
     if not made.changes:
-        to.print("no setting is changed" + ("" if made.mode == "stock" else ": every one is as wanted"))
+        to.print("No changes" + ("" if made.mode == "stock" else ": all settings already match"))
     if made.migrations:
         to.print()
         to.print(_migrations(made))
@@ -44,7 +44,7 @@ def plan(made: Plan, state: Path, *, stderr: bool = False) -> None:
 def saved(file: Path, migrate: str) -> None:
     """Print where the plan was written; *migrate* is the command that does it."""
     to = console.out()
-    to.print("written; exactly this is done by:")
+    to.print("Plan saved. To run exactly this plan:")
     to.print(f"  {migrate} --plan {shlex.quote(str(file))}", soft_wrap=True, markup=False, style="bold")
 
 

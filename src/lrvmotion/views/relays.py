@@ -37,7 +37,7 @@ def relays(to: Console, found: Mapping[str, Mapping[str, Any]]) -> None:
 
 def _streams(streams: list[dict[str, Any]]) -> Table:
     table = Table(box=None, header_style="dim", padding=(0, 1))
-    for name in ("to", "Mbit/s", "RTT", "least", "resent", "limited by"):
+    for name in ("to", "Mbit/s", "RTT", "min RTT", "retransmitted", "limited by"):
         table.add_column(name, justify="left" if name in {"to", "limited by"} else "right", no_wrap=True)
     fastest = sorted(streams, key=lambda stream: -stream["rate_bps"])
     for stream in fastest[:SHOWN]:

@@ -174,7 +174,7 @@ def status(
         to.print()
     show_relays(to, relays)
     if items:
-        to.print(Text(f"\n{words.count(len(items), 'setting')} outstanding; put back with:"))
+        to.print(Text(f"\n{words.count(len(items), 'setting')} not restored yet. To restore:"))
         to.print(f"  {restore}", soft_wrap=True, markup=False, style="bold")
     else:
         to.print("nothing is outstanding")

@@ -40,8 +40,13 @@ class Shown:
         """Whether it is what the user expected."""
         return self.expected is not None and self.expected in {self.pin, *(text for _, text in self.prints)}
 
+    @property
+    def fingerprints(self) -> str:
+        """All of its fingerprints, with their kinds."""
+        return ", ".join(f"{name} {text}" for name, text in self.prints)
+
     def __str__(self) -> str:
-        return f"{self.what} of {self.where}: " + ", ".join(f"{name} {text}" for name, text in self.prints)
+        return f"{self.what} of {self.where}: {self.fingerprints}"
 
 
 Accept = Callable[[Shown], bool]
@@ -113,13 +118,15 @@ def settle(shown: Iterable[Shown], accept: Accept | None) -> None:
             raise TrustError(message, hint="find out who answers there before you trust it")
         unknown.append(one)
     if accept is None and unknown:
-        message = "nothing vouches for the " + "; the ".join(str(one) for one in unknown)
+        message = "the " + "; the ".join(
+            f"{one.what} of {one.where} is not trusted yet ({one.fingerprints})" for one in unknown
+        )
         options = " ".join(f"{one.option} {_word(one.pin)}" for one in unknown)
-        raise TrustError(message, hint=f"compare with their own consoles, then give {options}")
+        raise TrustError(message, hint=f"compare the fingerprints with the consoles, then use {options}")
     for one in unknown:
         if accept is not None and not accept(one):
             message = f"the {one.what} of {one.where} was not accepted; nothing was written"
-            raise TrustError(message, hint="compare it with what its own console shows")
+            raise TrustError(message, hint="compare it with what its console shows")
 
 
 def _word(pin: str) -> str:

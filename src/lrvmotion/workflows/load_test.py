@@ -16,9 +16,7 @@ from lrvmotion.workflows.connections import Connections
 def ends(config: Config) -> tuple[Relay, Relay]:
     """Return the near and the far box; RefusedError where the configuration has not both."""
     if not config.relay.source or config.relay.target is None:
-        message = (
-            "the circuit cannot be measured under load: that takes a relay box at the source and a box at the target"
-        )
+        message = "the circuit cannot be measured under load: that takes a relay host at either site"
         raise RefusedError(message, hint="add [[relay.source]] and [relay.target] to the configuration")
     return config.relay.source[0], config.relay.target
 
@@ -44,7 +42,7 @@ def load(
         python = world.facts(shell.name).python
         if not python:
             message = f"box/{relay.name}: there is no Python 3.9 or newer to measure with"
-            raise RefusedError(message, hint="install python3 on the box")
+            raise RefusedError(message, hint="install python3 on the relay host")
         made.append(load_test_runner.End(name=relay.name, address=relay.address, python=python, shell=shell))
     report = load_test_runner.load(made[0], made[1], step, clock=clock)
     load_report_store.keep(state, report)

@@ -281,7 +281,7 @@ class Migrating:
         if not isinstance(error, LrvmotionError):
             self.observer(Message(text=f"{said}; everything was restored"))
             raise error
-        message = f"{said}; everything was put back"
+        message = f"{said}; everything was restored"
         raise type(error)(message, hint=error.hint) from error
 
     def _echoes(self, relay: str) -> int:
@@ -472,7 +472,7 @@ def _begin(rolling: Rolling, world: Connections, who: str) -> None:
     try:
         rolling.journal.append("restore", rolling.run, {"schema": 1, "who": who, "accounts": world.accounts()})
     except JournalError as error:
-        rolling.observer(Message(text=f"{error.message}; who puts back is not recorded"))
+        rolling.observer(Message(text=f"{error.message}; who restores is not recorded"))
 
 
 def _rolling(

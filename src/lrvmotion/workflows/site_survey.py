@@ -26,7 +26,7 @@ from lrvmotion.workflows.connections import Connections
 
 _SITES: tuple[SiteName, SiteName] = ("source", "target")
 _THREADS = 8
-LOAD_HINT = "'lrvmotion check --load' measures it under load, from a relay box to a far one"
+LOAD_HINT = "'lrvmotion check --load' measures it under load, from a relay host to a far one"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +89,7 @@ def survey(
     _vcenters(chosen, world, clock, found)
     step("hosts", 0, 1)
     _hosts(chosen, world, records, found)
-    step("relay boxes", 0, 1)
+    step("relay hosts", 0, 1)
     seen = boxes.look(config, world, chosen.hosts, journal.runs(list(records)), away, proxy="proxy" in chosen.modes)
     found.findings += seen.findings
     found.boxes += seen.boxes
@@ -205,7 +205,7 @@ def _sight(site: SiteName, chosen: Chosen, world: Connections) -> sites.Sight:
     hosts = [host for host in chosen.hosts[other] if host.connection_state == "connected" and host.datastores]
     roots = [folder.ref for folder in there.folders if not folder.path]
     if not vms:
-        return sites.Sight(seen=None, detail="it has no VM to ask with")
+        return sites.Sight(seen=None, detail=f"needs a VM at the {site}")
     if not hosts or not roots:
         return sites.Sight(seen=None, detail=f"the {other} has no place to ask for: no connected host with a datastore")
     return sight(

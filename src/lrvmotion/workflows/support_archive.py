@@ -26,14 +26,14 @@ LEFT_OUT = "(left out)"
 README = """\
 What lrvmotion knows of run {run}, made by 'lrvmotion support'.
 
-journal.ndjson      the journal's records of the run and of what was put back of it (their hashes are those of the whole
+journal.ndjson      the journal's records of the run and of what was restored of it (their hashes are those of the whole
                     journal: 'lrvmotion report --verify' checks it where it is)
 audit.csv           the same, a line a write: who, when, what, prior, new
 plan.json           the plan of the run
 events.ndjson       every event with its time
 report.md, .json    the report
 configuration.json  the configuration as it is now
-versions.json       this program, Python, its libraries, the system, and what vCenters and boxes said of themselves
+versions.json       this program, Python, its libraries, the system, and what vCenters and relay hosts report
 
 Left out: passwords, tokens, the words of hooks, all of a web address but its server.{anonymous}
 """

@@ -127,7 +127,7 @@ def reboot(record: BoxRecord) -> None:
 
 def _check(box: BoxSpec, namespace: str, directory: Path) -> None:
     if os.geteuid() != 0:
-        message = "a relay box needs root: it is made of namespaces and mounts"
+        message = "a relay host needs root: it is made of namespaces and mounts"
         raise BoxError(message, "use sudo")
     for tool in _TOOLS:
         if shutil.which(tool) is None:

@@ -56,7 +56,7 @@ def wait_for_systemd(record: BoxRecord) -> None:
 def wait_for_ssh(record: BoxRecord) -> None:
     """Wait until the box's SSH server says who it is over the management link."""
     if not _until(lambda: _greets(record.address, record.port), _SSH_S):
-        message = f"no SSH server answers in the box {record.name}: {last_line(record)}"
+        message = f"no SSH server answers in the relay host {record.name}: {last_line(record)}"
         raise BoxError(message)
 
 

@@ -94,11 +94,11 @@ class Screen:
             self._state.take(event, now)
             match event:
                 case RunStarted():
-                    self._tell("changing hosts and boxes" if self._plan.changes else "starting", now)
+                    self._tell("changing hosts and relay hosts" if self._plan.changes else "starting", now)
                 case Move() if event.state == "running" and not self._state.history:
                     self._note = ""
                 case Changed(done=done, total=total):
-                    self._tell(f"{'changed' if event.how == 'applied' else 'put back'} {done} of {total}", now)
+                    self._tell(f"{'changed' if event.how == 'applied' else 'restored'} {done} of {total}", now)
                     self._say(f"{event.target}  {words.setting(event.key)}  {event.value}")
                 case Proven():
                     self._tell("proving that the traffic takes the new way", now)

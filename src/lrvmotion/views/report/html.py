@@ -53,12 +53,12 @@ def report(story: Story, entries: Sequence[Entry]) -> str:
     parts.append(_section("Guests", f"<p>{escape(say.IMPACT)}</p>{after}"))
     carried = say.carried_rows(story)
     text = _table(say.CARRIED_HEAD, carried) if carried else "<p>None of it was looked at.</p>"
-    parts.append(_section("What does not follow a VM by itself", text))
+    parts.append(_section("Tags, permissions and policies", text))
     settings = [say.setting_row(setting, story.run) for setting in story.settings]
     text = _table(say.SETTING_HEAD, settings) if settings else "<p>None was changed.</p>"
     if story.left:
         lefts = [(one.target, one.key, one.reason) for one in story.left]
-        text += f"<p>Not put back when the run tried to:</p>{_table(('target', 'setting', 'why'), lefts)}"
+        text += f"<p>Not restored when the run tried to:</p>{_table(('target', 'setting', 'why'), lefts)}"
     parts.append(_section("Settings before, during and now", text))
     if story.moments:
         diary = [(units.clock(moment.t), moment.text) for moment in story.moments]

@@ -25,7 +25,7 @@ def report(story: Story) -> str:
     parts += ["## Settings", _settings(story)]
     if story.left:
         rows_left = [(one.target, one.key, one.reason) for one in story.left]
-        parts += ["Not put back when the run tried to:", table(("target", "setting", "why"), rows_left)]
+        parts += ["Not restored when the run tried to:", table(("target", "setting", "why"), rows_left)]
     if story.proofs:
         ok = {True: "yes", False: "no", None: "not possible"}
         proofs = [(one.subject, ok[one.ok], one.detail) for one in story.proofs]
@@ -80,8 +80,8 @@ def _relays(story: Story) -> str:
                 f"{100 * max(again):.2f} %" if again else "-", mine[-1].limiter or "-",
             )
         )  # fmt: skip
-    head = ("relay", "highest rate", "median RTT", "most sent again", "last limiter")
-    return table(head, rows, right={"highest rate", "median RTT", "most sent again"})
+    head = ("relay", "highest rate", "median RTT", "peak retransmits", "last limiter")
+    return table(head, rows, right={"highest rate", "median RTT", "peak retransmits"})
 
 
 def _text(given: str) -> str:

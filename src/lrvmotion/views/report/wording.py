@@ -43,7 +43,7 @@ def facts(story: Story) -> list[tuple[str, str]]:
         ("took", "not known" if story.seconds is None else units.duration(story.seconds)),
         ("forecast", "none" if story.forecast_s is None else units.duration(story.forecast_s)),
         ("moved", units.size(story.bytes)),
-        ("settings", f"{len(story.settings)} other than before, {len(changed)} of them still changed"),
+        ("settings", f"{len(story.settings)} changed, {len(changed)} not restored"),
         ("run by", story.who or "not recorded"),
         *((f"account, {name}", account) for name, account in sorted(story.accounts.items())),
         *((name, f"{one.address}, {one.version}") for name, one in sorted((c.site, c) for c in story.connected)),
@@ -51,7 +51,7 @@ def facts(story: Story) -> list[tuple[str, str]]:
     if (rate := mean_bps(story)) is not None:
         rows.insert(6, ("mean rate", units.rate(rate)))
     if story.sittings > 1:
-        rows.append(("taken up", words.count(story.sittings - 1, "time")))
+        rows.append(("resumed", "once" if story.sittings == 2 else words.count(story.sittings - 1, "time")))
     return rows
 
 
@@ -98,7 +98,7 @@ def setting_row(setting: Setting, run: str) -> tuple[str, ...]:
     """Return the line of *setting*, as SETTING_HEAD has it."""
     during = words.value(setting.planned) + ("" if setting.by == run else f" (since run {setting.by})")
     ended = f" {when(setting.ended)}" if setting.ended else ""
-    now = {"put back": f"put back{ended}", "kept": "left as it is"}.get(setting.now, setting.now)
+    now = {"restored": f"restored{ended}", "kept": "left as it is"}.get(setting.now, setting.now)
     return (setting.target, words.setting(setting.key), words.value(setting.prior), during, now)
 
 
