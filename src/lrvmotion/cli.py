@@ -89,7 +89,7 @@ def options(
 
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit status; every error becomes one sentence, a hint and a status."""
-    words = sys.argv[1:] if arguments is None else arguments
+    words = options_first(sys.argv[1:] if arguments is None else arguments)
     _leave_no_bytecode()
     _reach_sbin()
     process = Process()
@@ -100,6 +100,29 @@ def run(arguments: list[str] | None = None) -> int:
     finally:
         threading.excepthook = before
         process.interrupts.over()
+
+
+def options_first(words: list[str]) -> list[str]:
+    """Return *words* with the options that every command takes before the command, wherever they stood.
+
+    What follows "--" are arguments, whatever they look like.
+    """
+    first: list[str] = []
+    rest: list[str] = []
+    coming = iter(words)
+    for word in coming:
+        if word == "--":
+            rest += [word, *coming]
+        elif word in {"--config", "-c", "--state-dir"}:
+            value = next(coming, None)
+            if value is None:
+                return [*first, word]  # Typer says that it takes a value
+            first += [word, value]
+        elif word == "--debug" or word.startswith(("--config=", "--state-dir=")):
+            first.append(word)
+        else:
+            rest.append(word)
+    return first + rest
 
 
 def _run(words: list[str], process: Process) -> int:
@@ -175,7 +198,7 @@ def _said(fault: BaseException) -> str:
 
 
 def _usage(words: list[str], error: typer.TyperException) -> int:
-    message = error.format_message()
+    message = error.format_message().replace("Value error, ", "")  # pydantic's word, by way of Typer
     if message.startswith("Usage:"):  # no arguments: the help is the answer
         print(message, file=sys.stderr)  # noqa: T201
         return int(ExitStatus.USAGE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from enum import StrEnum
@@ -110,8 +111,9 @@ def up(
     mode = "stock" if no_net else "proxy"
     for line in ("plan vm1 vm2", f"migrate --mode {mode} vm1 vm2", "restore-defaults"):
         print(f"  lrvmotion --config {file} {line}")  # noqa: T201
-    sudo = "" if no_net or "SUDO_UID" not in own.environment else "sudo "
-    print(f"  {sudo}lrvmotion lab down" + ("" if name == "lab" else f" --name {name}"))  # noqa: T201
+    # sudo does not search ~/.local/bin, where pipx installs: there it was called by its path.
+    program = "lrvmotion" if no_net or "SUDO_UID" not in own.environment else f"sudo {shlex.quote(sys.argv[0])}"
+    print(f"  {program} lab down" + ("" if name == "lab" else f" --name {name}"))  # noqa: T201
     return 0
 
 

@@ -313,7 +313,8 @@ def _alone(context: typer.Context, option: str, *others: str) -> None:
             message = "--resume takes no VM names: it continues the whole run"
             raise UsageError(message, hint="leave them out; a new 'lrvmotion migrate' moves single VMs")
         message = f"{', '.join(found)} cannot be combined with {option}, which already sets it"
-        raise UsageError(message, hint="plan again with them, or leave them out")
+        again = "use them with 'lrvmotion plan -o FILE', or " if option == "--plan" else ""
+        raise UsageError(message, hint=f"{again}leave them out")
 
 
 def _question(plan: Plan) -> str:

@@ -69,7 +69,7 @@ def standing(state: State, now: float) -> str:
         f"{words.count(len(state.vms), 'VM')}: {words.counts(state.counts)}",
         f"{units.size(state.carried(now))} of {units.size(state.total)}",
         units.rate(bps) if bps else "no traffic seen",
-        f"left {'-' if left is None else units.clock(left)}{against(state, now, left)}",
+        f"{'-' if left is None else units.clock(left)} left{against(state, now, left)}",
         *(lines.relay(sample) for at, sample in state.relays.values() if sample.streams),
     ]
     return "; ".join(parts)
@@ -79,9 +79,9 @@ def against(state: State, now: float, left: float | None) -> str:
     """Return the forecast of the whole queue, and what it comes to as it goes now; empty where there is none."""
     if state.forecast_s is None:
         return ""
-    text = f", forecast {units.clock(state.forecast_s)}"
+    text = f"forecast {units.clock(state.forecast_s)}"
     moving = state.moving_s(now)
     if moving is None or left is None:
-        return text
+        return f" · {text}"
     late = moving + left - state.forecast_s
-    return f"{text}, now {units.clock(moving + left)} ({'+' if late >= 0 else '-'}{units.clock(abs(late))})"
+    return f" · total {units.clock(moving + left)} · {text} ({'+' if late >= 0 else '-'}{units.clock(abs(late))})"

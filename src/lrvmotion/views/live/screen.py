@@ -167,7 +167,7 @@ class Screen:
         carried, total = state.carried(now), state.total
         text = f"{units.size(carried)} of {units.size(total)}"
         left = state.left_s(now)
-        text += f" · left {'-' if left is None else units.clock(left)}"
+        text += f" · {'-' if left is None else units.clock(left)} left"
         yield _line(f"{text}{heartbeat.against(state, now, left)}", "")
 
     def _vms(self, now: float, width: int, height: int) -> Iterator[Text]:

@@ -73,11 +73,12 @@ def _relays(story: Story) -> str:
         mine = [sample for sample in story.samples if sample.relay == relay]
         rtts = sorted(sample.rtt_ms for sample in mine if sample.rtt_ms is not None)
         again = [sample.retransmits for sample in mine if sample.retransmits is not None]
+        limiter = next((sample.limiter for sample in reversed(mine) if sample.bps and sample.limiter), "-")
         rows.append(
             (
                 relay, units.rate(max(sample.bps for sample in mine)),
                 f"{rtts[len(rtts) // 2]:.1f} ms" if rtts else "-",
-                f"{100 * max(again):.2f} %" if again else "-", mine[-1].limiter or "-",
+                f"{100 * max(again):.2f} %" if again else "-", limiter,
             )
         )  # fmt: skip
     head = ("relay", "highest rate", "median RTT", "peak retransmits", "last limiter")
