@@ -471,3 +471,15 @@ def test_a_hook_that_cannot_be_run_is_named(hook):
     """Its path is expanded when it is read, not when it is called."""
     with pytest.raises(UsageError, match=r"hooks\.before_vm: "):
         with_hooks(before_vm=hook)
+
+
+def test_the_file_that_explains_every_key_is_named_where_it_is():
+    """Somebody who installed the program has no clone to look into: the wheel brings the file."""
+    with pytest.raises(UsageError) as caught:
+        schema.parse({"no_such_key": 1})
+    assert caught.value.hint is not None
+    assert Path(caught.value.hint.removesuffix(" explains every key")).read_text().startswith("#")
+    wheel = tomllib.loads((EXAMPLES.parent / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"][
+        "wheel"
+    ]
+    assert wheel["force-include"] == {"examples": "lrvmotion/examples"}

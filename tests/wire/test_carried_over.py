@@ -1,4 +1,4 @@
-"""What does not follow a VM by itself is recorded before its move, given to it after, and looked at, never assumed."""
+"""Tags, permissions and policies is recorded before its move, given to it after, and looked at, never assumed."""
 
 from __future__ import annotations
 

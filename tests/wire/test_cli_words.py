@@ -162,7 +162,7 @@ def test_an_interrupt_stays_on_the_screen():
     screen(move(1, 1.0))
     screen(Interrupted(level=1))
     screen(move(2, 2.0))
-    assert "nothing more is started" in drawn(screen, 100)[-1]
+    assert "no more VMs are started" in drawn(screen, 100)[-1]
 
 
 def test_the_live_screen_shows_the_last_changes_before_the_first_move():

@@ -171,7 +171,7 @@ def test_a_terminal_that_is_closed_ends_the_run_as_one_ctrl_c(lab, vms):
     assert at_target(lab, vms) == vms[:1]
     run = lab.json("status")["runs"][-1]["run"]
     log = log_of(lab, run)
-    assert "interrupted: nothing more is started" in log
+    assert "interrupted: no more VMs are started" in log
     assert f"1 VM has not moved: {vms[1]}" in log
     assert "remain changed for the next VMs" in log
 

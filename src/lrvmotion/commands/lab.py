@@ -135,7 +135,7 @@ def kill(context: typer.Context, site: Site, name: Name = "lab") -> int:
     from lrvmotion.lab import world
 
     _guard(lambda: world.kill_vcenter(world.home(own.environment) / _checked(name), site.value))
-    print(f"the vCenter of {site.value} was killed")  # noqa: T201
+    print(f"{site.value} vCenter: killed")  # noqa: T201
     return 0
 
 
@@ -146,7 +146,7 @@ def start(context: typer.Context, site: Site, name: Name = "lab") -> int:
     from lrvmotion.lab import world
 
     _guard(lambda: world.start_vcenter(world.home(own.environment) / _checked(name), site.value))
-    print(f"the vCenter of {site.value} is running")  # noqa: T201
+    print(f"{site.value} vCenter: running")  # noqa: T201
     return 0
 
 

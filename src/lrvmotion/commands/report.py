@@ -64,7 +64,7 @@ def report(
     from lrvmotion.journal import event_log
     from lrvmotion.journal import journal as journals
     from lrvmotion.report import run_history
-    from lrvmotion.views import results
+    from lrvmotion.views import console, results
     from lrvmotion.views.report import data, html, markdown
 
     own: Context = context.obj
@@ -93,7 +93,12 @@ def report(
             Format.CSV: lambda: data.vms_csv(told),
             Format.JSON: lambda: results.text(data.story_json(told)),
         }[form]()
-    write(made, file)
+    if form is Format.MD and file is None and sys.stdout.isatty():
+        from lrvmotion.views.report import terminal
+
+        terminal.show(console.out(), made)
+    else:
+        write(made, file)
     return int(ExitStatus.OK)
 
 

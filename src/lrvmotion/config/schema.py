@@ -467,6 +467,13 @@ class Config(_Section):
         return self.model_copy(update={"relay": self.relay.model_copy(update={"limit": bps})})
 
 
+def example_file() -> Path:
+    """Return where examples/full.toml is: beside the package's modules when installed, in the clone otherwise."""
+    package = Path(__file__).parents[1]
+    installed = package / "examples" / "full.toml"
+    return installed if installed.exists() else package.parents[1] / "examples" / "full.toml"
+
+
 def load(path: Path) -> Config:
     """Read *path*, in UTF-8, with or without a byte order mark; relative files in it are relative to its folder.
 
@@ -484,7 +491,7 @@ def load(path: Path) -> Config:
         content = tomllib.loads(text)
     except RecursionError:
         message = f"{path}: not valid TOML: it is nested too deeply"
-        raise UsageError(message, hint="examples/full.toml explains every key") from None
+        raise UsageError(message, hint=f"{example_file()} explains every key") from None
     except ValueError as error:  # TOMLDecodeError, and numbers of thousands of digits
         reason, _, place = str(error).rstrip(")").partition(" (at ")
         message = f"{path}: {place or 'somewhere'}: not valid TOML: {reason[:1].lower()}{reason[1:]}"
@@ -500,7 +507,7 @@ def parse(content: dict[str, Any], *, where: str = "configuration", folder: Path
         wrong = validation_errors.lines(error, Config, text)
         noun = "mistake" if len(wrong) == 1 else "mistakes"
         message = f"{where}: {len(wrong)} {noun}\n" + "\n".join(f"  {line}" for line in wrong)
-        raise UsageError(message, hint="examples/full.toml explains every key") from None
+        raise UsageError(message, hint=f"{example_file()} explains every key") from None
     return _anchored(config, folder.resolve())
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lrvmotion.config.proposal import Guess, Introduction, Names, Need, Proposal, Seen
+from lrvmotion.config.schema import example_file
 from lrvmotion.model.inventory import Host, Inventory
 
 if TYPE_CHECKING:
@@ -16,7 +17,8 @@ MOST_OFFERED = 24  # names of the target listed beside what is unmatched
 
 _HEAD = """\
 lrvmotion's configuration, written by 'lrvmotion init'. Look through it before the first plan: a line that begins
-with "unmatched:" wants a decision. examples/full.toml explains every key.
+with "unmatched:" wants a decision. Every key is explained in
+{example}
 No secret is in this file, and none belongs in it: passwords come from LRVMOTION_SOURCE_PASSWORD and
 LRVMOTION_TARGET_PASSWORD, from a password_file that only its owner can read, from the keyring, or from a prompt.
 
@@ -47,7 +49,7 @@ def starter(found: Introduction) -> str:
     import tomlkit
 
     document = tomlkit.document()
-    _comment(document, _HEAD)
+    _comment(document, _HEAD.replace("{example}", str(example_file())))
     _site(document, "source", "The vCenter that the VMs leave", found.given["source"], found.source)
     _site(document, "target", "The vCenter that the VMs go to", found.given["target"], found.target)
     _relays(document, found.given.get("relay", {}), found.boxes)

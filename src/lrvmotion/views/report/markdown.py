@@ -21,7 +21,7 @@ def report(story: Story) -> str:
     parts += ["## Guests", say.IMPACT]
     if found := [(vm.vm, one.summary, one.hint or "") for vm in story.vms for one in vm.found]:
         parts.append(table(("VM", "found after its move", "what helps"), found))
-    parts += ["## What does not follow a VM by itself", _carried(story)]
+    parts += ["## Tags, permissions and policies", _carried(story)]
     parts += ["## Settings", _settings(story)]
     if story.left:
         rows_left = [(one.target, one.key, one.reason) for one in story.left]
