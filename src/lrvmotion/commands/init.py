@@ -90,13 +90,13 @@ def init(
     _free(path, force=force)
     given = {
         "source": _given(
-            vcenter=_host(source_vcenter), port=source_port, username=source_username,
-            password_file=source_password_file, sha256=source_sha256,
-        ),
+            port=source_port, username=source_username, password_file=source_password_file, sha256=source_sha256
+        )
+        | (vcenter_at(source_vcenter) if source_vcenter is not None else {}),
         "target": _given(
-            vcenter=_host(target_vcenter), port=target_port, username=target_username,
-            password_file=target_password_file, sha256=target_sha256,
-        ),
+            port=target_port, username=target_username, password_file=target_password_file, sha256=target_sha256
+        )
+        | (vcenter_at(target_vcenter) if target_vcenter is not None else {}),
         "relay": _given(
             name="relay-a", host=relay_host, port=relay_port, user=relay_user, key_file=relay_key_file,
             password_file=relay_password_file, host_key=relay_host_key, address=relay_address,
@@ -160,9 +160,20 @@ def _whole(path: Path) -> str:
         raise UsageError(message, hint="write the whole path") from None
 
 
-def _host(text: str | None) -> str | None:
-    """Return the host in *text*: people paste what their browser shows, https://vcsa-a.example.com/ui/."""
-    return urlsplit(text).hostname or text if text is not None and "://" in text else text
+def vcenter_at(text: str) -> dict[str, Any]:
+    """Return host and port in *text*: people paste what their browser shows, https://vcsa-a.example.com:8443/ui/.
+
+    What is neither a URL nor HOST:PORT stays as it is, to be refused by name where it is no host.
+    """
+    plain = "://" not in text
+    try:
+        parts = urlsplit(f"//{text}" if plain else text)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return {"vcenter": text}
+    if not host or (plain and (port is None or text.partition(":")[0].lower() != host)):
+        return {"vcenter": text}  # a name, a bare IPv6 address, or no host at all
+    return {"vcenter": host} | ({"port": port} if port not in {None, 443} else {})
 
 
 def _complete(given: dict[str, dict[str, Any]], *, asks: bool) -> None:
@@ -176,7 +187,8 @@ def _complete(given: dict[str, dict[str, Any]], *, asks: bool) -> None:
             if key in given[name]:
                 continue
             if asks:
-                given[name][key] = _host(_ask(question, default)) if key == "vcenter" else _ask(question, default)
+                answer = _ask(question, default)
+                given[name] |= vcenter_at(answer) if key == "vcenter" else {key: answer}
             else:
                 missing.append(f"--{name}-{key}")
     relay, far = given["relay"], given["far"]
