@@ -5,12 +5,17 @@ from __future__ import annotations
 
 def main() -> None:
     """Run the CLI and exit with its status."""
-    from lrvmotion.views import streams
+    from lrvmotion.commands.interrupts import Interrupts
 
-    streams.guard()
-    from lrvmotion.cli import run
+    interrupts = Interrupts()
+    interrupts.take()
+    with interrupts.counted():  # until the command begins: before that nobody could say that it was interrupted
+        from lrvmotion.views import streams
 
-    raise SystemExit(run())
+        streams.guard()
+        from lrvmotion.cli import run
+
+        raise SystemExit(run(interrupts=interrupts))
 
 
 if __name__ == "__main__":

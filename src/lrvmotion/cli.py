@@ -14,16 +14,22 @@ from typer.core import TyperGroup
 
 from lrvmotion.commands import check, init, lab, migrate, plan, report, restore, status, support, throttle
 from lrvmotion.commands.context import Context, Output, Process, wall_clock
+from lrvmotion.commands.interrupts import Interrupts
 from lrvmotion.errors import ExitStatus, LrvmotionError
 from lrvmotion.views import errors, streams
 
 
 class _Interruptible(TyperGroup):
-    """Ctrl-C ends a command with a sentence and a hint, too: Typer alone would end it without a word."""
+    """Ctrl-C ends a command with a sentence and a hint, too: Typer alone would end it without a word.
+
+    What comes before the command is parsed and looked up waits for it: it is counted until then.
+    """
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - Typer's own context
+        interrupts: Interrupts = ctx.obj.interrupts
         try:
-            return super().invoke(ctx)
+            with interrupts.raising():
+                return super().invoke(ctx)
         except KeyboardInterrupt:
             raise typer.Abort from None
 
@@ -87,16 +93,21 @@ def options(
     )
 
 
-def run(arguments: list[str] | None = None) -> int:
-    """Run the command line and return its exit status; every error becomes one sentence, a hint and a status."""
+def run(arguments: list[str] | None = None, *, interrupts: Interrupts | None = None) -> int:
+    """Run the command line and return its exit status; every error becomes one sentence, a hint and a status.
+
+    *interrupts* are those that were taken before this module was imported.
+    """
     words = options_first(sys.argv[1:] if arguments is None else arguments)
     _leave_no_bytecode()
     _reach_sbin()
-    process = Process()
-    process.interrupts.take()
+    process = Process(interrupts=interrupts or Interrupts())
+    if interrupts is None:
+        process.interrupts.take()
     before, threading.excepthook = threading.excepthook, _show_thread
     try:
-        return _run(words, process)
+        with process.interrupts.counted():
+            return _run(words, process)
     finally:
         threading.excepthook = before
         process.interrupts.over()

@@ -86,3 +86,21 @@ def test_once_the_exit_status_is_decided_none_changes_it(interrupts):
     for number in SIGNALS:
         signal.raise_signal(number)
     assert interrupts.count() == 0
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_what_came_before_the_command_is_raised_where_it_begins(interrupts, number):
+    """Counted until then, raised once; afterwards it is counted again."""
+    with interrupts.counted():
+        signal.raise_signal(number)
+        with pytest.raises(KeyboardInterrupt), interrupts.raising():
+            pytest.fail("the command began")
+        signal.raise_signal(signal.SIGINT)
+    assert interrupts.count() == 2
+
+
+def test_the_command_is_interrupted_where_it_is(interrupts):
+    """Nothing came before it: it begins, and the first one raises."""
+    with interrupts.counted(), pytest.raises(KeyboardInterrupt), interrupts.raising():
+        signal.raise_signal(signal.SIGINT)
+    assert interrupts.count() == 1

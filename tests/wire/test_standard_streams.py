@@ -1,12 +1,26 @@
-"""Every command on streams that are closed, full, left by their reader, or not UTF-8: exit status, no traceback."""
+"""Every command on streams that are closed, full, left by their reader, or not UTF-8, or interrupted as it begins."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 
 import pytest
+
+# lrvmotion, interrupted where the function NAME of FILE begins: within an exec(), as dataclasses call it at an import.
+INTERRUPTED = """
+import signal, sys
+file, name = sys.argv.pop(1).split(":")
+def strike(frame, event, _):
+    if event == "call" and frame.f_code.co_name == name and frame.f_code.co_filename.endswith(file):
+        sys.setprofile(None)
+        exec("signal.raise_signal(signal.SIGINT)")
+from lrvmotion.__main__ import main
+sys.setprofile(strike)
+main()
+"""
 
 
 def sh(command: str, tmp_path, **environment: str) -> subprocess.CompletedProcess:
@@ -85,3 +99,23 @@ def test_an_error_is_said_on_a_terminal_that_is_not_utf_8(tmp_path):
     done = sh("$X --config nirgendwo-→.toml check", tmp_path, PYTHONIOENCODING="ascii")
     assert done.returncode == 2, done.stderr
     assert "nirgendwo-?.toml" in done.stderr
+
+
+@pytest.mark.parametrize("output", ["json", "ndjson"])
+@pytest.mark.parametrize(
+    "where",
+    ["streams.py:guard", "typer/core.py:<module>", "cli.py:<module>", "cli.py:_run", "core.py:make_context",
+     "core.py:invoke", "cli.py:options", "restore.py:restore_defaults", "journal.py:<module>"],
+)  # fmt: skip
+def test_a_command_that_is_interrupted_as_it_begins_says_so(tmp_path, where, output):
+    """Exit 130 and not by the signal, a sentence on stderr, an error on stdout; no traceback, wherever it was."""
+    command = ["--state-dir", str(tmp_path / "state"), "restore-defaults", "--output", output]
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, where, *command], capture_output=True, text=True, timeout=120, check=False,
+        cwd=tmp_path, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert done.returncode == 130, done.stderr
+    assert "lrvmotion: interrupted" in done.stderr
+    assert "Traceback" not in done.stderr
+    last = json.loads(done.stdout.splitlines()[-1])
+    assert last.get("error", last)["status"] == 130

@@ -11,6 +11,14 @@ from types import FrameType
 _ALWAYS = 1 << 30
 
 
+class Interrupted(KeyboardInterrupt):
+    """An interrupt, raised.
+
+    A class of its own: where KeyboardInterrupt itself passes an exec(), as dataclasses call it while a module is
+    imported, CPython ends the process by SIGINT whatever its exit status was to be.
+    """
+
+
 class Interrupts:
     """What was pressed or sent so far. Outside of *counted* an interrupt raises KeyboardInterrupt where we are.
 
@@ -46,6 +54,17 @@ class Interrupts:
         finally:
             self._raises_at = before
 
+    @contextmanager
+    def raising(self) -> Iterator[None]:
+        """Raise while this is entered, at once where there were interrupts before: they were counted until here."""
+        before, self._raises_at = self._raises_at, 0
+        try:
+            if self._seen:
+                raise Interrupted
+            yield
+        finally:
+            self._raises_at = before
+
     def count(self) -> int:
         """Return how many there were."""
         return self._seen
@@ -56,4 +75,4 @@ class Interrupts:
             return
         self._seen += 1
         if self._seen > self._raises_at:
-            raise KeyboardInterrupt
+            raise Interrupted
