@@ -423,7 +423,7 @@ def test_what_is_no_toml_is_told_with_its_line(tmp_path, text, told):
         ("5", "5 is not a path"),
         ("[]", "[] is not a path"),
         ("{ a = 1 }", "is not a path"),
-        ('""', "is not a path"),
+        ('""', "is not a path: it is empty"),
         ('"~nosuchuser/x"', "the home folder is not known"),
         (r'"a\u0000b"', "it has a NUL character"),
     ],
@@ -444,8 +444,30 @@ def test_what_is_no_path_is_named_by_its_key(tmp_path, key, value, told):
     assert told in lines[1]
 
 
+@pytest.mark.parametrize("host", ["fd00::10", "[fd00::10]", "fe80::1%lan0"])
+def test_an_ipv6_address_is_a_host_with_and_without_brackets(tmp_path, host):
+    """As a URL has it, and as everything else does."""
+    (tmp_path / "c.toml").write_text(SITES_TEXT.replace('vcenter = "a"', f'vcenter = "{host}"'))
+    assert schema.load(tmp_path / "c.toml").source.vcenter == host.strip("[]")
+
+
 @pytest.mark.parametrize(
-    "host", ["", " ", "a b", "a..b", "x" * 64, "https://vc/ui", "vc:8443", "u@vc", r"a\u0000b", r"vc\n"]
+    "host",
+    [
+        "",
+        " ",
+        "a b",
+        "a..b",
+        "x" * 64,
+        "https://vc/ui",
+        "vc:8443",
+        "u@vc",
+        r"a\u0000b",
+        r"vc\n",
+        "[::1]:443",
+        "[vc]:443",
+        "a:b:c",
+    ],
 )
 @pytest.mark.parametrize("key", ["vcenter", "host"])
 def test_what_cannot_be_a_host_is_refused(tmp_path, key, host):

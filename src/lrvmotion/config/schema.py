@@ -54,8 +54,13 @@ def _line(text: str) -> str:
 
 
 def _host(text: str) -> str:
-    """Return a host's name or IP address; ValueError for what cannot be looked up."""
-    if "/" in text or "@" in text or (text.count(":") == 1 and not text.startswith("[")):
+    """Return a host's name or IP address, IPv6 without brackets; ValueError for what cannot be looked up."""
+    plain = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    try:
+        return plain if ipaddress.ip_address(plain).version == 6 else text
+    except ValueError:
+        pass
+    if re.search(r"[/@:]", text):
         message = f"{text!r} is not a host: give its name or IP address alone, and its port as port"
         raise ValueError(message)
     try:
@@ -97,7 +102,7 @@ def _iso(value: object) -> object:
 def _expand(text: object) -> Path:
     """Return the path *text*, ~ and ~user expanded."""
     if not isinstance(text, str | Path) or not str(text):
-        message = f"{text!r} is not a path: put it in quotes"
+        message = f"{text!r} is not a path: {'it is empty' if text == '' else 'put it in quotes'}"
         raise ValueError(message)
     if "\0" in str(text):
         message = f"{text!r} is not a path: it has a NUL character"
