@@ -92,7 +92,7 @@ def test_the_circuit_is_measured_under_load_and_nothing_is_left(lab):
     assert runs["reno", 48]["mbps"] > 2 * runs["reno", 1]["mbps"]
     assert runs["bbr", 5]["mbps"] > 2 * runs["reno", 48]["mbps"]
     assert runs["bbr", 5]["retransmit_ratio"] > runs["reno", 1]["retransmit_ratio"]
-    assert load["limiter"].startswith("loss limits: 48 reno streams at ")
+    assert load["limiter"].startswith("loss limits: 48 newreno streams at ")
     codes = {finding["code"] for finding in done["findings"]}
     assert "load-limiter" in codes
     assert "load-not-measured" not in codes

@@ -33,7 +33,7 @@ def test_loss_limits_what_backs_off_from_it() -> None:
     assert found.policer_mbps is None
     assert (
         found.limiter
-        == "loss limits: 48 reno streams at 230 Mbit/s (0.21% retransmitted), where 5 BBR streams carry 880"
+        == "loss limits: 48 newreno streams at 230 Mbit/s (0.21% retransmitted), where 5 BBR streams carry 880"
     )
 
 
@@ -64,15 +64,15 @@ def test_a_window_is_not_a_policer() -> None:
 def test_a_line_that_one_stream_fills_is_the_limit() -> None:
     """Without loss one reno stream carries what five BBR streams do."""
     found = report(run("reno", 1, 930), run("reno", 48, 940), run("bbr", 1, 925), run("bbr", 5, 938))
-    assert found.limiter == "the line limits: one reno stream carries 930 of 940 Mbit/s"
+    assert found.limiter == "the line limits: one newreno stream carries 930 of 940 Mbit/s"
 
 
 def test_without_bbr_nobody_knows_the_line() -> None:
     """48 newreno streams carry 165 Mbit/s of who knows what: neither loss nor the line is claimed."""
     found = report(run("reno", 1, 4), run("cubic", 1, 4), run("reno", 48, 165))
     rest = "whether loss or the line limits was not measured, since that takes BBR"
-    assert found.limiter == f"48 reno streams carry 165 Mbit/s; {rest}"
-    assert report(run("reno", 1, 900), run("reno", 48, 940)).limiter.startswith("the line limits: one reno stream")
+    assert found.limiter == f"48 newreno streams carry 165 Mbit/s; {rest}"
+    assert report(run("reno", 1, 900), run("reno", 48, 940)).limiter.startswith("the line limits: one newreno stream")
 
 
 def test_nothing_measured_is_said() -> None:

@@ -111,7 +111,7 @@ def test_text_groups_by_subject_and_ends_with_numbers(lab):
     lines = done.stdout.splitlines()
     at = lines.index("target/esx-b1")
     assert lines[at + 1 : at + 3] == [
-        "  error: is in maintenance mode", "    hint: take it out of maintenance mode",
+        "  error: is in maintenance mode  [host-maintenance]", "    hint: take it out of maintenance mode",
     ]  # fmt: skip
     assert lines[-1].startswith("1 error, ")
     assert "checking vCenters" in done.stderr

@@ -213,7 +213,7 @@ CODES = {code for code, *_ in (*TRAITS, *PLACES, *UNREAD)} | {
 def test_every_precheck_of_a_vm_has_a_scenario():
     """A check cannot be added without a lab that trips it."""
     folder = Path(checks.__file__).parent
-    names = ("machines", "devices", "storage", "compatibility", "follows")
+    names = ("vms", "devices", "storage", "compatibility", "metadata")
     texts = [(folder / f"{name}.py").read_text() for name in names]
     made = {code for text in texts for code in re.findall(r'"((?:vm|rules|tags|datastore)-[a-z-]+)"', text)}
     assert made - CODES - ALWAYS == set()

@@ -19,7 +19,7 @@ def bound(vm: VirtualMachine, around: Surroundings) -> Iterator[Finding]:
         summary = f"is in DRS rules that do not follow: {', '.join(binding.rules)}"
         yield _finding("vm-rules", vm, summary, "make the rules again at the target after the move")
     if binding.overrides:
-        summary = f"has settings of its own in the cluster that do not follow: {', '.join(binding.overrides)}"
+        summary = f"has cluster settings that do not follow it: {', '.join(binding.overrides)}"
         yield _finding("vm-overrides", vm, summary, _AGAIN)
 
 

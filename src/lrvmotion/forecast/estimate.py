@@ -234,8 +234,8 @@ def _from_pings(mode: Mode, sending: Sending, measured: Measured) -> Estimate:
         for loss in (most, middle, least)
     )
     limiter = (
-        f"loss, of which {measured.sent} idle pings say only that it is between {least:.2%} and {most:.2%}: under load "
-        "it may be more"
+        f"limited by loss: {measured.sent} idle pings put it between {least:.2%} and {most:.2%}, and a busy circuit "
+        "may lose more"
     )
     source = _law_source(sending.law, measured.mss, measured.rtt_ms, middle)
     return Estimate(

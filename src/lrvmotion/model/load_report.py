@@ -9,6 +9,7 @@ from typing import Any, Literal
 Algorithm = Literal["reno", "cubic", "bbr"]
 SCHEMA = 1
 
+NAMES: dict[Algorithm, str] = {"reno": "newreno", "cubic": "cubic", "bbr": "BBR"}  # Linux calls ESXi's newreno reno
 WINDOW_SHARE = 0.5  # of the time in the peer's window: then that is the limit
 HELD_SHARE = 0.8  # of N times one stream's rate, by N streams: then each is held by itself
 EVEN_SHARE = 0.25  # streams of one policer differ by less, and no stream of any run goes past it by more
@@ -108,7 +109,8 @@ class LoadReport:
             return f"the far relay's receive window limits even the fastest streams, at {best.mbps:.0f} Mbit/s"
         alone, lossy = self._of("reno", most=1) or self._of("cubic", most=1), self._of("reno", least=2)
         if alone is not None and alone.mbps > FULL_SHARE * best.mbps:
-            return f"the line limits: one {alone.algorithm} stream carries {alone.mbps:.0f} of {best.mbps:.0f} Mbit/s"
+            name = NAMES[alone.algorithm]
+            return f"the line limits: one {name} stream carries {alone.mbps:.0f} of {best.mbps:.0f} Mbit/s"
         slow = lossy or alone
         if slow is not None and slow.algorithm != best.algorithm and best.mbps > slow.mbps / FULL_SHARE:
             lost = f"{slow.retransmit_ratio:.2%} retransmitted"
@@ -143,5 +145,5 @@ class LoadReport:
 
 
 def _streams(run: LoadRun) -> str:
-    name = "BBR" if run.algorithm == "bbr" else run.algorithm
+    name = NAMES[run.algorithm]
     return f"1 {name} stream" if run.streams == 1 else f"{run.streams} {name} streams"

@@ -135,7 +135,7 @@ class Metrics:
         rtts = [(at, s.rtt_ms / 1000) for at, s in near if s.rtt_ms is not None]
         lines += _family("relay_rtt_seconds", "gauge", "Round trip of a relay's streams.", rtts)
         again = [(at, s.retransmits) for at, s in near if s.retransmits is not None]
-        lines += _family("relay_retransmit_ratio", "gauge", "Share of segments that a relay sent again.", again)
+        lines += _family("relay_retransmit_ratio", "gauge", "Share of segments that a relay retransmitted.", again)
         caps = [({"relay": name}, bps) for name, bps in self._caps.items() if bps is not None]
         lines += _family("relay_cap_bits_per_second", "gauge", "A relay's cap; none: no cap.", caps)
         if self._open is not None:

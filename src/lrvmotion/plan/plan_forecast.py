@@ -190,7 +190,7 @@ def _basis(measured: Measured, age_s: float | None) -> str:
         return "nothing was measured: no forecast"
     return (
         f"a range, from {measured.sent} idle pings: what the circuit does under load was not measured "
-        "('lrvmotion check --load' does, with a far box)"
+        "('lrvmotion check --load' does, with a far relay host)"
     )
 
 

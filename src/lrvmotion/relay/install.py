@@ -142,7 +142,7 @@ def _redirects(spec: RelaySpec, names: Names, interface: str) -> list[Redirect]:
 
 
 def _sysctls(seen: BoxFacts, interface: str, *, v6: bool, routes: bool) -> Iterator[tuple[str, str, str]]:
-    redirects = "a one-armed box must not tell sources to go past it (measured: bypassed for 300 s)"
+    redirects = "a one-armed relay must not tell sources to go past it (measured: bypassed for 300 s)"
     lan = interface.replace(".", "/")
     wanted = [
         ("net.ipv4.conf.all.send_redirects", "0", redirects),
@@ -155,7 +155,7 @@ def _sysctls(seen: BoxFacts, interface: str, *, v6: bool, routes: bool) -> Itera
     wanted.append(("net.ipv4.ip_forward", "1", "what is not relayed is forwarded"))
     if v6:
         # A router forgets the default route that it learnt from advertisements, but where accept_ra is 2.
-        reason = "the box keeps its own way out when it forwards IPv6"
+        reason = "the relay host keeps its own default route when it forwards IPv6"
         learns = [key for key, value, _ in seen.sysctls if key.endswith(".accept_ra") and value == "1"]
         wanted += [(key, "2", reason) for key in learns if key.split(".")[3] not in {"all", "default", "lo"}]
         wanted.append(("net.ipv6.conf.all.forwarding", "1", "what is not relayed is forwarded"))

@@ -165,7 +165,7 @@ def _by_subject(findings: Sequence[Finding]) -> list[tuple[str, list[Finding]]]:
 
 def _one(to: Console, finding: Finding) -> None:
     text = Text(f"{finding.severity}: ", style=MARKS[finding.severity])
-    text.append(finding.summary, style="not bold not dim")
+    text.append(finding.summary, style="not bold not dim").append(f"  [{finding.code}]", style="not bold dim")
     console.hang(to, Text("  "), text)
     if finding.hint:
         console.hang(to, Text("    "), Text(f"hint: {finding.hint}", style="dim"))

@@ -27,9 +27,9 @@ def show(to: Console, made: Forecast, mode: str) -> None:
     for estimate in made.estimates:
         if estimate.mode == mode:
             console.hang(to, Text("  "), Text(f"{mode}: {estimate.limiter}"))
-        if estimate.past and estimate.corrected != 1:
-            change = f"{estimate.corrected - 1:+.0%}"
-            moves = words.count(estimate.past, "recorded move")
+        change = f"{estimate.corrected - 1:+.0%}"
+        if estimate.past and change not in {"+0%", "-0%"}:
+            moves = words.count(estimate.past, "past move")
             to.print(Text(f"  {estimate.mode}: corrected by {change} after {moves}", style="dim"))
     _times(to, made)
 

@@ -78,16 +78,16 @@ def _migrations(made: Plan) -> Table:
 
 def _findings(to: Console, findings: Sequence[Finding]) -> None:
     """Print the findings, errors first; one that holds of many is told once."""
-    subjects: dict[tuple[Severity, str, str | None], list[str]] = {}
+    subjects: dict[tuple[Severity, str, str, str | None], list[str]] = {}
     for finding in sorted(findings, key=lambda item: list(Severity).index(item.severity)):
-        subjects.setdefault((finding.severity, finding.summary, finding.hint), []).append(finding.subject)
+        subjects.setdefault((finding.severity, finding.code, finding.summary, finding.hint), []).append(finding.subject)
     if subjects:
         to.print()
-    for (severity, summary, hint), names in subjects.items():
+    for (severity, code, summary, hint), names in subjects.items():
         text = Text(f"{severity}: ", style=MARKS[severity])
         text.append(
             f"{names[0]}: {summary}" if len(names) == 1 else f"{summary} ({words.some(names)})", style="not bold"
-        )
+        ).append(f"  [{code}]", style="not bold dim")
         console.hang(to, Text(""), text)
         if hint:
             console.hang(to, Text("  "), Text(f"hint: {hint}", style="dim"))

@@ -185,7 +185,7 @@ class HostNetwork:
             raise RefusedError(message)
         device = str(nic.device)
         if device == "vmk0":
-            message = f"{self._subject}: vmk0 ({address}) is the host's first vmknic: not ours to change"
+            message = f"{self._subject}: vmk0 ({address}) is the host's first vmknic, which is never changed"
             raise RefusedError(message)
         read = self._session.call(
             f"{self._subject}: services of {device}",
@@ -198,7 +198,7 @@ class HostNetwork:
         more = vmknics.services(configs).get(device, set()) - {VMOTION}
         if more:
             message = (
-                f"{self._subject}: {device} ({address}) also carries {', '.join(sorted(more))}: not ours to change"
+                f"{self._subject}: {device} ({address}) also carries {', '.join(sorted(more))}, so it is left alone"
             )
             raise RefusedError(message)
         return device
