@@ -51,9 +51,12 @@ def same(path: Path, descriptor: int) -> bool:
 def replace(path: Path, text: str | bytes, *, mode: int = 0o600) -> None:
     """Write *text* in place of what *path* has, with *mode*: for its owner alone; OSError where that fails.
 
-    However it ends, *path* holds the old content or the new one, and nothing is left beside it.
+    However it ends, *path* holds the old content or the new one, and nothing is left beside it. A device is refused:
+    root would put a file in the place of /dev/null.
     """
     path = path.resolve()
+    if path.is_char_device() or path.is_block_device():
+        raise OSError(errno.EINVAL, "it is a device", str(path))
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
