@@ -1,8 +1,9 @@
-"""Files: written whole or not at all, and read where they are files."""
+"""Files: written whole or not at all, and read, replaced and appended to only where they are files."""
 
 from __future__ import annotations
 
 import codecs
+import contextlib
 import errno
 import os
 import stat
@@ -16,12 +17,30 @@ def read(path: Path) -> bytes:
     """Return the content of *path*; OSError where that fails, or it is a folder, a pipe or a device: never waits."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "it is not a file", str(path))
+        _verify(os.fstat(descriptor).st_mode, path)
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             return file.read()
     finally:
         os.close(descriptor)
+
+
+def appending(path: Path) -> int:
+    """Return a descriptor that appends to *path*, made for its owner alone; OSError as `read` has it: never waits."""
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    try:
+        _verify(os.fstat(descriptor).st_mode, path)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _verify(mode: int, path: Path) -> None:
+    """Raise OSError where *mode* is that of a folder, a pipe or a device."""
+    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        raise OSError(errno.EINVAL, "it is a device", str(path))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "it is not a file", str(path))
 
 
 def decoded(content: bytes, where: str, hint: str = "save it as UTF-8") -> str:
@@ -51,12 +70,12 @@ def same(path: Path, descriptor: int) -> bool:
 def replace(path: Path, text: str | bytes, *, mode: int = 0o600) -> None:
     """Write *text* in place of what *path* has, with *mode*: for its owner alone; OSError where that fails.
 
-    However it ends, *path* holds the old content or the new one, and nothing is left beside it. A device is refused:
-    root would put a file in the place of /dev/null.
+    However it ends, *path* holds the old content or the new one, and nothing is left beside it. A folder, pipe or
+    device stays: root would put a file in the place of /dev/null.
     """
     path = path.resolve()
-    if path.is_char_device() or path.is_block_device():
-        raise OSError(errno.EINVAL, "it is a device", str(path))
+    with contextlib.suppress(FileNotFoundError):
+        _verify(path.stat().st_mode, path)
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:

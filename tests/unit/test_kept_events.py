@@ -150,3 +150,13 @@ def test_a_pipe_in_place_of_the_events_is_not_waited_for(tmp_path):
     os.mkfifo(path(tmp_path))
     with pytest.raises(UsageError, match="cannot be read"):
         event_log.read(tmp_path, "abc234")
+
+
+def test_a_pipe_that_comes_while_events_are_kept_is_not_waited_for(log, tmp_path, said):
+    """It would take a few of them, and then hold the run up: the recording ends, and that is said."""
+    log(STARTED)
+    path(tmp_path).unlink()
+    os.mkfifo(path(tmp_path))
+    log(MOVE)
+    log(BEFORE)
+    assert ["will lack the rest of this run: it is not a file" in event.text for event in said] == [False, True]

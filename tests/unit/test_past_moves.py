@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -66,3 +67,15 @@ def test_a_record_cut_short_is_left_out(recorder, tmp_path):
         file.write('{"at": "2026-01-01T00:00:00Z", "circ')
     assert move_history.recorded(tmp_path, WAY) == [("native", 160.0)]
     assert move_history.recorded(tmp_path / "nowhere", WAY) == []
+
+
+def test_a_pipe_in_place_of_the_file_is_neither_written_to_nor_waited_for(recorder, tmp_path):
+    """Whoever reads it would hold the run up; so would nobody."""
+    os.mkfifo(tmp_path / move_history.NAME)
+    reader = os.open(tmp_path / move_history.NAME, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        recorder(event("x", "running"))
+        recorder(event("x", "success"))
+        assert os.read(reader, 1) == b""
+    finally:
+        os.close(reader)

@@ -164,6 +164,15 @@ def test_a_report_that_cannot_be_written_says_so(lab, run, tmp_path):
     assert "cannot be written" in report(lab, "support", "-o", where, status=2)
 
 
+@pytest.mark.parametrize("command", [("report",), ("support",), ("plan", "--mode", "stock", "vm1")])
+def test_what_is_no_file_stays_what_it_is(lab, run, tmp_path, command):
+    """A pipe, or a device as /dev/null: exit 2, and no file is put in its place."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    assert "it is not a file" in report(lab, *command, "-o", str(pipe), status=2)
+    assert pipe.is_fifo()
+
+
 def unpacked(path: Path) -> dict[str, str]:
     with tarfile.open(path) as tar:
         files = {item.name.partition("/")[2]: tar.extractfile(item) for item in tar.getmembers()}

@@ -84,6 +84,7 @@ def restore_defaults(
             """Tell what the restore came to, whatever ended it, on stdout and in its log."""
             if error is not None:
                 fan(migrate_run.told(error))
+            journal.keep()
             left = report.outstanding = len(journal.outstanding())
             fan(RestoreEnded(restored=report.reverted, outstanding=left, restore=command if left else None))
             with io.StringIO() as page:

@@ -202,7 +202,7 @@ def _known(path: Path, schema: str) -> None:
 
 def _open(path: Path) -> TextIO:
     """Open *path* for its owner alone, and begin a new line where a death left part of one."""
-    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = files.appending(path)
     size = os.fstat(descriptor).st_size
     if size and os.pread(descriptor, 1, size - 1) != b"\n":
         os.write(descriptor, b"\n")

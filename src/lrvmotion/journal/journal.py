@@ -293,6 +293,7 @@ class Journal:
         self._behind = False  # a record failed: the file may hold part of it, or all
         self._at: tuple[int, int] | None = None  # device and inode of the open file
         self._size = 0
+        self._lost = False  # that it cannot be kept was said
 
     def __enter__(self) -> Self:
         try:
@@ -314,12 +315,19 @@ class Journal:
 
     def __exit__(self, *_: object) -> None:
         try:
+            self.keep()
+        finally:
+            self._close()
+
+    def keep(self) -> None:
+        """See to it that the file at *path* has all records; where it cannot have them, *say* hears of it, once."""
+        try:
             if self.records and not self._stands():
                 self._write_anew()
         except (OSError, LrvmotionError) as error:
-            self.say(Message(text=f"{self.path}: the journal is gone and cannot be written anew: {error}"))
-        finally:
-            self._close()
+            if not self._lost:
+                self.say(Message(text=f"{self.path}: the journal is gone and cannot be written anew: {error}"))
+            self._lost = True
 
     def append(self, kind: str, run: str, body: Mapping[str, Any]) -> Record:
         """Append one record and return it once it is on the disk; JournalError where the disk does not take it."""
@@ -373,6 +381,8 @@ class Journal:
             fresh = _lock(self._held)
             os.close(self._lock)
             self._lock = fresh
+        if self.path.exists() and not self.path.is_file():
+            self.path.unlink()
         files.replace(self.path, b"".join(line(record) for record in self.records))
         if self._file is not None:
             self._file.close()
@@ -461,8 +471,7 @@ def _write(file: BinaryIO, data: bytes) -> None:
 
 
 def _open(path: Path) -> BinaryIO:
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    return os.fdopen(descriptor, "ab", buffering=0)
+    return os.fdopen(files.appending(path), "ab", buffering=0)
 
 
 def _lock(path: Path) -> int:

@@ -52,7 +52,7 @@ class Recorder:
     def _keep(self, mbps: float) -> None:
         record = {"at": self._clock(), "circuit": self._way, "mode": self._mode, "mbps": round(mbps, 3)}
         try:
-            with self._path.open("a", encoding="utf-8") as file:
+            with os.fdopen(files.appending(self._path), "a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
                 file.flush()
                 os.fsync(file.fileno())

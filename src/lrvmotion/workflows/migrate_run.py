@@ -86,6 +86,7 @@ class Closing:
                     first = first or later
             if first is not None:
                 self.observer(told(first))
+            self.journal.keep()
             left, unmoved = len(self.journal.outstanding()), self.unmoved()
             self.observer(
                 RunEnded(
