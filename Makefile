@@ -74,11 +74,11 @@ bench-full: install tools root ## the whole grid in the background, some six hou
 	  $(VENV)/bin/python benchmarks/wan.py --resume --json $(BENCH)/wan.json --plots $(BENCH)' \
 	  9>$(BENCH)/lock >>$(BENCH)/full.log 2>&1 </dev/null & echo "see $(BENCH)/full.log"
 
-crash-matrix: install tools root ## die at every journal byte and call, and by kill -9 in a lab; all as before? under 45 minutes
+crash-matrix: install tools root ## kill the process at every journal byte and call and verify the restore; under 45 minutes
 	@mkdir -p $(CRASH)
 	$(ROOT) env PYTHONPATH=tests PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/python -m crash --json $(CRASH)/matrix.json --keep $(CRASH)/failed
 
-fleet-trial: install tools root ## a hundred VMs through faults and five deaths of the relay; none lost? five minutes
+fleet-trial: install tools root ## move a hundred VMs through faults and five relay crashes, and verify that none is lost; five minutes
 	@mkdir -p $(CRASH)
 	$(ROOT) env PYTHONPATH=tests PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/python -m crash.fleet --json $(CRASH)/fleet.json
 

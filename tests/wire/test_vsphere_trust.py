@@ -104,3 +104,16 @@ def test_nobody_there_is_unreachable_not_a_matter_of_trust():
         port = free.getsockname()[1]
     with pytest.raises(UnreachableError, match="does not answer"):
         opened(port, sha256="ab" * 32)
+
+
+def test_a_refused_connection_is_told_in_words():
+    """By init and by a login alike: an error number of this machine says nothing to anybody."""
+    with socket.socket() as taken:  # bound and not listening: nobody else can listen there meanwhile
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        with pytest.raises(UnreachableError) as by_init:
+            fetch_certificate("127.0.0.1", port)
+        with pytest.raises(UnreachableError) as by_login:
+            opened(port, sha256="ab" * 32)
+    said = f"vCenter 127.0.0.1:{port} does not answer: Connection refused"
+    assert (by_init.value.message, by_login.value.message) == (said, said)

@@ -128,7 +128,7 @@ def fetch_certificate(host: str, port: int, timeout_s: float = 10) -> Certificat
     except OSError as error:
         if isinstance(error, ssl.SSLError) and error.reason in _TOO_OLD:
             raise _too_old(host, port) from None
-        message = f"vCenter {host}:{port} does not answer: {error}"
+        message = f"vCenter {host}:{port} does not answer: {error.strerror or error}"
         raise UnreachableError(message, hint="check the address, the port and the firewall") from None
     if der is None:
         message = f"{host}:{port} presents no certificate"

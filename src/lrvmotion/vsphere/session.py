@@ -223,7 +223,8 @@ def _negotiate(host: str, port: int, pinned: Certificate, timeout_s: float) -> s
     except NotTrustedError as error:
         raise distrust(error) from None
     except (OSError, HTTPException) as error:
-        message = f"vCenter {host}:{port} does not answer: {hidden(str(error)) or type(error).__name__}"
+        why = hidden(str(getattr(error, "strerror", None) or error)) or type(error).__name__
+        message = f"vCenter {host}:{port} does not answer: {why}"
         raise UnreachableError(message, hint="check the address, the port and the firewall") from None
     for version in _versions(body) if response.status == 200 else ():
         if f"vim25/{version}" in VmomiSupport.versionMap:
