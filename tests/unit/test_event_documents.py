@@ -9,8 +9,10 @@ import typing
 from dataclasses import fields
 from pathlib import Path
 
+import pytest
+
 from lrvmotion import events
-from lrvmotion.events import Event, Message, Move
+from lrvmotion.events import Event, Message, Move, RestoreEnded, RunEnded
 from lrvmotion.findings import Finding
 from lrvmotion.views import errors as trouble
 from lrvmotion.views import ndjson
@@ -74,3 +76,25 @@ def test_every_line_has_its_type_and_time_first(capsys):
         (name, AT) for name in ("version", "message", "move", "error")
     ]
     assert lines[1]["text"] == "a\nb"
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        RunEnded(run="abc234", outstanding=0, restore=None, left=(), resume=None),
+        RestoreEnded(restored=0, outstanding=0, restore=None),
+    ],
+)
+def test_nothing_comes_after_the_end(capsys, end):
+    """A log that the disk does not take any more, say: that goes to stderr."""
+    tell = ndjson.Ndjson(lambda: AT)
+    tell(Message(text="before"))
+    tell(end)
+    tell(Message(text="run.log will lack the rest"))
+    said = capsys.readouterr()
+    assert [json.loads(line)["type"] for line in said.out.splitlines()] == [
+        "version",
+        "message",
+        events._name(type(end)),
+    ]
+    assert said.err == "run.log will lack the rest\n"
