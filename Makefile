@@ -50,7 +50,7 @@ demo: install root tools ## build the lab, move VMs stock, native and proxy over
 	@$(ROOT) env PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/lrvmotion lab demo
 
 test: install tools ## run every test that this machine can, and say what it skipped and why
-	$(VENV)/bin/pytest --numprocesses $(WORKERS) --dist loadfile
+	$(VENV)/bin/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 fuzz: install ## mutations of everything that is read from outside, for an hour; FUZZ_S=600 for ten minutes
 	LRVMOTION_FUZZ_S=$(FUZZ_S) LRVMOTION_FUZZ_SEED=$$(date +%s) $(VENV)/bin/pytest tests/fuzz

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from lrvmotion.config.schema import Config
-from lrvmotion.errors import LrvmotionError
+from lrvmotion.errors import LrvmotionError, RefusedError
 from lrvmotion.lab.spec import MIB, VmSpec
 from lrvmotion.plan.placer import Placer
 from lrvmotion.plan.plan import Migration
@@ -84,7 +84,8 @@ def test_a_vm_arrives_once_and_as_it_was(lab, mover):
     assert mover.verify(migration) == []
     assert locate(lab.source, lab.target, migration.instance_uuid) == "target"
     assert "vm1" in dict(lab.inventory("target").vm_names)
-    assert mover.recheck(migration) != []
+    with pytest.raises(RefusedError, match="is not there any more"):
+        mover.recheck(migration)
 
 
 def test_several_moves_are_followed_on_one_poll(lab, mover):
