@@ -211,6 +211,35 @@ def test_firewall_is_named_opened_and_as_before(site, case):
     goes_round(site, shut, cure)
 
 
+EARLY = {
+    "at the interface": 'netdev early seen { type filter hook ingress device "lan0" priority 0; }',
+    "before routing": "ip early seen { type filter hook prerouting priority -350; }",
+}
+
+
+@pytest.mark.parametrize("place", EARLY)
+def test_rule_before_the_redirect_is_named_opened_and_as_before(site, place):
+    """It drops by the service's port, in chains that know no interface to leave by: one rule lets all of it in."""
+    family, table, chain, hook = EARLY[place].split(" ", 3)
+    run(site.record, f"nft -f - <<'RULES'\nadd table {family} {table}\nadd chain {family} {table} {chain} {hook}\n"
+                     f"add rule {family} {table} {chain} tcp dport 8000 drop\nRULES\n")  # fmt: skip
+    before = state(site.record)
+    seen, view = looked(site)
+    assert view.reason is None
+    (found,) = firewall.findings(view, seen, site.spec, opened=False)
+    assert (found.code, found.severity) == ("box-forward", Severity.ERROR)
+    assert f"{family} early seen: tcp dport 8000 drop" in found.summary
+    assert f'nft insert rule {family} early seen iifname "lan0" ip saddr 10.88.0.0/24 accept' in str(found.hint)
+    site.install()
+    assert arrives(site) is None
+    assert site.restore().left == []
+    site.install(opened=True)
+    assert arrives(site) == NEAR_ADDRESS
+    assert site.install(opened=True) == 0, "a second plan finds it open"
+    assert site.restore().left == []
+    assert state(site.record) == before
+
+
 def test_rule_against_invalid_packets_is_a_warning(site):
     """A relay carries all the same; plainly forwarded connections would hang, and do not once it is opened."""
     chain = "type filter hook forward priority 0; policy accept; ct state invalid drop"

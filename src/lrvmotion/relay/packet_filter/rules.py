@@ -26,7 +26,7 @@ class Block:
     "later" (past the relay: all but the first packet of a connection whose answers do not come this way).
 
     *program* is "nft", "iptables" or "iptables-legacy"; *chain* the one that the kernel calls, where a rule at its head
-    lets the packets through; *rule* what ended them, in the program's own words.
+    lets the packets through; *rule* what ended them, in the program's own words. *hook*: where the kernel calls it.
     """
 
     what: Literal["input", "forward", "later"]
@@ -35,6 +35,12 @@ class Block:
     table: str
     chain: str
     rule: str
+    hook: str = ""
+
+    @property
+    def is_early(self) -> bool:
+        """Whether it comes before the redirect and the choice of a way: neither our port nor an interface is known."""
+        return self.hook in {"ingress", "prerouting"}
 
     def __str__(self) -> str:
         where = f"{self.family} {self.table} {self.chain}" if self.program == "nft" else self.chain
@@ -95,7 +101,10 @@ def look(shell: Shell, seen: BoxFacts, spec: RelaySpec) -> FirewallView:
 def parse(answer: dict[str, Any]) -> FirewallView:
     """Read what filtertrial.py printed; ValueError, KeyError or TypeError for anything else."""
     fields = ("what", "program", "family", "table", "chain", "rule")
-    found = [Block(**{name: str(entry[name]) for name in fields}) for entry in answer["blocks"]]  # type: ignore[arg-type]
+    found = [
+        Block(**{name: str(entry[name]) for name in fields}, hook=str(entry.get("hook", "")))  # type: ignore[arg-type]
+        for entry in answer["blocks"]
+    ]
     zone = answer["firewalld"] or {"zone": None, "bound": False, "forwards": False, "owned": False}
     return FirewallView(
         blocks=tuple(dict.fromkeys(found)), ufw=answer["ufw"], docker=answer["docker"], out=tuple(answer["out"]),
@@ -152,13 +161,15 @@ def _openings(block: Block, view: FirewallView, seen: BoxFacts, spec: RelaySpec,
         elif view.ufw and block.program != "nft":
             yield from _ufw(block, view, lan, sender, spec.listen_port, run)
         elif block.program == "nft":
-            matches = f'iifname "{lan}" ip saddr {sender}'
-            more = (
-                [f'oifname "{out}"' for out in view.out] if block.what != "input" else [f"tcp dport {spec.listen_port}"]
-            )
-            for one in more:
-                # As nft itself lists it.
-                match = f'iifname "{lan}" {one} ip saddr {sender}' if block.what != "input" else f"{matches} {one}"
+            sent = f"ip saddr {sender}"
+            if block.is_early:
+                matches = [sent]
+            elif block.what == "input":
+                matches = [f"{sent} tcp dport {spec.listen_port}"]
+            else:
+                matches = [f'oifname "{out}" {sent}' for out in view.out]
+            for one in matches:
+                match = f'iifname "{lan}" {one}'  # as nft itself lists it
                 rule = f"{block.family} {block.table} {block.chain} {match} accept"
                 yield Opening(key=f'firewall/nft/{rule} comment "lrvmotion-{run}"', command=f"nft insert rule {rule}")
         elif block.what != "input":

@@ -10,7 +10,8 @@ connections to be redirected to the relay's port, or those of a near relay to a 
 traced to its rule, a rule that admits it is put before that one, and it is tried again until it passes: so everything
 that stands in the way is found at once. Nothing of the host itself is changed.
 
-Prints one JSON object: {"blocks": [{"what", "source", "program", "family", "table", "chain", "rule"}], "firewalld":
+Prints one JSON object: {"blocks": [{"what", "source", "program", "family", "table", "chain", "hook", "rule"}],
+"firewalld":
 {"zone", "bound": the interface is in it by name, "forwards", "owned": nobody else may change its table} or null, "ufw":
 bool, "docker": bool, "out": interfaces to the targets, "reason": why it is not known, or null}.
 """
@@ -31,7 +32,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Set, Tuple
+from typing import Any, Callable, Collection, Dict, List, Optional, Set, Tuple
 
 CLONE_NEWNET = 0x40000000
 ETH_P_IP = 0x0800
@@ -68,6 +69,7 @@ class Host:
 
     def __init__(self, asked: Asked) -> None:
         self.nft = shutil.which("nft") is not None
+        self.lan = asked["interface"]
         self.saved: Dict[str, str] = {}  # program -> what its -save prints
         managed: Set[str] = set()
         variants: Set[str] = set()
@@ -107,7 +109,7 @@ class Host:
         for line in call("nft", "list", "tables").splitlines():
             _, family, name = line.split()
             ours = name.startswith("lrvmotion_") or (family == "ip" and name in managed)
-            if family in {"ip", "inet"} and not ours:
+            if family in {"ip", "inet", "netdev"} and not ours:
                 listed = call("nft", "-s", "list", "table", family, name)
                 # A table that belongs to a process would end with the nft that loads it.
                 found.append(re.sub(r"^\s*flags [^\n]*owner[^\n]*$", "", listed, flags=re.MULTILINE))
@@ -284,12 +286,13 @@ def blamed(trial: Trial, host: Host) -> Optional[Dict[str, str]]:
         if count > before.get((program, table, chain, text), 0):
             start = "INPUT" if trial.what == "input" else "FORWARD"
             rule = text if chain == start else f"-A {chain} {text}"
-            return {"program": program, "family": "ip", "table": table, "chain": start, "rule": rule}
-    found = _traced(trial) if host.nft else None
+            ends = {"program": program, "family": "ip", "table": table, "chain": start, "hook": start.lower()}
+            return dict(ends, rule=rule)
+    found = _traced(trial, host.lan) if host.nft else None
     if found is None:
         message = f"what {trial.source} sends ({trial.what}) does not get through, and no rule is seen that ends it"
         raise TrialError(message)
-    return dict(zip(("family", "table", "chain", "rule"), found), program="nft")
+    return dict(zip(("family", "table", "chain", "rule", "hook"), found), program="nft")
 
 
 def _counted(host: Host) -> Dict[Tuple[str, str, str, str], int]:
@@ -309,16 +312,16 @@ def _counted(host: Host) -> Dict[Tuple[str, str, str, str], int]:
     return found
 
 
-def _traced(trial: Trial) -> Optional[Tuple[str, str, str, str]]:
-    """Return (family, table, base chain, text) of the nft rule that ends *trial*, None where none is seen."""
+def _traced(trial: Trial, lan: str) -> Optional[Tuple[str, str, str, str, str]]:
+    """Return (family, table, base chain, text, hook) of the nft rule that ends *trial*, None where none is seen."""
     text = (
-        "table inet lrvmotion_trace { chain seen { type filter hook prerouting priority -350; policy accept; "
-        f"ip saddr {trial.source} meta nftrace set 1; }}; }}\n"
+        f'table netdev lrvmotion_trace {{ chain seen {{ type filter hook ingress device "{lan}" priority -10000; '
+        f"policy accept; ip saddr {trial.source} meta nftrace set 1; }}; }}\n"
     )
     call("nft", "-f", "-", text=text)
     listed = json.loads(call("nft", "-j", "list", "chains"))["nftables"]
     chains = [entry["chain"] for entry in listed if "chain" in entry]
-    base = {(chain["family"], chain["table"], chain["name"]) for chain in chains if "hook" in chain}
+    base = {(chain["family"], chain["table"], chain["name"]): chain["hook"] for chain in chains if "hook" in chain}
     master, slave = os.openpty()  # to a pipe nft keeps back what it prints
     watching = subprocess.Popen(["nft", "monitor", "trace"], stdout=slave, stderr=subprocess.DEVNULL)
     os.close(slave)
@@ -334,11 +337,11 @@ def _traced(trial: Trial) -> Optional[Tuple[str, str, str, str]]:
         watching.send_signal(signal.SIGINT)
         watching.wait()
         os.close(master)
-        call("nft", "delete", "table", "inet", "lrvmotion_trace")
-    return found
+        call("nft", "delete", "table", "netdev", "lrvmotion_trace")
+    return None if found is None else (*found, base.get(found[:3], ""))
 
 
-def ended(printed: str, base: Set[Tuple[str, str, str]]) -> Optional[Tuple[str, str, str, str]]:
+def ended(printed: str, base: Collection[Tuple[str, str, str]]) -> Optional[Tuple[str, str, str, str]]:
     """Read what `nft monitor trace` printed: the first rule or policy that drops, the *base* chain that led there."""
     entered: Dict[Tuple[str, str, str], str] = {}
     for line in printed.splitlines():
