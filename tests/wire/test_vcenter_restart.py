@@ -118,6 +118,21 @@ def test_a_kill_in_the_middle_of_a_move_leaves_the_vm_in_one_inventory(lab, site
     assert len(where) == 1
 
 
+def test_a_vm_that_left_does_not_come_back_with_its_vcenter(lab):
+    """Neither where it has gone on from the other side meanwhile, back home under another moId say."""
+    source, target = lab.connect("source"), lab.connect("target")
+    assert wait(named(source, vim.VirtualMachine, "vm1").RelocateVM_Task(relocate_spec(lab, target))) == "success"
+    for si in (source, target):
+        disconnect(si)
+    document = lab.control("target", "vm_leave", vm="vm1")
+    lab.control("source", "vm_arrive", host="a1", document=document)
+    lab.kill_vcenter("source")
+    lab.start_vcenter("source")
+    source = lab.connect("source")
+    assert sorted(item.name for item in objects(source, vim.VirtualMachine)) == ["vm1", "vm2", "vm3"]
+    disconnect(source)
+
+
 def test_a_commit_without_an_answer_is_settled_at_the_start(lab):
     """Recorded at the target, source dead before it heard: the source lets go of the VM when it starts."""
     source, target = lab.connect("source"), lab.connect("target")

@@ -56,7 +56,8 @@ class Registry:
             for item in items:
                 item.stamp = self.stamp
             if self.database is not None:
-                self.database.note(iter(items))
+                # What was removed meanwhile would be kept again, and come back at the next start.
+                self.database.note(item for item in items if self._objects.get(item.moid) is item)
             self.changed.notify_all()
 
     def restructure(self, *items: ManagedObject) -> None:
