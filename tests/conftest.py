@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 from pathlib import Path
@@ -12,6 +13,11 @@ import pytest
 
 # No test sees the keyring of who runs it, and none asks to unlock it.
 os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
+
+# Whoever starts the tests in the background may ignore what a terminal sends; no process of theirs inherits that.
+for number, default in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, default)
 
 PURE = {Path(__file__).parent / name for name in ("unit", "fuzz")}
 TOOLS = ("ip", "nft", "ping")
