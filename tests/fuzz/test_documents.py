@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import hashlib
 import json
 import shutil
@@ -10,6 +9,8 @@ import tempfile
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+
+import pytest
 
 from fakes import host, inventory, vm
 from fuzzing import bytes_of, dumped, json_of, subject, text_of
@@ -25,7 +26,6 @@ from lrvmotion.ssh import known_hosts
 from lrvmotion.vsphere.certificate import Certificate
 
 FOLDER = Path(tempfile.mkdtemp(prefix="lrvmotion-fuzz-"))
-atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
 ROOT = Path(__file__).parents[2]
 FULL = (ROOT / "examples" / "full.toml").read_text()
 MINIMAL = (ROOT / "examples" / "minimal.toml").read_text()
@@ -42,6 +42,13 @@ KNOWN = (
     "|1|F1E1KeoE/eEWhi10WpGv4OdiO6Y=|3988QV0VE8wmZL7suNrYQLITLCg= ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAABAAAAAE=\n"
     "!a.example,[b.example]:2222,*.c?d ssh-ed25519 AAAA\n"
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_is_left():
+    """A worker process of the tests ends without its exit handlers."""
+    yield
+    shutil.rmtree(FOLDER)
 
 
 def file_of(content: bytes, name: str = "input") -> Path:
