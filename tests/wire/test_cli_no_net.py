@@ -136,7 +136,7 @@ def test_a_password_file_that_others_can_read_is_refused(lab):
 
 def test_off_a_terminal_nobody_can_be_asked(lab):
     """Without --yes nothing is changed, and it says so."""
-    refused(lab.run("migrate", "--mode", "stock", "vm2"), 3, "not a terminal", "--yes")
+    refused(lab.run("migrate", "--mode", "stock", "vm2"), 3, "no terminal to confirm on", "--yes")
 
 
 def test_a_mode_is_required_unless_configured(lab):

@@ -140,7 +140,7 @@ class Server:
         try:
             channel.send_exit_status(status if status >= 0 else 128 - status)
             channel.close()
-        except OSError:
+        except (OSError, EOFError):  # the client has gone
             pass
         threads[0].join()
         with contextlib.suppress(OSError):

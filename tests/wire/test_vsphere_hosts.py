@@ -144,7 +144,7 @@ def test_the_management_vmknic_is_never_touched(host):
     address = "192.168.101.1"
     assert host.read(f"vmknic/{address}").type == "document"
     for key, value in ((f"vmknic/{address}", ABSENT), (f"gateway/{address}", string("192.168.101.254"))):
-        with pytest.raises(RefusedError, match="not ours"):
+        with pytest.raises(RefusedError, match="which is never changed"):
             host.write(key, value)
 
 
