@@ -242,20 +242,24 @@ def test_ssh_that_is_cut_while_a_vm_moves_costs_no_vm(lab, before):
     assert "vm3" in lab.vms()["target"]
 
 
-def test_a_relay_host_that_reboots_while_a_vm_moves_relays_the_next_try(lab, before):
-    """The move fails with its streams; what the box forgot, its CPU governor, is set again, and the VM is not held."""
-    config = lab.config.read_text()
-    lab.config.write_text(f"{config}\n[limits]\nretry_wait_s = 1\ntries = 5\n")
-    box = record.read(record.record_path(lab.directory, "relay-a"))
-    try:
+def test_a_relay_host_that_reboots_while_a_vm_moves_relays_the_next_try(tmp_path):
+    """The move fails with its streams; what the box forgot, its CPU governor, is set again, and the VM is not held.
+
+    In a lab of its own: what earlier tests left of the relay's history decides what is set.
+    """
+    with Lab(tmp_path, name=f"rb{os.getpid()}") as lab:
+        state = lab.state()
+        lab.config.write_text(f"{lab.config.read_text()}\n[limits]\nretry_wait_s = 1\ntries = 5\n")
+        box = record.read(record.record_path(lab.directory, "relay-a"))
         child = lab.spawn("migrate", "--mode", "proxy", "--yes", "--output", "ndjson", "vm4")
         with child.stdout, child.stderr:
             events = follow(child, moving(5))
-            machine.reboot(box)
-            events += finish(child)
-    finally:
-        lab.config.write_text(config)
-    told = [(event.get("state"), event.get("reason")) for event in events if event["type"] == "move"]
-    assert (child.returncode, ended(events)) == (0, {"vm4": "success"}), told
-    governor = [event for event in events if event["type"] == "changed" and event["key"] == "governor"]
-    assert [(event["how"], event["target"]) for event in governor] == [("applied", "box/relay-a")] * 2
+            machine.power_off(box)  # not a reboot in good order: a relay that drains may carry the VM to its end
+            machine.power_on(box)
+            later = finish(child)
+        told = [(event.get("state"), event.get("reason")) for event in events + later if event["type"] == "move"]
+        assert (child.returncode, ended(later)) == (0, {"vm4": "success"}), told
+        governor = [event for event in later if event["type"] == "changed" and event["key"] == "governor"]
+        assert [(event["how"], event["target"]) for event in governor] == [("applied", "box/relay-a")], told
+        assert lab.json("restore-defaults")["left"] == []
+        assert witness.differences(state, lab.state()) == []
