@@ -15,12 +15,26 @@ import pytest
 os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
 
 # Whoever starts the tests in the background may ignore what a terminal sends; no process of theirs inherits that.
-for number, default in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+SIGNALS = {
+    signal.SIGINT: signal.default_int_handler,
+    signal.SIGTERM: signal.SIG_DFL,
+    signal.SIGHUP: signal.SIG_DFL,
+}
+for number, default in SIGNALS.items():
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, default)
 
 PURE = {Path(__file__).parent / name for name in ("unit", "fuzz")}
 TOOLS = ("ip", "nft", "ping")
+
+
+@pytest.fixture(autouse=True)
+def _signals():
+    """Give the signals back: a command that ran in this process leaves them ignored; what is started inherits it."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(autouse=True)

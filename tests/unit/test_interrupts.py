@@ -11,16 +11,6 @@ from lrvmotion.commands.interrupts import Interrupts
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-@pytest.fixture(autouse=True)
-def handlers():
-    """Give the signals back to pytest."""
-    before = [(number, signal.getsignal(number)) for number in SIGNALS]
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    yield
-    for number, handler in before:
-        signal.signal(number, handler)
-
-
 @pytest.fixture
 def interrupts() -> Interrupts:
     made = Interrupts()
