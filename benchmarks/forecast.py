@@ -21,7 +21,7 @@ from bench import cells, forecasts, probing, table
 from bench.site import FAR, NEAR, Measured, Site, site
 
 from lrvmotion import files
-from lrvmotion.model.load_report import Algorithm, LoadReport
+from lrvmotion.model.load_report import CongestionControl, LoadReport
 from lrvmotion.relay.load_test_runner import RUNS
 from lrvmotion.relay.loadprobe import SETTLE_RTTS
 
@@ -32,7 +32,7 @@ BUFFER_S = 0.067  # of the bottleneck: 8 MiB at 1 Gbit/s
 LATE_MAX = 0.30
 ATTEMPTS = 2
 # What the forecasts of native and proxy mode rest on; --whole-probe makes the other runs of the product's probe too.
-JUDGED: tuple[tuple[Algorithm, int], ...] = (("reno", 48), ("bbr", 5))
+JUDGED: tuple[tuple[CongestionControl, int], ...] = (("reno", 48), ("bbr", 5))
 
 
 def say(text: str) -> None:
@@ -61,7 +61,7 @@ def measure(made: Site, cell: cells.Cell, given: argparse.Namespace) -> list[dic
 
 
 def _probed(
-    made: Site, cell: cells.Cell, wan: dict[str, Any], runs: Sequence[tuple[Algorithm, int]], attempts: int
+    made: Site, cell: cells.Cell, wan: dict[str, Any], runs: Sequence[tuple[CongestionControl, int]], attempts: int
 ) -> tuple[LoadReport, float]:
     """Return the load probe of the circuit, and how late the wire was while it ran; a late one is made again."""
     found = []

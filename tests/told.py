@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lrvmotion.events import Carried, Connected, Event, Found, Message, Move, RelaySample, RunEnded, RunStarted
 from lrvmotion.findings import Finding, Severity
-from lrvmotion.journal.event_log import EventLog, Kept, read
+from lrvmotion.journal.event_log import EventLog, RecordedEvents, read
 from lrvmotion.journal.journal import Journal, Record
 from lrvmotion.plan.plan import ABSENT, Change, Value
 
@@ -97,5 +97,5 @@ def records(state: Path) -> list[Record]:
     return journal(state / "journal.jsonl").records
 
 
-def kept(state: Path) -> Kept:
+def kept(state: Path) -> RecordedEvents:
     return read(state, RUN)

@@ -38,6 +38,6 @@ def plan(*machines, **changes) -> Plan:
             Change(target="source/a1", key="vmknic/10.88.0.20", prior=ABSENT, planned=document(mtu=1500), reason="why"),
         ),
         "migrations": tuple(migration(machine) for machine in machines),
-        "fresh": (("source/a1", "10.88.0.20"),),
+        "new_vmknics": (("source/a1", "10.88.0.20"),),
     }
-    return Plan(run="abcdef", mark="abcdef", mode="native", **{**content, **changes})
+    return Plan(run="abcdef", owner_id="abcdef", mode="native", **{**content, **changes})

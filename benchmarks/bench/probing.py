@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from bench.lanes import BenchError, Lanes
-from lrvmotion.model.load_report import Algorithm, LoadReport
+from lrvmotion.model.load_report import CongestionControl, LoadReport
 from lrvmotion.ports.shell import Completed
 from lrvmotion.relay.load_test_runner import End, load
 
@@ -34,7 +34,7 @@ class NamespaceShell:
         )
 
 
-def probe(lanes: Lanes, near: str, far: str, runs: Sequence[tuple[Algorithm, int]]) -> LoadReport:
+def probe(lanes: Lanes, near: str, far: str, runs: Sequence[tuple[CongestionControl, int]]) -> LoadReport:
     """Load the circuit from the near box to the far one with *runs*; BenchError where one could not be made."""
     ends = [
         End(name=role, address=address, python=sys.executable, shell=NamespaceShell(lanes=lanes, role=role))

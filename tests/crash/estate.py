@@ -268,16 +268,16 @@ def known(*, back: bool) -> dict[str, dict[str, Any]]:
 _DESIRED: dict[Any, Any] = {}
 
 
-def wanted(mark: str, senders: tuple[str, ...], targets: tuple[str, ...]) -> list[tuple[str, Value, str]]:
+def wanted(owner_id: str, senders: tuple[str, ...], targets: tuple[str, ...]) -> list[tuple[str, Value, str]]:
     """Return what the relay host is to have (install.desired), without the content of its files."""
-    if (mark, senders, targets) not in _DESIRED:
+    if (owner_id, senders, targets) not in _DESIRED:
         if len(_DESIRED) > 2000:
             _DESIRED.clear()
-        spec = RelaySpec(name="r1", run=mark, address="10.88.0.1", sources=senders, targets=targets)
-        _DESIRED[mark, senders, targets] = [
+        spec = RelaySpec(name="r1", run=owner_id, address="10.88.0.1", sources=senders, targets=targets)
+        _DESIRED[owner_id, senders, targets] = [
             (key, _short(key, value), reason) for key, value, reason in desired(spec, FACTS) if key.startswith(BOX_KEYS)
         ]
-    return _DESIRED[mark, senders, targets]
+    return _DESIRED[owner_id, senders, targets]
 
 
 def _short(key: str, value: Value) -> Value:
@@ -287,7 +287,7 @@ def _short(key: str, value: Value) -> Value:
 
 
 def plan(
-    world: World, mode: str, pair: tuple[int, int], run: str, mark: str, theirs: tuple[Theirs, ...], *, steer: str,
+    world: World, mode: str, pair: tuple[int, int], run: str, owner_id: str, theirs: tuple[Theirs, ...], *, steer: str,
     back: bool, runs: set[str],
 ) -> tuple[Plan, Config]:  # fmt: skip
     """Return the real plan of moving a VM from one host to another, the *pair*, and its configuration."""
@@ -299,8 +299,8 @@ def plan(
         config=config, source=source, target=replace(target, hosts=(target.hosts[pair[1]],)),
         read=lambda name, key: world.target(name).read(key),
         bounds=lambda name: BOUNDS,
-        box=lambda relay, senders, targets: wanted(mark, tuple(senders), tuple(targets)),
-        unusable=lambda relay: None,
+        box=lambda relay, senders, targets: wanted(owner_id, tuple(senders), tuple(targets)),
+        relay_unusable_reason=lambda relay: None,
         runs=runs, theirs=theirs,
     )  # fmt: skip
-    return planner.make(inputs, mode, run, (machine,), mark=mark), config
+    return planner.make(inputs, mode, run, (machine,), owner_id=owner_id), config

@@ -29,7 +29,7 @@ from lrvmotion.plan.plan import ABSENT, Plan, Value, document, string
 from lrvmotion.run import drift as settle
 from lrvmotion.run.apply import Restored
 from lrvmotion.workflows import migrate_run as runs
-from lrvmotion.workflows.plan_run import Options
+from lrvmotion.workflows.plan_run import RunOptions
 
 STEPS = 12
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -229,9 +229,11 @@ class Histories(RuleBasedStateMachine):
                 if resume:
                     runs.release(journal, world, tell, runs.Limits())
                 seen = self.settle(journal, world, tell)
-                mark = journals.mark(journal.records) or run
-                known_runs = {*journals.runs(journal.records), mark}
-                made, config = plan(world, mode, pair, run, mark, seen.theirs, steer=steer, back=back, runs=known_runs)
+                owner_id = journals.owner_id(journal.records) or run
+                known_runs = {*journals.runs(journal.records), owner_id}
+                made, config = plan(
+                    world, mode, pair, run, owner_id, seen.theirs, steer=steer, back=back, runs=known_runs
+                )
                 self._named_in(made, world)
                 if not made.applyable:
                     codes = {finding.code for finding in made.findings if finding.severity == "error"}
@@ -242,8 +244,8 @@ class Histories(RuleBasedStateMachine):
                 assert life.lost is not None, error
 
     def _go(self, journal: Journal, world: World, made: Plan, config, *, back: bool, restore: bool) -> None:
-        only = replace(made, migrations=(), proofs=())
-        asked = Options(mode=made.mode)
+        only = replace(made, migrations=(), proof_paths=())
+        asked = RunOptions(mode=made.mode)
         put_back = (lambda: runs.restore(journal, world, tell)) if restore else None
         with runs.Closing(
             journal=journal, observer=tell, options=asked, interrupts=Undisturbed(), restore=put_back

@@ -88,7 +88,7 @@ def _world(name: str, mode: str, config: dict, seen: BoxFacts) -> World:
         read=lambda target, key: before[target].get(key, ABSENT),
         bounds=lambda name: BOUNDS,
         box=box,
-        unusable=lambda relay: None,
+        relay_unusable_reason=lambda relay: None,
         reboot=True,
     )
     made = planner.make(inputs, mode, RUN, (machine,))

@@ -19,7 +19,7 @@ from lrvmotion.journal import audit_log, event_log, journal, load_report_store, 
 from lrvmotion.model.inventory import DEFAULT_STACK
 from lrvmotion.plan import plan_file, vm_filter
 from lrvmotion.plan.plan import ABSENT, Change, Migration, Plan, Value, document
-from lrvmotion.plan.plan import Path as Way
+from lrvmotion.plan.plan import Path as DataPath
 from lrvmotion.plan.vm_selection import by_name
 from lrvmotion.run.credentials import Credentials, read_file
 from lrvmotion.ssh import known_hosts
@@ -105,11 +105,13 @@ def saved() -> str:
         instance_uuid="u", power_state="poweredOn", snapshots=0,
     )  # fmt: skip
     change = Change(target="source/a1", key="option/x", prior=ABSENT, planned=Value("long", 48), reason="streams")
-    way = Way(
+    way = DataPath(
         source_host="a1", target_host="b1", netstack=DEFAULT_STACK, source_address=source.vmknics[1].address,
         target_address="10.99.0.9",
     )  # fmt: skip
-    plan = Plan(run="abcdef", mark="abcdef", mode="native", changes=(change,), migrations=(move,), proofs=(way,))
+    plan = Plan(
+        run="abcdef", owner_id="abcdef", mode="native", changes=(change,), migrations=(move,), proof_paths=(way,)
+    )
     return plan_file.text(plan, {"a": "b"}, reboot_hosts=False, written="2026-01-01T00:00:00Z", version="0.1.0")
 
 
@@ -189,7 +191,7 @@ def told(content: bytes) -> None:
     read = journal.read(path).records
     journal.outstanding(read)
     journal.runs(read)
-    journal.mark(read)
+    journal.owner_id(read)
     journal.connections(read)
     for run in run_state.all_runs(read):
         audit_log.entries(read, run=run)

@@ -87,7 +87,12 @@ def test_filter_that_shuts_after_the_plan_is_found_before_the_first_move(lab, re
         target_address="10.99.0.9",
     )  # fmt: skip
     plan = Plan(
-        run="tst123", mark="tst123", mode="proxy", relays=("relay-a",), through=(("esx-a1", "relay-a"),), proofs=(path,)
+        run="tst123",
+        owner_id="tst123",
+        mode="proxy",
+        relays=("relay-a",),
+        relay_by_host=(("esx-a1", "relay-a"),),
+        proofs=(path,),
     )
     told = []
     with Connections(connections.records(config), Credentials({}, None), lambda _: None) as world:

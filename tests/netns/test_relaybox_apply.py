@@ -11,7 +11,7 @@ from lrvmotion.errors import RefusedError, UnreachableError
 from lrvmotion.findings import errors
 from lrvmotion.lab.box.state import processes, state
 from lrvmotion.plan.plan import diff, string
-from lrvmotion.relay.box import RelaySpec, counters, desired, health, limit, recognise
+from lrvmotion.relay.box import RelaySpec, counters, desired, health, limit, list_leftovers
 from lrvmotion.relay.facts import facts, findings
 from lrvmotion.relay.status import ask
 from lrvmotion.run.apply import apply
@@ -38,7 +38,7 @@ def test_relaybox_comes_and_goes_without_a_trace(site):
     """Installed, the relay carries what is redirected; restored, the box's state is what it was, to the letter."""
     before = state(site.record)
     idle = processes(site.record)
-    assert recognise(site.shell) == []
+    assert list_leftovers(site.shell) == []
     assert site.install() > 10
     assert state(site.record) != before
     assert site.carry() == "10.88.0.1", "the target sees the relay"
@@ -54,7 +54,7 @@ def test_relaybox_comes_and_goes_without_a_trace(site):
     assert restored.left == []
     assert state(site.record) == before
     assert processes(site.record) == idle
-    assert recognise(site.shell) == []
+    assert list_leftovers(site.shell) == []
 
 
 @pytest.mark.parametrize("all_", "01")
@@ -141,7 +141,7 @@ def without_nft(site):
         eventually(lambda: ask(site.shell, RUN)["redirect"]["hits"] == 1)
         assert RUN in facts(site.shell).runs
         assert site.restore().left == []
-        assert recognise(site.shell) == []
+        assert list_leftovers(site.shell) == []
     finally:
         site.shell.run(["mv", nft + ".away", nft])
 
@@ -154,7 +154,7 @@ def test_relaybox_table_that_was_flushed_is_nothing_to_restore(systemd_site):
     with pytest.raises(UnreachableError, match="not there"):
         counters(systemd_site.shell, RUN)
     assert systemd_site.restore().left == []
-    assert recognise(systemd_site.shell) == []
+    assert list_leftovers(systemd_site.shell) == []
 
 
 def test_relaybox_is_managed_through_sudo(tmp_path):
@@ -185,4 +185,4 @@ def test_relaybox_drains_before_the_redirect_goes(site):
                 assert peer[0] == direct.getsockname()[0] == "10.88.0.9"
         client.close()
         thread.join()
-    assert recognise(site.shell) == []
+    assert list_leftovers(site.shell) == []

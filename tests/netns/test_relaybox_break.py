@@ -12,7 +12,7 @@ import pytest
 from lrvmotion.errors import UnreachableError
 from lrvmotion.lab.box import machine
 from lrvmotion.lab.box.state import processes, state
-from lrvmotion.relay.box import health, recognise
+from lrvmotion.relay.box import health, list_leftovers
 from lrvmotion.relay.facts import facts
 from lrvmotion.relay.status import ask
 from netns.box_world import requires_box
@@ -187,6 +187,6 @@ def test_relaybox_packet_filter_that_is_flushed_leaves_the_redirect(tmp_path, sy
         assert site.carry(100_000) == NEAR_ADDRESS
         assert health(site.shell, RUN).reloads == (0 if iptables is None else 1)
         assert site.restore().left == []
-        assert recognise(site.shell) == []
+        assert list_leftovers(site.shell) == []
         if iptables is None:  # iptables leaves its own empty tables and its lock
             assert state(site.record) == before

@@ -8,7 +8,7 @@ import pytest
 
 from lrvmotion.lab.box import machine
 from lrvmotion.lab.box.state import processes, state
-from lrvmotion.relay.box import RelaySpec, health, recognise
+from lrvmotion.relay.box import RelaySpec, health, list_leftovers
 from lrvmotion.relay.facts import facts
 from lrvmotion.relay.far_reach import far_findings
 from lrvmotion.relay.status import ask
@@ -93,7 +93,7 @@ def test_relaybox_far_relay_works_without_systemd(tmp_path):
         eventually(lambda: answers(site.far, "not watched"))
         assert (scan(site, "source"), site.carry(100_000)) == ("silent", FAR_ADDRESS)
         assert site.restore().left == []
-        assert recognise(site.far.shell) == []
+        assert list_leftovers(site.far.shell) == []
 
 
 @pytest.mark.parametrize("tool", ["nft", "iptables-nft", "iptables-legacy"])
@@ -116,7 +116,7 @@ def answers_its_near_relays_only(pair: Site, tool: str) -> None:
         assert health(pair.far.shell, RUN).refused == 1
         assert pair.carry(100_000) == FAR_ADDRESS
         assert pair.restore().left == []
-        assert recognise(pair.far.shell) == []
+        assert list_leftovers(pair.far.shell) == []
     finally:
         pair.far.shell.run(["sh", "-c", '[ -e "$1.away" ] && mv "$1.away" "$1"', "back", nft])
 

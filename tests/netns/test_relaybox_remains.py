@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lrvmotion.lab.box.state import processes, state
-from lrvmotion.relay.box import RelaySpec, recognise
+from lrvmotion.relay.box import RelaySpec, list_leftovers
 from lrvmotion.run.apply import revert
 from netns.box_world import requires_box
 from netns.relaybox_site import FAR, FAR_ADDRESS, NEAR_ADDRESS, RUN, SOURCE, TARGET, make_site
@@ -40,9 +40,9 @@ def test_a_unit_whose_file_somebody_removed_leaves_nothing_of_the_run(tmp_path, 
         tamper(site.near, how)
         named = [item.key for item, _ in site.restore().left]
         assert named in ([], [f"unit/{UNIT}"])
-        assert bool(named) == bool(recognise(site.shell)), "what is left is named"
+        assert bool(named) == bool(list_leftovers(site.shell)), "what is left is named"
         assert forced(site).left == []
-        assert recognise(site.shell) == []
+        assert list_leftovers(site.shell) == []
         assert processes(site.record) == idle
         assert state(site.record) == before
 
@@ -59,7 +59,7 @@ def test_the_fence_of_a_far_relay_goes_with_a_unit_whose_file_was_removed(tmp_pa
         tamper(site.far, "removed, and systemd knows it")
         site.restore()
         assert forced(site).left == []
-        assert recognise(site.far.shell) == []
+        assert list_leftovers(site.far.shell) == []
         assert state(site.far.record) == before
         assert FAR in site.boxes
 
@@ -72,6 +72,6 @@ def test_a_relay_without_systemd_that_was_killed_leaves_nothing(tmp_path):
         kill = 'for p in $(grep -l relay[d].py /proc/[0-9]*/cmdline); do p=${p%/cmdline}; [ "${p#/proc/}" = $$ ] || '
         site.shell.run(["sh", "-c", kill + 'kill -KILL "${p#/proc/}"; done; exit 0'])
         assert site.restore().left == []
-        assert recognise(site.shell) == []
+        assert list_leftovers(site.shell) == []
         assert processes(site.record) == idle
         assert state(site.record) == before

@@ -7,7 +7,7 @@ import pytest
 from fakes import host, vm
 from lrvmotion.checks import catalogue, metadata
 from lrvmotion.checks.compatibility import LADDERS, fits
-from lrvmotion.checks.surroundings import Binding, Surroundings, Taken
+from lrvmotion.checks.surroundings import ClusterBindings, PrecheckContext, TargetConflicts
 from lrvmotion.findings import Severity
 from lrvmotion.model.inventory import Datastore, Device, Disk, Folder, MoRef, Pool
 from lrvmotion.model.placement import Placement
@@ -15,7 +15,7 @@ from lrvmotion.model.placement import Placement
 HOST = host("b1", "10.99.0.9", evc_mode="", max_evc_mode="intel-cascadelake", most_disks=4, encrypted_vmotion=True)
 FOLDER = Folder(ref=MoRef("Folder", "group-v1"), path="", datacenter="DC")
 REF = MoRef("VirtualMachine", "vm-vm1")
-AROUND = {"taken": Taken(), "hardware": {HOST.ref: frozenset({"vmx-18", "vmx-19"})}, "bindings": {}}
+AROUND = {"taken": TargetConflicts(), "hardware": {HOST.ref: frozenset({"vmx-18", "vmx-19"})}, "bindings": {}}
 PLAIN = {"hardware": "vmx-19", "evc_mode": "intel-haswell"}
 ERROR, WARNING = Severity.ERROR, Severity.WARNING
 
@@ -29,7 +29,7 @@ def placement(**changes):
 
 def found(machine, place=None, **around):
     """Return {code: severity} of everything that the catalogue says."""
-    surroundings = Surroundings(**{**AROUND, **around})
+    surroundings = PrecheckContext(**{**AROUND, **around})
     said = [*catalogue.alone(machine), *catalogue.placed(machine, place or placement(), surroundings)]
     for finding in said:
         assert finding.subject == "vm/vm1"
@@ -119,19 +119,19 @@ def test_what_the_host_is_trips_its_own_check_only(changes, code, severity):
     ("around", "code", "severity"),
     [
         ({"taken": None}, "vm-clash-unread", WARNING),
-        ({"taken": Taken(macs=None)}, "vm-mac-unread", WARNING),
-        ({"taken": Taken(names={(FOLDER.ref, "vm1"): "vm1"})}, "vm-name-clash", ERROR),
-        ({"taken": Taken(instance_uuids={"uuid-vm1": "x"})}, "vm-instance-uuid", ERROR),
-        ({"taken": Taken(bios_uuids={"bios-vm1": "x"})}, "vm-bios-uuid", WARNING),
-        ({"taken": Taken(macs={"00:50:56:00:00:01": "x"})}, "vm-mac", WARNING),
-        ({"bindings": {REF: Binding(rules=("apart",))}}, "vm-rules", WARNING),
-        ({"bindings": {REF: Binding(overrides=("DRS manual",))}}, "vm-overrides", WARNING),
+        ({"taken": TargetConflicts(macs=None)}, "vm-mac-unread", WARNING),
+        ({"taken": TargetConflicts(names={(FOLDER.ref, "vm1"): "vm1"})}, "vm-name-clash", ERROR),
+        ({"taken": TargetConflicts(instance_uuids={"uuid-vm1": "x"})}, "vm-instance-uuid", ERROR),
+        ({"taken": TargetConflicts(bios_uuids={"bios-vm1": "x"})}, "vm-bios-uuid", WARNING),
+        ({"taken": TargetConflicts(macs={"00:50:56:00:00:01": "x"})}, "vm-mac", WARNING),
+        ({"bindings": {REF: ClusterBindings(rules=("apart",))}}, "vm-rules", WARNING),
+        ({"bindings": {REF: ClusterBindings(overrides=("DRS manual",))}}, "vm-overrides", WARNING),
     ],
 )
 def test_what_is_around_trips_its_own_check_only(around, code, severity):
     """A name counts in its own folder only: DuplicateName is a folder's rule."""
     assert found(vm("vm1", "a1", **PLAIN), **around) == {code: severity}
-    elsewhere = Taken(names={(MoRef("Folder", "group-v2"), "vm1"): "vm1"})
+    elsewhere = TargetConflicts(names={(MoRef("Folder", "group-v2"), "vm1"): "vm1"})
     assert found(vm("vm1", "a1", **PLAIN), taken=elsewhere) == {}
 
 
@@ -152,8 +152,8 @@ def test_a_host_without_encrypted_vmotion_is_an_error_for_who_requires_it():
 
 def test_what_is_not_read_is_said_once():
     """Not for every VM."""
-    assert [item.code for item in metadata.unread(Surroundings(bindings={}))] == ["tags-not-read"]
-    assert [item.code for item in metadata.unread(Surroundings())] == ["rules-not-read", "tags-not-read"]
+    assert [item.code for item in metadata.unread(PrecheckContext(bindings={}))] == ["tags-not-read"]
+    assert [item.code for item in metadata.unread(PrecheckContext())] == ["rules-not-read", "tags-not-read"]
 
 
 def test_the_swap_file_is_what_is_not_reserved():

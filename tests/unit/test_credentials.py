@@ -47,7 +47,7 @@ def test_the_environment_wins_over_the_file_over_the_prompt(tmp_path):
     assert "LRVMOTION_RELAY_A_PASSWORD" in (caught.value.hint or "")
 
 
-class Kept(keyring.backend.KeyringBackend):
+class RecordedEvents(keyring.backend.KeyringBackend):
     """A keyring with one password in it, or a locked one."""
 
     priority = 1
@@ -72,7 +72,7 @@ class Kept(keyring.backend.KeyringBackend):
 def kept():
     """Put a keyring in place of the null one that every test has."""
     before = keyring.get_keyring()
-    yield lambda **how: keyring.set_keyring(Kept(**how))
+    yield lambda **how: keyring.set_keyring(RecordedEvents(**how))
     keyring.set_keyring(before)
 
 

@@ -46,21 +46,21 @@ def site(tmp_path):
 
 def test_hosts_are_led_around_a_stalled_relay_as_soon_as_they_move_nothing(site):
     """The one that moves is left until its move has ended."""
-    site.detour.go_round({"source/a1"}, STALLED)
+    site.detour.restore_direct_routes({"source/a1"}, STALLED)
     assert site.ways() == {"source/a1": "10.88.0.1", "source/a2": None}
     assert site.detour.away == {"source/a2"}
-    site.detour.go_round((), STALLED)
+    site.detour.restore_direct_routes((), STALLED)
     assert site.ways() == {"source/a1": None, "source/a2": None}
     assert site.said[0] == f"box/r1 {STALLED['r1']}: source/a2 no longer sends through it"
     assert site.journal.outstanding() == []
     assert site.detour.lost("r1") is None
-    site.detour.go_round((), STALLED)
+    site.detour.restore_direct_routes((), STALLED)
     assert len(site.said) == 2
 
 
 def test_hosts_come_back_when_the_relay_is_well(site):
     """Each change is recorded as any other; a host that moves meanwhile is led back afterwards."""
-    site.detour.go_round((), STALLED)
+    site.detour.restore_direct_routes((), STALLED)
     site.detour.come_back((), STALLED)
     assert set(site.ways().values()) == {None}
     site.hosts["source/a2"].running = ["vm9 is being relocated"]
@@ -74,13 +74,13 @@ def test_hosts_come_back_when_the_relay_is_well(site):
     assert [(item.target, item.prior, item.planned[-1].data) for item in site.journal.outstanding()] == [
         ("source/a1", ABSENT, "10.88.0.1"), ("source/a2", ABSENT, "10.88.0.1"),
     ]  # fmt: skip
-    site.detour.go_round((), STALLED)
+    site.detour.restore_direct_routes((), STALLED)
     assert set(site.ways().values()) == {None}
 
 
 def test_a_route_that_somebody_set_meanwhile_is_left_and_its_host_stays_away(site):
     """Named with the reason: its VMs are held, those of the other host go on."""
-    site.detour.go_round((), STALLED)
+    site.detour.restore_direct_routes((), STALLED)
     site.hosts["source/a1"].values[KEY] = string("10.88.0.77")
     site.detour.come_back((), {})
     assert site.ways() == {"source/a1": "10.88.0.77", "source/a2": "10.88.0.1"}
@@ -91,7 +91,7 @@ def test_a_route_that_somebody_set_meanwhile_is_left_and_its_host_stays_away(sit
 
 def test_ways_through_a_relay_that_is_well_stay(site):
     """Nothing is written where nothing is wrong."""
-    site.detour.go_round((), {})
+    site.detour.restore_direct_routes((), {})
     site.detour.come_back((), {})
     assert set(site.ways().values()) == {"10.88.0.1"}
     assert site.said == []

@@ -7,12 +7,12 @@ import pytest
 from fakes import FakeMover, host
 from lrvmotion.errors import RefusedError, UnreachableError
 from lrvmotion.events import Message, Move
-from lrvmotion.journal.run_state import Open
+from lrvmotion.journal.run_state import UnfinishedMove
 from lrvmotion.model.inventory import Datastore, Folder, MoRef, Pool
 from lrvmotion.model.placement import Placement
 from lrvmotion.plan.plan import Migration
 from lrvmotion.plan.schedule import Schedule
-from lrvmotion.run.migration_driver import Guard, drive
+from lrvmotion.run.migration_driver import RunCollaborators, drive
 
 
 def migration(name, source="a1", target="b1"):
@@ -58,7 +58,7 @@ def driven(mover, *, begun=None, max_failures=None, **changes):
     }
     schedule = Schedule(MOVES, max_failures=max_failures)
     try:
-        drive(MOVES, schedule, mover, told.append, Guard(**given), begun=begun)
+        drive(MOVES, schedule, mover, told.append, RunCollaborators(**given), begun=begun)
     except (Bug, RefusedError, UnreachableError) as raised:
         error = raised
     last = {event.vm: event.state for event in told if isinstance(event, Move)}
@@ -179,7 +179,7 @@ def test_moves_that_cannot_be_taken_up_are_looked_for_one_by_one():
                 raise UnreachableError(message)
             return "task-7"
 
-    begun = {vm: Open(task=None, baggage={}) for vm in ("vm1", "vm2")}
+    begun = {vm: UnfinishedMove(task=None, baggage={}) for vm in ("vm1", "vm2")}
     last, _, error = driven(Deaf(at={"vm1": "source"}), begun=begun)
     assert error is None
     assert (last["vm1"], last["vm2"]) == ("error", "success")

@@ -8,7 +8,7 @@ from fakes import FakeMover
 from lrvmotion.errors import TrustError, UnreachableError
 from lrvmotion.events import Message, Move
 from lrvmotion.plan.schedule import Schedule
-from lrvmotion.run.migration_driver import Guard, drive
+from lrvmotion.run.migration_driver import RunCollaborators, drive
 from unit.test_schedule import guard, migration, ticking
 
 
@@ -59,7 +59,9 @@ def run(moves, mover, **changes):
         elif isinstance(event, Message):
             texts.append(event.text)
 
-    own: Guard = guard(record=lambda kind, body: records.append((kind, body["vm"])), clock=ticking(), **changes)
+    own: RunCollaborators = guard(
+        record=lambda kind, body: records.append((kind, body["vm"])), clock=ticking(), **changes
+    )
     try:
         drive(tuple(moves), Schedule(moves), mover, observer, own)
         error = None

@@ -27,7 +27,7 @@ def test_check_shows_the_code_behind_each_finding(capsys):
 
 def test_plan_shows_the_code_behind_each_finding(capsys):
     """As check does."""
-    plans.plan(Plan(run="abcdef", mark="abcdef", mode="stock", findings=FOUND), Path("/state"))
+    plans.plan(Plan(run="abcdef", owner_id="abcdef", mode="stock", findings=FOUND), Path("/state"))
     out = capsys.readouterr().out
     assert "warning: DRS is fully automated (source/a1, source/a2)  [host-drs]\n" in out
     assert "error: vm/web1: has a USB device  [vm-usb]\n" in out

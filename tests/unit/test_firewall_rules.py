@@ -53,10 +53,10 @@ def test_opening_is_by_the_tool_that_shuts(found, view, keys):
     """Each filter is opened by its own tool, for the vMotion network and port alone, with the run's mark."""
     seen = FirewallView(blocks=(found,), out=("wan0",), **view)
     made = [opening.key for opening in rules.openings(seen, SEEN, NEAR, "abc123")]
-    mark = "-m comment --comment lrvmotion-abc123"
+    owner_id = "-m comment --comment lrvmotion-abc123"
     quoted, note = "comment 'lrvmotion-abc123'", 'comment "lrvmotion-abc123"'
     assert made == [
-        f"firewall/{key.replace('MARK', mark).replace('QUOTED', quoted).replace('NOTE', note)}" for key in keys
+        f"firewall/{key.replace('MARK', owner_id).replace('QUOTED', quoted).replace('NOTE', note)}" for key in keys
     ]
 
 

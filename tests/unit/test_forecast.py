@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from lrvmotion.forecast import tcp_model
 from lrvmotion.forecast.calibration import corrected
 from lrvmotion.forecast.estimate import Estimate, Measured, Mode, Sending, best, estimates
-from lrvmotion.model.load_report import Algorithm, LoadReport, LoadRun
+from lrvmotion.model.load_report import CongestionControl, LoadReport, LoadRun
 
 STOCK = Sending(streams=1, law="reno")
 NATIVE = Sending(streams=48, law="reno")
@@ -19,7 +19,9 @@ PROXY = Sending(streams=5, law="bbr")
 SENDERS: dict[Mode, Sending] = {"stock": STOCK, "native": NATIVE, "proxy": PROXY}
 
 
-def run(algorithm: Algorithm, streams: int, mbps: float, *, loss: float = 0.005, rtt_ms: float = 55.0) -> LoadRun:
+def run(
+    algorithm: CongestionControl, streams: int, mbps: float, *, loss: float = 0.005, rtt_ms: float = 55.0
+) -> LoadRun:
     return LoadRun(
         algorithm=algorithm, streams=streams, seconds=5, mbps=mbps, retransmit_ratio=loss, rtt_ms=rtt_ms,
         min_rtt_ms=rtt_ms, stream_mbps=(mbps / streams,) * streams,
@@ -78,7 +80,7 @@ def test_bbr_holds_until_loss_nears_its_gain(loss: float, share: float) -> None:
 
 
 @given(st.sampled_from(["reno", "cubic"]), st.floats(1, 300), st.floats(1e-6, 0.2), st.floats(1e-6, 0.2))
-def test_more_loss_is_never_faster(law: tcp_model.Law, rtt_ms: float, one: float, other: float) -> None:
+def test_more_loss_is_never_faster(law: tcp_model.CongestionControl, rtt_ms: float, one: float, other: float) -> None:
     """Nor is a longer way."""
     low, high = sorted((one, other))
     assert tcp_model.loss_limited(law, 1448, rtt_ms, high) <= tcp_model.loss_limited(law, 1448, rtt_ms, low)
@@ -87,7 +89,7 @@ def test_more_loss_is_never_faster(law: tcp_model.Law, rtt_ms: float, one: float
 
 
 @given(st.sampled_from(["reno", "cubic"]), st.floats(1, 300), st.floats(1e-6, 0.5))
-def test_the_loss_found_is_the_loss_that_was(law: tcp_model.Law, rtt_ms: float, loss: float) -> None:
+def test_the_loss_found_is_the_loss_that_was(law: tcp_model.CongestionControl, rtt_ms: float, loss: float) -> None:
     """The inverse gives back the loss that makes the rate."""
     rate = tcp_model.loss_limited(law, 1448, rtt_ms, loss)
     assert tcp_model.effective_loss(law, 1448, rtt_ms, rate) == pytest.approx(loss, rel=1e-6)

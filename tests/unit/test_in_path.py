@@ -26,9 +26,9 @@ class Site:
         self.now, self.asked = 0.0, []
         self.there, self.carried, self.bytes = {}, frozenset(), 0
         self.refuses: Exception | None = None
-        through = {"a1": "r1", "a2": "r1"}
+        relay_by_host = {"a1": "r1", "a2": "r1"}
         self.path = InPath(
-            {m.vm: m for m in moves}, through, self.connections, lambda _: (self.carried, self.bytes), wait_s,
+            {m.vm: m for m in moves}, relay_by_host, self.connections, lambda _: (self.carried, self.bytes), wait_s,
             lambda: self.now,
         )  # fmt: skip
 

@@ -6,11 +6,11 @@ import pytest
 
 from fakes import host, inventory
 from lrvmotion.errors import TrustError, UsageError
-from lrvmotion.workflows.first_contact import Shown, choose_address, on_vmotion, settle
+from lrvmotion.workflows.first_contact import Fingerprint, choose_address, on_vmotion, settle
 
 
-def shown(who: str, *, pin: str, expected: str | None = None) -> Shown:
-    return Shown(
+def shown(who: str, *, pin: str, expected: str | None = None) -> Fingerprint:
+    return Fingerprint(
         who=who, what=f"{who} vCenter's certificate", where=f"{who}.lab:443", pin=pin,
         prints=(("SHA-256", pin.upper()), ("SHA-1", f"{pin}-sha1")), option=f"--{who}-sha256", expected=expected,
     )  # fmt: skip
@@ -20,7 +20,7 @@ def test_only_what_nobody_expected_is_asked_for():
     """Each once."""
     asked = []
 
-    def accept(one: Shown) -> bool:
+    def accept(one: Fingerprint) -> bool:
         asked.append(one.who)
         return True
 

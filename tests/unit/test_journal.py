@@ -65,16 +65,16 @@ def test_what_a_saved_plan_made_carries_the_plans_mark_until_it_is_put_back(tmp_
     with Journal(tmp_path, clock) as journal:
         journal.append("run", "r1", {"schema": 1, "mode": "native", "vms": []})
         journal.append("run", "r2", {"schema": 1, "mode": "native", "mark": "planned", "vms": []})
-        assert journals.mark(journal.records) is None
+        assert journals.owner_id(journal.records) is None
         journal.intended("r2", change("option/x", LONG0, LONG48))
         journal.append("run", "r3", {"schema": 1, "mode": "proxy", "mark": "planned", "vms": []})
         journal.intended("r3", change("option/x", LONG48, LONG5))
-        assert journals.mark(journal.records) == "planned"
+        assert journals.owner_id(journal.records) == "planned"
         assert journals.runs(journal.records) == {"r1", "r2", "r3", "planned"}
         journal.reverted("r4", "source/a", "option/x", LONG0)
-        assert journals.mark(journal.records) is None
+        assert journals.owner_id(journal.records) is None
         journal.intended("r1", change("option/x", LONG0, LONG48))  # written before marks were
-        assert journals.mark(journal.records) == "r1"
+        assert journals.owner_id(journal.records) == "r1"
 
 
 def test_the_journal_survives_its_process(tmp_path):

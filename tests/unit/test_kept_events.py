@@ -128,7 +128,7 @@ def test_a_file_of_a_newer_version_is_refused(log, tmp_path):
 
 def test_no_file_is_said(tmp_path):
     """A run of an older version has none."""
-    assert event_log.read(tmp_path, "abc234") == event_log.Kept(gone=True)
+    assert event_log.read(tmp_path, "abc234") == event_log.RecordedEvents(gone=True)
 
 
 @pytest.mark.parametrize("folder", [False, True])

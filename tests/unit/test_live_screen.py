@@ -17,7 +17,7 @@ from lrvmotion.views.live.screen import FRAMES, Screen, sparkline
 from lrvmotion.views.live.state import LINGER_S, State
 
 GIB = 1024**3
-PLAN = Plan(run="abcdef", mark="abcdef", mode="proxy", relays=("relay-a",))
+PLAN = Plan(run="abcdef", owner_id="abcdef", mode="proxy", relays=("relay-a",))
 LINES_ABOVE = 7  # the first VM's line, with one relay
 REASON = "the migration has exceeded the maximum switchover time " * 4
 

@@ -8,10 +8,10 @@ import pytest
 
 from lrvmotion.errors import UsageError
 from lrvmotion.journal import load_report_store
-from lrvmotion.model.load_report import Algorithm, LoadReport, LoadRun, NotRun
+from lrvmotion.model.load_report import CongestionControl, LoadReport, LoadRun, NotRun
 
 
-def run(algorithm: Algorithm, streams: int, mbps: float, **changes: Any) -> LoadRun:
+def run(algorithm: CongestionControl, streams: int, mbps: float, **changes: Any) -> LoadRun:
     values: dict[str, Any] = {"retransmit_ratio": 0.0, "rtt_ms": 56.0, "min_rtt_ms": 55.0, **changes}
     return LoadRun(algorithm=algorithm, streams=streams, seconds=6.0, mbps=mbps, **values)
 

@@ -64,7 +64,7 @@ def parsed(more: dict[str, Any] | None = None) -> schema.Config:
 
 
 def plan(*moves: Migration) -> Plan:
-    return Plan(run="r", mark="r", mode="proxy", migrations=moves)
+    return Plan(run="r", owner_id="r", mode="proxy", migrations=moves)
 
 
 def test_vms_and_the_queue_take_what_their_bytes_take() -> None:

@@ -13,7 +13,7 @@ from lrvmotion.config import schema, time_zone
 from lrvmotion.config.rate_schedule import Timetable, parse
 from lrvmotion.errors import RefusedError, UsageError
 from lrvmotion.events import CapChanged, Message, WindowChanged
-from lrvmotion.run.rate_limiter import AGAIN, Pace
+from lrvmotion.run.rate_limiter import AGAIN, RateLimiter
 from lrvmotion.views import words
 
 SITE = {"vcenter": "v", "username": "u"}
@@ -122,7 +122,7 @@ def looked(pace, now):
 def test_every_near_relay_gets_the_cap_once_when_it_changes():
     """And in between a cap that was set by hand is left alone."""
     relays, events = Relays(), []
-    pace = Pace(parsed("08:00 500M, 19:00 off"), ["a", "b"], relays, events.append)
+    pace = RateLimiter(parsed("08:00 500M, 19:00 off"), ["a", "b"], relays, events.append)
     for seconds in range(0, 12, 2):
         looked(pace, MORNING + timedelta(seconds=seconds))
     assert sorted(relays.caps[:2]) == [("a", None), ("b", None)]
@@ -135,7 +135,7 @@ def test_a_relay_that_does_not_answer_holds_nobody_up_and_is_tried_again():
     """Its box may be down for an hour: a look returns at once, the others get their cap, and it gets the latest."""
     relays, events = Relays(), []
     relays.answers.clear()
-    pace = Pace(parsed("08:00 500M, 19:00 off"), ["a", "b"], relays, events.append)
+    pace = RateLimiter(parsed("08:00 500M, 19:00 off"), ["a", "b"], relays, events.append)
     pace.look(MORNING)
     pace.look(MORNING + timedelta(seconds=2))
     assert (relays.caps, events) == ([], [])
@@ -158,7 +158,7 @@ def test_a_relay_that_does_not_answer_holds_nobody_up_and_is_tried_again():
 def test_a_relay_that_started_anew_gets_its_cap_again():
     """It starts with the timetable's lowest."""
     relays, events = Relays(), []
-    pace = Pace(parsed("08:00 500M, 19:00 off"), ["a"], relays, events.append)
+    pace = RateLimiter(parsed("08:00 500M, 19:00 off"), ["a"], relays, events.append)
     looked(pace, MORNING)
     pace.restarted("a")
     pace.restarted("another")
@@ -169,7 +169,7 @@ def test_a_relay_that_started_anew_gets_its_cap_again():
 def test_a_plain_limit_sends_nothing():
     """The relay starts with it, and the clock has no say."""
     relays = Relays()
-    looked(Pace(parsed("2G"), ["a"], relays, [].append), MORNING)
+    looked(RateLimiter(parsed("2G"), ["a"], relays, [].append), MORNING)
     assert relays.caps == []
 
 
@@ -177,7 +177,7 @@ def test_a_window_that_opens_and_closes_is_told_once_each():
     """With the time of the next change, by the window's own clock; a clock that is set back is followed too."""
     events = []
     window = {"start": "22:00", "end": "06:00", "time_zone": "Europe/Berlin"}
-    pace = Pace(parsed("2G", window=[window]), [], Relays(), events.append)
+    pace = RateLimiter(parsed("2G", window=[window]), [], Relays(), events.append)
     night = MORNING.replace(hour=20, minute=59, second=56)
     for seconds in range(0, 12, 2):
         pace.look(night + timedelta(seconds=seconds))
@@ -192,7 +192,7 @@ def test_a_window_that_opens_and_closes_is_told_once_each():
 def test_a_cap_is_recorded_before_it_is_sent_and_not_sent_where_it_cannot_be():
     """What is not recorded is not done: a full disk leaves the cap as it is, and that is said."""
     timetable, records = parsed("08:00 500M, 19:00 off"), []
-    looked(Pace(timetable, ["a"], Relays(), [].append, lambda *one: records.append(one)), MORNING)
+    looked(RateLimiter(timetable, ["a"], Relays(), [].append, lambda *one: records.append(one)), MORNING)
     assert records == [("cap", {"target": "box/a", "planned": None})]
 
     def full(*_: object) -> None:
@@ -200,6 +200,6 @@ def test_a_cap_is_recorded_before_it_is_sent_and_not_sent_where_it_cannot_be():
         raise RefusedError(message)
 
     relays, events = Relays(), []
-    looked(Pace(timetable, ["a"], relays, events.append, full), MORNING)
+    looked(RateLimiter(timetable, ["a"], relays, events.append, full), MORNING)
     assert relays.caps == []
     assert any("No space left" in event.text for event in events)

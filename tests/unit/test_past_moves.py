@@ -26,7 +26,7 @@ def migration(vm: str, *, hot: int = 10**9, cold: int = 0) -> Migration:
 @pytest.fixture
 def recorder(tmp_path: Path):
     moves = (migration("x"), migration("y"), migration("cold", cold=10**9))
-    made = Plan(run="r", mark="r", mode="native", migrations=moves)
+    made = Plan(run="r", owner_id="r", mode="native", migrations=moves)
     return move_history.Recorder(tmp_path, WAY, made, lambda: "2026-01-01T00:00:00Z")
 
 

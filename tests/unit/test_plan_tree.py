@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from fakes import host, inventory, vm
-from lrvmotion.plan.data_paths import ways
+from lrvmotion.plan import data_paths
 from lrvmotion.plan.plan import ABSENT, Change, Plan, Value, document, string
 from lrvmotion.views import plan_tree
 from worlds import B1, TARGET, plan, source
@@ -38,7 +38,7 @@ def shown(made: Plan, *, width: int = 80, terminal: bool = True) -> list[str]:
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_the_tree_fits_the_terminal(width):
     """No line is wider, each reason is told once, reboots are called out."""
-    lines = shown(Plan(run="abcdef", mark="abcdef", mode="native", changes=CHANGES), width=width)
+    lines = shown(Plan(run="abcdef", owner_id="abcdef", mode="native", changes=CHANGES), width=width)
     assert max(map(len, lines)) <= width
     text = "\n".join(lines)
     for part in ("3 settings to change, on 2 machines", "├── ", "+ vmknic 10.88.0.20", "2 → 5", "needs a reboot"):
@@ -49,7 +49,7 @@ def test_the_tree_fits_the_terminal(width):
 
 def test_off_a_terminal_it_is_a_line_a_change():
     """Without guides, to be searched."""
-    lines = shown(Plan(run="abcdef", mark="abcdef", mode="native", changes=CHANGES), width=160, terminal=False)
+    lines = shown(Plan(run="abcdef", owner_id="abcdef", mode="native", changes=CHANGES), width=160, terminal=False)
     assert not any("├" in line for line in lines)
     assert sum(line.startswith(("  + ", "  ~ ", "  - ")) for line in lines) == 3
 
@@ -58,8 +58,8 @@ def test_bytes_are_shown_by_path_with_the_vmknics_that_carry_them():
     """Hot ones over vMotion's, the new one included; cold ones over management's, or the provisioning ones."""
     made = plan(vm("vm1", "a1"), vm("vm2", "a1", power_state="poweredOff"))
     cold = replace(made.migrations[1], hot_bytes=0, cold_bytes=2**31)
-    made = replace(made, migrations=(made.migrations[0], cold), through=(("a1", "relay-a"),))
-    made = replace(made, ways=ways(made, source(), TARGET))
+    made = replace(made, migrations=(made.migrations[0], cold), relay_by_host=(("a1", "relay-a"),))
+    made = replace(made, data_paths=data_paths.find(made, source(), TARGET))
     lines = [" ".join(line.split()) for line in shown(made, width=160, terminal=False)][-2:]
     assert lines == [
         "vMotion 1 B a1 vmk1 10.88.0.9, new 10.88.0.20 → b1 vmk1 10.99.0.9, through relay-a",
@@ -71,5 +71,5 @@ def test_a_provisioning_vmknic_carries_nfc():
     """Else management does (KB 342209)."""
     nic = replace(B1.vmknics[0], device="vmk2", services=frozenset({"vSphereProvisioning"}))
     target = inventory("target", (host("b1", "10.99.0.9", vmknics=(*B1.vmknics, nic)),))
-    (way,) = ways(plan(vm("vm1", "a1")), source(), target)
+    (way,) = data_paths.find(plan(vm("vm1", "a1")), source(), target)
     assert way.nfc_to == ("vmk2 192.168.1.10",)

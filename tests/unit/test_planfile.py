@@ -21,9 +21,9 @@ from lrvmotion.plan.plan import ABSENT, Change, Migration, Path, Plan, Skipped, 
 from worlds import A1, A2, B1, CONFIG, TARGET, plan, source
 
 
-def facts(made, inventory_, *, target=TARGET, config=None, mark=None):
+def facts(made, inventory_, *, target=TARGET, config=None, owner_id=None):
     return preconditions.facts(
-        preconditions.Subjects.of(made), configs.parse(config or CONFIG), inventory_, target, mark
+        preconditions.Subjects.of(made), configs.parse(config or CONFIG), inventory_, target, owner_id
     )
 
 
@@ -43,7 +43,7 @@ changes = st.builds(Change, target=texts, key=texts, prior=values, planned=value
 plans = st.builds(
     Plan,
     run=texts,
-    mark=texts,
+    owner_id=texts,
     mode=st.sampled_from(["stock", "native", "proxy"]),
     changes=st.lists(changes, max_size=3).map(tuple),
     skipped=st.lists(st.builds(Skipped, target=texts, key=texts, reason=texts), max_size=2).map(tuple),
@@ -61,7 +61,7 @@ plans = st.builds(
         ),
         max_size=2,
     ).map(tuple),
-    fresh=st.lists(st.tuples(texts, texts), max_size=2).map(tuple),
+    new_vmknics=st.lists(st.tuples(texts, texts), max_size=2).map(tuple),
     relays=st.lists(texts, max_size=2).map(tuple),
     far=st.none() | texts,
 )  # fmt: skip
@@ -119,13 +119,14 @@ def planfile_docs():
         (lambda text: "[]", "not a plan file"),
         (lambda text: "[" * 200_000, "not a whole plan file"),
         (lambda text: "{}", "not a plan file"),
-        (lambda text: text.replace('"schema": 1', '"schema": 2'), "written by a newer lrvmotion (schema 2"),
-        (lambda text: text.replace('"schema": 1', '"schema": "1"'), "not a plan file"),
-        (lambda text: text.replace('"schema": 1', '"schema": true'), "not a plan file"),
+        (lambda text: text.replace('"schema": 2', '"schema": 3'), "written by a newer lrvmotion (schema 3"),
+        (lambda text: text.replace('"schema": 2', '"schema": 1'), "mark is now called owner_id"),
+        (lambda text: text.replace('"schema": 2', '"schema": "1"'), "not a plan file"),
+        (lambda text: text.replace('"schema": 2', '"schema": true'), "not a plan file"),
         (lambda text: text.replace("{", "{,", 1), "line 1: "),
-        (lambda text: text.replace('"schema": 1', f'"schema": {"9" * 5000}'), "not a whole plan file"),
+        (lambda text: text.replace('"schema": 2', f'"schema": {"9" * 5000}'), "not a whole plan file"),
     ],
-    ids=["value", "run", "half", "empty", "list", "deep", "object", "newer", "odd", "true", "line", "digits"],
+    ids=["value", "run", "half", "empty", "list", "deep", "object", "newer", "older", "odd", "true", "line", "digits"],
 )
 def test_what_is_no_plan_is_refused_in_a_sentence(spoil, said):
     """Edited, truncated, something else, from a newer version."""
@@ -253,7 +254,7 @@ def test_places_addresses_settings_and_mappings_that_changed_are_named():
     assert preconditions.differences(before, facts(made, here, config=mapped)) == [
         "configuration: mappings.networks.VM Network is DMZ, the plan has none"
     ]
-    assert preconditions.differences(before, facts(made, here, mark="zzzzzz")) == [
+    assert preconditions.differences(before, facts(made, here, owner_id="zzzzzz")) == [
         "journal: run whose settings are still changed is zzzzzz, the plan has none"
     ]
 

@@ -52,7 +52,7 @@ def make(
         ),
         bounds=lambda name: bounds or BOUNDS,
         box=lambda relay, senders, targets: [("unit/lrvmotion", string(",".join([*senders, *targets])), "relay")],
-        unusable=lambda relay: (unusable or {}).get(relay.name),
+        relay_unusable_reason=lambda relay: (unusable or {}).get(relay.name),
         reboot=reboot,
         held=held,
         theirs=theirs,
@@ -83,7 +83,7 @@ def test_native_makes_the_field_reports_vmknics_and_options():
     assert sum(key.startswith("vmknic/") for key in keys(plan, "target/b1")) == 1
     assert source[-2:] == ["option/Migrate.VMotionStreamHelpers", "option/Migrate.NetExpectedLineRateMBps"]
     assert (plan.streams, plan.vmknics) == (48, 5)
-    assert len(plan.proofs) == 5 * 2
+    assert len(plan.proof_paths) == 5 * 2
     groups = [c.planned.as_document() for c in plan.changes if c.key.startswith("portgroup/lrvmotion-abc234-1")]
     assert groups[0] == {"vswitch": "vSwitch0", "vlan_id": 12, "active": ["vmnic0"], "standby": []}
 
@@ -150,7 +150,7 @@ def test_no_new_vmknic_gets_an_address_of_the_other_site_or_of_a_gateway():
     target = inventory("target", (host("b1", "10.88.0.20"),))
     config = {**CONFIG, "source": {**CONFIG["source"], "vmotion": {"addresses": ["10.88.0.20-10.88.0.25"]}}}
     plan = make("native", config=config, source=source, target=target)
-    assert [at for host_name, at in plan.fresh if host_name == "source/a1"] == [
+    assert [at for host_name, at in plan.new_vmknics if host_name == "source/a1"] == [
         f"10.88.0.{last}" for last in range(22, 26)
     ]
 
@@ -330,7 +330,7 @@ def test_a_path_through_a_relay_that_is_left_out_is_not_measured():
     plan = make("proxy", config=TWO, source=two_hosts(), values=values, unusable={"r2": "does not answer"})
     assert routes(plan) == {"source/a1": "10.88.0.1", "source/a2": "10.88.0.1"}
     assert {path.source_host for path in plan.paths} == {"a1"}
-    assert {path.source_host for path in plan.proofs} == {"a1", "a2"}
+    assert {path.source_host for path in plan.proof_paths} == {"a1", "a2"}
     (told,) = [finding for finding in plan.findings if finding.code == "path-astray"]
     assert (told.subject, told.severity) == ("source/a2", "warning")
     assert "through r2" in told.summary

@@ -12,9 +12,9 @@ from lrvmotion.events import Rebooting, Waiting
 from lrvmotion.journal import effective_values
 from lrvmotion.journal.journal import Journal
 from lrvmotion.plan.plan import Change, Value
-from lrvmotion.plan.reboot_order import MAINTENANCE, Standing, findings, order
+from lrvmotion.plan.reboot_order import MAINTENANCE, RebootReadiness, findings, order
 from lrvmotion.run import rolling_reboot as reboot
-from lrvmotion.run.rolling_reboot import IN, OUT, Rolling, Standby
+from lrvmotion.run.rolling_reboot import IN, OUT, HostRuntime, Rolling
 
 QUEUES = "option/Net.TcpipRxDispatchQueues"
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -37,16 +37,16 @@ class Machine:
         self.booted = START
         self.required = True
         self.connected = True
-        self.about = Standing(host=name, cluster="Cluster", **{"others": ("other",), **standing})
+        self.about = RebootReadiness(host=name, cluster="Cluster", **{"others": ("other",), **standing})
 
-    def standing(self) -> Standing:
+    def standing(self) -> RebootReadiness:
         self.target.fuse.point()
         return self.about
 
-    def now(self) -> Standby:
+    def now(self) -> HostRuntime:
         self.target.fuse.point()
         inside = self.target.values[MAINTENANCE] == IN
-        return Standby(
+        return HostRuntime(
             connected=self.connected, in_maintenance=inside, booted=self.booted, reboot_required=self.required
         )
 
@@ -78,7 +78,7 @@ class Machine:
         return []
 
 
-class World:
+class HostAccess:
     def __init__(self, *machines: Machine) -> None:
         self.machines = {machine.name: machine for machine in machines}
 
@@ -103,10 +103,10 @@ def journal(tmp_path):
         yield opened
 
 
-def roll(journal, world, hosts, **more):
+def roll(journal, access, hosts, **more):
     seen: list = []
     rolling = Rolling(
-        world=world, journal=journal, run="abcdef", observer=seen.append, enter_s=1.0, boot_s=0.02, **more
+        access=access, journal=journal, run="abcdef", observer=seen.append, enter_s=1.0, boot_s=0.02, **more
     )
     rolling.go([change(host) for host in hosts])
     return [(event.host, event.phase) for event in seen if isinstance(event, Rebooting)]
@@ -123,7 +123,7 @@ def test_one_host_at_a_time_each_step_recorded_first(journal):
     """A host is back and out of maintenance mode before the next one enters it."""
     log: list[str] = []
     one, two = Machine("source/a1", log), Machine("source/a2", log)
-    phases = roll(journal, World(one, two), ["source/a1", "source/a2"], homes={"source/a1": {"vm1": "ref"}})
+    phases = roll(journal, HostAccess(one, two), ["source/a1", "source/a2"], homes={"source/a1": {"vm1": "ref"}})
     assert log == ["source/a1 enter", "source/a1 reboot", "source/a1 home 1", "source/a2 enter", "source/a2 reboot"]
     assert [phase for host, phase in phases if host == "source/a2"] == ["maintenance", "reboot", "back", "verified"]
     assert one.target.values[MAINTENANCE] == two.target.values[MAINTENANCE] == OUT
@@ -151,14 +151,14 @@ def test_what_forbids_a_reboot_forbids_it_before_anything_is_done(journal, stand
     (finding,) = findings([machine.about])
     assert (finding.severity, finding.code) == ("error", code)
     with pytest.raises(RefusedError, match="is not rebooted"):
-        roll(journal, World(machine), ["source/a1"])
+        roll(journal, HostAccess(machine), ["source/a1"])
     assert (machine.log, journal.records) == ([], [])
 
 
 def test_what_does_not_forbid_it_is_told():
     """The order, and what happens to the VMs."""
-    full = Standing(host="a", cluster="C", running=("vm1",), drs="fullyAutomated", others=("b",))
-    empty = Standing(host="b", cluster="C", others=("a",))
+    full = RebootReadiness(host="a", cluster="C", running=("vm1",), drs="fullyAutomated", others=("b",))
+    empty = RebootReadiness(host="b", cluster="C", others=("a",))
     told = list(findings([full, empty]))
     assert [finding.code for finding in told] == ["reboot-order", "reboot-order"]
     assert "1 of 2" in told[0].summary
@@ -174,7 +174,7 @@ def test_a_host_that_is_busy_away_or_in_maintenance_is_left_alone(journal):
     inside.target.values[MAINTENANCE] = IN
     for machine, error in ((busy, UnreachableError), (away, UnreachableError), (inside, RefusedError)):
         with pytest.raises(error, match="is not rebooted"):
-            roll(journal, World(machine), [machine.name])
+            roll(journal, HostAccess(machine), [machine.name])
     assert journal.records == []
 
 
@@ -184,7 +184,7 @@ def test_a_relocate_that_ends_in_time_is_waited_for(journal, monkeypatch):
     machine = Machine("source/a1", [])
     answers = iter([["relocate of vm9 runs"], ["relocate of vm9 runs"], []])
     monkeypatch.setattr(machine.target, "busy", lambda: next(answers, []))
-    phases = roll(journal, World(machine), ["source/a1"])
+    phases = roll(journal, HostAccess(machine), ["source/a1"])
     assert phases[-1] == ("source/a1", "verified")
 
 
@@ -193,7 +193,7 @@ def test_a_host_that_does_not_get_empty_leaves_maintenance_mode_again(journal):
     log: list[str] = []
     one, two = Machine("source/a1", log, fail="enter"), Machine("source/a2", log)
     with pytest.raises(RefusedError, match="did not get empty"):
-        roll(journal, World(one, two), ["source/a1", "source/a2"])
+        roll(journal, HostAccess(one, two), ["source/a1", "source/a2"])
     assert log == ["source/a1 enter"]
     assert one.target.values[MAINTENANCE] == OUT
     assert journal.outstanding() == []
@@ -203,13 +203,13 @@ def test_a_host_that_does_not_come_back_stops_the_rolling_reboot(journal):
     """It says so; the maintenance mode stays outstanding, and is put back once the host is there."""
     log: list[str] = []
     one, two = Machine("source/a1", log, fail="reboot"), Machine("source/a2", log)
-    world = World(one, two)
+    access = HostAccess(one, two)
     with pytest.raises(UnreachableError, match="did not come back"):
-        roll(journal, world, ["source/a1", "source/a2"])
+        roll(journal, access, ["source/a1", "source/a2"])
     assert log == ["source/a1 enter", "source/a1 reboot"]
     assert [(item.target, item.key) for item in journal.outstanding()] == [("source/a1", MAINTENANCE)]
     said: list = []
-    again = Rolling(world=world, journal=journal, run="later", observer=said.append, enter_s=1.0, boot_s=0.01)
+    again = Rolling(access=access, journal=journal, run="later", observer=said.append, enter_s=1.0, boot_s=0.01)
     reboot.recover(again)
     assert [type(event).__name__ for event in said] == ["Waiting", "Message"]
     one.connected = True
@@ -223,7 +223,7 @@ def test_a_reboot_that_did_not_do_it_is_an_error(journal, fail, words):
     """The option must read as planned, and vCenter must ask for no other reboot; the host is out of maintenance."""
     machine = Machine("source/a1", [], fail=fail)
     with pytest.raises(RefusedError, match=words):
-        roll(journal, World(machine), ["source/a1"])
+        roll(journal, HostAccess(machine), ["source/a1"])
     assert machine.target.values[MAINTENANCE] == OUT
 
 
@@ -242,7 +242,7 @@ def test_interrupted_before_the_reboot_nothing_is_rebooted(journal):
 
     machine = Machine("source/a1", [])
     with pytest.raises(StopError):
-        roll(journal, World(machine), ["source/a1"], proceed=proceed)
+        roll(journal, HostAccess(machine), ["source/a1"], proceed=proceed)
     assert machine.log == ["source/a1 enter"]
     assert machine.target.values[MAINTENANCE] == OUT
     assert journal.outstanding() == []
@@ -254,7 +254,7 @@ def test_while_a_host_gets_empty_it_is_said_who_is_still_there(journal, monkeypa
     machine = Machine("source/a1", [], running=("vm1",), drs="fullyAutomated")
     said: list = []
     rolling = Rolling(
-        world=World(machine), journal=journal, run="abcdef", observer=said.append, enter_s=1.0, boot_s=0.02
+        access=HostAccess(machine), journal=journal, run="abcdef", observer=said.append, enter_s=1.0, boot_s=0.02
     )  # fmt: skip
     rolling.go([change("source/a1")])
     assert [event.reason for event in said if isinstance(event, Waiting)] == ["still running on it: vm1"]
@@ -286,9 +286,9 @@ def test_after_a_restore_hosts_are_rebooted_again_only_where_that_is_asked_for(t
     with Journal(tmp_path, lambda: next(times)) as journal:
         journal.intended("abcdef", change("source/a1"))
         journal.reverted("later", "source/a1", QUEUES, Value("long", 2))
-        world = World(machine)
+        access = HostAccess(machine)
         rolling = Rolling(
-            world=world, journal=journal, run="later", observer=said.append, enter_s=1.0, boot_s=0.02
+            access=access, journal=journal, run="later", observer=said.append, enter_s=1.0, boot_s=0.02
         )  # fmt: skip
         left = reboot.again(rolling, asked=asked)
     assert [item.host for item in left] == ([] if asked else ["source/a1"])
@@ -304,8 +304,8 @@ def test_hosts_that_an_earlier_run_left_waiting_are_rebooted_too(tmp_path):
     with Journal(tmp_path, lambda: next(times)) as journal:
         for machine in (one, two, three):
             journal.intended("abcdef", change(machine.name))
-        world = World(one, two, three)
-        rolling = Rolling(world=world, journal=journal, run="x", observer=print, enter_s=1.0, boot_s=1.0)
+        access = HostAccess(one, two, three)
+        rolling = Rolling(access=access, journal=journal, run="x", observer=print, enter_s=1.0, boot_s=1.0)
         due = reboot.due(rolling, [], {"source/a1", "source/a2"})
         assert [(item.target, item.planned) for item in due] == [("source/a1", Value("long", 5))]
         assert reboot.due(rolling, [change("source/a1")], {"source/a1"}) == [change("source/a1")]
@@ -314,7 +314,7 @@ def test_hosts_that_an_earlier_run_left_waiting_are_rebooted_too(tmp_path):
 def _dies(folder, calls: Fuse, disk: Fuse) -> None:
     """Reboot two hosts until the process dies; whatever was done, the next command takes both out of maintenance."""
     one, two = Machine("source/a1", []), Machine("source/a2", [])
-    world = World(one, two)
+    access = HostAccess(one, two)
     for machine in (one, two):
         machine.target.fuse = calls
 
@@ -323,7 +323,7 @@ def _dies(folder, calls: Fuse, disk: Fuse) -> None:
 
     try:
         with Journal(folder, clock, opener=lambda path: MortalFile(path, disk)) as journal:
-            roll(journal, world, ["source/a1", "source/a2"])
+            roll(journal, access, ["source/a1", "source/a2"])
     except Died:
         pass
     inside = [machine.name for machine in (one, two) if machine.target.values[MAINTENANCE] == IN]
@@ -331,7 +331,7 @@ def _dies(folder, calls: Fuse, disk: Fuse) -> None:
     with Journal(folder, clock) as journal:
         assert set(inside) <= {item.target for item in journal.outstanding()}
         reboot.release(
-            Rolling(world=world, journal=journal, run="later", observer=lambda _: None, enter_s=1.0, boot_s=0.01)
+            Rolling(access=access, journal=journal, run="later", observer=lambda _: None, enter_s=1.0, boot_s=0.01)
         )  # fmt: skip
         assert journal.outstanding() == []
     assert one.target.values[MAINTENANCE] == two.target.values[MAINTENANCE] == OUT

@@ -16,7 +16,7 @@ from lrvmotion.plan.plan import ABSENT, Change, Plan, Value
 from lrvmotion.run.apply import StoppedError, revert
 from lrvmotion.run.hooks import Hooks
 from lrvmotion.workflows.migrate_run import Closing, Migrating
-from lrvmotion.workflows.plan_run import Options
+from lrvmotion.workflows.plan_run import RunOptions
 
 HOST = "source/a1"
 KEYS = ("option/A", "option/B", "option/C")
@@ -89,8 +89,8 @@ def broken(journal, target, *, presses=None, points=None, restore=None):
         Change(target=HOST, key=key, prior=BEFORE.get(key, ABSENT), planned=Value("int", 10 * number), reason="")
         for number, key in enumerate(KEYS, 1)
     )
-    plan = Plan(run="abc234", mark="abc234", mode="stock", changes=changes)
-    options = Options(mode="stock", now=datetime(2026, 1, 1, tzinfo=UTC))
+    plan = Plan(run="abc234", owner_id="abc234", mode="stock", changes=changes)
+    options = RunOptions(mode="stock", now=datetime(2026, 1, 1, tzinfo=UTC))
     error = None
     try:
         with Closing(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from fakes import FakeMover, host
 from lrvmotion.errors import RefusedError, UnreachableError
 from lrvmotion.events import Message, Move, Upcoming
-from lrvmotion.journal.run_state import Open
+from lrvmotion.journal.run_state import UnfinishedMove
 from lrvmotion.model.inventory import Datastore, Folder, MoRef, Pool
 from lrvmotion.model.placement import Placement
 from lrvmotion.plan.plan import Migration
@@ -32,7 +32,7 @@ from lrvmotion.plan.schedule import (
     queue_end,
 )
 from lrvmotion.ports.mover import TaskUpdate
-from lrvmotion.run.migration_driver import Guard, drive, wait_s
+from lrvmotion.run.migration_driver import RunCollaborators, drive, wait_s
 
 
 def migration(name, source="a1", target="b1", **changes):
@@ -57,7 +57,7 @@ def guard(**changes):
         "record": lambda kind, body: None,
         "clock": lambda: 0.0,
     }
-    return Guard(**{**content, **changes})
+    return RunCollaborators(**{**content, **changes})
 
 
 def names(commands):
@@ -150,8 +150,8 @@ def test_the_queue_ends_when_its_hosts_have_done():
 def test_every_lease_has_its_limit(limits, at_once):
     """Four pairs of hosts, one datastore, one network; two of them through one relay."""
     moves = [migration(f"vm{n}", f"a{n}", f"b{n}", vmotion_networks=("source/vMotion",)) for n in range(4)]
-    through = {"a0": "relay-a", "a1": "relay-a", "a2": "relay-b"}
-    assert len(Schedule(moves, limits, through=through).step(Begin())) == at_once
+    relay_by_host = {"a0": "relay-a", "a1": "relay-a", "a2": "relay-b"}
+    assert len(Schedule(moves, limits, relay_by_host=relay_by_host).step(Begin())) == at_once
 
 
 def test_a_wave_begins_when_the_waves_before_it_have_ended():
@@ -563,7 +563,7 @@ def test_tasks_that_were_running_are_taken_up():
     mover = FakeMover(at={"vm2": "target", "vm3": "source", "vm4": "both"})
     mover.tasks["vm1"] = "task-1"
     moves = [migration(f"vm{n}", f"a{n}", f"b{n}") for n in range(1, 5)]
-    begun = {move.vm: Open(task="task-1", baggage={}) for move in moves}
+    begun = {move.vm: UnfinishedMove(task="task-1", baggage={}) for move in moves}
     records = []
     last = driven(
         moves, mover, begun=begun, record=lambda kind, body: records.append((kind, body["vm"], body["state"]))

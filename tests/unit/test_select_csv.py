@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fakes import host, inventory, vm
 from lrvmotion.config import schema as configs
 from lrvmotion.config import vm_csv
-from lrvmotion.config.vm_csv import Wish
+from lrvmotion.config.vm_csv import VmOverride
 from lrvmotion.errors import UsageError
 from lrvmotion.model.inventory import Datastore, Folder, MoRef, Network, Pool
 from lrvmotion.plan import vm_selection
@@ -20,7 +20,7 @@ from lrvmotion.plan.placer import Placer
 from worlds import CONFIG, source
 
 
-def parse(text: str | bytes) -> list[Wish]:
+def parse(text: str | bytes) -> list[VmOverride]:
     return vm_csv.parse(text if isinstance(text, bytes) else text.encode(), "vms.csv")
 
 

@@ -54,8 +54,8 @@ def test_the_mark_is_free_again_once_everything_reads_as_before(tmp_path):
     changed(tmp_path, LONG)
     with Journal(tmp_path, clock) as journal:
         seen = drift.look(journal.outstanding(), lambda name, key: ABSENT)
-        assert journals.mark(drift.closed(journal.records, seen)) is None
-        assert journals.mark(journal.records) == "r1"
+        assert journals.owner_id(drift.closed(journal.records, seen)) is None
+        assert journals.owner_id(journal.records) == "r1"
 
 
 def test_what_a_rebooted_relay_host_forgot_is_set_again_and_nothing_else(tmp_path):

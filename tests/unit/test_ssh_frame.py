@@ -12,12 +12,12 @@ from lrvmotion.ssh import frame
 TOKEN = "0123456789abcdef"
 
 
-def mark(name: str) -> bytes:
+def owner_id(name: str) -> bytes:
     return f"[lrvmotion {TOKEN} {name}]".encode()
 
 
-OUT = mark("begin") + b"out" + mark("end") + mark("done 3")
-ERR = mark("begin") + b"err" + mark("done 3")
+OUT = owner_id("begin") + b"out" + owner_id("end") + owner_id("done 3")
+ERR = owner_id("begin") + b"err" + owner_id("done 3")
 
 
 @pytest.mark.parametrize("argv", [["a'b", "!x", "\\", "%s", "a\nb", "ü\x01"], ["-" * 3000], ["x" * 899 + "-y"]])
@@ -42,14 +42,14 @@ def test_frame_takes_what_is_between_its_marks():
 
 def test_frame_without_the_inner_marks_is_empty():
     """sudo that refuses prints to the outer frame only: there is an error, and no output."""
-    done = frame.parse(b"Lecture" + mark("done 1"), mark("begin") + b"sudo: no" + mark("done 1"), TOKEN)
+    done = frame.parse(b"Lecture" + owner_id("done 1"), owner_id("begin") + b"sudo: no" + owner_id("done 1"), TOKEN)
     assert done == frame.Framed(1, b"", b"sudo: no")
 
 
 def test_frame_of_another_command_is_no_frame():
     """Another token's marks, as a file may hold them, are content."""
     other = OUT.replace(b"0123", b"ffff")
-    content = mark("begin") + other + mark("end") + mark("done 0")
+    content = owner_id("begin") + other + owner_id("end") + owner_id("done 0")
     done = frame.parse(content, ERR, TOKEN)
     assert done is not None
     assert done.stdout == other

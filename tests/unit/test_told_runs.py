@@ -13,7 +13,7 @@ import pytest
 import told
 from lrvmotion.events import Move, RunEnded, RunStarted
 from lrvmotion.journal import audit_log
-from lrvmotion.journal.event_log import EventLog, Kept
+from lrvmotion.journal.event_log import EventLog, RecordedEvents
 from lrvmotion.journal.journal import Journal
 from lrvmotion.plan.plan import Value
 from lrvmotion.report import run_history
@@ -26,7 +26,7 @@ def state(tmp_path):
     return tmp_path
 
 
-def made(state) -> run_history.Story:
+def made(state) -> run_history.RunHistory:
     return run_history.tell(told.records(state), told.RUN, told.kept(state))
 
 
@@ -73,7 +73,7 @@ def test_settings_that_an_earlier_run_left_are_told_with_that_run(state):
     """A second run changes nothing and yet runs on changed hosts."""
     with Journal(state, lambda: "2026-11-24T08:00:00.000+00:00") as journal:
         journal.append("run", "second", {"schema": 1, "mode": "proxy", "vms": ["x"]})
-    second = run_history.tell(told.records(state), "second", Kept(gone=True))
+    second = run_history.tell(told.records(state), "second", RecordedEvents(gone=True))
     assert {setting.by for setting in second.settings} == {told.RUN}
     assert len(second.settings) == 3
 
@@ -85,7 +85,7 @@ def test_without_events_the_journal_tells_what_it_knows(state):
         body = {"vm": "x", "source_host": "a1", "target_host": "b1", "try": 1}
         journal.append("move", "older1", body)
         journal.append("moved", "older1", {"vm": "x", "state": "error", "reason": "it broke"})
-    older = run_history.tell(told.records(state), "older1", Kept(gone=True))
+    older = run_history.tell(told.records(state), "older1", RecordedEvents(gone=True))
     assert [(vm.state, vm.reason) for vm in older.vms] == [("error", "it broke"), ("queued", None)]
     assert len(older.vms[0].tries) == 1
     assert any("not kept" in note for note in older.notes)
@@ -96,7 +96,7 @@ def test_without_events_the_journal_tells_what_it_knows(state):
 def test_the_journal_has_the_last_word_on_a_vm(state):
     """The disk took no more events, and the journal says that it moved."""
     cut = [one for one in told.kept(state).told if not (isinstance(one.event, Move) and one.event.state == "success")]
-    last = run_history.tell(told.records(state), told.RUN, Kept(told=tuple(cut[:-1])))
+    last = run_history.tell(told.records(state), told.RUN, RecordedEvents(told=tuple(cut[:-1])))
     assert [vm.state for vm in last.vms] == ["success", "success", "held"]
     assert any("was not seen" in note for note in last.notes)
 

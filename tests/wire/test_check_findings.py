@@ -19,7 +19,7 @@ from lrvmotion.run.credentials import Credentials
 from lrvmotion.vsphere.session import Session
 from lrvmotion.workflows import connections
 from lrvmotion.workflows.connections import Connections
-from lrvmotion.workflows.site_survey import Asked, Survey, survey
+from lrvmotion.workflows.site_survey import Survey, SurveyRequest, survey
 
 SITES = ("source", "target")
 QUIET = {"path-not-measured"}  # no network is emulated: nothing to ping
@@ -58,7 +58,7 @@ def look(lab, *vms: str, records=(), config: Config | None = None) -> Survey:
     before = writes(lab)
     with Connections(connections.records(config), Credentials({}, None), lambda _: None) as world:
         seen = survey(
-            config, world, lambda _: None, Asked(vms=vms, probes=1), records,
+            config, world, lambda _: None, SurveyRequest(vms=vms, probes=1), records,
             clock=wall_clock, step=lambda *_: None,
         )  # fmt: skip
     assert writes(lab) == before

@@ -117,10 +117,10 @@ def test_a_client_that_reads_nothing_is_let_go_of(relay: Running) -> None:
     """Its answer does not fit into the socket: the next one is answered all the same."""
     with ExitStack() as stack:
         for _ in range(8):
-            deaf = stack.enter_context(socket.socket(socket.AF_UNIX))
-            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            deaf.connect(str(relay.control))
-            deaf.sendall(b'{"op": "status"}\n')
+            discard_stdout = stack.enter_context(socket.socket(socket.AF_UNIX))
+            discard_stdout.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            discard_stdout.connect(str(relay.control))
+            discard_stdout.sendall(b'{"op": "status"}\n')
         assert relay.ask(op="status")["schema"] == 1
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lrvmotion.checks import compatibility, devices, metadata, storage, vms
-from lrvmotion.checks.surroundings import Surroundings
+from lrvmotion.checks.surroundings import PrecheckContext
 from lrvmotion.findings import Finding
 from lrvmotion.model.inventory import VirtualMachine
 from lrvmotion.model.placement import Placement
@@ -24,7 +24,7 @@ def alone(vm: VirtualMachine) -> list[Finding]:
     ]
 
 
-def placed(vm: VirtualMachine, place: Placement, around: Surroundings) -> list[Finding]:
+def placed(vm: VirtualMachine, place: Placement, around: PrecheckContext) -> list[Finding]:
     """Return what *place* and the *around* say."""
     return [
         *storage.count(vm, place.host),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from lrvmotion.checks.surroundings import Surroundings
+from lrvmotion.checks.surroundings import PrecheckContext
 from lrvmotion.findings import Finding, Severity
 from lrvmotion.model.inventory import Host, VirtualMachine
 from lrvmotion.model.placement import Placement
@@ -54,7 +54,7 @@ def cpu(vm: VirtualMachine, host: Host) -> Iterator[Finding]:
         yield _finding(Severity.ERROR, "vm-evc", vm, summary, hint)
 
 
-def hardware(vm: VirtualMachine, host: Host, around: Surroundings) -> Iterator[Finding]:
+def hardware(vm: VirtualMachine, host: Host, around: PrecheckContext) -> Iterator[Finding]:
     """The virtual hardware version must be one that the target runs (QueryConfigOptionDescriptor)."""
     known = around.hardware.get(host.ref)
     if known is None:
@@ -66,7 +66,7 @@ def hardware(vm: VirtualMachine, host: Host, around: Surroundings) -> Iterator[F
         yield _finding(Severity.ERROR, "vm-hardware", vm, summary, "choose a newer host: it cannot be lowered")
 
 
-def encryption(vm: VirtualMachine, host: Host, around: Surroundings) -> Iterator[Finding]:
+def encryption(vm: VirtualMachine, host: Host, around: PrecheckContext) -> Iterator[Finding]:
     """An encrypted VM needs its key provider at the target: without it, it fails near the end (KB 378053, 386333)."""
     if vm.key_provider is not None:
         what = "has a virtual TPM" if any(device.kind == "tpm" for device in vm.devices) else "is encrypted"
@@ -88,7 +88,7 @@ def encryption(vm: VirtualMachine, host: Host, around: Surroundings) -> Iterator
             yield _finding(Severity.WARNING, "vm-encrypted-vmotion", vm, summary, None)
 
 
-def clashes(vm: VirtualMachine, place: Placement, around: Surroundings) -> Iterator[Finding]:
+def clashes(vm: VirtualMachine, place: Placement, around: PrecheckContext) -> Iterator[Finding]:
     """A name is there once in a folder, and an instance UUID once in a vCenter; MAC and BIOS UUID should be."""
     taken = around.taken
     if taken is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lrvmotion.checks.surroundings import Binding, Surroundings
+from lrvmotion.checks.surroundings import ClusterBindings, PrecheckContext
 from lrvmotion.findings import Finding, Severity
 from lrvmotion.model.inventory import VirtualMachine
 
@@ -12,9 +12,9 @@ _AGAIN = "set it again at the target after the move"
 _CARRIED = "after the move they are set where the target knows them by name; the report lists what was not"
 
 
-def bound(vm: VirtualMachine, around: Surroundings) -> Iterator[Finding]:
+def bound(vm: VirtualMachine, around: PrecheckContext) -> Iterator[Finding]:
     """A cluster's rules for a VM and its own DRS and HA settings stay behind, in the source's cluster."""
-    binding = (around.bindings or {}).get(vm.ref, Binding())
+    binding = (around.bindings or {}).get(vm.ref, ClusterBindings())
     if binding.rules:
         summary = f"is in DRS rules that do not follow: {', '.join(binding.rules)}"
         yield _finding("vm-rules", vm, summary, "make the rules again at the target after the move")
@@ -23,7 +23,7 @@ def bound(vm: VirtualMachine, around: Surroundings) -> Iterator[Finding]:
         yield _finding("vm-overrides", vm, summary, _AGAIN)
 
 
-def named(vm: VirtualMachine, around: Surroundings) -> Iterator[Finding]:
+def named(vm: VirtualMachine, around: PrecheckContext) -> Iterator[Finding]:
     """Permissions set on the VM and custom attributes are the vCenter's, not the VM's."""
     if vm.permissions:
         summary = f"has permissions that do not follow by themselves, of {', '.join(dict.fromkeys(vm.permissions))}"
@@ -34,7 +34,7 @@ def named(vm: VirtualMachine, around: Surroundings) -> Iterator[Finding]:
         yield _finding("vm-attributes", vm, summary, _CARRIED)
 
 
-def unread(around: Surroundings) -> Iterator[Finding]:
+def unread(around: PrecheckContext) -> Iterator[Finding]:
     """Say once what is not read and would not follow."""
     if around.bindings is None:
         summary = "DRS rules and settings of single VMs are not read: none of them follows"

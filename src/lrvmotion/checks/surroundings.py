@@ -9,7 +9,7 @@ from lrvmotion.model.inventory import MoRef
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
+class TargetConflicts:
     """What VMs of the target already have, as far as it meets the plan's own: each value names the VM that has it.
 
     *names* is by (folder, name), *macs* by MAC in lower case; *macs* None: not read.
@@ -22,7 +22,7 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Binding:
+class ClusterBindings:
     """What a cluster of the source knows of one VM: *rules* and *groups* by name, *overrides* in words."""
 
     rules: tuple[str, ...] = ()
@@ -30,7 +30,7 @@ class Binding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class PrecheckContext:
     """Everything read for the prechecks; None means not read.
 
     *hardware*: by host of the target, the virtual hardware versions that it runs (a host that is not there was not
@@ -38,8 +38,8 @@ class Surroundings:
     names by key.
     """
 
-    taken: Taken | None = None
+    taken: TargetConflicts | None = None
     hardware: Mapping[MoRef, frozenset[str]] = field(default_factory=dict)
     providers: frozenset[str] | None = None
-    bindings: Mapping[MoRef, Binding] | None = None
+    bindings: Mapping[MoRef, ClusterBindings] | None = None
     attributes: Mapping[int, str] = field(default_factory=dict)

@@ -55,7 +55,7 @@ def check(
     from lrvmotion.views import load_report as loads
     from lrvmotion.workflows import load_test
     from lrvmotion.workflows.connections import Connections, records
-    from lrvmotion.workflows.site_survey import Asked, survey
+    from lrvmotion.workflows.site_survey import SurveyRequest, survey
 
     own: Context = context.obj
     config = own.config()
@@ -66,20 +66,22 @@ def check(
     if load:
         load_test.ends(config)
         confirm(
-            "Fill the circuit with TCP for about a minute?", yes=yes, undone="nothing was measured",
+            "Fill the circuit with TCP for about a minute?", yes=yes, refused="nothing was measured",
             hint="use --yes to skip the confirmation",
         )  # fmt: skip
     before = journal.read(state / "journal.jsonl").records
-    asked = Asked(vms=vms or (), probes=probes or (DEEP_PROBES if deep else PROBES), loaded=load or bool(report))
+    asked = SurveyRequest(
+        vms=vms or (), probes=probes or (DEEP_PROBES if deep else PROBES), loaded=load or bool(report)
+    )
     quiet = output is not Output.TEXT
     with (
         journal.Journal(state, wall_clock) if load else nullcontext(),  # never while VMs move, nor the other way round
         checks.Steps(quiet=quiet) as steps,
-        Connections(records(config), own.credentials(), lines.Lines(quiet=quiet)) as world,
+        Connections(records(config), own.credentials(), lines.Lines(quiet=quiet)) as connections,
     ):
-        done = survey(config, world, lines.Lines(quiet=True), asked, before, clock=wall_clock, step=steps)
+        done = survey(config, connections, lines.Lines(quiet=True), asked, before, clock=wall_clock, step=steps)
         if load:
-            report = load_test.load(config, world, state, steps, clock=wall_clock)
+            report = load_test.load(config, connections, state, steps, clock=wall_clock)
     age_s = 0.0
     if report is not None:
         done.findings += load_test.findings(report)

@@ -106,17 +106,17 @@ class Context:
         return Credentials(self.environment, _ask if sys.stdin.isatty() else None)
 
 
-def confirm(question: str, *, yes: bool, undone: str, hint: str) -> None:
+def confirm(question: str, *, yes: bool, refused: str, hint: str) -> None:
     """Ask *question* on a terminal; elsewhere --yes is needed. RefusedError, which has *undone*, for a no."""
     if yes:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        message = f"{undone}: there is no terminal to confirm on"
+        message = f"{refused}: there is no terminal to confirm on"
         raise RefusedError(message, hint=hint)
     import typer
 
     if not typer.confirm(question, default=False, err=True):
-        message = f"cancelled: {undone}"
+        message = f"cancelled: {refused}"
         raise RefusedError(message)
 
 

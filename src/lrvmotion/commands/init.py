@@ -14,7 +14,7 @@ from lrvmotion.commands.context import Context, Output
 from lrvmotion.errors import ExitStatus, UsageError
 
 if TYPE_CHECKING:
-    from lrvmotion.workflows.first_contact import Shown
+    from lrvmotion.workflows.first_contact import Fingerprint
 
 ADMINISTRATOR = "administrator@vsphere.local"
 
@@ -224,7 +224,7 @@ def _ask(question: str, default: str | None) -> str:
     return answer.strip()
 
 
-def _accept(shown: Shown) -> bool:
+def _accept(shown: Fingerprint) -> bool:
     """Show a certificate or host key and ask whether it is the right one."""
     typer.echo(f"\n{shown.what} of {shown.where}:", err=True)
     width = max(len(name) for name, _ in shown.prints)

@@ -21,7 +21,7 @@ from lrvmotion.errors import UsageError
 
 if TYPE_CHECKING:
     from lrvmotion.config.schema import Config
-    from lrvmotion.journal.run_state import Open
+    from lrvmotion.journal.run_state import UnfinishedMove
     from lrvmotion.plan.plan import Plan
 
 
@@ -153,7 +153,7 @@ def migrate(
     elif max_failures is None:
         max_failures = config.limits.max_failures
     saved = order.saved if order.progress is None or order.resumes else None
-    options = plan_run.Options(
+    options = plan_run.RunOptions(
         load=load,
         load_age_s=None if load is None else load_report_store.age_s(load, wall_clock()),
         past=move_history.recorded(state, move_history.circuit(config)),
@@ -216,7 +216,7 @@ def migrate(
 
         try:
             with (
-                Connections(order.known, own.credentials(), fan) as world,
+                Connections(order.known, own.credentials(), fan) as connections,
                 migrate_run.Closing(
                     journal=journal, observer=fan, options=options, interrupts=interrupts, told=ended,
                     unmoved=lambda: report.unmoved,
@@ -225,11 +225,11 @@ def migrate(
 
                 def put_back() -> None:
                     migrate_run.restore(
-                        journal, world, fan, wait_s=config.limits.restore_wait_s, limits=config.limits,
+                        journal, connections, fan, wait_s=config.limits.restore_wait_s, limits=config.limits,
                         reboot_hosts=options.reboot_hosts, who=own.who(), interrupts=interrupts.count,
                     )  # fmt: skip
 
-                def go(made: Plan, *, begun: Mapping[str, Open]) -> None:
+                def go(made: Plan, *, begun: Mapping[str, UnfinishedMove]) -> None:
                     # Each change is in the journal by itself, as it is made, files and all.
                     kept_plan = dataclasses.replace(made, changes=())
                     document = plan_file.text(
@@ -243,32 +243,32 @@ def migrate(
                         fan.replace(plain, screen)
                         try:
                             migrate_run.Migrating(
-                                config, world, journal, fan, made, options, document, moment, closing,
+                                config, connections, journal, fan, made, options, document, moment, closing,
                                 interrupts.count, begun, order.back, own.who(), called,
                             ).go()  # fmt: skip
                         finally:
                             fan.replace(screen, plain)
                             fan.remove(recorder)
 
-                orders.refuse_other_way(journal, world)
+                orders.refuse_other_way(journal, connections)
                 closing.restore = put_back if restore else None
                 if order.resumes:
                     with interrupts.counted():
-                        migrate_run.release(journal, world, fan, config.limits, own.who(), interrupts.count)
-                seen_since = migrate_run.settle(journal, world, fan, own.who())
+                        migrate_run.release(journal, connections, fan, config.limits, own.who(), interrupts.count)
+                seen_since = migrate_run.settle(journal, connections, fan, own.who())
                 if order.begun():
-                    go(order.on_the_way(world), begun=order.begun())
+                    go(order.on_the_way(connections), begun=order.begun())
                     order = order.after(journal)
-                    seen_since = migrate_run.settle(journal, world, fan, own.who())
+                    seen_since = migrate_run.settle(journal, connections, fan, own.who())
                 if not (order.resumes and order.done) and not report.interrupted:
-                    made = order.plan(world, journal, fan, options, seen_since.theirs)
+                    made = order.plan(connections, journal, fan, options, seen_since.theirs)
                     plan_run.refuse(made)
                     if not unproven:
                         plan_run.refuse_unproven(made)
                     if output is Output.TEXT:
                         plans.plan(made, state, stderr=True)
                     hint = "use --yes to skip the confirmation"
-                    confirm(_question(made), yes=yes, undone="nothing was changed", hint=hint)
+                    confirm(_question(made), yes=yes, refused="nothing was changed", hint=hint)
                     go(made, begun={})
         except BaseException as error:
             show(error)
@@ -286,7 +286,7 @@ def _order(
     csv: Path | None,
     plan: Path | None,
     mode: str | None,
-) -> orders.Order:
+) -> orders.MigrateRequest:
     """Return the order of chosen VMs, or of the plan in a file: that leaves no room for what would make another."""
     from lrvmotion.plan import plan_file
     from lrvmotion.plan.vm_selection import Choice
@@ -295,7 +295,9 @@ def _order(
     if plan is not None:
         _alone(context, "--plan", "vms", "mode", "select", "csv", "reboot_hosts")
         saved = plan_file.load(plan)
-        return orders.Order(config=config, known=records(config), choice=Choice(), saved=saved, mode=saved.plan.mode)
+        return orders.MigrateRequest(
+            config=config, known=records(config), choice=Choice(), saved=saved, mode=saved.plan.mode
+        )
     choice = vm_options.choice(vms, select, csv)
     if not choice:
         message = "no VM is named"
@@ -303,7 +305,7 @@ def _order(
     if mode is None and config.mode is None:
         message = "--mode is required: native, proxy, stock or auto"
         raise UsageError(message, hint='name it, or set mode = "proxy" in the configuration; `plan` compares them')
-    return orders.Order(config=config, known=records(config), choice=choice, mode=mode)
+    return orders.MigrateRequest(config=config, known=records(config), choice=choice, mode=mode)
 
 
 def _alone(context: typer.Context, option: str, *others: str) -> None:

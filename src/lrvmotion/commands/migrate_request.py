@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from lrvmotion.config.schema import Config
     from lrvmotion.events import Observer
     from lrvmotion.journal.journal import Journal, Record
-    from lrvmotion.journal.run_state import Open, Progress
+    from lrvmotion.journal.run_state import Progress, UnfinishedMove
     from lrvmotion.plan.plan import Plan, Theirs
     from lrvmotion.plan.plan_file import Saved
     from lrvmotion.plan.vm_selection import Choice
     from lrvmotion.workflows.connections import Connections
-    from lrvmotion.workflows.plan_run import Options
+    from lrvmotion.workflows.plan_run import RunOptions
 
 
 @dataclass(slots=True, kw_only=True)
-class Order:
+class MigrateRequest:
     """One of the four: *choice* alone, *saved* alone, *saved* and *progress* (--resume), or all three (--reverse).
 
     *config* and *known* (connection records) are swapped on the way back. *mode* is what the order itself says, None
@@ -53,7 +53,7 @@ class Order:
         """Whether nothing is left of the run that this takes up."""
         return self.progress is not None and not self.progress.left
 
-    def after(self, journal: Journal) -> Order:
+    def after(self, journal: Journal) -> MigrateRequest:
         """Return the order once what the run had begun has ended."""
         from lrvmotion.journal import run_state as progress
 
@@ -61,12 +61,17 @@ class Order:
             return self
         return replace(self, progress=progress.chosen(journal.records, self.progress.run))
 
-    def begun(self) -> Mapping[str, Open]:
+    def begun(self) -> Mapping[str, UnfinishedMove]:
         """Return the moves that the run to be taken up had begun."""
         return self.progress.open if self.resumes and self.progress is not None else {}
 
     def plan(
-        self, world: Connections, journal: Journal, observer: Observer, options: Options, theirs: Collection[Theirs]
+        self,
+        connections: Connections,
+        journal: Journal,
+        observer: Observer,
+        options: RunOptions,
+        theirs: Collection[Theirs],
     ) -> Plan:
         """Return the plan, made anew; *theirs* is what somebody else has changed of what is outstanding."""
         from lrvmotion.findings import Finding, Severity
@@ -74,43 +79,53 @@ class Order:
         from lrvmotion.journal import run_state as progress
         from lrvmotion.workflows import plan_run, replan
 
-        runs, mark = journals.runs(journal.records), journals.mark(journal.records)
+        runs, owner_id = journals.runs(journal.records), journals.owner_id(journal.records)
         held = {(item.target, item.key) for item in journal.outstanding()}
         if self.saved is None or self.choice:
             moved = progress.moved_by(journal.records)
             made = plan_run.prepare(
-                self.config, world, observer, self.choice, options,
-                runs=runs, mark=mark, held=held, theirs=theirs, moved=moved,
+                self.config, connections, observer, self.choice, options,
+                runs=runs, owner_id=owner_id, held=held, theirs=theirs, moved=moved,
             ).plan  # fmt: skip
         elif self.progress is None:
             return replan.again(
-                self.config, world, observer, self.saved, options, runs=runs, mark=mark, held=held, theirs=theirs
+                self.config,
+                connections,
+                observer,
+                self.saved,
+                options,
+                runs=runs,
+                owner_id=owner_id,
+                held=held,
+                theirs=theirs,
             )
         else:
             left, run = self.progress.left, self.progress.run
             made = replan.rest(
-                self.config, world, observer, self.saved, left, options,
-                run=run, runs=runs, mark=mark, held=held, theirs=theirs,
+                self.config, connections, observer, self.saved, left, options,
+                run=run, runs=runs, owner_id=owner_id, held=held, theirs=theirs,
             )  # fmt: skip
         if self.note is None:
             return made
         finding = Finding(severity=Severity.INFO, code="reverse-mode", subject="plan", summary=self.note)
         return replace(made, findings=(*made.findings, finding))
 
-    def on_the_way(self, world: Connections) -> Plan:
+    def on_the_way(self, connections: Connections) -> Plan:
         """Return the plan of following what the run had begun: nothing is changed, nothing started."""
         from lrvmotion.workflows import plan_run
 
         if self.saved is None or self.progress is None:
             raise TypeError
-        _, target = plan_run.inventories(world)
+        _, target = plan_run.inventories(connections)
         whole = self.saved.complete(target)
         moves = tuple(move for move in whole.migrations if move.vm in self.progress.open)
-        run, mark = self.progress.run, self.progress.mark
-        return replace(whole, run=run, mark=mark, changes=(), proofs=(), paths=(), migrations=moves, forecast=None)
+        run, owner_id = self.progress.run, self.progress.owner_id
+        return replace(
+            whole, run=run, owner_id=owner_id, changes=(), proof_paths=(), paths=(), migrations=moves, forecast=None
+        )
 
 
-def to_resume(config: Config, known: Mapping[str, Mapping[str, Any]], journal: Path, run: str | None) -> Order:
+def to_resume(config: Config, known: Mapping[str, Mapping[str, Any]], journal: Path, run: str | None) -> MigrateRequest:
     """Return the order to take up *run* of the *journal*, the last one that is not finished where it is None."""
     from lrvmotion.plan import reverse
     from lrvmotion.plan.vm_selection import Choice
@@ -122,12 +137,14 @@ def to_resume(config: Config, known: Mapping[str, Mapping[str, Any]], journal: P
     saved = _saved(progress)
     if progress.back:
         config, known = reverse.config(config), reverse.connections(known)
-    return Order(config=config, known=known, choice=Choice(), saved=saved, progress=progress, mode=progress.mode)
+    return MigrateRequest(
+        config=config, known=known, choice=Choice(), saved=saved, progress=progress, mode=progress.mode
+    )
 
 
 def to_reverse(
     config: Config, known: Mapping[str, Mapping[str, Any]], journal: Path, run: str, mode: str | None, names: list[str]
-) -> Order:
+) -> MigrateRequest:
     """Return the order to bring the VMs that *run* moved back, or those of them that *names* names."""
     from lrvmotion.model.inventory import near
     from lrvmotion.plan import reverse
@@ -149,7 +166,7 @@ def to_reverse(
         wanted = "native"
         note = "the way back goes in native mode: proxy mode needs a relay at the site that sends ([relay.target])"
     wishes = reverse.wishes(_saved(progress), names or moved)
-    return Order(
+    return MigrateRequest(
         config=reverse.config(config),
         known=reverse.connections(known),
         choice=Choice(wishes=wishes, file=f"the way back of run {progress.run}"),
@@ -160,14 +177,14 @@ def to_reverse(
     )
 
 
-def refuse_other_way(journal: Journal, world: Connections) -> None:
-    """Raise RefusedError where settings are outstanding at other vCenters or boxes than those that *world* leads to."""
-    if said := other_place(journal.records, world):
+def refuse_other_way(journal: Journal, connections: Connections) -> None:
+    """Raise RefusedError where settings are outstanding elsewhere than where *connections* leads to."""
+    if said := other_place(journal.records, connections):
         raise RefusedError(said, hint="'lrvmotion restore-defaults' restores them; then run this again")
 
 
-def other_place(records: Sequence[Record], world: Connections) -> str | None:
-    """Return what has outstanding settings and is not what *world* leads to, in words; None where there is none.
+def other_place(records: Sequence[Record], connections: Connections) -> str | None:
+    """Return what has outstanding settings and is not what *connections* leads to, in words; None where there is none.
 
     The journal names hosts by their site: "source/esx1" would be looked for at the wrong one. A vCenter is told by its
     instance UUID, for both may be reached at one address.
@@ -177,7 +194,7 @@ def other_place(records: Sequence[Record], world: Connections) -> str | None:
     recorded = journals.connections(records)
     for door in dict.fromkeys(item.door for item in journals.outstanding(records)):
         there = recorded.get(door)
-        here = world.identity(door)
+        here = connections.identity(door)
         if there is None or (here is None and "box/" in door):
             continue  # an older journal's, or a box that this configuration leaves alone
         if here is None or not journals.same_place(there, here):

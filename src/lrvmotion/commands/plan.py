@@ -69,7 +69,7 @@ def plan(
     config.windows.require(now)
     state = own.state(config)
     load = load_report_store.latest(state)
-    options = plan_run.Options(
+    options = plan_run.RunOptions(
         mode=plan_run.resolve(config.at(now), known_mode(mode), load),
         now=now,
         load=load,
@@ -79,12 +79,14 @@ def plan(
     )
     records_now = journal.read(state / "journal.jsonl").records
     observer = lines.Lines(quiet=output is not Output.TEXT)
-    with Connections(records(config), own.credentials(), observer) as world:
-        same = not migrate_request.other_place(records_now, world)  # else migrate refuses
-        seen = drift.look(journal.outstanding(records_now) if same else (), lambda at, key: world.target(at).read(key))
-        runs, mark = journal.runs(records_now), journal.mark(drift.closed(records_now, seen))
+    with Connections(records(config), own.credentials(), observer) as connections:
+        same = not migrate_request.other_place(records_now, connections)  # else migrate refuses
+        seen = drift.look(
+            journal.outstanding(records_now) if same else (), lambda at, key: connections.target(at).read(key)
+        )
+        runs, owner_id = journal.runs(records_now), journal.owner_id(drift.closed(records_now, seen))
         prepared = plan_run.prepare(
-            config, world, observer, choice, options, runs=runs, mark=mark, theirs=seen.theirs,
+            config, connections, observer, choice, options, runs=runs, owner_id=owner_id, theirs=seen.theirs,
             held={(item.target, item.key) for item in journal.outstanding(records_now)},
             moved=run_state.moved_by(records_now),
         )  # fmt: skip

@@ -98,16 +98,16 @@ def restore_defaults(
             own.process.told = output is not Output.TEXT
 
         try:
-            with Connections(every, own.credentials(), fan) as world:
+            with Connections(every, own.credentials(), fan) as connections:
                 if journal.outstanding() or (reboot_hosts and effective_values.put_back(journal.records)):
                     limits = config.limits if config else None
                     with interrupts.counted(1):
                         migrate_run.restore(
-                            journal, world, fan, force=force, cancel=cancel, wait_s=wait, limits=limits,
+                            journal, connections, fan, force=force, cancel=cancel, wait_s=wait, limits=limits,
                             reboot_hosts=reboot_hosts, who=own.who(), interrupts=interrupts.count,
                         )  # fmt: skip
                 elif not journal.records and config is not None:
-                    recognised += _recognised(world, [f"box/{relay.name}" for relay in config.relay.source])
+                    recognised += _recognised(connections, [f"box/{relay.name}" for relay in config.relay.source])
         except BaseException as error:
             show(error)
             raise
@@ -124,26 +124,26 @@ def _list(
 
     recognised: list[str] = []
     if config is not None:
-        with Connections(known, own.credentials(), observer) as world:
-            recognised = _recognised(world, [f"box/{relay.name}" for relay in config.relay.source])
+        with Connections(known, own.credentials(), observer) as connections:
+            recognised = _recognised(connections, [f"box/{relay.name}" for relay in config.relay.source])
     found = "".join(f"\n  recognised: {what}" for what in recognised)
     message = f"{state / 'journal.jsonl'}: the journal is gone, and what it listed is not known{found}"
     hint = f"restore it from a copy and run this again; to begin a new one, remove {state / 'journal.begun'}"
     raise NotRestoredError(message, hint=hint)
 
 
-def _recognised(world: Connections, boxes: list[str]) -> list[str]:
+def _recognised(connections: Connections, boxes: list[str]) -> list[str]:
     """Return what carries an lrvmotion mark on hosts and boxes, for a state directory without a journal."""
     from lrvmotion.checks.hosts import PORTGROUP
     from lrvmotion.model.inventory import SiteName
-    from lrvmotion.relay.status import recognise
+    from lrvmotion.relay.status import list_leftovers
 
     sites: tuple[SiteName, SiteName] = ("source", "target")
     found = [
         f"{site}/{host.name}: port group {group.name}"
         for site in sites
-        for host in world.inventory(site).hosts
+        for host in connections.inventory(site).hosts
         for group in host.portgroups
         if PORTGROUP.fullmatch(group.name)
     ]
-    return [*found, *(f"{name}: {what}" for name in boxes for what in recognise(world.shell(name)))]
+    return [*found, *(f"{name}: {what}" for name in boxes for what in list_leftovers(connections.shell(name)))]

@@ -30,11 +30,11 @@ def status(
     items = journals.outstanding(opened.records)
     known = all_known(config, journals.connections(opened.records))
     relays: dict[str, dict[str, Any]] = {}
-    mark = journals.mark(opened.records)
-    with Connections(known, own.credentials(), lines.Lines(quiet=True)) as world:
+    owner_id = journals.owner_id(opened.records)
+    with Connections(known, own.credentials(), lines.Lines(quiet=True)) as connections:
         for name in dict.fromkeys(item.target for item in items if item.target.startswith("box/")):
             try:
-                relays[name] = ask(world.shell(name), mark or "")
+                relays[name] = ask(connections.shell(name), owner_id or "")
             except LrvmotionError as error:
                 relays[name] = {"error": error.message}
     if output is Output.TEXT:

@@ -33,8 +33,8 @@ def throttle(
     state = own.state(config)
     opened = journals.read(state / "journal.jsonl")
     boxes = dict.fromkeys(i.target for i in journals.outstanding(opened.records) if i.target.startswith("box/"))
-    mark = journals.mark(opened.records)
-    if not boxes or mark is None:
+    owner_id = journals.owner_id(opened.records)
+    if not boxes or owner_id is None:
         message = "no relay runs: the journal has none outstanding"
         raise UsageError(
             message, hint="'lrvmotion migrate --mode proxy' starts one; relay.limit caps it from the start"
@@ -43,14 +43,14 @@ def throttle(
     caps: dict[str, int | None] = {}
     with (
         journals.Journal(state, wall_clock, name=journals.THROTTLE) as journal,  # a run holds the other one
-        Connections(known, own.credentials(), lines.Lines(quiet=True)) as world,
+        Connections(known, own.credentials(), lines.Lines(quiet=True)) as connections,
     ):
         for name in boxes:
-            by = {"who": own.who(), "accounts": {name: world.accounts()[name]}}
-            now = health(world.shell(name), mark).limit_bps
-            journal.append("throttle", mark, {"schema": 1, "target": name, "prior": now, "planned": bps, **by})
-            limit(world.shell(name), mark, bps)
-            caps[name] = health(world.shell(name), mark).limit_bps
+            by = {"who": own.who(), "accounts": {name: connections.accounts()[name]}}
+            now = health(connections.shell(name), owner_id).limit_bps
+            journal.append("throttle", owner_id, {"schema": 1, "target": name, "prior": now, "planned": bps, **by})
+            limit(connections.shell(name), owner_id, bps)
+            caps[name] = health(connections.shell(name), owner_id).limit_bps
     if output is Output.TEXT:
         for name, cap in caps.items():
             print(f"{name}: {'no cap' if cap is None else units.rate(cap)}")  # noqa: T201

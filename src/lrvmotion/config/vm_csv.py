@@ -23,7 +23,7 @@ _HINT = "columns are: " + ", ".join(_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class VmOverride:
     """What is wanted of one VM; None, or no network for a card, leaves it to the mappings.
 
     *networks* are (card label, target network), EVERY for all cards; *wave* is its wave, from 1, and *after* the
@@ -47,7 +47,7 @@ class Wish:
         return wanted.get(label, wanted.get(EVERY))
 
 
-def load(path: Path) -> list[Wish]:
+def load(path: Path) -> list[VmOverride]:
     """Return the wishes of the CSV file at *path*, by wave, else in its order; UsageError names every mistake."""
     try:
         content = path.read_bytes()
@@ -57,14 +57,14 @@ def load(path: Path) -> list[Wish]:
     return parse(content, str(path))
 
 
-def parse(content: bytes, where: str) -> list[Wish]:
+def parse(content: bytes, where: str) -> list[VmOverride]:
     """Return the wishes of the CSV *content*: UTF-8, a header line, separated by commas, semicolons or tabs."""
     header, rows = _rows(files.decoded(content, where, 'save it as UTF-8 (in a spreadsheet: "CSV UTF-8")'), where)
     columns = [name.strip().lower().replace(" ", "_") for name in header]
     mistakes = list(_header_mistakes(columns))
     if mistakes:
         raise _wrong(where, [f"line 1: {text}" for text in mistakes], _HINT)
-    wishes: list[Wish] = []
+    wishes: list[VmOverride] = []
     lines: dict[str, int] = {}
     for line, row in rows:
         cells = {name: cell.strip() for name, cell in zip(columns, row, strict=False)}
@@ -83,7 +83,7 @@ def parse(content: bytes, where: str) -> list[Wish]:
     return sorted(wishes, key=lambda wish: wish.wave)
 
 
-def check(wishes: Sequence[Wish], source: Inventory, target: Inventory, where: str) -> None:
+def check(wishes: Sequence[VmOverride], source: Inventory, target: Inventory, where: str) -> None:
     """Raise UsageError for every VM that the source, and wished name that the target does not have; near misses too."""
     known = {
         "VM": {name for name, _ in source.vm_names},
@@ -159,12 +159,12 @@ def _row_mistakes(
             yield f"{part!r} is not card=network"
 
 
-def _wish(cells: dict[str, str], line: int) -> Wish:
+def _wish(cells: dict[str, str], line: int) -> VmOverride:
     networks = [(EVERY, cells["network"])] if cells.get("network") else []
     for part in _parts(cells.get("networks", "")):
         label, _, network = part.partition("=")
         networks.append((label.strip(), network.strip()))
-    return Wish(
+    return VmOverride(
         vm=cells["vm"],
         target_host=cells.get("target_host") or None,
         pool=cells.get("pool") or None,

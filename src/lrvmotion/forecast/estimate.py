@@ -26,7 +26,7 @@ class Sending:
     """What a mode sends with over the circuit: *window_bytes* is one stream's, None where it is not known."""
 
     streams: int
-    law: tcp_model.Law
+    law: tcp_model.CongestionControl
     window_bytes: float | None = None
 
 
@@ -282,7 +282,7 @@ def _sampling(run: LoadRun, mss: int) -> float:
     return min(max(1.96 * error, SPREAD), 1.0)
 
 
-def _law_source(law: tcp_model.Law, mss: int, rtt_ms: float, loss: float) -> str:
+def _law_source(law: tcp_model.CongestionControl, mss: int, rtt_ms: float, loss: float) -> str:
     """Return which equation says what *law* does at *loss*: CUBIC's own only where it is above Reno's."""
     if law == "cubic" and tcp_model.cubic(mss, rtt_ms, loss) > tcp_model.mathis(mss, rtt_ms, loss):
         return tcp_model.CUBIC

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-Law = Literal["reno", "cubic", "bbr"]
+CongestionControl = Literal["reno", "cubic", "bbr"]
 
 MATHIS = "Mathis, Semke, Mahdavi, Ott: The Macroscopic Behavior of the TCP Congestion Avoidance Algorithm, 1997"
 CUBIC = "RFC 9438, section 5 (CUBIC's response function)"
@@ -59,7 +59,7 @@ def line(rate_mbps: float) -> float:
     return rate_mbps * PAYLOAD_SHARE
 
 
-def loss_limited(law: Law, mss: int, rtt_ms: float, loss: float) -> float:
+def loss_limited(law: CongestionControl, mss: int, rtt_ms: float, loss: float) -> float:
     """Return the rate that *law* reaches at *loss* where nothing else limits it; infinite for BBR."""
     if law == "reno":
         return mathis(mss, rtt_ms, loss)

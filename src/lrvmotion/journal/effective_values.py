@@ -13,7 +13,7 @@ Booted = Callable[[str], datetime | None]  # when a host was started last, None 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stale:
+class PendingReboot:
     """A setting that was put back on *host* but has its former value in force until the next reboot."""
 
     host: str
@@ -22,10 +22,10 @@ class Stale:
     since: str  # ISO 8601, when it was put back
 
 
-def put_back(records: Iterable[Record]) -> list[tuple[Stale, str]]:
+def put_back(records: Iterable[Record]) -> list[tuple[PendingReboot, str]]:
     """Return the settings that were put back and take effect at a reboot, and when each was changed first."""
     open_: dict[tuple[str, str], str] = {}
-    done: dict[tuple[str, str], tuple[Stale, str]] = {}
+    done: dict[tuple[str, str], tuple[PendingReboot, str]] = {}
     for record in records:
         body = record.body
         where = (body.get("target", ""), body.get("key", ""))
@@ -34,11 +34,11 @@ def put_back(records: Iterable[Record]) -> list[tuple[Stale, str]]:
             done.pop(where, None)
         elif record.kind == "reverted" and where in open_:
             value = Value.from_json(body["value"])
-            done[where] = (Stale(host=where[0], key=where[1], value=value, since=record.at), open_.pop(where))
+            done[where] = (PendingReboot(host=where[0], key=where[1], value=value, since=record.at), open_.pop(where))
     return list(done.values())
 
 
-def stale(records: Iterable[Record], booted: Booted) -> list[Stale]:
+def stale(records: Iterable[Record], booted: Booted) -> list[PendingReboot]:
     """Return what was put back and is not in force yet: its host was started between the change and its revert."""
     found = []
     for item, changed in put_back(records):

@@ -21,7 +21,7 @@ LOG = "run.log"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class TimedEvent:
     """One event and its time: *at* is ISO 8601 in UTC, *t* seconds since the process that told it began the run.
 
     *sitting* counts the processes that worked on the run, from 1.
@@ -34,10 +34,10 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class RecordedEvents:
     """The events of one run, in order; *torn* counts lines that were not whole, *gone*: there is no file of them."""
 
-    told: tuple[Told, ...] = ()
+    told: tuple[TimedEvent, ...] = ()
     torn: int = 0
     gone: bool = False
 
@@ -166,7 +166,7 @@ class EventLog(RunFile):
         return json.dumps(dict([kind, ("at", at), ("t", t), *rest]))
 
 
-def read(state: Path, run: str) -> Kept:
+def read(state: Path, run: str) -> RecordedEvents:
     """Read the events of *run*; UsageError for a file of a newer version, or one that cannot be read.
 
     Lines that a death cut short are left out, and so are events that this version does not know.
@@ -175,11 +175,11 @@ def read(state: Path, run: str) -> Kept:
     try:
         lines = files.read(path).decode(errors="replace").splitlines()
     except FileNotFoundError:
-        return Kept(gone=True)
+        return RecordedEvents(gone=True)
     except OSError as error:
         message = f"{path}: the events of the run cannot be read: {error.strerror}"
         raise UsageError(message, hint="they belong to whoever ran migrate: be that user") from None
-    told: list[Told] = []
+    told: list[TimedEvent] = []
     torn = sitting = 0
     for line in lines:
         try:
@@ -188,10 +188,12 @@ def read(state: Path, run: str) -> Kept:
                 _known(path, str(record["schema"]))
                 sitting += 1
             elif (event := from_json(record)) is not None:
-                told.append(Told(at=str(record["at"]), t=float(record["t"]), event=event, sitting=max(sitting, 1)))
+                told.append(
+                    TimedEvent(at=str(record["at"]), t=float(record["t"]), event=event, sitting=max(sitting, 1))
+                )
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             torn += 1
-    return Kept(told=tuple(told), torn=torn)
+    return RecordedEvents(told=tuple(told), torn=torn)
 
 
 def _known(path: Path, schema: str) -> None:

@@ -132,7 +132,7 @@ def _marks(records: Sequence[Record]) -> dict[str, str]:
     return {record.run: record.body["mark"] for record in records if record.kind == "run" and "mark" in record.body}
 
 
-def mark(records: Sequence[Record]) -> str | None:
+def owner_id(records: Sequence[Record]) -> str | None:
     """Return the id that what we created carries, as long as any of it is outstanding; None where nothing is.
 
     It is the mark of the run that found nothing outstanding and began to change: later runs go on under it.

@@ -12,7 +12,7 @@ from lrvmotion.model.inventory import near
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Open:
+class UnfinishedMove:
     """A move that was begun and not seen to end: its *task*, None where that was not seen; the VM's *baggage*."""
 
     task: str | None
@@ -31,11 +31,11 @@ class Progress:
     run: str
     began: str = ""
     mode: str = ""
-    mark: str = ""
+    owner_id: str = ""
     back: bool = False
     vms: list[str] = field(default_factory=list)
     ended: dict[str, str] = field(default_factory=dict)
-    open: dict[str, Open] = field(default_factory=dict)
+    open: dict[str, UnfinishedMove] = field(default_factory=dict)
     plan: dict[str, Any] | None = None
 
     @property
@@ -61,7 +61,7 @@ def all_runs(records: Sequence[Record]) -> dict[str, Progress]:
         body = record.body
         if record.kind == "run" and body.get("vms"):
             run = found.setdefault(record.run, Progress(run=record.run, began=record.at))
-            run.mode, run.mark, run.back = body["mode"], body.get("mark", record.run), body.get("back", False)
+            run.mode, run.owner_id, run.back = body["mode"], body.get("mark", record.run), body.get("back", False)
             run.vms += [vm for vm in body["vms"] if vm not in run.vms]
         elif (run_ := found.get(record.run)) is not None:
             _take(run_, record)
@@ -96,10 +96,10 @@ def _take(run: Progress, record: Record) -> None:
     if record.kind == "plan" and run.plan is None:
         run.plan = body["plan"]
     elif record.kind == "move":
-        run.open[body["vm"]] = Open(task=None, baggage=body.get("baggage", {}))
+        run.open[body["vm"]] = UnfinishedMove(task=None, baggage=body.get("baggage", {}))
         run.ended.pop(body["vm"], None)
     elif record.kind == "task" and body["vm"] in run.open:
-        run.open[body["vm"]] = Open(task=body["task"], baggage=run.open[body["vm"]].baggage)
+        run.open[body["vm"]] = UnfinishedMove(task=body["task"], baggage=run.open[body["vm"]].baggage)
     elif record.kind == "moved":
         run.ended[body["vm"]] = body["state"]
         run.open.pop(body["vm"], None)

@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-Algorithm = Literal["reno", "cubic", "bbr"]
+CongestionControl = Literal["reno", "cubic", "bbr"]
 SCHEMA = 1
 
-NAMES: dict[Algorithm, str] = {"reno": "newreno", "cubic": "cubic", "bbr": "BBR"}  # Linux calls ESXi's newreno reno
+NAMES: dict[CongestionControl, str] = {
+    "reno": "newreno",
+    "cubic": "cubic",
+    "bbr": "BBR",
+}  # Linux calls ESXi's newreno reno
 WINDOW_SHARE = 0.5  # of the time in the peer's window: then that is the limit
 HELD_SHARE = 0.8  # of N times one stream's rate, by N streams: then each is held by itself
 EVEN_SHARE = 0.25  # streams of one policer differ by less, and no stream of any run goes past it by more
@@ -26,7 +30,7 @@ class LoadRun:
     window was the limit.
     """
 
-    algorithm: Algorithm
+    algorithm: CongestionControl
     streams: int
     seconds: float
     mbps: float
@@ -41,7 +45,7 @@ class LoadRun:
 class NotRun:
     """A run that could not be made, and why."""
 
-    algorithm: Algorithm
+    algorithm: CongestionControl
     streams: int
     reason: str
 
@@ -60,7 +64,7 @@ class LoadReport:
     runs: tuple[LoadRun, ...]
     missing: tuple[NotRun, ...] = ()
 
-    def run(self, algorithm: Algorithm, streams: int) -> LoadRun | None:
+    def run(self, algorithm: CongestionControl, streams: int) -> LoadRun | None:
         """Return the run with exactly so many streams of *algorithm*, None where there was none."""
         found = (run for run in self.runs if (run.algorithm, run.streams) == (algorithm, streams))
         return next(found, None)
@@ -123,7 +127,7 @@ class LoadReport:
             return f"{rate}; whether loss or the line limits was not measured, since that takes BBR"
         return f"the line limits: {_streams(best)} {'carries' if best.streams == 1 else 'carry'} {best.mbps:.0f} Mbit/s"
 
-    def _of(self, algorithm: Algorithm, *, least: int = 1, most: int = 10**6) -> LoadRun | None:
+    def _of(self, algorithm: CongestionControl, *, least: int = 1, most: int = 10**6) -> LoadRun | None:
         """Return the run of *algorithm* with the most streams from *least* to *most*."""
         found = [run for run in self.runs if run.algorithm == algorithm and least <= run.streams <= most]
         return max(found, key=lambda run: run.streams, default=None)

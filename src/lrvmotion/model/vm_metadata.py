@@ -10,7 +10,7 @@ Kind = Literal["tag", "attribute", "note", "permission", "policy", "folder", "ru
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Thing:
+class MetadataItem:
     """One thing that the VM has: *name* is for people, *data* is what its kind needs to give it to the VM again.
 
     tag: category, tag. attribute: value. note: text. permission: group, role, privileges, propagate. policy: disk
@@ -31,13 +31,13 @@ class Unread:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Baggage:
+class VmMetadata:
     """A VM's things before its move, its MAC addresses by device key, and whether VMware Tools ran and told an address.
 
     *macs* is empty where the VM's cards could not be read.
     """
 
-    things: tuple[Thing, ...] = ()
+    things: tuple[MetadataItem, ...] = ()
     unread: tuple[Unread, ...] = ()
     macs: Mapping[int, str] = field(default_factory=dict, hash=False)
     tools: bool = False
@@ -54,10 +54,10 @@ class Baggage:
         }
 
     @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> Baggage:
+    def from_json(cls, record: Mapping[str, Any]) -> VmMetadata:
         """Read what *to_json* wrote; KeyError or ValueError for anything else."""
         return cls(
-            things=tuple(Thing(kind=i["kind"], name=i["name"], data=i["data"]) for i in record["things"]),
+            things=tuple(MetadataItem(kind=i["kind"], name=i["name"], data=i["data"]) for i in record["things"]),
             unread=tuple(Unread(kind=i["kind"], reason=i["reason"]) for i in record["unread"]),
             macs={int(key): str(mac) for key, mac in record["macs"].items()},
             tools=bool(record["tools"]),

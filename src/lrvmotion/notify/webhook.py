@@ -111,7 +111,7 @@ class Webhook:
         )
         headers = {"Content-Type": "application/json", "User-Agent": "lrvmotion"}
         request = urllib.request.Request(self._url, json.dumps(message).encode(), headers, method="POST")  # noqa: S310
-        opener = urllib.request.build_opener(_Stay)
+        opener = urllib.request.build_opener(_NoRedirects)
         for attempt in tries:
             with attempt:
                 try:
@@ -122,7 +122,7 @@ class Webhook:
                     raise
 
 
-class _Stay(urllib.request.HTTPRedirectHandler):
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
     """Follows nobody: elsewhere is not what was configured, and a POST would become a GET on the way."""
 
     def redirect_request(self, *_: object) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from lrvmotion.model.inventory import Host, Inventory
-from lrvmotion.plan.plan import Plan, Way
+from lrvmotion.plan.plan import DataPath, Plan
 
 PROVISIONING = "vSphereProvisioning"
 
 
-def ways(plan: Plan, source: Inventory, target: Inventory) -> tuple[Way, ...]:
+def find(plan: Plan, source: Inventory, target: Inventory) -> tuple[DataPath, ...]:
     """Return the way of every pair of hosts between which *plan* moves VMs.
 
     Cold data goes by NFC over the vmknics with the provisioning service, else over those of management
@@ -16,10 +16,10 @@ def ways(plan: Plan, source: Inventory, target: Inventory) -> tuple[Way, ...]:
     """
     sources = {host.name: host for host in source.hosts}
     targets = {host.name: host for host in target.hosts}
-    relays = dict(plan.through)
+    relays = dict(plan.relay_by_host)
     pairs = dict.fromkeys((move.source_host, move.placement.host.name) for move in plan.migrations)
     return tuple(
-        Way(
+        DataPath(
             source_host=here,
             target_host=there,
             vmotion_from=_vmotion(plan, f"source/{here}", sources[here]),
@@ -34,7 +34,7 @@ def ways(plan: Plan, source: Inventory, target: Inventory) -> tuple[Way, ...]:
 
 def _vmotion(plan: Plan, target: str, host: Host) -> tuple[str, ...]:
     present = [f"{nic.device} {nic.address}" for nic in host.vmotion_vmknics]
-    return (*present, *(f"new {address}" for at, address in plan.fresh if at == target))
+    return (*present, *(f"new {address}" for at, address in plan.new_vmknics if at == target))
 
 
 def _nfc(host: Host) -> tuple[str, ...]:

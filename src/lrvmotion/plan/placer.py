@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from lrvmotion.config.schema import Config
-from lrvmotion.config.vm_csv import Wish
+from lrvmotion.config.vm_csv import VmOverride
 from lrvmotion.findings import Finding, Severity
 from lrvmotion.model.inventory import Datastore, Folder, Host, Inventory, Pool, VirtualMachine, near
 from lrvmotion.model.placement import NicMapping, Placement
@@ -19,7 +19,7 @@ class Placer:
     """
 
     def __init__(
-        self, config: Config, source: Inventory, target: Inventory, wishes: Mapping[str, Wish] | None = None
+        self, config: Config, source: Inventory, target: Inventory, wishes: Mapping[str, VmOverride] | None = None
     ) -> None:
         """*wishes* are of single VMs, by name: they win over the mappings."""
         self._config = config
@@ -33,7 +33,7 @@ class Placer:
     def place(self, vm: VirtualMachine) -> tuple[Placement | None, list[Finding]]:
         """Return where *vm* goes, or None with the findings that forbid it."""
         found: list[Finding] = []
-        wish = self._wishes.get(vm.name) or Wish(vm=vm.name)
+        wish = self._wishes.get(vm.name) or VmOverride(vm=vm.name)
         datastore = self._datastore(vm, wish, found)
         nics = self._nics(vm, wish, found)
         folder = self._folder(vm, wish, found)
@@ -50,7 +50,7 @@ class Placer:
         self._taken[datastore.name] += vm.storage_bytes + vm.swap_bytes
         return Placement(host=host, pool=pool, folder=folder, datastore=datastore, nics=tuple(nics)), found
 
-    def _datastore(self, vm: VirtualMachine, wish: Wish, found: list[Finding]) -> Datastore | None:
+    def _datastore(self, vm: VirtualMachine, wish: VmOverride, found: list[Finding]) -> Datastore | None:
         names = {store.ref: store.name for store in self._source.datastores}
         first = min(vm.disks, key=lambda disk: disk.key, default=None)
         ref = first.datastore if first else None
@@ -79,7 +79,7 @@ class Placer:
         found.append(_error("datastore-missing", f"vm/{vm.name}", f"the target has no datastore {wanted!r}", hint))
         return None
 
-    def _nics(self, vm: VirtualMachine, wish: Wish, found: list[Finding]) -> list[NicMapping]:
+    def _nics(self, vm: VirtualMachine, wish: VmOverride, found: list[Finding]) -> list[NicMapping]:
         mapped = []
         for nic in vm.nics:
             source = nic.network or ""
@@ -100,7 +100,7 @@ class Placer:
                 found.append(_error("network-missing", f"vm/{vm.name}", summary, hint))
         return mapped
 
-    def _folder(self, vm: VirtualMachine, wish: Wish, found: list[Finding]) -> Folder | None:
+    def _folder(self, vm: VirtualMachine, wish: VmOverride, found: list[Finding]) -> Folder | None:
         wanted = self._config.mappings.folders.get(vm.folder, vm.folder) if wish.folder is None else wish.folder
         by_path = {folder.path: folder for folder in self._target.folders}
         if wanted in by_path:
@@ -114,7 +114,7 @@ class Placer:
     def _host(
         self,
         vm: VirtualMachine,
-        wish: Wish,
+        wish: VmOverride,
         datastore: Datastore | None,
         nics: list[NicMapping],
         found: list[Finding],
@@ -147,7 +147,7 @@ class Placer:
 
         return min(fit, key=load)
 
-    def _pool(self, host: Host, wish: Wish) -> Pool | None:
+    def _pool(self, host: Host, wish: VmOverride) -> Pool | None:
         if wish.pool is not None:
             inside = [pool for pool in self._target.pools if pool.path == wish.pool and pool.cluster == host.cluster]
             return inside[0] if inside else None

@@ -166,7 +166,7 @@ class Path:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Way:
+class DataPath:
     """Which vmknics ("vmk1 10.88.0.9", "new 10.88.0.20") carry vMotion and NFC between two hosts.
 
     *relay* is the near relay that vMotion goes through.
@@ -189,27 +189,27 @@ class Plan:
     *paths* are measured before anything is changed, *proofs* walked before the first move; *fresh* are the new vmknic
     addresses with their target ("source/HOST", address); *relays* are the near relays, *far* the far one, by name;
     *through* is which near relay carries which source host (host, relay);
-    *streams* and *vmknics* are a migration's at the source; *ways* say which vmknics carry the bytes;
+    *streams* and *vmknics* are a migration's at the source; *data_paths* say which vmknics carry the bytes;
     *forecast* how fast each mode would be and how long the VMs take. *theirs* are outstanding settings that somebody
     else has changed: they are left alone.
     """
 
     run: str
-    mark: str
+    owner_id: str
     mode: Mode
     changes: tuple[Change, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     migrations: tuple[Migration, ...] = ()
     findings: tuple[Finding, ...] = ()
     paths: tuple[Path, ...] = ()
-    proofs: tuple[Path, ...] = ()
-    fresh: tuple[tuple[str, str], ...] = ()
+    proof_paths: tuple[Path, ...] = ()
+    new_vmknics: tuple[tuple[str, str], ...] = ()
     relays: tuple[str, ...] = ()
     far: str | None = None
-    through: tuple[tuple[str, str], ...] = ()
+    relay_by_host: tuple[tuple[str, str], ...] = ()
     streams: int = 1
     vmknics: int = 1
-    ways: tuple[Way, ...] = ()
+    data_paths: tuple[DataPath, ...] = ()
     forecast: Forecast | None = None
     theirs: tuple[Theirs, ...] = ()
 

@@ -15,14 +15,21 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from lrvmotion import files
 from lrvmotion.config import validation_errors
-from lrvmotion.config.vm_csv import Wish
+from lrvmotion.config.vm_csv import VmOverride
 from lrvmotion.errors import UsageError
 from lrvmotion.model.inventory import Inventory, MoRef
 from lrvmotion.model.placement import NicMapping, Placement
 from lrvmotion.plan.plan import Migration, Plan
 from lrvmotion.plan.preconditions import Subjects
 
-SCHEMA = 1
+SCHEMA = 2
+OLD_KEYS = {  # of schema 1's plan, and what each is called now
+    "mark": "owner_id",
+    "proofs": "proof_paths",
+    "fresh": "new_vmknics",
+    "through": "relay_by_host",
+    "ways": "data_paths",
+}
 _AGAIN = "make it again: lrvmotion plan … -o FILE"
 _MIGRATION = TypeAdapter(Migration)
 
@@ -129,10 +136,10 @@ class Saved:
             things=tuple(sorted(things)),
         )
 
-    def wishes(self) -> dict[str, Wish]:
+    def wishes(self) -> dict[str, VmOverride]:
         """Return the saved places as wishes, so that planning again puts every VM where the plan does."""
         return {
-            move.vm: Wish(
+            move.vm: VmOverride(
                 vm=move.vm,
                 target_host=move.placement.host.name,
                 pool=move.placement.pool.name,
@@ -211,6 +218,12 @@ def parse(given: str, where: str) -> Saved:
     if document["schema"] > SCHEMA:
         message = f"{where}: written by a newer lrvmotion (schema {document['schema']}, this one reads {SCHEMA})"
         raise UsageError(message, hint="use that version, or plan again with this one")
+    if document["schema"] < SCHEMA:
+        old = ", ".join(f"{was} is now called {now}" for was, now in OLD_KEYS.items())
+        message = (
+            f"{where}: written by an older lrvmotion (schema {document['schema']}, this one reads {SCHEMA}): {old}"
+        )
+        raise UsageError(message, hint=_AGAIN)
     if document.pop("sha256") != _digest(document):
         message = f"{where}: the plan was changed after it was written: its SHA-256 does not fit"
         raise UsageError(message, hint=f"a plan is not edited; {_AGAIN}")

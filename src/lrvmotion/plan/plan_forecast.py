@@ -10,7 +10,7 @@ from lrvmotion.config.schema import Config
 from lrvmotion.forecast import calibration, precopy, tcp_model
 from lrvmotion.forecast import estimate as forecast
 from lrvmotion.forecast.estimate import Bound, Estimate, Forecast, Measured, Sending, VmTime
-from lrvmotion.forecast.tcp_model import Law
+from lrvmotion.forecast.tcp_model import CongestionControl
 from lrvmotion.model.inventory import Host
 from lrvmotion.model.load_report import LoadReport
 from lrvmotion.model.path_quality import PathQuality
@@ -112,7 +112,7 @@ def limits(config: Config, line_mbps: float | None) -> Limits:
     return Limits.measured(config.limits, line_mbps=line_mbps, relay_mbps=relayed)
 
 
-def senders(config: Config, law: Law, rtt_ms: float | None, *, stock: int = 1) -> dict[Mode, Sending]:
+def senders(config: Config, law: CongestionControl, rtt_ms: float | None, *, stock: int = 1) -> dict[Mode, Sending]:
     """Return what each mode sends with: *law* is the hosts' own, the relay's is BBR; *stock* is today's streams."""
     settings = config.settings
     tuned = _window(settings.expected_line_rate_mbytes, rtt_ms)
@@ -138,7 +138,7 @@ def _window(line_mbytes: int, rtt_ms: float | None) -> float | None:
     return FIXED_WINDOW if rtt_ms < LATENCY_MODE_MS else max(FIXED_WINDOW, line_mbytes * 1e6 * rtt_ms / 1000)
 
 
-def _law(plan: Plan, sources: Collection[Host]) -> Law:
+def _law(plan: Plan, sources: Collection[Host]) -> CongestionControl:
     """Return cubic where the vMotion stack of every source host of the paths has it, else newreno, its default."""
     stacks = {(path.source_host, path.netstack) for path in plan.paths}
     found = {host.congestion_control.get(stack) for host in sources for name, stack in stacks if host.name == name}
@@ -151,8 +151,8 @@ def _times(
     """Return each VM's time, how many move at once, when the last has moved."""
     rates = {estimate.mode: estimate.mbps for estimate in found}
     line = load.bottleneck_mbps if load is not None else None
-    allowed, through = limits(config, line), dict(plan.through)
-    at_once = max(len(Schedule(plan.migrations, allowed, through=through).step(Begin())), 1)
+    allowed, relay_by_host = limits(config, line), dict(plan.relay_by_host)
+    at_once = max(len(Schedule(plan.migrations, allowed, relay_by_host=relay_by_host).step(Begin())), 1)
     cap = config.relay.cap_bps if plan.mode == "proxy" else None
     relayed = line if cap is None else min(line or math.inf, cap / 1e6 * max(len(plan.relays), 1))
     hot, cold = _shared(rates.get(plan.mode), relayed, at_once), _shared(rates.get("stock"), line, at_once)
@@ -160,7 +160,7 @@ def _times(
     if not vms or any(vm.seconds is None for vm in vms):
         return vms, at_once, None
     seconds = {vm.vm: vm.seconds or 0.0 for vm in vms}
-    return vms, at_once, queue_end(Schedule(plan.migrations, allowed, through=through), seconds)
+    return vms, at_once, queue_end(Schedule(plan.migrations, allowed, relay_by_host=relay_by_host), seconds)
 
 
 def _shared(rate: float | None, line: float | None, moves: int) -> float | None:

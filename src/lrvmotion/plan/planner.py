@@ -11,7 +11,7 @@ from lrvmotion.checks import hosts as host_checks
 from lrvmotion.config import waves
 from lrvmotion.config.address_pool import take
 from lrvmotion.config.schema import Config, Relay
-from lrvmotion.config.vm_csv import Wish
+from lrvmotion.config.vm_csv import VmOverride
 from lrvmotion.errors import RefusedError, UsageError
 from lrvmotion.findings import Finding, Severity
 from lrvmotion.model import host_option
@@ -56,10 +56,10 @@ class Inputs:
     read: Read
     bounds: Bounds
     box: BoxDesired
-    unusable: Callable[[Relay], str | None]
+    relay_unusable_reason: Callable[[Relay], str | None]
     runs: Collection[str] = ()
     reboot: bool = False
-    wishes: Mapping[str, Wish] = field(default_factory=dict)
+    wishes: Mapping[str, VmOverride] = field(default_factory=dict)
     held: Collection[tuple[str, str]] = ()
     theirs: Collection[Theirs] = ()
 
@@ -71,14 +71,14 @@ class _Draft:
     routes: list[Change] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
-    fresh: list[tuple[str, str]] = field(default_factory=list)
+    new_vmknics: list[tuple[str, str]] = field(default_factory=list)
     vmotion: dict[str, list[tuple[str, str, bool]]] = field(default_factory=dict)  # target -> (address, stack, new)
     astray: set[str] = field(default_factory=set)  # source hosts that still send through a relay that is left out
 
 
-def make(inputs: Inputs, mode: Mode, run: str, vms: Sequence[VirtualMachine], *, mark: str | None = None) -> Plan:
+def make(inputs: Inputs, mode: Mode, run: str, vms: Sequence[VirtualMachine], *, owner_id: str | None = None) -> Plan:
     """Return the plan of moving *vms* in *mode*; without VMs, of preparing all configured hosts."""
-    mark = mark or run
+    owner_id = owner_id or run
     draft = _Draft()
     migrations = queued(_migrations(inputs, vms, draft))
     sources = _hosts(inputs, "source", [m.source_host for m in migrations], whole=not vms)
@@ -91,32 +91,32 @@ def make(inputs: Inputs, mode: Mode, run: str, vms: Sequence[VirtualMachine], *,
             draft.findings += host_checks.congestion(site, host)
             draft.vmotion[f"{site}/{host.name}"] = [(nic.address, nic.netstack, False) for nic in host.vmotion_vmknics]
     pairs = _pairs(migrations, sources, targets)
-    through: tuple[tuple[str, str], ...] = ()
+    relay_by_host: tuple[tuple[str, str], ...] = ()
     if mode != "stock":
         roles: tuple[tuple[SiteName, list[Host]], ...] = (("target", targets), ("source", sources))
         for role, hosts in roles:
             for host in hosts:
                 if host.connection_state == "connected" and host.vmotion_vmknics:
-                    _vmknics(inputs, mode, role, host, mark, draft)
+                    _vmknics(inputs, mode, role, host, owner_id, draft)
                     _options(inputs, mode, role, host, draft)
     if mode == "proxy":
-        through = _relays(inputs, sources, pairs, draft)
+        relay_by_host = _relays(inputs, sources, pairs, draft)
     _leave(inputs.theirs, draft)
     streams = _streams(inputs, sources, draft)
     return Plan(
         run=run,
-        mark=mark,
+        owner_id=owner_id,
         mode=mode,
         changes=(*draft.boxes, *draft.hosts, *draft.routes),
         skipped=tuple(draft.skipped),
         migrations=tuple(migrations),
         findings=tuple(draft.findings),
         paths=tuple(_paths(draft, pairs, new=False)),
-        proofs=tuple(_paths(draft, pairs, new=True)) if mode != "stock" else (),
-        fresh=tuple(draft.fresh),
-        relays=tuple(dict.fromkeys(relay for _, relay in through)),
-        far=inputs.config.relay.far.name if through and inputs.config.relay.far else None,
-        through=through,
+        proof_paths=tuple(_paths(draft, pairs, new=True)) if mode != "stock" else (),
+        new_vmknics=tuple(draft.new_vmknics),
+        relays=tuple(dict.fromkeys(relay for _, relay in relay_by_host)),
+        far=inputs.config.relay.far.name if relay_by_host and inputs.config.relay.far else None,
+        relay_by_host=relay_by_host,
         streams=streams,
         vmknics=max((len(draft.vmotion[f"source/{host.name}"]) for host in sources), default=0),
         theirs=tuple(inputs.theirs),
@@ -135,7 +135,7 @@ def _migrations(inputs: Inputs, vms: Sequence[VirtualMachine], draft: _Draft) ->
         if placement is None or vm.host is None:
             continue
         hot, cold = _bytes(vm)
-        wish = inputs.wishes.get(vm.name) or Wish(vm=vm.name)
+        wish = inputs.wishes.get(vm.name) or VmOverride(vm=vm.name)
         source = inputs.source.host_by_ref(vm.host)
         migrations.append(
             Migration(
@@ -197,7 +197,7 @@ def _vmknics(
     mode: Literal["native", "proxy"],
     role: Literal["source", "target"],
     host: Host,
-    mark: str,
+    owner_id: str,
     draft: _Draft,
 ) -> None:
     """Plan the missing vMotion vmknics of *host*, each a clone of the present one in all but its address."""
@@ -211,7 +211,7 @@ def _vmknics(
     own = site.vmotion.hosts.get(host.name)
     # Both sites': their vMotion networks reach each other, so that an address of one is no good in the other.
     nics = [nic for there in (inputs.source, inputs.target) for other in there.hosts for nic in other.vmknics]
-    used = {at for nic in nics for at in (nic.address, nic.gateway) if at} | {at for _, at in draft.fresh}
+    used = {at for nic in nics for at in (nic.address, nic.gateway) if at} | {at for _, at in draft.new_vmknics}
     subnet = f"{model.address}/{model.prefix_length}"
     try:
         pool = own.addresses if own and own.addresses else site.vmotion.addresses
@@ -225,11 +225,11 @@ def _vmknics(
         return
     reason = f"{mode} mode spreads streams over {len(present) + missing} vmknics"
     taken = {group.name for group in host.portgroups}
-    numbers = (n for n in range(1, 1000) if f"lrvmotion-{mark}-{n}" not in taken)
+    numbers = (n for n in range(1, 1000) if f"lrvmotion-{owner_id}-{n}" not in taken)
     for address in addresses:
-        wanted = _vmknic(model, host, address, f"lrvmotion-{mark}-{next(numbers)}", reason)
+        wanted = _vmknic(model, host, address, f"lrvmotion-{owner_id}-{next(numbers)}", reason)
         draft.hosts += diff(target, {}, wanted)
-        draft.fresh.append((target, address))
+        draft.new_vmknics.append((target, address))
         draft.vmotion[target].append((address, model.netstack, True))
 
 
@@ -320,7 +320,7 @@ def _relays(
             )
         )
         return ()
-    served, found = steering.assign(config.relay.source, sources, inputs.unusable)
+    served, found = steering.assign(config.relay.source, sources, inputs.relay_unusable_reason)
     draft.findings += found
     relays = [relay for relay in config.relay.source if relay.name in served]
     left_out = {finding.subject.removeprefix("box/") for finding in found}
@@ -380,9 +380,9 @@ def _paths(draft: _Draft, pairs: list[tuple[Host, Host]], *, new: bool) -> list[
                 netstack=stack,
                 target_host=target.name,
                 target_address=other,
-                new=fresh or other_fresh,
+                new=new_vmknics or other_fresh,
             )
-            for address, stack, fresh in draft.vmotion[f"source/{source.name}"]
+            for address, stack, new_vmknics in draft.vmotion[f"source/{source.name}"]
             for other, _, other_fresh in draft.vmotion[f"target/{target.name}"]
         ]
         paths += found if new else [path for path in found if not path.new][:1]

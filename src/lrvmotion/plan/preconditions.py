@@ -28,14 +28,14 @@ class Subjects:
     sources: tuple[str, ...]
     targets: tuple[str, ...]
     things: tuple[Thing, ...]
-    fresh: tuple[tuple[str, str], ...]
+    new_vmknics: tuple[tuple[str, str], ...]
 
     @classmethod
     def of(cls, plan: Plan) -> Subjects:
         """Return the subjects of *plan*."""
         things = [thing for move in plan.migrations for thing in _things(move.placement)]
         touched = [change.target for change in plan.changes]
-        paths = (*plan.paths, *plan.proofs)
+        paths = (*plan.paths, *plan.proof_paths)
         sources = [*(move.source_host for move in plan.migrations), *(path.source_host for path in paths)]
         targets = [*(move.placement.host.name for move in plan.migrations), *(path.target_host for path in paths)]
         sources += [name.removeprefix("source/") for name in touched if name.startswith("source/")]
@@ -45,18 +45,20 @@ class Subjects:
             sources=tuple(sorted(set(sources))),
             targets=tuple(sorted(set(targets))),
             things=tuple(sorted(set(things))),
-            fresh=plan.fresh,
+            new_vmknics=plan.new_vmknics,
         )
 
 
-def facts(subjects: Subjects, config: Config, source: Inventory, target: Inventory, mark: str | None) -> dict[str, str]:
+def facts(
+    subjects: Subjects, config: Config, source: Inventory, target: Inventory, owner_id: str | None
+) -> dict[str, str]:
     """Return the facts as {"vm/web1: host": "esx-a1", …}.
 
     *source* holds the full properties of the VMs; *mark* is the id that what is outstanding carries. The settings'
     prior values are in the plan's changes (`settings_differ`).
     """
     found = dict(_configuration(config))
-    found["journal: run whose settings are still changed"] = mark or "none"
+    found["journal: run whose settings are still changed"] = owner_id or "none"
     for site, inventory in (("source", source), ("target", target)):
         found[f"{site}: vCenter instance"] = inventory.instance_uuid
     machines = {vm.ref: vm for vm in source.vms}
@@ -71,7 +73,7 @@ def facts(subjects: Subjects, config: Config, source: Inventory, target: Invento
     for noun, name, ref in subjects.things:
         state = "not accessible" if ref in down else "there" if (noun, name, ref) in there else _GONE
         found[f"target: {noun} {name or 'vm'}"] = state
-    for at, address in subjects.fresh:
+    for at, address in subjects.new_vmknics:
         site, inventory = ("source", source) if at.startswith("source/") else ("target", target)
         owner = next((h.name for h in inventory.hosts for nic in h.vmknics if nic.address == address), None)
         found[f"{site}: address {address}"] = f"on {owner}" if owner else "free"
@@ -110,7 +112,7 @@ def settings_differ(saved: Plan, made: Plan, read: Callable[[str, str], Value]) 
         again = moves.get(move.vm)
         if again is not None and list(_things(again.placement)) != list(_things(move.placement)):
             lines.append(f"vm/{move.vm}: planned again, it goes elsewhere")
-    if not lines and (saved.through, saved.far) != (made.through, made.far):
+    if not lines and (saved.relay_by_host, saved.far) != (made.relay_by_host, made.far):
         lines.append("relay: planned again, other relays carry the hosts")
     return lines
 

@@ -17,7 +17,7 @@ _MANUAL = "move them away or stop them, set DRS to fully automated until the run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class RebootReadiness:
     """What matters of *host* ("source/esx-a1") before its reboot, by names.
 
     *running* are the VMs that run on it, *fixed* those of them that DRS does not move by itself though its level for
@@ -38,7 +38,7 @@ def order(changes: Iterable[Change]) -> tuple[str, ...]:
     return tuple(sorted(hosts, key=lambda host: (not host.startswith("target/"), natural(host))))
 
 
-def refusals(standing: Standing) -> Iterator[Finding]:
+def refusals(standing: RebootReadiness) -> Iterator[Finding]:
     """What forbids the reboot: VMs that would not leave, or no other host that works for the cluster.
 
     A host enters maintenance mode once no VM runs on it, and only fully automated DRS moves them away (vSphere API,
@@ -57,7 +57,7 @@ def refusals(standing: Standing) -> Iterator[Finding]:
         yield _error("reboot-vms", standing.host, summary, "move them away or stop them, or leave out --reboot-hosts")
 
 
-def findings(standings: Sequence[Standing]) -> Iterator[Finding]:
+def findings(standings: Sequence[RebootReadiness]) -> Iterator[Finding]:
     """What the reboots of *standings*, in this order, mean for the VMs on them, and what forbids them."""
     for number, standing in enumerate(standings, 1):
         stands = list(refusals(standing))

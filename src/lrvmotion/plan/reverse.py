@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from lrvmotion.config.schema import Config, Mappings, Relay, Relays
-from lrvmotion.config.vm_csv import Wish
+from lrvmotion.config.vm_csv import VmOverride
 from lrvmotion.plan.plan_file import Saved
 
 _OTHER = {"source": "target", "target": "source"}
@@ -33,10 +33,10 @@ def connections(known: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, A
     return found
 
 
-def wishes(saved: Saved, names: Collection[str]) -> tuple[Wish, ...]:
+def wishes(saved: Saved, names: Collection[str]) -> tuple[VmOverride, ...]:
     """Return of each of the VMs *names* of the plan *saved* where it goes back to; disks go to one datastore."""
     return tuple(
-        Wish(
+        VmOverride(
             vm=move.vm,
             target_host=move.source_host,
             folder=move.source_folder,

@@ -164,7 +164,7 @@ class Schedule:
         *,
         max_failures: int | None = None,
         seconds: Mapping[str, float] | None = None,
-        through: Mapping[str, str] | None = None,
+        relay_by_host: Mapping[str, str] | None = None,
     ) -> None:
         self._migrations = {migration.vm: migration for migration in migrations}
         self.states: dict[str, State] = dict.fromkeys(self._migrations, "queued")
@@ -173,7 +173,7 @@ class Schedule:
         self._seconds = seconds or {}
         self._room: float | None = None
         self._barred: frozenset[str] = frozenset()
-        relays = through or {}
+        relays = relay_by_host or {}
         self._leases = {vm: leases(move, relays.get(move.source_host)) for vm, move in self._migrations.items()}
         self._waves = Counter(move.wave for move in self._migrations.values())  # those that have not ended
         self._overtaken: Counter[str] = Counter()

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from lrvmotion.config.vm_csv import Wish
+from lrvmotion.config.vm_csv import VmOverride
 from lrvmotion.errors import UsageError
 from lrvmotion.model.inventory import Inventory, MoRef, natural, near
 from lrvmotion.plan.vm_filter import Test, Traits
@@ -22,7 +22,7 @@ class Choice:
     names: tuple[str, ...] = ()
     expression: str = ""
     test: Test | None = None
-    wishes: tuple[Wish, ...] = ()
+    wishes: tuple[VmOverride, ...] = ()
     file: str = ""
 
     def __bool__(self) -> bool:

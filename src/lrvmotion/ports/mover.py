@@ -15,7 +15,7 @@ Location = Literal["source", "target", "both", "neither"]
 Record = Callable[[str, Mapping[str, Any]], None]
 
 
-class PassingError(RefusedError):
+class TransientError(RefusedError):
     """A relocate was refused for a reason that passes: it may be tried again later."""
 
 

@@ -14,9 +14,9 @@ from lrvmotion.relay.names import Names, family_of, of_table
 from lrvmotion.relay.packet_filter import opening
 from lrvmotion.relay.redirect import parse, render
 from lrvmotion.relay.spec import RelaySpec
-from lrvmotion.relay.status import RelayStatus, ask, counters, health, limit, recognise
+from lrvmotion.relay.status import RelayStatus, ask, counters, health, limit, list_leftovers
 
-__all__ = ["RelayBox", "RelaySpec", "RelayStatus", "counters", "desired", "health", "limit", "recognise"]
+__all__ = ["RelayBox", "RelaySpec", "RelayStatus", "counters", "desired", "health", "limit", "list_leftovers"]
 
 DRAIN_S = 60.0  # how long live streams may go on when the redirect is removed: no relocate runs by then
 

@@ -12,12 +12,12 @@ from importlib.resources import files
 from typing import Any
 
 from lrvmotion.errors import LrvmotionError, printable
-from lrvmotion.model.load_report import Algorithm, LoadReport, LoadRun, NotRun
+from lrvmotion.model.load_report import CongestionControl, LoadReport, LoadRun, NotRun
 from lrvmotion.ports.shell import Completed, Runner
 from lrvmotion.relay import answers
 
 # One stream and many of what an ESXi stack sends (newreno, cubic), and of what a relay sends.
-RUNS: tuple[tuple[Algorithm, int], ...] = (("reno", 1), ("cubic", 1), ("reno", 48), ("bbr", 1), ("bbr", 5))
+RUNS: tuple[tuple[CongestionControl, int], ...] = (("reno", 1), ("cubic", 1), ("reno", 48), ("bbr", 1), ("bbr", 5))
 SETTLE_S, WINDOW_S = 4.0, 6.0
 SPARE_S = 45.0  # for logging in, starting Python and opening the streams of one run
 _RECEIVED = {"seconds": float, "bytes": [int]}
@@ -44,7 +44,7 @@ def load(
     step: Callable[[str, int, int], None],
     *,
     clock: Callable[[], str],
-    runs: Sequence[tuple[Algorithm, int]] = RUNS,
+    runs: Sequence[tuple[CongestionControl, int]] = RUNS,
     settle_s: float = SETTLE_S,
     window_s: float = WINDOW_S,
 ) -> LoadReport:
@@ -89,7 +89,7 @@ def load(
     )
 
 
-def _run(algorithm: Algorithm, streams: int, received: dict[str, Any], sent: dict[str, Any]) -> LoadRun:
+def _run(algorithm: CongestionControl, streams: int, received: dict[str, Any], sent: dict[str, Any]) -> LoadRun:
     """Return the run that both ends told of; answers.GarbledError where one of them is of another shape."""
     answers.check(received, _RECEIVED, "the counters of the far relay host")
     answers.check(sent, _SENT, "the counters of the near relay host")

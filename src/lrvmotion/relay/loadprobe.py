@@ -205,7 +205,7 @@ class Starting:
         rate = (info.get("bytes_acked", 0) - before.get("bytes_acked", 0)) / seconds
         verdict, _ = relayd.judge(before, info, seconds, rate, None)
         if self.startup.ended_early(info, verdict, relayd.bbr_gain(self.connection), rate, now):
-            relayd.begin_anew(self.connection)
+            relayd.restart_bbr(self.connection)
 
 
 def difference(before: List[Dict[str, int]], after: List[Dict[str, int]], name: str) -> Optional[int]:

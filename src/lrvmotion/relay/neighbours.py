@@ -73,7 +73,7 @@ _SEEN = {"from": {"*": str}, "arp": {"*": [str]}, "ports": {"*": [(str, float, N
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class View:
+class RelayView:
     """What a box sees: *arp* maps each neighbour to its MAC, *ports* each address to "open", "refused" or what failed.
 
     *connect_ms* is how long a connection took that was open. *reason* says why nothing was looked at.
@@ -85,12 +85,12 @@ class View:
     reason: str | None = None
 
 
-def look(shell: Shell, python: str, near: Sequence[str], far: Sequence[str], port: int = 8000) -> View:
+def look(shell: Shell, python: str, near: Sequence[str], far: Sequence[str], port: int = 8000) -> RelayView:
     """Ask the box behind *shell*: who has the addresses *near*, and does *port* of the addresses *far* answer?
 
     Only neighbours' IPv4 entries are read. *python* is the box's, "" where it has none.
     """
-    nothing = View(arp={}, ports={}, connect_ms={}, reason="the relay host has no Python to test with")
+    nothing = RelayView(arp={}, ports={}, connect_ms={}, reason="the relay host has no Python to test with")
     if not python:
         return nothing
     asked = json.dumps({"near": [a for a in near if ":" not in a], "far": list(far), "port": port})
@@ -100,15 +100,15 @@ def look(shell: Shell, python: str, near: Sequence[str], far: Sequence[str], por
         with answers.understood("what the relay host sees", done.stdout):
             reached = {address: (outcome, took) for address, (outcome, took) in found["ports"].items()}
     except answers.GarbledError as error:
-        return View(arp={}, ports={}, connect_ms={}, reason=error.message if done.ok else _said(done))
-    return View(
+        return RelayView(arp={}, ports={}, connect_ms={}, reason=error.message if done.ok else _said(done))
+    return RelayView(
         arp={address: next(iter(found["arp"].get(address, ())), None) for address in found["from"]},
         ports={address: str(outcome) for address, (outcome, _) in reached.items()},
         connect_ms={a: took * 1000 for a, (_, took) in reached.items() if isinstance(took, int | float)},
     )
 
 
-def view_findings(name: str, view: View, macs: Mapping[str, str], port: int = 8000) -> Iterator[Finding]:
+def view_findings(name: str, view: RelayView, macs: Mapping[str, str], port: int = 8000) -> Iterator[Finding]:
     """Judge what box *name* sees; *macs* are the neighbours' own by address, as their vCenter tells them."""
     subject = f"box/{name}"
     if view.reason is not None:
@@ -164,7 +164,7 @@ def capacity(name: str, seen: BoxFacts, address: str, lan_mtu: int = 1500) -> It
         yield _finding(Severity.INFO, "box-link", subject, summary)
 
 
-def document(name: str, seen: BoxFacts, address: str, view: View) -> dict[str, Any]:
+def document(name: str, seen: BoxFacts, address: str, view: RelayView) -> dict[str, Any]:
     """Return a box and what it sees as a JSON object."""
     device = seen.interface_of(address)
     mtu, speed = next(((mtu, speed) for link, mtu, speed in seen.links if link == device), (None, None))

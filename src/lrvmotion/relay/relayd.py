@@ -753,7 +753,7 @@ class Startup:
         return pays
 
 
-def begin_anew(connection: socket.socket) -> str:
+def restart_bbr(connection: socket.socket) -> str:
     """Have BBR begin with STARTUP; return the congestion control that *connection* has then."""
     choose(connection, "reno")  # BBR set again over BBR changes nothing
     return choose(connection, "bbr") or "reno"
@@ -874,7 +874,7 @@ class Stream:
             self.forth.hold(slow, at_once_s)
 
     @property
-    def is_hungry(self) -> bool:
+    def is_backlogged(self) -> bool:
         """Whether it would use more than the pace that it has."""
         waits = self.info.get("notsent_bytes", 0) > 0 or self.forth.rests
         return self.pace is None or self.rate_forth >= 0.85 * self.pace or waits
@@ -946,7 +946,7 @@ class Stream:
         if self._startup.ended_early(self.info, self.verdict, gain, self.rate_forth, now):
             with self._lock:
                 if self._running:
-                    self.congestion = begin_anew(self.server)
+                    self.congestion = restart_bbr(self.server)
 
     def describe(self, now: float) -> Dict[str, Any]:
         """Return the stream as it is shown: rates in bits per second, times in microseconds, shares of the time."""
@@ -1555,7 +1555,7 @@ class Relay:
                 stream.set_pace(None)
             return
         even = limit / 8 / max(len(streams), 1)
-        wants = [None if stream.is_hungry else max(1.25 * stream.rate_forth, 0.1 * even) for stream in streams]
+        wants = [None if stream.is_backlogged else max(1.25 * stream.rate_forth, 0.1 * even) for stream in streams]
         for stream, share in zip(streams, fair_shares(limit / 8, wants)):
             stream.set_pace(share)
 
@@ -1803,7 +1803,7 @@ def _packet_filter() -> Optional[str]:
     return re.sub(r"^#.*$|\[\d+:\d+\]", "", text, flags=re.MULTILINE) if printed else None
 
 
-class Guard:
+class RedirectWatchdog:
     """Keeps the redirect loaded, and withdraws it while what it catches comes to nothing.
 
     Rules that somebody flushed are loaded again, from their script or by the owner of the table. A redirect that was
@@ -2087,7 +2087,7 @@ def notify(message: str) -> None:
 class Service:
     """A relay with its control socket, signals, watch on the redirect and an end."""
 
-    def __init__(self, relay: Relay, control: Control, guard: Guard, log: Log) -> None:
+    def __init__(self, relay: Relay, control: Control, guard: RedirectWatchdog, log: Log) -> None:
         self.relay, self.control, self.guard, self.log = relay, control, guard, log
         self._deadline: Optional[float] = None
         self._signals: List[int] = []
@@ -2150,7 +2150,7 @@ class Service:
         watcher.start()
         notify("READY=1\nSTATUS=relaying")
         watchdog = int(os.environ.get("WATCHDOG_USEC", "0")) / 2e6
-        last = patted = time.monotonic()
+        last = watchdog_fed = time.monotonic()
         while not (self.relay.draining.is_set() and not acceptor.is_alive() and self.relay.is_idle):
             self.relay.changed.wait(TICK_S)
             self._heed_signals()
@@ -2161,8 +2161,8 @@ class Service:
             else:
                 self.relay.divide()
                 time.sleep(0.02)  # a burst of new streams is divided once
-            if watchdog and now - patted >= min(watchdog, 1.0) and now - self.relay.beat < watchdog:
-                patted = now
+            if watchdog and now - watchdog_fed >= min(watchdog, 1.0) and now - self.relay.beat < watchdog:
+                watchdog_fed = now
                 notify("WATCHDOG=1")
             if self._deadline is not None and now >= self._deadline:
                 self.relay.stop()
@@ -2208,14 +2208,14 @@ def serve(path: str, scripts: Sequence[str], *, use_ctypes: bool) -> int:
         status = EXIT_TAKEN if error.errno == errno.EADDRINUSE else EXIT_LISTEN
         return _complain(status, "{}: {}".format(error.filename or config.control, error.strerror))
     held = None
-    guard = Guard(config, relay, log, None)
+    guard = RedirectWatchdog(config, relay, log, None)
     if scripts:
         try:
             held = HeldTable("".join(_text(script) for script in scripts))
         except OSError as error:
             control.close()
             return _complain(EXIT_REDIRECT, "{}: {}".format(error.filename or "nft", error.strerror))
-        guard = Guard(config, relay, log, held)
+        guard = RedirectWatchdog(config, relay, log, held)
         if not _within_seconds(3, guard.is_loaded):
             held.close()
             control.close()

@@ -151,7 +151,7 @@ def counters(shell: Shell, run: str) -> Counters:
     )
 
 
-def recognise(shell: Shell) -> list[str]:
+def list_leftovers(shell: Shell) -> list[str]:
     """Return everything on the box that carries lrvmotion's mark, whoever put it there."""
     return list(facts(shell).marks)
 

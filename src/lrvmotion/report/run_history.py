@@ -26,7 +26,7 @@ from lrvmotion.events import (
     WindowChanged,
 )
 from lrvmotion.findings import Finding
-from lrvmotion.journal.event_log import Kept, Told
+from lrvmotion.journal.event_log import RecordedEvents, TimedEvent
 from lrvmotion.journal.journal import Record, outstanding
 from lrvmotion.plan.plan import Value
 
@@ -128,7 +128,7 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Story:
+class RunHistory:
     """A run from its first event to its last; *seconds* of it, None where its end was not seen.
 
     *sittings* counts the processes that worked on it. *notes* say what the story lacks, and why.
@@ -171,7 +171,7 @@ class Story:
         return max(1.0, *times)
 
 
-def tell(records: Sequence[Record], run: str, kept: Kept) -> Story:
+def tell(records: Sequence[Record], run: str, kept: RecordedEvents) -> RunHistory:
     """Return the story of *run*, which *records* knows; without kept events its times are the journal's."""
     mine = [record for record in records if record.run == run]
     begins = [record for record in mine if record.kind == "run"]
@@ -191,7 +191,7 @@ def tell(records: Sequence[Record], run: str, kept: Kept) -> Story:
     if fold.ended_t is None:
         notes.append("the end of this run was not seen: it still runs, or it died")
     first = begins[0]
-    return Story(
+    return RunHistory(
         run=run, mode=first.body["mode"], back=first.body.get("back", False), who=begins[-1].body.get("who", ""),
         accounts=begins[-1].body.get("accounts", {}), began=first.at, ended=fold.ended_at, seconds=fold.ended_t,
         forecast_s=fold.forecast_s, interrupted=fold.interrupted, sittings=len({told.sitting for told in kept.told}),
@@ -253,7 +253,7 @@ class _Fold:
     ended_t: float | None = None
     ended_at: str | None = None
 
-    def take(self, told: Told, t: float) -> None:
+    def take(self, told: TimedEvent, t: float) -> None:
         event = told.event
         match event:
             case Move():
@@ -324,7 +324,7 @@ class _Fold:
         )  # fmt: skip
 
 
-def _on_one_axis(told: Sequence[Told]) -> list[tuple[Told, float]]:
+def _on_one_axis(told: Sequence[TimedEvent]) -> list[tuple[TimedEvent, float]]:
     """Return each event with its seconds since the run's first start; each process counted its own."""
     starts: dict[int, datetime] = {}
     for one in told:
@@ -335,10 +335,10 @@ def _on_one_axis(told: Sequence[Told]) -> list[tuple[Told, float]]:
     return [(one, max(0.0, one.t + later.get(one.sitting, 0.0))) for one in told]
 
 
-def _by_journal(mine: Sequence[Record], sizes: Mapping[str, Mapping[str, Any]]) -> tuple[Told, ...]:
+def _by_journal(mine: Sequence[Record], sizes: Mapping[str, Mapping[str, Any]]) -> tuple[TimedEvent, ...]:
     """Return the events that the journal's own records stand for."""
     began = datetime.fromisoformat(mine[0].at)
-    found: list[Told] = []
+    found: list[TimedEvent] = []
     hosts: dict[str, tuple[str, str, int]] = {}
     for record in mine:
         body = record.body
@@ -352,7 +352,7 @@ def _by_journal(mine: Sequence[Record], sizes: Mapping[str, Mapping[str, Any]]) 
             event = _moved(body["vm"], body["state"], hosts, sizes, body["reason"] or None)
         if event is not None:
             t = (datetime.fromisoformat(record.at) - began).total_seconds()
-            found.append(Told(at=record.at, t=t, event=event))
+            found.append(TimedEvent(at=record.at, t=t, event=event))
     return tuple(found)
 
 

@@ -11,7 +11,7 @@ from lrvmotion.events import Changed, Left, Observer, Waiting
 from lrvmotion.journal.journal import Journal, Outstanding
 from lrvmotion.plan.plan import Change, Value
 
-WAYS = ("route/", "gateway/")  # the keys that send a host's traffic through a box
+STEERING_KINDS = ("route/", "gateway/")  # the keys that send a host's traffic through a box
 
 
 class Target(Protocol):
@@ -120,7 +120,7 @@ def revert(
     """
     restored = Restored()
     pending = [item for item in reversed(journal.outstanding()) if only(item)]
-    pending.sort(key=lambda item: not item.key.startswith(WAYS))
+    pending.sort(key=lambda item: not item.key.startswith(STEERING_KINDS))
     total = len(pending)
     attempt = _Attempt(journal, targets, observer, wait, run, force)
     left: dict[int, tuple[Outstanding, str]] = {}
@@ -189,7 +189,7 @@ class _Attempt:
             except Exception as error:  # noqa: BLE001 - the others are reverted all the same; then it is raised
                 self.bug = self.bug or error
                 reason = f"unexpected: {type(error).__name__}"
-        if item.key.startswith(WAYS):
+        if item.key.startswith(STEERING_KINDS):
             way = f"{item.target}: {item.key}"
             self.leads = self.leads or way
             self.lasting = self.lasting or (None if refused else way)

@@ -12,7 +12,7 @@ from lrvmotion.run.hooks import Hooks
 
 
 @dataclass(slots=True)
-class Points:
+class HookPoints:
     """Calls *hooks* for *plan*; a wave begins with its first VM and ends with its last."""
 
     hooks: Hooks

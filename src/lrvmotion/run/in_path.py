@@ -30,7 +30,7 @@ class InPath:
     """
 
     migrations: Mapping[str, Migration]
-    through: Mapping[str, str]
+    relay_by_host: Mapping[str, str]
     connections: Callable[[str], Connections]
     streams: Callable[[str], tuple[frozenset[str], int]]
     wait_s: float
@@ -62,14 +62,14 @@ class InPath:
         due: dict[str, list[str]] = {}
         for vm, since in self._since.items():
             host = self.migrations[vm].source_host
-            open_ = host in self.through and host not in self.past and vm not in self._carried
+            open_ = host in self.relay_by_host and host not in self.past and vm not in self._carried
             if open_ and now - since >= self.wait_s and now >= self._next.get(host, 0.0):
                 due.setdefault(host, []).append(vm)
         return [host for host, vms in due.items() if self._look_at(host, vms, now)]
 
     def _look_at(self, host: str, vms: list[str], now: float) -> bool:
         self._next[host] = now + self.wait_s / 4
-        relay = self.through[host]
+        relay = self.relay_by_host[host]
         try:
             reason = self._by_connections(host, relay, vms)
         except RefusedError:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from lrvmotion.errors import LrvmotionError, TrustError, UnreachableError
 from lrvmotion.events import Found, Interrupted, Message, Move, MoveState, Observer, Upcoming
 from lrvmotion.findings import errors
-from lrvmotion.journal.run_state import Open
+from lrvmotion.journal.run_state import UnfinishedMove
 from lrvmotion.plan.plan import Migration
 from lrvmotion.plan.schedule import (
     Bar,
@@ -28,7 +28,7 @@ from lrvmotion.plan.schedule import (
     Stop,
     Withdrawn,
 )
-from lrvmotion.ports.mover import Mover, PassingError, Record, TaskUpdate
+from lrvmotion.ports.mover import Mover, Record, TaskUpdate, TransientError
 
 POLL_S = 1.0
 AHEAD = 10  # VMs that are told to come next
@@ -40,7 +40,7 @@ Outcome = Literal["success", "error", "cancelled", "held"]
 
 
 @dataclass(slots=True, kw_only=True)
-class Guard:
+class RunCollaborators:
     """What the driver asks while it works.
 
     *interrupts* counts Ctrl-C: once starts nothing more, twice cancels what runs, thrice leaves it running; *watch*
@@ -65,7 +65,7 @@ class Guard:
 
 
 @dataclass(slots=True)
-class _Trip:
+class _Attempts:
     """What is known of one VM's way; times by the guard's clock."""
 
     tries: int = 0  # relocates asked for
@@ -87,9 +87,9 @@ class _Driver:
     schedule: Schedule
     mover: Mover
     observer: Observer
-    guard: Guard
+    guard: RunCollaborators
     migrations: dict[str, Migration]
-    trips: dict[str, _Trip] = field(default_factory=dict)
+    trips: dict[str, _Attempts] = field(default_factory=dict)
     level: int = 0
     room: float | None = None
     distrusted: TrustError | None = None  # what ends the run, once nothing runs any more
@@ -115,7 +115,7 @@ class _Driver:
                 case Hold(vm=vm, reason=reason):
                     self.close(self.migrations[vm], "held", reason=reason)
                 case Start(migration=migration):
-                    pending += self.heed()
+                    pending += self.poll_interrupts()
                     if self.schedule.stopped:
                         pending += self.schedule.step(Withdrawn(vm=migration.vm))
                     else:
@@ -161,7 +161,7 @@ class _Driver:
         if self.bug is not None:
             raise self.bug
 
-    def heed(self) -> list[Command]:
+    def poll_interrupts(self) -> list[Command]:
         """Look for a Ctrl-C."""
         now = min(self.guard.interrupts(), 3)
         if now <= self.level:
@@ -274,7 +274,7 @@ class _Driver:
         trip.began = self.guard.clock() if trip.began is None else trip.began
         try:
             task = self.mover.start(migration)
-        except (PassingError, UnreachableError) as error:
+        except (TransientError, UnreachableError) as error:
             return self.settle(migration, _refused(migration, error))
         except TrustError as error:
             return self.unseen(migration, "its relocate was asked for", error)
@@ -298,7 +298,7 @@ class _Driver:
 
         return self.foreseen(migration.vm, look, lambda _: self.settle(migration, failed))
 
-    def take_up(self, migration: Migration, begun: Open) -> list[Command]:
+    def take_up(self, migration: Migration, begun: UnfinishedMove) -> list[Command]:
         """Go on with a move that an earlier process began: follow its task, or see where the VM is.
 
         What is at the source, and no task moves, is left for a plan of its own.
@@ -317,7 +317,7 @@ class _Driver:
         reason = "its relocate ended while lrvmotion was not running"
         return self.settle(migration, TaskUpdate(vm=migration.vm, state="error", reason=reason))
 
-    def take_up_or_look(self, migration: Migration, begun: Open) -> list[Command]:
+    def take_up_or_look(self, migration: Migration, begun: UnfinishedMove) -> list[Command]:
         """Take up a move; where that fails, see where the VM is, again and again while the vCenters do not answer."""
 
         def look(why: str) -> list[Command]:
@@ -426,7 +426,7 @@ class _Driver:
         asked = self.trips[migration.vm].tries > 0
         return self.end(migration, "error" if asked else "held", reason=reason, hint=hint)
 
-    def wake(self) -> None:
+    def run_due_retries(self) -> None:
         """Look again where VMs are that could not be found, and queue those whose wait is over."""
         now = self.guard.clock()
         for vm, trip in self.trips.items():
@@ -529,9 +529,9 @@ def drive(
     schedule: Schedule,
     mover: Mover,
     observer: Observer,
-    guard: Guard,
+    guard: RunCollaborators,
     *,
-    begun: Mapping[str, Open] | None = None,
+    begun: Mapping[str, UnfinishedMove] | None = None,
 ) -> None:
     """Move the VMs of *schedule* and return when nothing runs and nothing will start, or at the third Ctrl-C.
 
@@ -541,7 +541,7 @@ def drive(
     end open), and the first error that nobody foresaw.
     """
     by_name = {migration.vm: migration for migration in migrations}
-    driver = _Driver(schedule, mover, observer, guard, by_name, {vm: _Trip() for vm in by_name})
+    driver = _Driver(schedule, mover, observer, guard, by_name, {vm: _Attempts() for vm in by_name})
     for migration in migrations:
         driver.tell(migration, "queued")
     for vm in begun or {}:
@@ -551,13 +551,13 @@ def drive(
     driver.look_at_window()
     driver.step(Begin())
     while not schedule.finished:
-        driver.carry_out(driver.heed())
+        driver.carry_out(driver.poll_interrupts())
         if driver.level > 2 or (not schedule.running and guard.over()):
             driver.verify()
             return
         for update in driver.news():
             driver.take(update)
-        driver.wake()
+        driver.run_due_retries()
         driver.look_at_window()
         driver.look_at_relays()
         driver.look_ahead()

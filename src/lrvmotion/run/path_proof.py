@@ -28,7 +28,7 @@ def prove(
     """
     before = {relay: echoes(relay) for relay in plan.relays}
     sent = 0
-    for path in plan.proofs:
+    for path in plan.proof_paths:
         proceed()
         try:
             pings = pinger.ping(

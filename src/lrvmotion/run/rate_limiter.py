@@ -24,7 +24,7 @@ class _Sending:
     ended: bool = False
 
 
-class Pace:
+class RateLimiter:
     """What the clock asks for, looked at every few seconds by `look`, which waits for nobody.
 
     *relays* are the near relays that run; *throttle* sets the cap of one, bit/s, None: none, from a thread of its own,

@@ -9,7 +9,7 @@ from lrvmotion.errors import LrvmotionError, RefusedError
 from lrvmotion.events import Message, Observer
 from lrvmotion.journal.journal import Journal, Outstanding
 from lrvmotion.plan.plan import Change
-from lrvmotion.run.apply import WAYS, Target, apply, revert
+from lrvmotion.run.apply import STEERING_KINDS, Target, apply, revert
 from lrvmotion.run.relay_monitor import SAMPLE_S, Watch
 
 LOST_S = 10.0  # a box that has not answered for so long is lost: the routes through it go back
@@ -49,7 +49,7 @@ class Detour:
             return None
         return f"box/{relay} did not answer for {LOST_S:.0f} s; the routes through it were restored"
 
-    def go_round(self, moving: Collection[str], stalled: Mapping[str, str]) -> None:
+    def restore_direct_routes(self, moving: Collection[str], stalled: Mapping[str, str]) -> None:
         """Put back the ways through boxes that are lost or *stalled* (relay: why), but on hosts in *moving*."""
         for relay, address in self._relays.items():
             lost = self._watch.silent_s(relay) >= LOST_S
@@ -111,7 +111,7 @@ class Detour:
                 answers = self._watch.silent_s(relay) < asked_s  # since then, its relay or not
                 if (answers and relay not in stalled()) or interrupts() > before:
                     break
-                self.go_round((), stalled())
+                self.restore_direct_routes((), stalled())
                 time.sleep(0.5)
 
     def _revert(self, numbers: Collection[int]) -> None:
@@ -122,7 +122,9 @@ class Detour:
         return [
             item
             for item in self._journal.outstanding()
-            if item.target.startswith("source/") and item.key.startswith(WAYS) and item.planned[-1].data == address
+            if item.target.startswith("source/")
+            and item.key.startswith(STEERING_KINDS)
+            and item.planned[-1].data == address
         ]
 
     def _led_by(self, relay: str) -> list[str]:

@@ -12,11 +12,11 @@ from typing import Protocol
 
 from lrvmotion.errors import LrvmotionError, RefusedError, UnreachableError
 from lrvmotion.events import Message, Observer, Rebooting, Waiting
-from lrvmotion.journal.effective_values import Stale, stale, waiting
+from lrvmotion.journal.effective_values import PendingReboot, stale, waiting
 from lrvmotion.journal.journal import Journal
 from lrvmotion.model.inventory import MoRef
 from lrvmotion.plan.plan import Change, Value
-from lrvmotion.plan.reboot_order import MAINTENANCE, Standing, order, refusals, some
+from lrvmotion.plan.reboot_order import MAINTENANCE, RebootReadiness, order, refusals, some
 from lrvmotion.run.apply import Target, revert
 
 IN, OUT = Value("bool", True), Value("bool", False)
@@ -30,7 +30,7 @@ _REASON = "it is rebooted for settings that take effect at a reboot"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standby:
+class HostRuntime:
     """How a host is now; *booted* is when it was started last, None where vCenter does not say."""
 
     connected: bool
@@ -42,10 +42,10 @@ class Standby:
 class Rebooter(Protocol):
     """One host that can be rebooted. Every call may raise UnreachableError or RefusedError."""
 
-    def standing(self) -> Standing:
+    def standing(self) -> RebootReadiness:
         """Return the VMs on it, its cluster's DRS and the other hosts of it."""
 
-    def now(self) -> Standby:
+    def now(self) -> HostRuntime:
         """Return how it is."""
 
     def enter(self, timeout_s: float, proceed: Callable[[], None]) -> None:
@@ -58,7 +58,7 @@ class Rebooter(Protocol):
         """Move those of *vms* that run on another host of the same vCenter back; return why for each that stays."""
 
 
-class World(Protocol):
+class HostAccess(Protocol):
     """Where the hosts are found, by their ids ("source/esx-a1")."""
 
     def target(self, name: str) -> Target:
@@ -76,7 +76,7 @@ class Rolling:
     while it is away. *homes* are the VMs that are moved back to their host once it is up again, by host and name.
     """
 
-    world: World
+    access: HostAccess
     journal: Journal
     run: str
     observer: Observer
@@ -99,7 +99,7 @@ class Rolling:
             self._one(host, [change for change in changes if change.target == host])
 
     def _one(self, host: str, changes: Sequence[Change]) -> None:
-        target, machine = self.world.target(host), self.world.rebooter(host)
+        target, machine = self.access.target(host), self.access.rebooter(host)
         before = machine.now()
         self._refuse(host, target, machine, before)
         self._step(host, "maintenance")
@@ -147,7 +147,7 @@ class Rolling:
 
         return look
 
-    def _refuse(self, host: str, target: Target, machine: Rebooter, before: Standby) -> None:
+    def _refuse(self, host: str, target: Target, machine: Rebooter, before: HostRuntime) -> None:
         """Raise for what forbids to reboot the host now, before anything is done to it."""
         if not before.connected:
             message = f"{host} is not rebooted: it is not connected"
@@ -180,7 +180,7 @@ class Rolling:
     def _leave(self, host: str) -> str | None:
         """Take the host out of the maintenance mode that we put it in; return why not."""
         mine = revert(
-            self.journal, self.world.target, lambda _: None, run=self.run,
+            self.journal, self.access.target, lambda _: None, run=self.run,
             only=lambda item: (item.target, item.key) == (host, MAINTENANCE),
         )  # fmt: skip
         return mine.left[0][1] if mine.left else None
@@ -241,11 +241,11 @@ def recover(rolling: Rolling) -> None:
     One that is being emptied is stopped at once, relocates or not; one that is being rebooted is waited for. What
     cannot be done stays outstanding, and says why when it is put back with the rest.
     """
-    journal, world, observer = rolling.journal, rolling.world, rolling.observer
+    journal, access, observer = rolling.journal, rolling.access, rolling.observer
     last = {r.body["host"]: r.body["phase"] for r in journal.records if r.kind == "reboot"}
     for host in sorted(item.target for item in journal.outstanding() if item.key == MAINTENANCE):
         try:
-            machine, target = world.rebooter(host), world.target(host)
+            machine, target = access.rebooter(host), access.target(host)
             if not machine.now().connected and last.get(host) == "reboot":
                 observer(Waiting(subject=host, reason="it is being rebooted"))
                 back(machine, None, host, rolling.boot_s)
@@ -259,18 +259,18 @@ def release(rolling: Rolling) -> None:
     """Recover, and record what has left maintenance mode: a run that is taken up plans with these hosts again."""
     recover(rolling)
     revert(
-        rolling.journal, rolling.world.target, rolling.observer, run=rolling.run,
+        rolling.journal, rolling.access.target, rolling.observer, run=rolling.run,
         only=lambda item: item.key == MAINTENANCE,
     )  # fmt: skip
 
 
-def again(rolling: Rolling, *, asked: bool) -> list[Stale]:
+def again(rolling: Rolling, *, asked: bool) -> list[PendingReboot]:
     """After settings were put back: reboot the hosts on which a former value is still in force, where that is *asked*.
 
     Else say which they are. Return what is still in force in the end; raises what *Rolling.go* raises.
     """
 
-    items = stale(rolling.journal.records, partial(_booted, rolling.world))
+    items = stale(rolling.journal.records, partial(_booted, rolling.access))
     if not asked:
         for item in items:
             key = item.key.removeprefix("option/")
@@ -292,7 +292,7 @@ def due(rolling: Rolling, changes: Iterable[Change], hosts: Collection[str]) -> 
     """Return *changes* that need a reboot, and those of earlier runs on *hosts* that still wait for one."""
     changes = [change for change in changes if change.reboot]
     mine = {change.target for change in changes}
-    earlier = waiting(rolling.journal.records, partial(_booted, rolling.world), set(hosts) - mine)
+    earlier = waiting(rolling.journal.records, partial(_booted, rolling.access), set(hosts) - mine)
     return [*changes, *earlier]
 
 
@@ -300,8 +300,8 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
-def _booted(world: World, host: str) -> datetime | None:
+def _booted(access: HostAccess, host: str) -> datetime | None:
     try:
-        return world.rebooter(host).now().booted
+        return access.rebooter(host).now().booted
     except LrvmotionError:  # who does not answer is named where it matters
         return None

@@ -36,7 +36,7 @@ def live(to: Console) -> bool:
 
 
 @contextlib.contextmanager
-def unechoed() -> Iterator[None]:
+def no_echo() -> Iterator[None]:
     """Keep what is typed, ^C included, from being written into a live screen; signals stay."""
     try:
         before = termios.tcgetattr(sys.stdin)

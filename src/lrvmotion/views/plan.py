@@ -122,7 +122,7 @@ def plan_json(made: Plan, state: Path) -> dict[str, Any]:
             }
             for move in made.migrations
         ],
-        "ways": [asdict(way) for way in made.ways],
+        "data_paths": [asdict(path) for path in made.data_paths],
         "forecast": forecast.document(made.forecast),
         "findings": [finding_json(finding) for finding in made.findings],
     }  # fmt: skip

@@ -40,20 +40,20 @@ def changes(to: Console, made: Plan) -> None:
 
 def paths(to: Console, made: Plan) -> None:
     """Print what goes by vMotion and what by NFC between each pair of hosts, and over which vmknics."""
-    for way in made.ways:
+    for path in made.data_paths:
         moves = [
             move
             for move in made.migrations
-            if (move.source_host, move.placement.host.name) == (way.source_host, way.target_host)
+            if (move.source_host, move.placement.host.name) == (path.source_host, path.target_host)
         ]
         hot, cold = sum(move.hot_bytes for move in moves), sum(move.cold_bytes for move in moves)
-        here, there = way.source_host, way.target_host
+        here, there = path.source_host, path.target_host
         if hot:
-            relay = f", through {way.relay}" if way.relay else ""
-            text = f"{here} {words.some(way.vmotion_from)} → {there} {words.some(way.vmotion_to)}{relay}"
+            relay = f", through {path.relay}" if path.relay else ""
+            text = f"{here} {words.some(path.vmotion_from)} → {there} {words.some(path.vmotion_to)}{relay}"
             console.hang(to, Text(f"vMotion {units.size(hot):>10}  "), Text(text, style="dim"))
         if cold:
-            text = f"{here} {words.some(way.nfc_from)} → {there} {words.some(way.nfc_to)}, TCP 902"
+            text = f"{here} {words.some(path.nfc_from)} → {there} {words.some(path.nfc_to)}, TCP 902"
             console.hang(to, Text(f"NFC     {units.size(cold):>10}  "), Text(text, style="dim"))
 
 

@@ -21,7 +21,7 @@ _SITES: tuple[SiteName, SiteName] = ("source", "target")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
+class Fingerprint:
     """What *who* ("source", "relay") showed: a *pin* for the configuration, and the *prints* to compare it by.
 
     *expected* is the pin that the user gave, None where they gave none.
@@ -49,7 +49,7 @@ class Shown:
         return f"{self.what} of {self.where}: {self.fingerprints}"
 
 
-Accept = Callable[[Shown], bool]
+Accept = Callable[[Fingerprint], bool]
 ChooseAddress = Callable[[str, Sequence[str]], str]
 
 
@@ -81,12 +81,12 @@ def introduce(
     unplaced = {option: box for option, box in boxes.items() if not box.get("address")}
     # A box's address on the vMotion network is learnt from the box itself: until then, one that no box has.
     known = _with_addresses(given, unplaced)
-    with Connections(records(known), credentials, observer) as world:
-        source, target = world.inventory("source"), world.inventory("target")
+    with Connections(records(known), credentials, observer) as connections:
+        source, target = connections.inventory("source"), connections.inventory("target")
         for option, box in boxes.items():
-            world.shell(f"box/{box['name']}")
+            connections.shell(f"box/{box['name']}")
             if option in unplaced:
-                found = [one.address for one in world.facts(f"box/{box['name']}").addresses]
+                found = [one.address for one in connections.facts(f"box/{box['name']}").addresses]
                 side = target if option == "far" else source
                 box["address"] = choose_address(option, box["name"], on_vmotion(side, found), address)
     config = parse(given, where="lrvmotion init")
@@ -104,7 +104,7 @@ def introduce(
     )
 
 
-def settle(shown: Iterable[Shown], accept: Accept | None) -> None:
+def settle(shown: Iterable[Fingerprint], accept: Accept | None) -> None:
     """Return where everything shown is expected or accepted; TrustError for the first that is not.
 
     Where nobody can be asked, one error names all fingerprints and the options that accept them.
@@ -150,12 +150,12 @@ def _validate(given: dict[str, Any]) -> None:
     given["target"]["sha256"] = config.target.sha256
 
 
-def _certificate(site: SiteName, given: dict[str, Any]) -> Shown:
+def _certificate(site: SiteName, given: dict[str, Any]) -> Fingerprint:
     from lrvmotion.vsphere.certificate import fetch_certificate
 
     host, port = given["vcenter"], given.get("port", 443)
     found = fetch_certificate(host, port)
-    return Shown(
+    return Fingerprint(
         who=site, what=f"{site} vCenter's certificate", where=f"{host}:{port}", pin=found.sha256,
         prints=(("SHA-256", _colons(found.sha256)), ("SHA-1", found.sha1)), option=f"--{site}-sha256",
         expected=given.get("sha256"),
@@ -167,7 +167,7 @@ def _colons(digest: str) -> str:
     return ":".join(digest[at : at + 2] for at in range(0, len(digest), 2)).upper()
 
 
-def _host_key(option: str, box: dict[str, Any]) -> Shown:
+def _host_key(option: str, box: dict[str, Any]) -> Fingerprint:
     """Return the key that *box* shows; a whole key that was given is compared at the login, where its kind is known."""
     from lrvmotion.ssh import fetch_host_key, fingerprint
 
@@ -182,7 +182,7 @@ def _host_key(option: str, box: dict[str, Any]) -> Shown:
     except (IndexError, ValueError):
         message = f"--{option}-host-key is neither a key line such as 'ssh-ed25519 AAAA…' nor a fingerprint SHA256:…"
         raise UsageError(message, hint=f"ssh-keyscan -p {port} {host} prints the key") from None
-    return Shown(
+    return Fingerprint(
         who=option, what="host key", where=f"{host}:{port}", pin=line, prints=prints,
         option=f"--{option}-host-key", expected=expected,
     )  # fmt: skip

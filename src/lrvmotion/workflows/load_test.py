@@ -23,7 +23,7 @@ def ends(config: Config) -> tuple[Relay, Relay]:
 
 def load(
     config: Config,
-    world: Connections,
+    connections: Connections,
     state: Path,
     step: Callable[[str, int, int], None],
     *,
@@ -38,8 +38,8 @@ def load(
 
     made = []
     for relay in ends(config):
-        shell = world.shell(f"box/{relay.name}")
-        python = world.facts(shell.name).python
+        shell = connections.shell(f"box/{relay.name}")
+        python = connections.facts(shell.name).python
         if not python:
             message = f"box/{relay.name}: there is no Python 3.9 or newer to measure with"
             raise RefusedError(message, hint="install python3 on the relay host")

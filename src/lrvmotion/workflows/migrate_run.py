@@ -15,7 +15,7 @@ from lrvmotion.errors import ExitStatus, LrvmotionError, NotRestoredError, Refus
 from lrvmotion.events import Error, Found, Interrupted, Message, Observer, RestoreStarted, RunEnded, RunStarted, Waiting
 from lrvmotion.journal import event_log
 from lrvmotion.journal.journal import Journal, JournalError
-from lrvmotion.journal.run_state import Open
+from lrvmotion.journal.run_state import UnfinishedMove
 from lrvmotion.model.inventory import MoRef
 from lrvmotion.plan import plan_forecast
 from lrvmotion.plan.plan import Migration, Plan
@@ -24,14 +24,14 @@ from lrvmotion.run import drift as settling
 from lrvmotion.run import rolling_reboot
 from lrvmotion.run.apply import Restored, StoppedError, Target, apply, revert
 from lrvmotion.run.drift import Seen
-from lrvmotion.run.hook_points import Points
+from lrvmotion.run.hook_points import HookPoints
 from lrvmotion.run.hooks import Hooks
-from lrvmotion.run.migration_driver import Guard, drive
+from lrvmotion.run.migration_driver import RunCollaborators, drive
 from lrvmotion.run.path_proof import prove
-from lrvmotion.run.rate_limiter import Pace
+from lrvmotion.run.rate_limiter import RateLimiter
 from lrvmotion.run.rolling_reboot import Rolling
 from lrvmotion.workflows.connections import Connections
-from lrvmotion.workflows.plan_run import Options, new_run
+from lrvmotion.workflows.plan_run import RunOptions, new_run
 from lrvmotion.workflows.relay_survey import admitted
 from lrvmotion.workflows.run_relays import Relays, watched
 
@@ -62,12 +62,12 @@ class Closing:
 
     journal: Journal
     observer: Observer
-    options: Options
+    options: RunOptions
     interrupts: Interrupts
     restore: Callable[[], object] | None = None
     told: Callable[[], None] = lambda: None
     run: str = ""
-    points: Points | None = None
+    points: HookPoints | None = None
     unmoved: Callable[[], tuple[str, ...]] = tuple
 
     def __enter__(self) -> Self:
@@ -127,16 +127,16 @@ class Migrating:
     """
 
     config: Config
-    world: Connections
+    connections: Connections
     journal: Journal
     observer: Observer
     plan: Plan
-    options: Options
+    options: RunOptions
     document: str
     moment: Callable[[], datetime]
     closing: Closing
     interrupts: Callable[[], int] = lambda: 0
-    begun: Mapping[str, Open] = field(default_factory=dict)
+    begun: Mapping[str, UnfinishedMove] = field(default_factory=dict)
     back: bool = False
     who: str = ""
     hooks: Hooks | None = None
@@ -150,14 +150,14 @@ class Migrating:
         """
         plan = self.plan
         vms = tuple(migration.vm for migration in plan.migrations)
-        by = {"who": self.who, "accounts": self.world.accounts()}
-        body = {"schema": 1, "mode": plan.mode, "mark": plan.mark, "vms": list(vms), "back": self.back, **by}
+        by = {"who": self.who, "accounts": self.connections.accounts()}
+        body = {"schema": 1, "mode": plan.mode, "mark": plan.owner_id, "vms": list(vms), "back": self.back, **by}
         self.journal.append("run", plan.run, body)
         self.journal.append("plan", plan.run, {"plan": json.loads(self.document)})
         for name in ("source", "target", *self._boxes()):
-            self.journal.append("connection", plan.run, self.world.pinned(name))
+            self.journal.append("connection", plan.run, self.connections.pinned(name))
         self._quiet()
-        points = None if self.hooks is None else Points(self.hooks, plan)
+        points = None if self.hooks is None else HookPoints(self.hooks, plan)
         first = not self.closing.run
         self.closing.run, self.closing.points = plan.run, points
         self.observer(
@@ -194,14 +194,14 @@ class Migrating:
     def _change(self) -> None:
         if self.plan.changes and self._turn("changed"):
             self._quiet()
-        targets = {change.target: self.world.target(change.target) for change in self.plan.changes}
+        targets = {change.target: self.connections.target(change.target) for change in self.plan.changes}
         apply(self.plan.changes, targets, self.journal, self.plan.run, self.observer, self._proceed)
         self._reboot()
         prove(
-            self.plan, self.world, self._echoes, self.observer,
+            self.plan, self.connections, self._echoes, self.observer,
             unproven=self.options.unproven or self.plan.mode == "stock", proceed=self._proceed,
         )  # fmt: skip
-        admitted(self.config, self.world, self.plan, self.observer)
+        admitted(self.config, self.connections, self.plan, self.observer)
 
     def _proceed(self) -> None:
         if self.interrupts():
@@ -222,7 +222,7 @@ class Migrating:
     def _rolling(self, homes: Mapping[str, Mapping[str, MoRef]]) -> Rolling:
         limits = self.config.limits
         return Rolling(
-            world=self.world, journal=self.journal, run=self.plan.run, observer=self.observer,
+            access=self.connections, journal=self.journal, run=self.plan.run, observer=self.observer,
             enter_s=limits.maintenance_wait_s, boot_s=limits.reboot_wait_s, proceed=self._proceed,
             turn=self._reboot_turn, homes=homes,
         )  # fmt: skip
@@ -251,7 +251,7 @@ class Migrating:
     def _quiet(self) -> None:
         """Refuse to write to a host on which a relocate runs, DRS's own included."""
         for name in dict.fromkeys(change.target for change in self.plan.changes):
-            running = self.world.target(name).busy()
+            running = self.connections.target(name).busy()
             if running:
                 message = f"{name}: {', '.join(running)}; nothing was changed"
                 raise UnreachableError(message, hint="wait until it has ended, then run this again")
@@ -265,7 +265,7 @@ class Migrating:
         run = self.plan.run
         with suppress(StoppedError):
             revert(
-                self.journal, self.world.target, self.observer, run=run, only=lambda item: item.run == run,
+                self.journal, self.connections.target, self.observer, run=run, only=lambda item: item.run == run,
                 proceed=_until_interrupted(self.interrupts),
             )  # fmt: skip
             if self.options.reboot_hosts:
@@ -288,9 +288,9 @@ class Migrating:
     def _echoes(self, relay: str) -> int:
         from lrvmotion.relay.status import counters
 
-        return counters(self.world.shell(f"box/{relay}"), self.plan.mark).echo
+        return counters(self.connections.shell(f"box/{relay}"), self.plan.owner_id).echo
 
-    def _move(self, points: Points | None) -> None:
+    def _move(self, points: HookPoints | None) -> None:
         from lrvmotion.vsphere.vm.relocate import RelocateMover
 
         plan, limits, windows = self.plan, self.config.limits, self.config.windows
@@ -302,12 +302,12 @@ class Migrating:
             plan_forecast.limits(self.config, forecast.line_mbps if forecast else None),
             max_failures=self.options.max_failures,
             seconds={vm.vm: vm.seconds for vm in forecast.vms if vm.seconds is not None} if forecast else {},
-            through=dict(plan.through),
+            relay_by_host=dict(plan.relay_by_host),
         )
-        relays = Relays(self.config, self.world, self.journal, self.observer, plan, self.interrupts)
-        pace = Pace(self.config, plan.relays, relays.cap, self.observer, self._record)
+        relays = Relays(self.config, self.connections, self.journal, self.observer, plan, self.interrupts)
+        pace = RateLimiter(self.config, plan.relays, relays.cap, self.observer, self._record)
         relays.restarted = pace.restarted
-        mover = RelocateMover(self.world.session("source"), self.world.session("target"), limits.tools_s)
+        mover = RelocateMover(self.connections.session("source"), self.connections.session("target"), limits.tools_s)
 
         def look(running: Mapping[str, int | None]) -> Collection[str]:
             said = relays.look(running)  # first: a lost box cuts off what is routed to it
@@ -321,7 +321,7 @@ class Migrating:
         def hold(migration: Migration) -> list[str]:
             return relays.hold(migration) or (points.hold(migration) if points is not None else [])
 
-        guard = Guard(
+        guard = RunCollaborators(
             interrupts=self.interrupts,
             watch=look,
             hold=hold,
@@ -375,7 +375,7 @@ class Migrating:
 
 def restore(
     journal: Journal,
-    world: Connections,
+    connections: Connections,
     observer: Observer,
     *,
     force: bool = False,
@@ -406,18 +406,20 @@ def restore(
         if cancel and target.name not in cancelled:
             cancelled.add(target.name)
             journal.append("cancel", rolling.run, {"target": target.name, "running": running})
-            world.host(target.name).cancel_running()
+            connections.host(target.name).cancel_running()
         time.sleep(2.0)
 
-    rolling = _rolling(journal, world, observer, limits, proceed)
+    rolling = _rolling(journal, connections, observer, limits, proceed)
     restored = Restored()
     try:
         left = len(journal.outstanding())
         log = str(event_log.log_path(journal.path.parent, rolling.run))
         observer(RestoreStarted(run=rolling.run, outstanding=left, journal=str(journal.path), log=log))
-        _begin(rolling, world, who)
+        _begin(rolling, connections, who)
         rolling_reboot.recover(rolling)
-        restored = revert(journal, world.target, observer, run=rolling.run, force=force, wait=wait, proceed=proceed)
+        restored = revert(
+            journal, connections.target, observer, run=rolling.run, force=force, wait=wait, proceed=proceed
+        )
         rolling_reboot.again(rolling, asked=reboot_hosts)
         if restored.bug is not None:
             raise restored.bug
@@ -428,29 +430,29 @@ def restore(
 
 def release(
     journal: Journal,
-    world: Connections,
+    connections: Connections,
     observer: Observer,
     limits: Limits,
     who: str = "",
     interrupts: Callable[[], int] = lambda: 0,
 ) -> None:
     """Take out of maintenance mode the hosts that a run which died left there, before it is taken up."""
-    rolling = _rolling(journal, world, observer, limits, _until_interrupted(interrupts))
+    rolling = _rolling(journal, connections, observer, limits, _until_interrupted(interrupts))
     try:
         if journal.outstanding():
-            _begin(rolling, world, who)
+            _begin(rolling, connections, who)
         rolling_reboot.release(rolling)
     except StoppedError:
         raise KeyboardInterrupt from None
-    world.forget()
+    connections.forget()
 
 
-def settle(journal: Journal, world: Connections, observer: Observer, who: str = "") -> Seen:
+def settle(journal: Journal, connections: Connections, observer: Observer, who: str = "") -> Seen:
     """Close what reads as before we changed it, and return what somebody else has changed (settle.look)."""
-    seen = settling.look(journal.outstanding(), lambda name, key: world.target(name).read(key))
+    seen = settling.look(journal.outstanding(), lambda name, key: connections.target(name).read(key))
     if seen.back:
-        rolling = _rolling(journal, world, observer, Limits())
-        _begin(rolling, world, who)
+        rolling = _rolling(journal, connections, observer, Limits())
+        _begin(rolling, connections, who)
         settling.close(journal, seen, rolling.run)
     for item in seen.back:
         observer(Message(text=f"{item.target}: {item.key} is {item.prior.brief()} already: recorded as restored"))
@@ -468,22 +470,22 @@ def _until_interrupted(interrupts: Callable[[], int]) -> Callable[[], None]:
     return proceed
 
 
-def _begin(rolling: Rolling, world: Connections, who: str) -> None:
+def _begin(rolling: Rolling, connections: Connections, who: str) -> None:
     """Record who puts back what the next records name; where the disk is full, putting back goes before."""
     try:
-        rolling.journal.append("restore", rolling.run, {"schema": 1, "who": who, "accounts": world.accounts()})
+        rolling.journal.append("restore", rolling.run, {"schema": 1, "who": who, "accounts": connections.accounts()})
     except JournalError as error:
         rolling.observer(Message(text=f"{error.message}; who restores is not recorded"))
 
 
 def _rolling(
     journal: Journal,
-    world: Connections,
+    connections: Connections,
     observer: Observer,
     limits: Limits,
     proceed: Callable[[], None] = lambda: None,
 ) -> Rolling:
     return Rolling(
-        world=world, journal=journal, run=new_run(), observer=observer,
+        access=connections, journal=journal, run=new_run(), observer=observer,
         enter_s=limits.maintenance_wait_s, boot_s=limits.reboot_wait_s, proceed=proceed,
     )  # fmt: skip

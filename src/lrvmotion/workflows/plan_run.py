@@ -12,15 +12,14 @@ from typing import Any
 
 from lrvmotion.config import name_check, vm_csv
 from lrvmotion.config.schema import Config, Relay
-from lrvmotion.config.vm_csv import Wish
+from lrvmotion.config.vm_csv import VmOverride
 from lrvmotion.errors import LrvmotionError, RefusedError, UnreachableError
 from lrvmotion.events import Found, Observer
 from lrvmotion.findings import Finding, Severity, errors
 from lrvmotion.model.inventory import Inventory, MoRef, SiteName
 from lrvmotion.model.load_report import LoadReport
 from lrvmotion.model.path_quality import judge
-from lrvmotion.plan import plan_forecast, planner, preconditions, reboot_order, vm_selection
-from lrvmotion.plan.data_paths import ways
+from lrvmotion.plan import data_paths, plan_forecast, planner, preconditions, reboot_order, vm_selection
 from lrvmotion.plan.plan import ABSENT, Mode, Plan, Theirs, Value
 from lrvmotion.plan.preconditions import Subjects
 from lrvmotion.plan.settings import KEYS
@@ -53,7 +52,7 @@ def resolve(config: Config, mode: str | None, load: LoadReport | None = None) ->
 
 
 @dataclass(slots=True, kw_only=True)
-class Options:
+class RunOptions:
     """What the user asked of one run; *load* is the latest load probe, *load_age_s* how old it is.
 
     *past* are recorded moves over the same circuit: (mode, Mbit/s). The forecast has the relays' cap of *now*; None:
@@ -82,13 +81,13 @@ class Prepared:
 
 def prepare(
     config: Config,
-    world: Connections,
+    connections: Connections,
     observer: Observer,
     choice: Choice,
-    options: Options,
+    options: RunOptions,
     *,
     runs: Collection[str] = (),
-    mark: str | None = None,
+    owner_id: str | None = None,
     held: Collection[tuple[str, str]] = (),
     theirs: Collection[Theirs] = (),
     moved: Mapping[str, str] | None = None,
@@ -99,61 +98,61 @@ def prepare(
     is what is outstanding, (target, key), *theirs* what somebody else has changed of that; *moved* is which run moved a
     VM (progress.moved_by).
     """
-    source, target = inventories(world)
+    source, target = inventories(connections)
     name_check.verify(config, source, target)
     arrived = vm_selection.arrived(source, target, moved or {})
     vm_csv.check([wish for wish in choice.wishes if wish.vm not in arrived], source, target, choice.file)
     if choice.test is not None:
         from lrvmotion.vsphere.inventory.vm_traits import traits
 
-        refs = vm_selection.by_traits(choice, traits(world.session("source"), source))
+        refs = vm_selection.by_traits(choice, traits(connections.session("source"), source))
     else:
         refs = vm_selection.by_name(source, choice.names or [wish.vm for wish in choice.wishes], arrived)
-    source = with_vms(world, source, refs)
+    source = with_vms(connections, source, refs)
     wanted = {wish.vm: wish for wish in choice.wishes}
     run = new_run()
     plan = planned(
-        config, world, observer, source, refs, wanted, options,
-        runs=runs, run=run, mark=mark or run, held=held, theirs=theirs,
+        config, connections, observer, source, refs, wanted, options,
+        runs=runs, run=run, owner_id=owner_id or run, held=held, theirs=theirs,
     )  # fmt: skip
-    return Prepared(plan=plan, facts=rests_on(Subjects.of(plan), plan.mode, config, source, target, mark))
+    return Prepared(plan=plan, facts=rests_on(Subjects.of(plan), plan.mode, config, source, target, owner_id))
 
 
-def inventories(world: Connections) -> tuple[Inventory, Inventory]:
+def inventories(connections: Connections) -> tuple[Inventory, Inventory]:
     """Return the source's and the target's inventory."""
     for site in _SITES:
-        world.session(site)
+        connections.session(site)
     with ThreadPoolExecutor(len(_SITES)) as pool:  # each vCenter takes its time to look through what it has
-        source, target = pool.map(world.inventory, _SITES)
+        source, target = pool.map(connections.inventory, _SITES)
     return source, target
 
 
 def rests_on(
-    subjects: Subjects, mode: Mode, config: Config, source: Inventory, target: Inventory, mark: str | None
+    subjects: Subjects, mode: Mode, config: Config, source: Inventory, target: Inventory, owner_id: str | None
 ) -> dict[str, str]:
     """Return the facts; stock mode changes nothing, so that it rests on nothing that is outstanding."""
-    return preconditions.facts(subjects, config, source, target, None if mode == "stock" else mark)
+    return preconditions.facts(subjects, config, source, target, None if mode == "stock" else owner_id)
 
 
-def with_vms(world: Connections, source: Inventory, refs: Sequence[MoRef]) -> Inventory:
+def with_vms(connections: Connections, source: Inventory, refs: Sequence[MoRef]) -> Inventory:
     """Return *source* with the full properties of the VMs *refs*."""
     from lrvmotion.vsphere.inventory.collect import collect_vms
 
-    return collect_vms(world.session("source"), source, refs) if refs else source
+    return collect_vms(connections.session("source"), source, refs) if refs else source
 
 
 def planned(
     config: Config,
-    world: Connections,
+    connections: Connections,
     observer: Observer,
     source: Inventory,
     refs: Sequence[MoRef],
-    wanted: Mapping[str, Wish],
-    options: Options,
+    wanted: Mapping[str, VmOverride],
+    options: RunOptions,
     *,
     runs: Collection[str],
     run: str,
-    mark: str,
+    owner_id: str,
     held: Collection[tuple[str, str]] = (),
     theirs: Collection[Theirs] = (),
 ) -> Plan:
@@ -166,32 +165,36 @@ def planned(
     inputs = planner.Inputs(
         config=config,
         source=source,
-        target=world.inventory("target"),
-        read=lambda name, key: world.target(name).read(key),
-        bounds=lambda name: world.host(name).bounds(KEYS),
-        box=lambda relay, senders, targets: _box_desired(config, world, relay, senders, targets, mark, runs, found),
-        unusable=lambda relay: _unusable(world, relay, mark, runs),
-        runs={*runs, mark},
+        target=connections.inventory("target"),
+        read=lambda name, key: connections.target(name).read(key),
+        bounds=lambda name: connections.host(name).bounds(KEYS),
+        box=lambda relay, senders, targets: _box_desired(
+            config, connections, relay, senders, targets, owner_id, runs, found
+        ),
+        relay_unusable_reason=lambda relay: _relay_unusable_reason(connections, relay, owner_id, runs),
+        runs={*runs, owner_id},
         reboot=options.reboot_hosts,
         wishes=wanted,
         held=held,
         theirs=theirs,
     )
-    plan = planner.make(inputs, options.mode, run, [chosen[ref] for ref in refs], mark=mark)
-    plan = replace(plan, ways=ways(plan, source, inputs.target))
-    qualities = path_probe.measure(plan.paths, world, observer, probes=config.limits.probes)
+    plan = planner.make(inputs, options.mode, run, [chosen[ref] for ref in refs], owner_id=owner_id)
+    plan = replace(plan, data_paths=data_paths.find(plan, source, inputs.target))
+    qualities = path_probe.measure(plan.paths, connections, observer, probes=config.limits.probes)
     for quality in qualities:
         found += judge(quality, limit_rtt_ms=config.limits.rtt_ms, limit_loss=config.limits.loss)
-    found += prechecks(world.session("source"), world.session("target"), source, inputs.target, plan.migrations)
-    found += _answering(plan, world)
-    found += _reaching(plan, world, config)
-    found += reboot_order.findings([world.rebooter(host).standing() for host in reboot_order.order(plan.changes)])
+    found += prechecks(
+        connections.session("source"), connections.session("target"), source, inputs.target, plan.migrations
+    )
+    found += _answering(plan, connections)
+    found += _reaching(plan, connections, config)
+    found += reboot_order.findings([connections.rebooter(host).standing() for host in reboot_order.order(plan.changes)])
     running = {move.ref: move.vm for move in plan.migrations if move.power_state == "poweredOn"}
-    dirty = {running[ref]: rate for ref, rate in written(world.session("source"), list(running)).items()}
+    dirty = {running[ref]: rate for ref, rate in written(connections.session("source"), list(running)).items()}
     made = plan_forecast.make(
-        plan, _in_force(plan, config, options.now, world), source.hosts, qualities,
+        plan, _in_force(plan, config, options.now, connections), source.hosts, qualities,
         load=options.load, age_s=options.load_age_s, past=options.past, dirty=dirty,
-        targets=inputs.target.hosts, relay_nics=_relay_nics(plan, config, world),
+        targets=inputs.target.hosts, relay_nics=_relay_nics(plan, config, connections),
     )  # fmt: skip
     if options.now is not None:
         found += config.windows.findings(options.now, {vm.vm: vm.seconds for vm in made.vms})
@@ -201,7 +204,7 @@ def planned(
     return plan
 
 
-def _in_force(plan: Plan, config: Config, now: datetime | None, world: Connections) -> Config:
+def _in_force(plan: Plan, config: Config, now: datetime | None, connections: Connections) -> Config:
     """Return *config* with the cap of *now*: a timetable's, else what the relays have that go on as they are.
 
     Somebody may have throttled them.
@@ -215,16 +218,16 @@ def _in_force(plan: Plan, config: Config, now: datetime | None, world: Connectio
     for relay in plan.relays:
         if f"box/{relay}" not in anew:
             with suppress(LrvmotionError):  # one that does not answer is told by its own finding
-                caps.append(health(world.shell(f"box/{relay}"), plan.mark).limit_bps)
+                caps.append(health(connections.shell(f"box/{relay}"), plan.owner_id).limit_bps)
     return config.limited(min((cap for cap in caps if cap is not None), default=None)) if caps else config
 
 
-def _relay_nics(plan: Plan, config: Config, world: Connections) -> dict[str, int]:
+def _relay_nics(plan: Plan, config: Config, connections: Connections) -> dict[str, int]:
     """Return the link of each near relay's interface, Mbit/s, where its box tells."""
     found = {}
     for relay in config.relay.source:
         if relay.name in plan.relays:
-            seen = world.facts(f"box/{relay.name}")
+            seen = connections.facts(f"box/{relay.name}")
             device = seen.interface_of(relay.address)
             speed = next((speed for link, _, speed in seen.links if link == device), None)
             if speed:
@@ -234,11 +237,11 @@ def _relay_nics(plan: Plan, config: Config, world: Connections) -> dict[str, int
 
 def _box_desired(
     config: Config,
-    world: Connections,
+    connections: Connections,
     relay: Relay,
     senders: Sequence[str],
     targets: Sequence[str],
-    mark: str,
+    owner_id: str,
     runs: Collection[str],
     found: list[Finding],
 ) -> list[tuple[str, Value, str]]:
@@ -246,17 +249,17 @@ def _box_desired(
     from lrvmotion.relay.packet_filter import rules
     from lrvmotion.relay.spec import RelaySpec
 
-    seen = world.facts(f"box/{relay.name}")
+    seen = connections.facts(f"box/{relay.name}")
     far = config.relay.far
     if far is not None and relay.name == far.name:  # *senders* are the near relays
-        sources = [nic.address for host in world.inventory("source").hosts for nic in host.vmotion_vmknics]
+        sources = [nic.address for host in connections.inventory("source").hosts for nic in host.vmotion_vmknics]
         roles: dict[str, Any] = {"sources": tuple(sources), "accept_proxy_from": tuple(senders)}
     else:
         forward = None if far is None else (far.address, far.listen_port)
         roles = {"sources": tuple(senders), "forward": forward, "limit_bps": config.relay.cap_bps}
     spec = RelaySpec(
         name=relay.name,
-        run=mark,
+        run=owner_id,
         address=relay.address,
         listen_port=relay.listen_port,
         service_port=8000,
@@ -268,29 +271,29 @@ def _box_desired(
     found += standing
     if errors(standing):
         return []
-    view = rules.look(world.shell(f"box/{relay.name}"), seen, spec)
+    view = rules.look(connections.shell(f"box/{relay.name}"), seen, spec)
     found += rules.findings(view, seen, spec, opened=relay.open_firewall)
-    opened = rules.openings(view, seen, spec, mark) if relay.open_firewall else ()
+    opened = rules.openings(view, seen, spec, owner_id) if relay.open_firewall else ()
     return install.desired(spec, seen, opened=opened)
 
 
-def _unusable(world: Connections, relay: Relay, mark: str, runs: Collection[str]) -> str | None:
+def _relay_unusable_reason(connections: Connections, relay: Relay, owner_id: str, runs: Collection[str]) -> str | None:
     """Return why *relay* cannot be used at all: its box does not answer, or a check stands against it."""
     from lrvmotion.relay import facts
     from lrvmotion.relay.spec import RelaySpec
 
     try:
-        seen = world.facts(f"box/{relay.name}")
+        seen = connections.facts(f"box/{relay.name}")
     except (UnreachableError, RefusedError) as error:
         return error.message
     spec = RelaySpec(
-        name=relay.name, run=mark, address=relay.address, listen_port=relay.listen_port, sources=(), targets=()
+        name=relay.name, run=owner_id, address=relay.address, listen_port=relay.listen_port, sources=(), targets=()
     )
     standing = errors(facts.findings(seen, spec, runs))
     return standing[0].summary if standing else None
 
 
-def _reaching(plan: Plan, world: Connections, config: Config) -> list[Finding]:
+def _reaching(plan: Plan, connections: Connections, config: Config) -> list[Finding]:
     """Try the way from every near relay's box to a far relay that does not run yet: nothing listens, but it answers."""
     from lrvmotion.relay.far_reach import far_findings
     from lrvmotion.relay.spec import RelaySpec
@@ -304,21 +307,21 @@ def _reaching(plan: Plan, world: Connections, config: Config) -> list[Finding]:
         if relay.name in plan.relays:
             name = f"box/{relay.name}"
             spec = RelaySpec(
-                name=relay.name, run=plan.mark, address=relay.address, sources=(), targets=(),
+                name=relay.name, run=plan.owner_id, address=relay.address, sources=(), targets=(),
                 forward=(far.address, far.listen_port),
             )  # fmt: skip
-            found += far_findings(world.shell(name), world.facts(name), spec)
+            found += far_findings(connections.shell(name), connections.facts(name), spec)
     return found
 
 
-def _answering(plan: Plan, world: Connections) -> list[Finding]:
+def _answering(plan: Plan, connections: Connections) -> list[Finding]:
     """Ping every new address from a present vmknic of its host: an address that answers is somebody else's."""
     found = []
-    for target, address in plan.fresh:
+    for target, address in plan.new_vmknics:
         site: SiteName = "source" if target.startswith("source/") else "target"
-        nic = world.inventory(site).host(target.partition("/")[2]).vmotion_vmknics[0]
+        nic = connections.inventory(site).host(target.partition("/")[2]).vmotion_vmknics[0]
         try:
-            pings = world.ping(target, nic.netstack, nic.address, address, count=2, interval_s=0.2)
+            pings = connections.ping(target, nic.netstack, nic.address, address, count=2, interval_s=0.2)
         except path_probe.PingRefused:
             continue  # the path's own finding says that nothing can be pinged
         if pings.received:

@@ -30,12 +30,12 @@ class Boxes:
     boxes: list[dict[str, Any]] = field(default_factory=list)
 
 
-def log_in(config: Config, world: Connections) -> dict[str, LrvmotionError]:
+def log_in(config: Config, connections: Connections) -> dict[str, LrvmotionError]:
     """Log in to every configured box, once; return what stands against it by the box's name, where something does."""
     away: dict[str, LrvmotionError] = {}
     for relay in _all(config):
         try:
-            world.shell(f"box/{relay.name}")
+            connections.shell(f"box/{relay.name}")
         except LrvmotionError as error:
             away[relay.name] = error
     return away
@@ -43,7 +43,7 @@ def log_in(config: Config, world: Connections) -> dict[str, LrvmotionError]:
 
 def look(
     config: Config,
-    world: Connections,
+    connections: Connections,
     hosts: Mapping[SiteName, Sequence[Host]],
     runs: Collection[str],
     away: Mapping[str, LrvmotionError],
@@ -60,7 +60,7 @@ def look(
         try:
             if relay.name in away:
                 raise away[relay.name]
-            reason = _one(config, world, relay, hosts, runs, away, done)
+            reason = _one(config, connections, relay, hosts, runs, away, done)
         except LrvmotionError as error:
             reason = error.message.removeprefix(f"box/{relay.name}: ")
             done.findings.append(_away(relay, reason, error))
@@ -74,7 +74,7 @@ def look(
 
 def _one(
     config: Config,
-    world: Connections,
+    connections: Connections,
     relay: Relay,
     hosts: Mapping[SiteName, Sequence[Host]],
     runs: Collection[str],
@@ -88,8 +88,8 @@ def _one(
     from lrvmotion.relay.spec import RelaySpec
 
     name = f"box/{relay.name}"
-    shell = world.shell(name)
-    seen = world.facts(name)
+    shell = connections.shell(name)
+    seen = connections.facts(name)
     far = isinstance(relay, FarRelay)
     near_by = hosts["target" if far else "source"]
     neighbours = [nic for host in near_by if steering.is_beside(host, relay.address) for nic in host.vmotion_vmknics]
@@ -108,7 +108,7 @@ def _one(
     done.findings += looking.view_findings(relay.name, view, {nic.address: nic.mac for nic in neighbours})
     largest = max((nic.mtu for nic in neighbours), default=1500)
     done.findings += looking.capacity(relay.name, seen, relay.address, largest)
-    if forward is not None and not _running(config, world, runs, away):
+    if forward is not None and not _running(config, connections, runs, away):
         done.findings += far_reach.far_findings(shell, seen, spec)
     done.boxes.append(looking.document(name, seen, relay.address, view))
     bad = errors(standing)
@@ -118,7 +118,7 @@ def _one(
     return bad[0].summary if bad else None
 
 
-def admitted(config: Config, world: Connections, plan: Plan, observer: Observer) -> None:
+def admitted(config: Config, connections: Connections, plan: Plan, observer: Observer) -> None:
     """Prove, once all is set, that the packet filters of the plan's relays let the hosts' vMotion through.
 
     Real hosts can only ping: so each filter is tried again as it is now (see `relay.firewall`). RefusedError with the
@@ -130,8 +130,8 @@ def admitted(config: Config, world: Connections, plan: Plan, observer: Observer)
         spec = _planned(config, relay, plan)
         if spec is None:
             continue
-        seen = world.facts(f"box/{relay.name}")
-        view = rules.look(world.shell(f"box/{relay.name}"), seen, spec)
+        seen = connections.facts(f"box/{relay.name}")
+        view = rules.look(connections.shell(f"box/{relay.name}"), seen, spec)
         shut = errors(list(rules.findings(view, seen, spec, opened=False)))
         if shut:
             message = f"box/{relay.name}: {shut[0].summary}"
@@ -145,8 +145,8 @@ def _planned(config: Config, relay: Relay, plan: Plan) -> RelaySpec | None:
     """Return what *plan* has *relay* carry, None where it has no part in it."""
     from lrvmotion.relay.spec import RelaySpec
 
-    hosts = {host for host, through in plan.through if through == relay.name}
-    pairs = [path for path in plan.proofs if path.source_host in hosts]
+    hosts = {host for host, relay_by_host in plan.relay_by_host if relay_by_host == relay.name}
+    pairs = [path for path in plan.proof_paths if path.source_host in hosts]
     senders = tuple(near.address for near in config.relay.source if near.name in plan.relays)
     if relay.name == plan.far:
         roles: dict[str, Any] = {"sources": (), "targets": (), "accept_proxy_from": senders}
@@ -155,7 +155,7 @@ def _planned(config: Config, relay: Relay, plan: Plan) -> RelaySpec | None:
         roles = {"sources": tuple(sorted(sources)), "targets": tuple(sorted(targets))}
     else:
         return None
-    return RelaySpec(name=relay.name, run=plan.mark, address=relay.address, listen_port=relay.listen_port, **roles)
+    return RelaySpec(name=relay.name, run=plan.owner_id, address=relay.address, listen_port=relay.listen_port, **roles)
 
 
 def _away(relay: Relay, reason: str, error: LrvmotionError) -> Finding:
@@ -169,12 +169,14 @@ def _all(config: Config) -> list[Relay]:
     return [*config.relay.source, *([config.relay.target] if config.relay.target is not None else [])]
 
 
-def _running(config: Config, world: Connections, runs: Collection[str], away: Mapping[str, LrvmotionError]) -> bool:
+def _running(
+    config: Config, connections: Connections, runs: Collection[str], away: Mapping[str, LrvmotionError]
+) -> bool:
     """Whether a relay of this journal is on the far box already: its port is fenced then, and says nothing."""
     if config.relay.far is None or config.relay.far.name in away:
         return False
     try:
-        seen = world.facts(f"box/{config.relay.far.name}")
+        seen = connections.facts(f"box/{config.relay.far.name}")
     except LrvmotionError:
         return False  # its own finding tells
     return bool(set(runs) & seen.runs)

@@ -20,13 +20,13 @@ MOST_NAMED = 8  # differences of a stale plan: the rest is a number
 
 def again(
     config: Config,
-    world: Connections,
+    connections: Connections,
     observer: Observer,
     saved: Saved,
-    options: plan_run.Options,
+    options: plan_run.RunOptions,
     *,
     runs: Collection[str] = (),
-    mark: str | None = None,
+    owner_id: str | None = None,
     held: Collection[tuple[str, str]] = (),
     theirs: Collection[Theirs] = (),
 ) -> Plan:
@@ -35,35 +35,35 @@ def again(
     Everything that it rests on is read again, and it is planned again with the same places and the same mark. Raise
     StaleError naming what is not as it was.
     """
-    source, target = plan_run.inventories(world)
+    source, target = plan_run.inventories(connections)
     there = {ref for _, ref in source.vm_names}
     refs = [ref for ref in saved.refs if ref in there]
-    source = plan_run.with_vms(world, source, refs)
-    facts = plan_run.rests_on(saved.subjects(), saved.plan.mode, config, source, target, mark)
+    source = plan_run.with_vms(connections, source, refs)
+    facts = plan_run.rests_on(saved.subjects(), saved.plan.mode, config, source, target, owner_id)
     _refuse_stale(preconditions.differences(saved.fingerprint, facts))
-    own = saved.plan.mark  # what was planned to be made is named after it
+    own = saved.plan.owner_id  # what was planned to be made is named after it
     wanted = saved.wishes()
     made = plan_run.planned(
-        config, world, observer, source, refs, wanted, options,
-        runs=runs, run=plan_run.new_run(), mark=own, held=held, theirs=theirs,
+        config, connections, observer, source, refs, wanted, options,
+        runs=runs, run=plan_run.new_run(), owner_id=own, held=held, theirs=theirs,
     )  # fmt: skip
     plan = saved.complete(target)
     if made.applyable:
-        _refuse_stale(preconditions.settings_differ(plan, made, lambda name, key: world.target(name).read(key)))
+        _refuse_stale(preconditions.settings_differ(plan, made, lambda name, key: connections.target(name).read(key)))
     return replace(plan, run=made.run, findings=made.findings, forecast=made.forecast, theirs=made.theirs)
 
 
 def rest(
     config: Config,
-    world: Connections,
+    connections: Connections,
     observer: Observer,
     saved: Saved,
     names: Collection[str],
-    options: plan_run.Options,
+    options: plan_run.RunOptions,
     *,
     run: str,
     runs: Collection[str] = (),
-    mark: str | None = None,
+    owner_id: str | None = None,
     held: Collection[tuple[str, str]] = (),
     theirs: Collection[Theirs] = (),
 ) -> Plan:
@@ -71,16 +71,16 @@ def rest(
 
     A VM that is not at the source any more is left out, and a finding says so.
     """
-    source, _ = plan_run.inventories(world)
+    source, _ = plan_run.inventories(connections)
     there = {ref for _, ref in source.vm_names}
     moves = [move for move in saved.content.migrations if move.vm in names]
     gone = [move.vm for move in moves if move.ref not in there]
     refs = [move.ref for move in moves if move.ref in there]
-    source = plan_run.with_vms(world, source, refs)
-    mark = mark or run
+    source = plan_run.with_vms(connections, source, refs)
+    owner_id = owner_id or run
     made = plan_run.planned(
-        config, world, observer, source, refs, saved.wishes(), options,
-        runs=runs, run=run, mark=mark, held=held, theirs=theirs,
+        config, connections, observer, source, refs, saved.wishes(), options,
+        runs=runs, run=run, owner_id=owner_id, held=held, theirs=theirs,
     )  # fmt: skip
     left_out = [
         Finding(

@@ -38,7 +38,7 @@ class Relays:
     """
 
     config: Config
-    world: Connections
+    connections: Connections
     journal: Journal
     observer: Observer
     plan: Plan
@@ -63,14 +63,14 @@ class Relays:
         plan = self.plan
         self.watch = Watch(watched(plan), self._sample, self._alive)
         near = {box.name: box.address for box in self.config.relay.source if box.name in plan.relays}
-        self.detour = Detour(near, self.watch, self.journal, self.world.target, self.observer, plan.run)
+        self.detour = Detour(near, self.watch, self.journal, self.connections.target, self.observer, plan.run)
         self.in_path = InPath(
-            {move.vm: move for move in plan.migrations}, dict(plan.through), self._connections, self._streams,
+            {move.vm: move for move in plan.migrations}, dict(plan.relay_by_host), self._connections, self._streams,
             self.config.limits.in_path_s,
         )  # fmt: skip
         for relay in watched(plan):
-            hosts = {host for host, name in plan.through if relay in {name, plan.far}}
-            paths = [path for path in (*plan.proofs, *plan.paths) if path.source_host in hosts]
+            hosts = {host for host, name in plan.relay_by_host if relay in {name, plan.far}}
+            paths = [path for path in (*plan.proof_paths, *plan.paths) if path.source_host in hosts]
             here = tuple(dict.fromkeys(path.source_address for path in paths))[:PEERS]
             there = tuple(dict.fromkeys(path.target_address for path in paths))[:PEERS]
             self.flows[relay] = Flow(functools.partial(self._silent, relay), here, there)
@@ -117,7 +117,7 @@ class Relays:
         self.told = stalled
         now = time.monotonic()
         long = {relay: why for relay, why in stalled.items() if now - (self.flows[relay].since or now) >= LOST_S}
-        self.detour.go_round(moving, long)
+        self.detour.restore_direct_routes(moving, long)
         self.detour.come_back(moving, stalled)
 
     def _stalled(self) -> dict[str, str]:
@@ -126,7 +126,7 @@ class Relays:
 
     def _barred(self, now: float, *, idle: bool) -> frozenset[str]:
         """Return the source hosts whose relay is waited for; none once that was too long."""
-        hosts = frozenset(host for host, _ in self.plan.through if self._waits(host) is not None)
+        hosts = frozenset(host for host, _ in self.plan.relay_by_host if self._waits(host) is not None)
         self.patience.take(now, waits=bool(hosts), idle=idle)
         return frozenset() if self.patience.over else hosts
 
@@ -143,7 +143,7 @@ class Relays:
     def _of(self, host: str) -> list[str]:
         """Return the relays that carry the moves from the source host called *host*."""
         far = [] if self.plan.far is None else [self.plan.far]
-        return [*(relay for name, relay in self.plan.through if name == host), *far]
+        return [*(relay for name, relay in self.plan.relay_by_host if name == host), *far]
 
     def hold(self, migration: Migration) -> list[str]:
         """Return why *migration* may not start now.
@@ -164,14 +164,17 @@ class Relays:
         mine = {f"source/{migration.source_host}", f"target/{migration.placement.host.name}"}
         mine |= {f"box/{relay}" for relay in relays}
         return standing(
-            self.journal.outstanding(), mine, self.plan.theirs, lambda name, key: self.world.target(name).read(key)
+            self.journal.outstanding(),
+            mine,
+            self.plan.theirs,
+            lambda name, key: self.connections.target(name).read(key),
         )
 
     def _remind(self, relay: str) -> None:
         """Set again what the host of *relay* forgot, where it was rebooted since the run began."""
         if relay not in self.forgetful:
             return
-        box = self.world.target(f"box/{relay}")
+        box = self.connections.target(f"box/{relay}")
         changes = forgotten(self.journal.outstanding(), box.name, box.read)
         apply(changes, {box.name: box}, self.journal, self.plan.run, self.observer)
         self.forgetful.discard(relay)
@@ -180,7 +183,7 @@ class Relays:
         """Set the cap of *relay*, bit/s, None: none; raises LrvmotionError where it does not take it."""
         from lrvmotion.relay.status import limit
 
-        limit(self.world.shell(f"box/{relay}"), self.plan.mark, bps)
+        limit(self.connections.shell(f"box/{relay}"), self.plan.owner_id, bps)
 
     def _sample(self, relay: str) -> RelaySample:
         """Return what *relay* counts now; in its watching thread."""
@@ -188,7 +191,7 @@ class Relays:
 
         asked = time.monotonic()
         try:
-            status = health(self.world.shell(f"box/{relay}"), self.plan.mark)
+            status = health(self.connections.shell(f"box/{relay}"), self.plan.owner_id)
         except UnreachableError as error:
             if self.unwell.get(relay) != error.message:
                 self.unwell[relay] = error.message
@@ -221,37 +224,37 @@ class Relays:
         address = next(box.address for box in (*config.source, config.target) if box is not None and box.name == relay)
         load = Load(streams=status.streams, carried=status.bytes, waiting=status.waiting, ends=status.ends)
         flow = self.flows[relay]
-        flow.take(time.monotonic(), load, link(self.world.shell(f"box/{relay}"), address))
+        flow.take(time.monotonic(), load, link(self.connections.shell(f"box/{relay}"), address))
         return flow.reason
 
     def _silent(self, relay: str, peers: Sequence[str]) -> list[str]:
         """Return which of *peers* do not answer a ping from the box of *relay*; in its watching thread."""
         from lrvmotion.relay.link import silent
 
-        return silent(self.world.shell(f"box/{relay}"), peers)
+        return silent(self.connections.shell(f"box/{relay}"), peers)
 
     def _connections(self, name: str) -> Pairs:
         """Return the established connections of the source host *name* to vMotion vmknics of the target site."""
         from lrvmotion.vsphere.host.esxcli import connections
 
-        host = self.world.inventory("source").host(name)
-        targets = {nic.address for other in self.world.inventory("target").hosts for nic in other.vmotion_vmknics}
-        targets |= {address for target, address in self.plan.fresh if target.startswith("target/")}
+        host = self.connections.inventory("source").host(name)
+        targets = {nic.address for other in self.connections.inventory("target").hosts for nic in other.vmotion_vmknics}
+        targets |= {address for target, address in self.plan.new_vmknics if target.startswith("target/")}
         goals = {f"{address}:{VMOTION}" for address in targets}
         stacks = dict.fromkeys(nic.netstack for nic in host.vmotion_vmknics)
-        session = self.world.session("source")
+        session = self.connections.session("source")
         return frozenset(pair for stack in stacks for pair in connections(session, host.ref, stack) if pair[1] in goals)
 
     def _streams(self, relay: str) -> tuple[frozenset[str], int]:
         """Return where the streams of *relay* come from now ("ADDRESS:PORT"), and the bytes it has carried."""
         from lrvmotion.relay.status import health
 
-        status = health(self.world.shell(f"box/{relay}"), self.plan.mark)
+        status = health(self.connections.shell(f"box/{relay}"), self.plan.owner_id)
         return frozenset(status.sources), status.bytes
 
     def _alive(self, relay: str) -> bool:
         try:
-            return self.world.shell(f"box/{relay}").run(["true"], timeout_s=5.0).ok
+            return self.connections.shell(f"box/{relay}").run(["true"], timeout_s=5.0).ok
         except LrvmotionError:
             return False
 

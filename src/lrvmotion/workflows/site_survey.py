@@ -30,7 +30,7 @@ LOAD_HINT = "'lrvmotion check --load' measures it under load, from a relay host 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class SurveyRequest:
     """What the user asked: *vms* narrow the hosts, *probes* pings measure each pair; *loaded*: a load report exists."""
 
     vms: Sequence[str] = ()
@@ -51,7 +51,7 @@ class Survey:
 
 
 @dataclass(slots=True, kw_only=True)
-class Chosen:
+class SurveyScope:
     """What a run would use: inventories, hosts by site, VMs, places at the target, and the modes it may have."""
 
     config: Config
@@ -64,9 +64,9 @@ class Chosen:
 
 def survey(
     config: Config,
-    world: Connections,
+    connections: Connections,
     observer: Observer,
-    asked: Asked,
+    asked: SurveyRequest,
     records: Sequence[journal.Record],
     *,
     clock: Callable[[], str],
@@ -78,32 +78,36 @@ def survey(
     vCenter does not let us in, and UsageError for names that do not exist; all else is a finding.
     """
     for site in _SITES:
-        world.session(site)
+        connections.session(site)
     with ThreadPoolExecutor(len(_SITES)) as pool:
-        source, target = pool.map(world.inventory, _SITES)
+        source, target = pool.map(connections.inventory, _SITES)
     name_check.verify(config, source, target)
-    away = boxes.log_in(config, world)  # before anything is drawn: it may ask for a password
-    chosen = choose(config, world, source, target, asked.vms)
+    away = boxes.log_in(config, connections)  # before anything is drawn: it may ask for a password
+    chosen = choose(config, connections, source, target, asked.vms)
     found = Survey()
     step("vCenters", 0, 1)
-    _vcenters(chosen, world, clock, found)
+    _vcenters(chosen, connections, clock, found)
     step("hosts", 0, 1)
-    _hosts(chosen, world, records, found)
+    _hosts(chosen, connections, records, found)
     step("relay hosts", 0, 1)
-    seen = boxes.look(config, world, chosen.hosts, journal.runs(list(records)), away, proxy="proxy" in chosen.modes)
+    seen = boxes.look(
+        config, connections, chosen.hosts, journal.runs(list(records)), away, proxy="proxy" in chosen.modes
+    )
     found.findings += seen.findings
     found.boxes += seen.boxes
-    _path(chosen, world, observer, asked, step, found)
+    _path(chosen, connections, observer, asked, step, found)
     return found
 
 
-def choose(config: Config, world: Connections, source: Inventory, target: Inventory, names: Sequence[str]) -> Chosen:
+def choose(
+    config: Config, connections: Connections, source: Inventory, target: Inventory, names: Sequence[str]
+) -> SurveyScope:
     """Return what moving the VMs *names* would use; without VMs everything that the configuration names."""
     from lrvmotion.vsphere.inventory.collect import collect_vms
 
     refs = vm_selection.by_name(source, names, vm_selection.arrived(source, target, {}))
     if refs:
-        source = collect_vms(world.session("source"), source, refs)
+        source = collect_vms(connections.session("source"), source, refs)
     placer = Placer(config, source, target)
     placed = [place for vm in source.vms if (place := placer.place(vm)[0]) is not None]
     here = {vm.host for vm in source.vms}
@@ -129,7 +133,7 @@ def choose(config: Config, world: Connections, source: Inventory, target: Invent
         )
     mode = config.mode or "auto"
     modes = {mode} if mode != "auto" else {"native", *(["proxy"] if config.relay.source else [])}
-    return Chosen(
+    return SurveyScope(
         config=config, inventories={"source": source, "target": target}, hosts={"source": sources, "target": targets},
         vms=source.vms, places=places, modes=frozenset(modes),
     )  # fmt: skip
@@ -139,12 +143,12 @@ def _all(inventory: Inventory, names: Iterable[str]) -> list[Host]:
     return [inventory.host(name) for name in names] or list(inventory.hosts)
 
 
-def _vcenters(chosen: Chosen, world: Connections, clock: Callable[[], str], found: Survey) -> None:
+def _vcenters(chosen: SurveyScope, connections: Connections, clock: Callable[[], str], found: Survey) -> None:
     from lrvmotion.vsphere import health
 
     clocks: dict[SiteName, sites.Clock] = {}
     for site in _SITES:
-        session, inventory = world.session(site), chosen.inventories[site]
+        session, inventory = connections.session(site), chosen.inventories[site]
         seen = health.clock(session, clock)
         clocks[site] = seen
         about: dict[str, Any] = {
@@ -172,12 +176,12 @@ def _vcenters(chosen: Chosen, world: Connections, clock: Callable[[], str], foun
     uuids = [chosen.inventories[site].instance_uuid for site in _SITES]
     found.findings += sites.same_vcenter(*uuids)
     for site in _SITES:
-        sight = _sight(site, chosen, world)
+        sight = _sight(site, chosen, connections)
         found.findings += sites.sight(site, sight)
         found.sites[site]["reaches_other"] = sight.seen
 
 
-def _privileges(site: SiteName, chosen: Chosen, session: Any, about: dict[str, Any], found: Survey) -> None:  # noqa: ANN401
+def _privileges(site: SiteName, chosen: SurveyScope, session: Any, about: dict[str, Any], found: Survey) -> None:  # noqa: ANN401
     from lrvmotion.vsphere import health
 
     inventory = chosen.inventories[site]
@@ -194,7 +198,7 @@ def _privileges(site: SiteName, chosen: Chosen, session: Any, about: dict[str, A
         about["privileges_lacking"] = None
 
 
-def _sight(site: SiteName, chosen: Chosen, world: Connections) -> sites.Sight:
+def _sight(site: SiteName, chosen: SurveyScope, connections: Connections) -> sites.Sight:
     """Let the vCenter of *site* check a relocate of one of its VMs to the other one, whatever VM and place it is."""
     from lrvmotion.vsphere.sight import sight
 
@@ -209,12 +213,13 @@ def _sight(site: SiteName, chosen: Chosen, world: Connections) -> sites.Sight:
     if not hosts or not roots:
         return sites.Sight(seen=None, detail=f"the {other} has no place to ask for: no connected host with a datastore")
     return sight(
-        world.session(site), world.session(other), vms[0], host=hosts[0].ref, pool=hosts[0].pool, folder=roots[0],
+        connections.session(site), connections.session(other), vms[0],
+        host=hosts[0].ref, pool=hosts[0].pool, folder=roots[0],
         datastore=min(hosts[0].datastores),
     )  # fmt: skip
 
 
-def _hosts(chosen: Chosen, world: Connections, records: Sequence[journal.Record], found: Survey) -> None:
+def _hosts(chosen: SurveyScope, connections: Connections, records: Sequence[journal.Record], found: Survey) -> None:
     waiting, former = _waiting(records), _former(chosen, records)
     runs = journal.runs(list(records))
     held = {(item.target, item.key) for item in journal.outstanding(records)}
@@ -232,12 +237,14 @@ def _hosts(chosen: Chosen, world: Connections, records: Sequence[journal.Record]
                 found.findings += same if chosen.modes == {"proxy"} else map(_milder, same)
     names = [(site, host) for site in _SITES for host in chosen.hosts[site]]
     with ThreadPoolExecutor(_THREADS) as pool:
-        for about, said in pool.map(lambda item: _options(item[0], item[1], chosen, world), names):
+        for about, said in pool.map(lambda item: _options(item[0], item[1], chosen, connections), names):
             found.hosts.append(about)
             found.findings += said
 
 
-def _options(site: SiteName, host: Host, chosen: Chosen, world: Connections) -> tuple[dict[str, Any], list[Finding]]:
+def _options(
+    site: SiteName, host: Host, chosen: SurveyScope, connections: Connections
+) -> tuple[dict[str, Any], list[Finding]]:
     """Read the options that modes set and their bounds; what the host does not tell is a finding."""
     name = f"{site}/{host.name}"
     about: dict[str, Any] = {
@@ -257,7 +264,7 @@ def _options(site: SiteName, host: Host, chosen: Chosen, world: Connections) -> 
     if host.connection_state != "connected":
         return about, []
     try:
-        target = world.host(name)
+        target = connections.host(name)
         bounds = target.bounds(settings.KEYS)
         about["options"] = {
             key: {"value": target.read(f"option/{key}").data, **asdict(limits)} for key, limits in bounds.items()
@@ -284,7 +291,7 @@ def _waiting(records: Sequence[journal.Record]) -> dict[str, list[tuple[str, str
     return found
 
 
-def _former(chosen: Chosen, records: Sequence[journal.Record]) -> dict[str, list[tuple[str, str]]]:
+def _former(chosen: SurveyScope, records: Sequence[journal.Record]) -> dict[str, list[tuple[str, str]]]:
     """Return what we put back on each host that was started with our value, and when."""
     hosts = {f"{site}/{host.name}": host.boot_time for site in _SITES for host in chosen.hosts[site]}
 
@@ -299,16 +306,16 @@ def _former(chosen: Chosen, records: Sequence[journal.Record]) -> dict[str, list
 
 
 def _path(
-    chosen: Chosen,
-    world: Connections,
+    chosen: SurveyScope,
+    connections: Connections,
     observer: Observer,
-    asked: Asked,
+    asked: SurveyRequest,
     step: Callable[[str, int, int], None],
     found: Survey,
 ) -> None:
     limits = chosen.config.limits
     found.frames, found.path = path_survey.measure(
-        chosen.hosts["source"], chosen.hosts["target"], world, observer, probes=asked.probes, step=step
+        chosen.hosts["source"], chosen.hosts["target"], connections, observer, probes=asked.probes, step=step
     )
     refused = {quality.source for quality in found.path if quality.reason is not None}  # said once, with the RTT
     for frames in found.frames:

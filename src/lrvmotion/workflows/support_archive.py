@@ -15,10 +15,10 @@ from typing import Any
 
 from lrvmotion.events import to_json
 from lrvmotion.journal.audit_log import Entry
-from lrvmotion.journal.event_log import Kept
+from lrvmotion.journal.event_log import RecordedEvents
 from lrvmotion.journal.journal import Record
 from lrvmotion.redaction import Redactor
-from lrvmotion.report.run_history import Story
+from lrvmotion.report.run_history import RunHistory
 from lrvmotion.views.report import data as report_data
 from lrvmotion.views.report import markdown
 
@@ -57,7 +57,7 @@ PLAIN = {
 }  # sections that list no names of others
 
 
-def names(records: Sequence[Record], story: Story, configuration: Mapping[str, Any]) -> list[tuple[str, str]]:
+def names(records: Sequence[Record], story: RunHistory, configuration: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return every name that says whose data centre this is, (kind, name)."""
     found: dict[str, str] = {vm.vm: "vm" for vm in story.vms}
 
@@ -111,10 +111,10 @@ def _told(record: Record) -> dict[str, Any]:
 
 
 def files(
-    story: Story,
+    story: RunHistory,
     records: Sequence[Record],
     entries: Sequence[Entry],
-    kept: Kept,
+    kept: RecordedEvents,
     plan: Mapping[str, Any] | None,
     configuration: Mapping[str, Any],
     redactor: Redactor,

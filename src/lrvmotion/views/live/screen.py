@@ -54,7 +54,7 @@ def screen(plan: Plan, *, quiet: bool) -> Iterator[Callable[[Event], None]]:
     view = Screen(plan, time.monotonic)
     # stdout is for results: redirected by Live, events would land on the screen instead.
     with (
-        console.unechoed(),
+        console.no_echo(),
         Live(
             view,
             console=terminal,

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from lrvmotion.journal.audit_log import Entry
-from lrvmotion.report.run_history import Story
+from lrvmotion.report.run_history import RunHistory
 
 SCHEMA = 1
 VM_COLUMNS = (
@@ -19,7 +19,7 @@ VM_COLUMNS = (
 AUDIT_COLUMNS = ("seq", "at", "run", "who", "account", "what", "subject", "key", "prior", "new", "detail")
 
 
-def vms_csv(story: Story) -> str:
+def vms_csv(story: RunHistory) -> str:
     """Return a line a VM: times in seconds since the run began, rates in bit/s; what is not known is empty."""
     rows = [
         (
@@ -37,7 +37,7 @@ def audit_csv(entries: Sequence[Entry]) -> str:
     return _csv(AUDIT_COLUMNS, [[getattr(entry, name) for name in AUDIT_COLUMNS] for entry in entries])
 
 
-def story_json(story: Story) -> dict[str, Any]:
+def story_json(story: RunHistory) -> dict[str, Any]:
     """Return the whole story: bytes, bit/s, seconds since the run began, and times in ISO 8601 (UTC)."""
     document = asdict(story)
     for vm, made in zip(story.vms, document["vms"], strict=True):

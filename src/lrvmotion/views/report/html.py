@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from lrvmotion.journal.audit_log import Entry
-from lrvmotion.report.run_history import Story
+from lrvmotion.report.run_history import RunHistory
 from lrvmotion.views import units
 from lrvmotion.views.report import plots
 from lrvmotion.views.report import wording as say
@@ -37,7 +37,7 @@ details summary{cursor:pointer;color:#3b6fb6}footer{color:#66707d;font-size:12.5
 """
 
 
-def report(story: Story, entries: Sequence[Entry]) -> str:
+def report(story: RunHistory, entries: Sequence[Entry]) -> str:
     """Return the report of *story* with its audit log."""
     parts = [f"<h1>{escape(say.title(story))}</h1>"]
     ended = f" to {say.when(story.ended)}" if story.ended else ""
@@ -74,7 +74,7 @@ def audit(entries: Sequence[Entry], run: str) -> str:
     return _page(title, [f"<h1>{escape(title)}</h1>", _section("", _audit(entries, whole=True))])
 
 
-def _tiles(story: Story) -> str:
+def _tiles(story: RunHistory) -> str:
     bad = story.count("error")
     still = sum(setting.now == "still changed" for setting in story.settings)
     rate = say.mean_bps(story)
@@ -94,7 +94,7 @@ def _tile(value: str, name: str, bad: bool) -> str:
     return f'<div class="tile{" bad" if bad else ""}"><b>{escape(value)}</b><span>{escape(name)}</span></div>'
 
 
-def _plots(story: Story) -> list[str]:
+def _plots(story: RunHistory) -> list[str]:
     made = [
         (f"Rate over time, {story.mode} mode", plots.rates(story), ""),
         ("The queue", plots.waterfall(story), ""),

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from lrvmotion.journal.audit_log import Entry
-from lrvmotion.report.run_history import Story
+from lrvmotion.report.run_history import RunHistory
 from lrvmotion.views import units
 from lrvmotion.views.report import wording as say
 
 
-def report(story: Story) -> str:
+def report(story: RunHistory) -> str:
     """Return the report of *story*."""
     parts = [f"# {say.title(story)}", say.headline(story) + "."]
     parts += [f"> {_text(note)}" for note in story.notes]
@@ -56,18 +56,18 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, right: set[str]
     return "\n".join([row(head), f"| {' | '.join(rule)} |", *(row(line) for line in lines)])
 
 
-def _carried(story: Story) -> str:
+def _carried(story: RunHistory) -> str:
     rows = say.carried_rows(story)
     return table(say.CARRIED_HEAD, rows) if rows else "None of it was looked at."
 
 
-def _settings(story: Story) -> str:
+def _settings(story: RunHistory) -> str:
     if not story.settings:
         return "None was changed."
     return table(say.SETTING_HEAD, [say.setting_row(setting, story.run) for setting in story.settings])
 
 
-def _relays(story: Story) -> str:
+def _relays(story: RunHistory) -> str:
     rows = []
     for relay in dict.fromkeys(sample.relay for sample in story.samples):
         mine = [sample for sample in story.samples if sample.relay == relay]

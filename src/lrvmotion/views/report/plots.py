@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lrvmotion.report.run_history import Story, VmStory
+from lrvmotion.report.run_history import RunHistory, VmStory
 from lrvmotion.views import units
 from lrvmotion.views.report import svg
 from lrvmotion.views.report.wording import result
@@ -19,7 +19,7 @@ TALLEST = 1400.0  # of the waterfall; more VMs make thinner bars
 Legend = list[tuple[str, str]]
 
 
-def rates(story: Story) -> tuple[str, Legend] | None:
+def rates(story: RunHistory) -> tuple[str, Legend] | None:
     """Return the rate of each VM over time, stacked, and what relays measured as lines; None where nothing moved."""
     count = max(12, min(BINS, int(story.end_s)))
     width = story.end_s / count
@@ -47,7 +47,7 @@ def rates(story: Story) -> tuple[str, Legend] | None:
     return plot.text(), legend + [(f"relay {relay}, measured", svg.INK) for relay in relays]
 
 
-def waterfall(story: Story) -> tuple[str, Legend] | None:
+def waterfall(story: RunHistory) -> tuple[str, Legend] | None:
     """Return when each VM was on its way; None where none was."""
     begun = sorted((vm for vm in story.vms if vm.tries), key=lambda vm: vm.tries[0].began)
     if not begun:
@@ -76,7 +76,7 @@ def waterfall(story: Story) -> tuple[str, Legend] | None:
     return plot.text(), [(result(state), color) for state, color in STATES.items() if state in seen]
 
 
-def amounts(story: Story) -> tuple[str, Legend] | None:
+def amounts(story: RunHistory) -> tuple[str, Legend] | None:
     """Return how much had arrived over time against the forecast's pace; None without a forecast or an arrival."""
     moved = sorted((one.ended or 0.0, vm.bytes) for vm in story.vms if vm.state == "success" for one in vm.tries[-1:])
     whole = sum(vm.bytes for vm in story.vms)
@@ -97,7 +97,7 @@ def amounts(story: Story) -> tuple[str, Legend] | None:
     return plot.text(), [("arrived", STATES["success"]), ("forecast: an even pace to its end", svg.INK)]
 
 
-def times(story: Story) -> tuple[str, Legend] | None:
+def times(story: RunHistory) -> tuple[str, Legend] | None:
     """Return each VM's time against its forecast; None where no VM has both."""
     moved = [(vm, vm.forecast_s, vm.seconds) for vm in story.vms if vm.state == "success"]
     known = [(vm, forecast, seconds) for vm, forecast, seconds in moved if forecast is not None and seconds is not None]

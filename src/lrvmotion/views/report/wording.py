@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lrvmotion.journal.audit_log import Entry
 from lrvmotion.journal.journal import Opened
-from lrvmotion.report.run_history import Setting, Story, VmStory
+from lrvmotion.report.run_history import RunHistory, Setting, VmStory
 from lrvmotion.views import units, words
 
 NOT_MEASURED = "not measured"
@@ -18,12 +18,12 @@ IMPACT = (
 )
 
 
-def title(story: Story) -> str:
+def title(story: RunHistory) -> str:
     """Return the report's first line."""
     return f"Run {story.run}, {story.mode} mode" + (", the way back" if story.back else "")
 
 
-def headline(story: Story) -> str:
+def headline(story: RunHistory) -> str:
     """Return what the run came to in one sentence: "2 of 3 VMs moved, 1 failed"."""
     named = {"success": "moved", "error": "failed", "held": "held", "cancelled": "cancelled"}
     moved = f"{story.count('success')} of {words.count(len(story.vms), 'VM')} moved"
@@ -33,7 +33,7 @@ def headline(story: Story) -> str:
     return ", ".join([moved, *rest])
 
 
-def facts(story: Story) -> list[tuple[str, str]]:
+def facts(story: RunHistory) -> list[tuple[str, str]]:
     """Return the facts of the run, (name, value)."""
     changed = [setting for setting in story.settings if setting.now == "still changed"]
     rows = [
@@ -55,7 +55,7 @@ def facts(story: Story) -> list[tuple[str, str]]:
     return rows
 
 
-def mean_bps(story: Story) -> float | None:
+def mean_bps(story: RunHistory) -> float | None:
     """Return the rate at which VMs moved, from the first that began to the last that arrived; None where none did."""
     moved = [vm.tries[-1] for vm in story.vms if vm.state == "success" and vm.tries]
     if not moved:
@@ -80,7 +80,7 @@ def result(state: str) -> str:
     return "not started" if state == "queued" else words.state(state)
 
 
-def troubles(story: Story) -> list[tuple[str, str, str, str]]:
+def troubles(story: RunHistory) -> list[tuple[str, str, str, str]]:
     """Return every failed try: (VM, when and which try, cause, what helps)."""
     rows = []
     for vm in story.vms:
@@ -102,7 +102,7 @@ def setting_row(setting: Setting, run: str) -> tuple[str, ...]:
     return (setting.target, words.setting(setting.key), words.value(setting.prior), during, now)
 
 
-def carried_rows(story: Story) -> list[tuple[str, ...]]:
+def carried_rows(story: RunHistory) -> list[tuple[str, ...]]:
     """Return a line for all that does not follow a VM by itself, as CARRIED_HEAD has it."""
     how = {True: "yes", False: "no", None: "not looked"}
     return [

@@ -13,8 +13,8 @@ from pyVmomi import vim, vmodl
 from lrvmotion.errors import RefusedError, UnreachableError
 from lrvmotion.model.inventory import MoRef
 from lrvmotion.plan.plan import Value
-from lrvmotion.plan.reboot_order import AUTOMATED, Standing
-from lrvmotion.run.rolling_reboot import Standby
+from lrvmotion.plan.reboot_order import AUTOMATED, RebootReadiness
+from lrvmotion.run.rolling_reboot import HostRuntime
 from lrvmotion.vsphere.client import managed_object, mapped, moref, properties_of, retrieve
 from lrvmotion.vsphere.host.running_relocates import cancel
 from lrvmotion.vsphere.session import Session
@@ -36,21 +36,21 @@ class HostPower:
         self._subject = subject
         self._host = host
 
-    def now(self) -> Standby:
+    def now(self) -> HostRuntime:
         """Return how the host is."""
         row = self._row(*_NOW)
-        return Standby(
+        return HostRuntime(
             connected=str(row.get("runtime.connectionState")) == "connected",
             in_maintenance=bool(row.get("runtime.inMaintenanceMode")),
             booted=row.get("runtime.bootTime"),
             reboot_required=bool(row.get("summary.rebootRequired")),
         )
 
-    def standing(self) -> Standing:
+    def standing(self) -> RebootReadiness:
         """Return the VMs that run on it, its cluster's DRS and the other hosts that work for it; three calls."""
         content = self._session.content
 
-        def ask() -> Standing:
+        def ask() -> RebootReadiness:
             row = properties_of(content, self._host, ("vm", "parent"))
             parent = row.get("parent")
             if parent is None:
@@ -67,7 +67,7 @@ class HostPower:
             config = about.get("configurationEx")
             level = _level(config)
             own = _own_levels(config) if level == AUTOMATED else {}
-            return Standing(
+            return RebootReadiness(
                 host=self._subject,
                 cluster=_name(about),
                 running=tuple(sorted(running.values())),

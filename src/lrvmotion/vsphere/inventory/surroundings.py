@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from pyVmomi import vim
 
-from lrvmotion.checks.surroundings import Binding, Surroundings, Taken
+from lrvmotion.checks.surroundings import ClusterBindings, PrecheckContext, TargetConflicts
 from lrvmotion.errors import RefusedError
 from lrvmotion.model.inventory import Inventory, MoRef, VirtualMachine
 from lrvmotion.plan.plan import Migration
@@ -44,7 +44,7 @@ def read(
     here: Inventory,
     there: Inventory,
     migrations: Sequence[Migration],
-) -> Surroundings:
+) -> PrecheckContext:
     """Read what the prechecks of *migrations* need; *here* holds their VMs."""
     chosen = {migration.ref for migration in migrations}
     vms = [vm for vm in here.vms if vm.ref in chosen]
@@ -52,7 +52,7 @@ def read(
     encrypted = any(vm.key_provider is not None for vm in vms)
     attributes = any(vm.attributes for vm in vms)
     hardware = _or_none(lambda: _hardware(target, hosts))
-    return Surroundings(
+    return PrecheckContext(
         taken=_or_none(lambda: _taken(target, there, vms, migrations)),
         hardware=hardware or {},
         providers=_or_none(lambda: _providers(target)) if encrypted else None,
@@ -69,7 +69,9 @@ def _or_none(function: Callable[[], T]) -> T | None:
         return None
 
 
-def _taken(target: Session, there: Inventory, vms: Sequence[VirtualMachine], migrations: Sequence[Migration]) -> Taken:
+def _taken(
+    target: Session, there: Inventory, vms: Sequence[VirtualMachine], migrations: Sequence[Migration]
+) -> TargetConflicts:
     names = {ref: name for name, ref in there.vm_names}
     macs: dict[str, str] = {}
     kinds: dict[str, dict[str, str]] = {path: {} for path in _UUIDS}
@@ -103,7 +105,7 @@ def _taken(target: Session, there: Inventory, vms: Sequence[VirtualMachine], mig
         _each(target, _UUIDS, take)
     if there.vm_names and not cards:
         read_macs = False  # one that knows no key in a path, and does not say so
-    return Taken(
+    return TargetConflicts(
         names=_names(target, there, migrations),
         instance_uuids=kinds[_UUIDS[0]],
         bios_uuids=kinds[_UUIDS[1]],
@@ -201,7 +203,7 @@ def _attributes(source: Session) -> dict[int, str]:
     return {int(item.key): str(item.name) for item in row.get("field") or ()}
 
 
-def _bindings(source: Session, here: Inventory, vms: Sequence[VirtualMachine]) -> dict[MoRef, Binding] | None:
+def _bindings(source: Session, here: Inventory, vms: Sequence[VirtualMachine]) -> dict[MoRef, ClusterBindings] | None:
     """Return what the clusters of *vms* know of them; one call for all clusters."""
     computes = {host.ref: host.compute for host in here.hosts}
     refs = {computes.get(vm.host) for vm in vms if vm.host is not None} - {None}
@@ -220,7 +222,7 @@ def _bindings(source: Session, here: Inventory, vms: Sequence[VirtualMachine]) -
             overrides[ref].append(words)
     wanted = {vm.ref for vm in vms}
     return {
-        ref: Binding(rules=tuple(rules[ref]), overrides=tuple(overrides[ref]))
+        ref: ClusterBindings(rules=tuple(rules[ref]), overrides=tuple(overrides[ref]))
         for ref in wanted
         if ref in rules or ref in overrides
     }

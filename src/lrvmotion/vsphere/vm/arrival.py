@@ -11,7 +11,7 @@ from pyVmomi import vim
 from lrvmotion.errors import RefusedError
 from lrvmotion.findings import Finding, Severity
 from lrvmotion.model.inventory import Network
-from lrvmotion.model.vm_metadata import Baggage
+from lrvmotion.model.vm_metadata import VmMetadata
 from lrvmotion.plan.plan import Migration
 from lrvmotion.vsphere.client import Row, properties_of, retrieve
 from lrvmotion.vsphere.inventory.vm_hardware import label
@@ -25,7 +25,7 @@ _PATHS = (
 _GUEST = ("guest.toolsRunningStatus", "guest.ipAddress")
 
 
-def proof(target: Session, vm: Any, migration: Migration, before: Baggage | None) -> list[Finding]:  # noqa: ANN401
+def proof(target: Session, vm: Any, migration: Migration, before: VmMetadata | None) -> list[Finding]:  # noqa: ANN401
     """Return what of *vm*, found at the target, is not as planned or as *before* (None: that is not known).
 
     Raises LrvmotionError where the target does not tell.
@@ -58,7 +58,7 @@ def _place(migration: Migration, row: Mapping[str, Any]) -> Iterator[Finding]:
             yield finding(Severity.ERROR, "vm-other-datastore", migration, summary, "look where its files are")
 
 
-def _cards(migration: Migration, row: Mapping[str, Any], before: Baggage | None) -> Iterator[Finding]:
+def _cards(migration: Migration, row: Mapping[str, Any], before: VmMetadata | None) -> Iterator[Finding]:
     cards = {int(item.key): item for item in row.get("config.hardware.device") or () if is_card(item)}
     for nic in migration.placement.nics:
         card = cards.get(nic.key)
@@ -96,7 +96,7 @@ class Guests:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def expect(self, vm: Any, migration: Migration, before: Baggage) -> None:  # noqa: ANN401
+    def expect(self, vm: Any, migration: Migration, before: VmMetadata) -> None:  # noqa: ANN401
         """Wait for the guest of *vm* from now on, where its Tools ran and it is on."""
         if before.tools and migration.power_state == "poweredOn":
             until = time.monotonic() + self._limit_s

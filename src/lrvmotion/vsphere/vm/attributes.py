@@ -9,7 +9,7 @@ from pyVmomi import vim
 
 from lrvmotion.errors import LrvmotionError, RefusedError
 from lrvmotion.model.inventory import MoRef
-from lrvmotion.model.vm_metadata import Baggage, Kind, Thing, Unread
+from lrvmotion.model.vm_metadata import Kind, MetadataItem, Unread, VmMetadata
 from lrvmotion.plan.plan import Migration
 from lrvmotion.vsphere.client import mapped, moref, properties_of
 from lrvmotion.vsphere.host.running_relocates import finish
@@ -23,17 +23,17 @@ PATHS = (
 RUNNING = "guestToolsRunning"
 
 
-def read(source: Session, migration: Migration, row: Mapping[str, Any]) -> Baggage:
+def read(source: Session, migration: Migration, row: Mapping[str, Any]) -> VmMetadata:
     """Return what the VM has, whose properties PATHS are *row*: two calls, a third and fourth where it has the things.
 
     What is not told is named in it.
     """
-    things: list[Thing] = [_folder(migration)]
+    things: list[MetadataItem] = [_folder(migration)]
     unread: list[Unread] = []
     if "config.hardware.device" not in row:
         unread.append(Unread(kind="note", reason="the VM's configuration is not told"))
     elif text := str(row.get("config.annotation") or ""):
-        things.append(Thing(kind="note", name="note", data={"text": text}))
+        things.append(MetadataItem(kind="note", name="note", data={"text": text}))
     readers: dict[Kind, Any] = {
         "attribute": lambda: list(_attributes(source, row)),
         "permission": lambda: list(_permissions(source, row)),
@@ -45,7 +45,7 @@ def read(source: Session, migration: Migration, row: Mapping[str, Any]) -> Bagga
         except LrvmotionError as error:
             unread.append(Unread(kind=kind, reason=error.message))
     cards = (item for item in row.get("config.hardware.device") or () if is_card(item))
-    return Baggage(
+    return VmMetadata(
         things=tuple(things),
         unread=tuple(unread),
         macs={int(card.key): str(card.macAddress or "").lower() for card in cards},
@@ -59,17 +59,17 @@ def is_card(device: Any) -> bool:  # noqa: ANN401
     return isinstance(device, vim.vm.device.VirtualEthernetCard)
 
 
-def _folder(migration: Migration) -> Thing:
+def _folder(migration: Migration) -> MetadataItem:
     folder = migration.placement.folder
-    return Thing(kind="folder", name=folder.path or "vm", data={"ref": folder.ref.value})
+    return MetadataItem(kind="folder", name=folder.path or "vm", data={"ref": folder.ref.value})
 
 
-def _attributes(session: Session, row: Mapping[str, Any]) -> Iterator[Thing]:
+def _attributes(session: Session, row: Mapping[str, Any]) -> Iterator[MetadataItem]:
     values = row.get("customValue") or ()
     names = {key: name for name, key in fields(session).items()} if values else {}
     for item in values:
         if int(item.key) in names:
-            yield Thing(kind="attribute", name=names[int(item.key)], data={"value": str(item.value)})
+            yield MetadataItem(kind="attribute", name=names[int(item.key)], data={"value": str(item.value)})
 
 
 def fields(session: Session) -> dict[str, int]:
@@ -84,7 +84,7 @@ def fields(session: Session) -> dict[str, int]:
     return {str(item.name): int(item.key) for item in row.get("field") or () if item.managedObjectType in fitting}
 
 
-def _permissions(session: Session, row: Mapping[str, Any]) -> Iterator[Thing]:
+def _permissions(session: Session, row: Mapping[str, Any]) -> Iterator[MetadataItem]:
     own = row.get("permission") or ()
     known = roles(session) if own else {}
     by_id = {number: (name, privileges) for name, (number, privileges) in known.items()}
@@ -93,7 +93,7 @@ def _permissions(session: Session, row: Mapping[str, Any]) -> Iterator[Thing]:
         data = {
             "group": bool(item.group), "propagate": bool(item.propagate), "role": name, "privileges": list(privileges),
         }  # fmt: skip
-        yield Thing(kind="permission", name=str(item.principal), data=data)
+        yield MetadataItem(kind="permission", name=str(item.principal), data=data)
 
 
 def roles(session: Session) -> dict[str, tuple[int, tuple[str, ...]]]:
@@ -108,7 +108,7 @@ def roles(session: Session) -> dict[str, tuple[int, tuple[str, ...]]]:
     }
 
 
-def _bindings(session: Session, vm: MoRef, row: Mapping[str, Any]) -> Iterator[Thing]:
+def _bindings(session: Session, vm: MoRef, row: Mapping[str, Any]) -> Iterator[MetadataItem]:
     """Give the DRS rules that name the VM, and its own DRS and HA settings."""
     host = row.get("runtime.host")
     if host is None:
@@ -123,8 +123,8 @@ def _bindings(session: Session, vm: MoRef, row: Mapping[str, Any]) -> Iterator[T
     if config is None:
         message = f"{subject} are not told"
         raise RefusedError(message)
-    yield from (Thing(kind="rule", name=name) for ref, name in rules_of(config) if ref == vm)
-    yield from (Thing(kind="override", name=name) for ref, name in overrides_of(config) if ref == vm)
+    yield from (MetadataItem(kind="rule", name=name) for ref, name in rules_of(config) if ref == vm)
+    yield from (MetadataItem(kind="override", name=name) for ref, name in overrides_of(config) if ref == vm)
 
 
 def write_note(session: Session, vm: Any, text: str) -> None:  # noqa: ANN401
@@ -140,7 +140,7 @@ def write_attribute(session: Session, vm: Any, key: int, value: str) -> None:  #
     session.call(f"{session.site}: attribute {key}", lambda: manager.SetField(vm, key, value))
 
 
-def write_permission(session: Session, vm: Any, role: int, thing: Thing) -> None:  # noqa: ANN401
+def write_permission(session: Session, vm: Any, role: int, thing: MetadataItem) -> None:  # noqa: ANN401
     """Give the VM a permission; those of others on it stay (API reference: "updates the permissions")."""
     permission = vim.AuthorizationManager.Permission(
         principal=thing.name, group=thing.data["group"], roleId=role, propagate=thing.data["propagate"]

@@ -13,7 +13,7 @@ from pyVmomi import vim
 
 from lrvmotion.errors import LrvmotionError, RefusedError
 from lrvmotion.events import Carried
-from lrvmotion.model.vm_metadata import Baggage, Kind, Thing, Unread
+from lrvmotion.model.vm_metadata import Kind, MetadataItem, Unread, VmMetadata
 from lrvmotion.plan.plan import Migration
 from lrvmotion.ports.mover import Record
 from lrvmotion.vsphere.client import moref, properties_of
@@ -31,7 +31,7 @@ _LEFT = {
 
 
 @dataclass(slots=True)
-class Giver:
+class MetadataWriter:
     """Gives one VM (*vm*, at the target) its things; *record* is told of each write before it is made."""
 
     target: Session
@@ -45,7 +45,7 @@ class Giver:
     _fields: dict[str, int] | None = field(default=None, init=False)
     _roles: dict[str, tuple[int, tuple[str, ...]]] | None = field(default=None, init=False)
 
-    def all(self, baggage: Baggage) -> list[Carried]:
+    def all(self, baggage: VmMetadata) -> list[Carried]:
         """Return what became of each thing, having looked."""
         refused = self._give_all(baggage)
         self._own_tags = self._own_policies = None  # read again
@@ -55,7 +55,7 @@ class Giver:
             return [self._said(item, None, f"not looked at the target: {error.message}") for item in baggage.things]
         return [self._outcome(item, row, refused.get(id(item))) for item in baggage.things]
 
-    def _give_all(self, baggage: Baggage) -> dict[int, str]:
+    def _give_all(self, baggage: VmMetadata) -> dict[int, str]:
         """Give the VM what it lacks; return why not, by the thing."""
         refused: dict[int, str] = {}
         try:
@@ -74,7 +74,7 @@ class Giver:
         subject = f"vm/{self.migration.vm} at the target"
         return self.target.call(subject, lambda: properties_of(self.target.content, self.vm, _PATHS))
 
-    def _outcome(self, item: Thing, row: dict[str, Any], refused: str | None) -> Carried:
+    def _outcome(self, item: MetadataItem, row: dict[str, Any], refused: str | None) -> Carried:
         if item.kind in _LEFT:
             return self._said(item, False, _LEFT[item.kind])
         try:
@@ -84,10 +84,10 @@ class Giver:
             return self._said(item, None, f"not looked at the target: {error.message}")
         return self._said(item, False, refused or "it was written, and is not there")
 
-    def _said(self, item: Thing, carried: bool | None, reason: str | None = None) -> Carried:
+    def _said(self, item: MetadataItem, carried: bool | None, reason: str | None = None) -> Carried:
         return Carried(vm=self.migration.vm, kind=item.kind, name=item.name, carried=carried, reason=reason)
 
-    def _has(self, item: Thing, row: dict[str, Any]) -> bool:
+    def _has(self, item: MetadataItem, row: dict[str, Any]) -> bool:
         match item.kind:
             case "note":
                 return str(row.get("config.annotation") or "") == item.data["text"]
@@ -109,7 +109,7 @@ class Giver:
             case _:
                 return False
 
-    def _give(self, item: Thing, row: dict[str, Any]) -> None:
+    def _give(self, item: MetadataItem, row: dict[str, Any]) -> None:
         """Write one thing, recorded before; raises LrvmotionError where it cannot be."""
         match item.kind:
             case "note":
@@ -153,10 +153,10 @@ class Giver:
             case _:
                 pass
 
-    def _text(self, item: Thing) -> str:
+    def _text(self, item: MetadataItem) -> str:
         return str(item.data["text"])
 
-    def _write(self, item: Thing, planned: str, write: Callable[[], None]) -> None:
+    def _write(self, item: MetadataItem, planned: str, write: Callable[[], None]) -> None:
         place = f"{self.target.site}/{self.migration.vm}"
         body = {"target": place, "vm": self.migration.vm, "key": f"{item.kind}/{item.name}", "planned": planned}
         self.record("carry", body)
@@ -169,7 +169,7 @@ class Giver:
             self._fields = attributes.fields(self.target)
         return self._fields
 
-    def _value(self, item: Thing, row: dict[str, Any]) -> str:
+    def _value(self, item: MetadataItem, row: dict[str, Any]) -> str:
         key = self.fields.get(item.name)
         return next((str(found.value) for found in row.get("customValue") or () if int(found.key) == key), "")
 
@@ -180,7 +180,7 @@ class Giver:
             self._roles = attributes.roles(self.target)
         return self._roles
 
-    def _role(self, item: Thing) -> int:
+    def _role(self, item: MetadataItem) -> int:
         """Return the id of the role of the same name and privileges: another one might give more than was meant."""
         name = item.data["role"]
         number, privileges = self.roles.get(name, (0, ()))
@@ -192,7 +192,7 @@ class Giver:
             raise RefusedError(message, hint="give the permission with the role that you mean")
         return number
 
-    def _permission(self, item: Thing, row: dict[str, Any]) -> bool:
+    def _permission(self, item: MetadataItem, row: dict[str, Any]) -> bool:
         own = [found for found in row.get("permission") or () if str(found.principal) == item.name]
         role, _ = self.roles.get(item.data["role"], (None, ()))
         return any(

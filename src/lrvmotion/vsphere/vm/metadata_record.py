@@ -9,7 +9,7 @@ from typing import Any
 from pyVmomi import vim
 
 from lrvmotion.errors import LrvmotionError
-from lrvmotion.model.vm_metadata import Baggage, Kind, Thing, Unread
+from lrvmotion.model.vm_metadata import Kind, MetadataItem, Unread, VmMetadata
 from lrvmotion.plan.plan import Migration
 from lrvmotion.vsphere.client import managed_object, properties_of
 from lrvmotion.vsphere.inventory.vm_hardware import label
@@ -19,7 +19,7 @@ from lrvmotion.vsphere.vm.storage_policies import Policies
 from lrvmotion.vsphere.vm.tags import Tagging
 
 
-def record(source: Session, tags: Tagging, policies: Policies, migration: Migration) -> Baggage:
+def record(source: Session, tags: Tagging, policies: Policies, migration: Migration) -> VmMetadata:
     """Return what the VM has; five calls, and a few more for names that are new.
 
     Raises LrvmotionError where the VM itself cannot be read.
@@ -27,7 +27,7 @@ def record(source: Session, tags: Tagging, policies: Policies, migration: Migrat
     vm = managed_object(source.stub, migration.ref)
     row = source.call(f"vm/{migration.vm}", lambda: properties_of(source.content, vm, attributes.PATHS))
     had = attributes.read(source, migration, row)
-    readers: dict[Kind, Callable[[], list[Thing]]] = {
+    readers: dict[Kind, Callable[[], list[MetadataItem]]] = {
         "tag": lambda: [_tag(*names) for names in tags.of(migration.ref)],
         "policy": lambda: _policies(policies, migration, row),
     }
@@ -39,15 +39,15 @@ def record(source: Session, tags: Tagging, policies: Policies, migration: Migrat
     return had
 
 
-def _tag(category: str, tag: str) -> Thing:
-    return Thing(kind="tag", name=f"{category}/{tag}", data={"category": category, "tag": tag})
+def _tag(category: str, tag: str) -> MetadataItem:
+    return MetadataItem(kind="tag", name=f"{category}/{tag}", data={"category": category, "tag": tag})
 
 
-def _policies(policies: Policies, migration: Migration, row: Mapping[str, Any]) -> list[Thing]:
+def _policies(policies: Policies, migration: Migration, row: Mapping[str, Any]) -> list[MetadataItem]:
     devices = row.get("config.hardware.device") or ()
     disks = {int(item.key): item for item in devices if isinstance(item, vim.vm.device.VirtualDisk)}
     return [
-        Thing(
+        MetadataItem(
             kind="policy",
             name=f"{'VM home' if key is None else label(disks[key])}: {policy}",
             data={"disk": key, "policy": policy},

@@ -13,9 +13,9 @@ from lrvmotion.errors import LrvmotionError, RefusedError, UnreachableError
 from lrvmotion.events import Carried
 from lrvmotion.findings import Finding, Severity
 from lrvmotion.model.inventory import MoRef
-from lrvmotion.model.vm_metadata import Baggage
+from lrvmotion.model.vm_metadata import VmMetadata
 from lrvmotion.plan.plan import Migration
-from lrvmotion.ports.mover import Location, PassingError, Record, TaskUpdate
+from lrvmotion.ports.mover import Location, Record, TaskUpdate, TransientError
 from lrvmotion.run.credentials import hidden
 from lrvmotion.vsphere import faults
 from lrvmotion.vsphere.client import WIRE_ERRORS, managed_object, moref, properties_of, retrieve
@@ -23,7 +23,7 @@ from lrvmotion.vsphere.host.running_relocates import LIVE, cancel
 from lrvmotion.vsphere.inventory import vms
 from lrvmotion.vsphere.session import Session
 from lrvmotion.vsphere.vm import arrival
-from lrvmotion.vsphere.vm.metadata_carry import Giver, unlooked
+from lrvmotion.vsphere.vm.metadata_carry import MetadataWriter, unlooked
 from lrvmotion.vsphere.vm.metadata_record import record as read_baggage
 from lrvmotion.vsphere.vm.relocate_spec import network_backings, relocate_spec
 from lrvmotion.vsphere.vm.storage_policies import Policies
@@ -62,7 +62,7 @@ class RelocateMover:
         self._target_tags = Tagging(target)
         self._source_policies = Policies(source)
         self._target_policies = Policies(target)
-        self._had: dict[str, Baggage] = {}  # by instance uuid, from *record* to *carry*
+        self._had: dict[str, VmMetadata] = {}  # by instance uuid, from *record* to *carry*
         self._guests = arrival.Guests(target, tools_s)
         self._follower = Follower(source, lambda uuid: locate(source, target, uuid) == "target")
 
@@ -138,7 +138,7 @@ class RelocateMover:
         vm = find(self._target, migration.instance_uuid)
         if vm is None:
             return [_lost(migration, "neither")]
-        had = Baggage.from_json(before) if before else self._had.get(migration.instance_uuid)
+        had = VmMetadata.from_json(before) if before else self._had.get(migration.instance_uuid)
         if had is not None:
             self._guests.expect(vm, migration, had)
         return arrival.proof(self._target, vm, migration, had)
@@ -168,12 +168,12 @@ class RelocateMover:
         """
         if not baggage:
             return []
-        had = Baggage.from_json(baggage)
+        had = VmMetadata.from_json(baggage)
         known = self._had.pop(migration.instance_uuid, None)
         vm = find(self._target, migration.instance_uuid)
         if known is None:  # taken up: what an earlier process recorded was not known to *verify*
             self._guests.expect(vm, migration, had)
-        looked = Giver(self._target, migration, vm, record, self._target_tags, self._target_policies).all(had)
+        looked = MetadataWriter(self._target, migration, vm, record, self._target_tags, self._target_policies).all(had)
         return [*looked, *(unlooked(migration, item) for item in had.unread)]
 
     def _vm_changed(self, migration: Migration) -> list[str]:
@@ -239,7 +239,7 @@ class RelocateMover:
                 again = False
             except vmodl.MethodFault as fault:
                 verdict = faults.classify(fault)
-                refused = PassingError if verdict.verdict == "retry" else RefusedError
+                refused = TransientError if verdict.verdict == "retry" else RefusedError
                 raise refused(f"{subject}: {verdict.cause}", hint=verdict.hint) from None  # noqa: EM102
             except WIRE_ERRORS as error:
                 if (task := self._started(subject, vm, before)) is not None:
