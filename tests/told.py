@@ -34,9 +34,16 @@ def change(target: str = "source/a1", prior: int = 0, planned: int = 4) -> Chang
     )
 
 
-def move(vm: str, state, percent: int = 0, *, size: int = 8 * GIB, tries: int = 1, **more) -> Move:
+def move(vm: str, state, percent: int = 0, *, size: int = 8 * GIB, attempts: int = 1, **more) -> Move:
     return Move(
-        vm=vm, state=state, source_host="a1", target_host="b1", percent=percent, bytes_total=size, tries=tries, **more
+        vm=vm,
+        state=state,
+        source_host="a1",
+        target_host="b1",
+        percent=percent,
+        bytes_total=size,
+        attempts=attempts,
+        **more,
     )
 
 
@@ -67,15 +74,15 @@ def run(state: Path, events: list[tuple[float, Event]], vms: tuple[str, ...] = (
 
 def usual() -> list[tuple[float, Event]]:
     """Two VMs move, one after a failed try; one is held."""
-    told: list[tuple[float, Event]] = [(1.0, move(vm, "queued", tries=0)) for vm in ("db", "web", "old")]
+    told: list[tuple[float, Event]] = [(1.0, move(vm, "queued", attempts=0)) for vm in ("db", "web", "old")]
     told += [(5.0 + at, move("db", "running", int(at * 1.4))) for at in range(0, 70, 3)]
     told += [(20.0 + at, move("web", "running", at * 3)) for at in range(0, 12, 2)]
     reason = {"reason": "the connection was reset", "hint": "look at the circuit"}
     told += [(33.0, move("web", "waiting", 0, wait_s=30.0, **reason))]
-    told += [(64.0 + at, move("web", "running", at, tries=2)) for at in range(0, 100, 4)]
+    told += [(64.0 + at, move("web", "running", at, attempts=2)) for at in range(0, 100, 4)]
     told += [(76.0, move("db", "success", 100, elapsed_s=71.0))]
-    told += [(165.0, move("web", "success", 100, tries=2, elapsed_s=145.0))]
-    told += [(166.0, move("old", "held", tries=0, reason="it has 2 snapshots now", hint="remove them"))]
+    told += [(165.0, move("web", "success", 100, attempts=2, elapsed_s=145.0))]
+    told += [(166.0, move("old", "held", attempts=0, reason="it has 2 snapshots now", hint="remove them"))]
     for second in range(4, 166, 2):
         bps = 0.0 if second < 6 else (1.1e9 if second < 76 else 0.75e9) * (1 + 0.07 * (second * 7919 % 13 - 6) / 6)
         told.append((float(second), RelaySample(

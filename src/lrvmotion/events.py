@@ -121,7 +121,7 @@ class RelaySample(Event):
 class Move(Event):
     """A VM's migration changed state or progressed; *percent* never falls.
 
-    *bytes_total* is what it carries, *cold_bytes* of it by NFC; *tries* counts its relocates, *wave* begins with 1.
+    *bytes_total* is what it carries, *cold_bytes* of it by NFC; *attempts* counts its relocates, *wave* begins with 1.
     State "waiting": the last try failed, and the next is due in *wait_s* seconds.
     """
 
@@ -134,7 +134,7 @@ class Move(Event):
     cold_bytes: int = 0
     elapsed_s: float = 0.0
     wave: int = 1
-    tries: int = 0
+    attempts: int = 0
     wait_s: float = 0.0
     reason: str | None = None
     hint: str | None = None

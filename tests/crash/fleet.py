@@ -76,7 +76,7 @@ def trial(lab: labs.Lab, count: int, kills: int, seed: int) -> dict[str, Any]:
         rule = {"method": "RelocateVM_Task", "object": vm, "fault": fault, "in_task": rng.random() < 0.7}
         lab.control("source", "fault_add", rule=rule)
     state = lab.folder / "state"
-    lab.config.write_text("limits.retry_wait_s = 1.0\nlimits.tries = 6\n" + lab.config.read_text())
+    lab.config.write_text("limits.retry_wait_s = 1.0\nlimits.max_attempts = 6\n" + lab.config.read_text())
     ended, dead = threading.Event(), []
     killer = threading.Thread(
         target=kill_relays, args=(box_namespace(lab.spec, "source", "relay-a"), kills, ended, dead), daemon=True

@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 FULL = (ROOT / "examples" / "full.toml").read_text()
 MINIMAL = (ROOT / "examples" / "minimal.toml").read_text()
 CSV = (
-    "vm,target_host,pool,folder,datastore,network,networks,wave,after,note\n"
+    "vm,target_host,pool,folder,datastore,network,networks,wave,depends_on,note\n"
     'vm1,esx-b1,C/Resources,Prod/Web,ds1,DMZ,"Network adapter 2=LAN; Network adapter 3=X",2,vm2;vm3,"two\nlines"\n'
     "vm2,,,,,,,1,,\n"
 )

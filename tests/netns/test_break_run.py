@@ -249,7 +249,7 @@ def test_a_relay_host_that_reboots_while_a_vm_moves_relays_the_next_try(tmp_path
     """
     with Lab(tmp_path, name=f"rb{os.getpid()}") as lab:
         state = lab.state()
-        lab.config.write_text(f"{lab.config.read_text()}\n[limits]\nretry_wait_s = 1\ntries = 5\n")
+        lab.config.write_text(f"{lab.config.read_text()}\n[limits]\nretry_wait_s = 1\nmax_attempts = 5\n")
         box = record.read(record.record_path(lab.directory, "relay-a"))
         child = lab.spawn("migrate", "--mode", "proxy", "--yes", "--output", "ndjson", "vm4")
         with child.stdout, child.stderr:

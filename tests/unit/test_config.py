@@ -167,7 +167,7 @@ def test_an_address_in_use_is_never_taken(used, count):
 )
 def test_the_cap_is_the_limit_or_95_percent_of_the_circuit(limit, circuit, cap):
     """Whichever is lower; unset is no cap."""
-    relay = {key: value for key, value in (("limit", limit), ("circuit", circuit)) if value}
+    relay = {key: value for key, value in (("limit", limit), ("circuit_rate", circuit)) if value}
     assert schema.parse({"source": SITE, "target": SITE, "relay": relay}).relay.cap_bps == cap
 
 
@@ -183,7 +183,7 @@ def test_a_box_at_the_target_forwards_only_where_it_is_told_to():
 def test_relays_share_the_circuit():
     """Two relays at 95 % each would be twice the circuit; a limit is each one's own."""
     boxes = [{"name": name, "host": name, "address": f"10.88.0.{n}"} for n, name in enumerate("ab", 1)]
-    relay = {"source": boxes, "circuit": "1G"}
+    relay = {"source": boxes, "circuit_rate": "1G"}
     assert schema.parse({"source": SITE, "target": SITE, "relay": relay}).relay.cap_bps == 475_000_000
     relay["limit"] = "100M"
     assert schema.parse({"source": SITE, "target": SITE, "relay": relay}).relay.cap_bps == 100_000_000
@@ -331,7 +331,7 @@ adress = "10.0.0.2"
 loss = 2
 rtt_ms = nan
 per_host = "many"
-tries = 0
+max_attempts = 0
 probes = true
 
 [hooks]
@@ -369,7 +369,7 @@ def test_every_mistake_has_its_line_its_value_and_what_was_meant(tmp_path):
         "  line 29: limits.loss: 2 is too large: it must be at most 1",
         "  line 30: limits.rtt_ms: nan is not a finite number",
         "  line 31: limits.per_host: 'many' is not a whole number",
-        "  line 32: limits.tries: 0 is too small: it must be at least 1",
+        "  line 32: limits.max_attempts: 0 is too small: it must be at least 1",
         "  line 33: limits.probes: true cannot be used here",
         "  line 36: hooks.webhook: is not a URL such as https://chat.example.com/hooks/…",
         f"  line 37: hooks.passwort: unknown key; {ALL_HOOKS}",
@@ -505,3 +505,21 @@ def test_the_file_that_explains_every_key_is_named_where_it_is():
         "wheel"
     ]
     assert wheel["force-include"] == {"examples": "lrvmotion/examples"}
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("limits.tries = 3", "limits.tries: is now called max_attempts"),
+        ("limits.at_once = 3", "limits.at_once: is now called max_concurrent"),
+        ("limits.tools_s = 3", "limits.tools_s: is now called guest_wait_s"),
+        ('after = {"a" = ["b"]}', "after: is now called depends_on"),
+        ('relay.circuit = "1G"', "relay.circuit: is now called circuit_rate"),
+        ('wave = [{name = "a", vms = ["b"], after = []}]', "wave[0].after: is now called depends_on"),
+    ],
+)
+def test_a_key_of_an_old_name_is_told_its_new_one(written, said):
+    """Whoever tried a version before 0.1.0 finds it in the error."""
+    with pytest.raises(UsageError) as caught:
+        schema.parse({"source": SITE, "target": SITE} | tomllib.loads(written))
+    assert said in caught.value.message

@@ -74,7 +74,7 @@ def run(moves, mover, **changes):
 def test_a_vcenter_that_is_silent_at_a_start_is_asked_again(call):
     """The start fell into the silence: the VM waits and moves at the next try, once."""
     mover = Silent(call, 1)
-    seen, _, _, _ = run([migration("vm1"), migration("vm2")], mover, hold=mover.holding, tries=3)
+    seen, _, _, _ = run([migration("vm1"), migration("vm2")], mover, hold=mover.holding, max_attempts=3)
     assert seen["vm1"][-1] == "success"
     assert "waiting" in seen["vm1"]
     assert sorted(mover.started) == ["vm1", "vm2"]
@@ -84,7 +84,7 @@ def test_a_vcenter_that_is_silent_at_a_start_is_asked_again(call):
 def test_a_vcenter_that_stays_silent_holds_what_it_was_not_asked_for(call):
     """After the last try the VM is held, not failed: no relocate of it was begun."""
     mover = Silent(call, 1000)
-    seen, records, _, _ = run([migration("vm1")], mover, hold=mover.holding, tries=3)
+    seen, records, _, _ = run([migration("vm1")], mover, hold=mover.holding, max_attempts=3)
     assert seen["vm1"][-1] == "held"
     assert (seen["vm1"].count("waiting"), mover.started) == (2, [])
     assert records == [("moved", "vm1")]
@@ -132,7 +132,7 @@ def test_a_relocate_that_may_have_begun_at_a_vcenter_that_is_not_trusted_stays_o
             message = "asked again"
             raise AssertionError(message)
 
-    seen, records, _, error = run([migration("vm1")], Distrusted(), tries=3)
+    seen, records, _, error = run([migration("vm1")], Distrusted(), max_attempts=3)
     assert error is not None
     assert seen["vm1"][-1] == "error"
     assert records == [("move", "vm1")]

@@ -25,14 +25,14 @@ REASON = "the migration has exceeded the maximum switchover time " * 4
 def move(number: int, state: str = "queued", percent: int = 0, **more) -> Move:
     return Move(
         vm=f"web-{number}", state=state, source_host="esx-a1", target_host="esx-b1.example.com", percent=percent,
-        **{"bytes_total": 10 * GIB, "cold_bytes": 4 * GIB, "wave": 1 + number // 100, "tries": 1} | more,
+        **{"bytes_total": 10 * GIB, "cold_bytes": 4 * GIB, "wave": 1 + number // 100, "attempts": 1} | more,
     )  # fmt: skip
 
 
 def fleet(take, count: int = 500) -> None:
     """Tell *take* of a run in full swing: 8 run, 2 wait, 3 failed, 1 is held, 20 have moved."""
     for number in range(count):
-        take(move(number, tries=0))
+        take(move(number, attempts=0))
     for number in range(8):
         take(move(number, "running", 10 + number))
     for number in range(8, 10):
@@ -94,12 +94,12 @@ def test_500_vms_fit_any_terminal(size):
 
 
 def test_a_line_of_a_vm_has_its_bytes_by_path_and_its_tries():
-    """Wave, phase, vMotion and NFC, percent, rate, time left, tries."""
+    """Wave, phase, vMotion and NFC, percent, rate, time left, attempts."""
     seen = Seen(80, 24)
     fleet(seen.screen, 200)
     for percent in range(11, 20):
         seen.now += 5.0
-        seen.screen(move(0, "running", percent, tries=2))
+        seen.screen(move(0, "running", percent, attempts=2))
     line = next(line for line in seen.lines() if line.startswith("web-0 "))
     rate = 10 * GIB / 100 * 8 / 5
     assert line.split() == [
@@ -147,8 +147,8 @@ def test_never_more_lines_than_there_is_room_for(rows):
     assert len(shown) == len(set(shown)) == rows
 
 
-@pytest.mark.parametrize("tries", [1, 2])
-def test_a_rate_is_never_negative_and_falls_when_a_move_stands_still(tries):
+@pytest.mark.parametrize("attempts", [1, 2])
+def test_a_rate_is_never_negative_and_falls_when_a_move_stands_still(attempts):
     """Also where the next try begins at 0 again."""
     state = State()
     state.take(move(1, "running", 0), 0.0)
@@ -160,7 +160,7 @@ def test_a_rate_is_never_negative_and_falls_when_a_move_stands_still(tries):
     assert moving == pytest.approx(10 * GIB / 100 * 8, rel=0.01)
     assert still == pytest.approx(10 * GIB / 100 * 8 / 40, rel=0.01)
     state.take(move(1, "waiting", 0, wait_s=30.0), 100.0)
-    state.take(move(1, "running", 0, tries=tries), 130.0)
+    state.take(move(1, "running", 0, attempts=attempts), 130.0)
     for now in range(130, 160):
         assert (state.rate("web-1", float(now)) or 0.0) >= 0.0
         assert state.bps(float(now)) >= 0.0
@@ -290,5 +290,5 @@ def test_off_a_terminal_a_line_is_a_change(capsys):
     said = capsys.readouterr().err.splitlines()
     assert said == [
         "web-1: running, esx-a1 -> esx-b1.example.com",
-        "web-1: waiting, esx-a1 -> esx-b1.example.com, next try in 30 s: lost",
+        "web-1: waiting, esx-a1 -> esx-b1.example.com, next attempt in 30 s: lost",
     ]

@@ -41,7 +41,7 @@ def parsed(text: str) -> dict[str, float]:
 
 
 def move(vm: str, state, percent: int = 0) -> Move:
-    return Move(vm=vm, state=state, source_host="a", target_host="b", percent=percent, bytes_total=1000, tries=1)
+    return Move(vm=vm, state=state, source_host="a", target_host="b", percent=percent, bytes_total=1000, attempts=1)
 
 
 def sample(relay: str, bps: float, cap: int | None = None) -> RelaySample:

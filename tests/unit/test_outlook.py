@@ -79,7 +79,7 @@ def test_moves_at_once_share_the_line() -> None:
     """Two hosts at once through a circuit of 857 Mbit/s: each has half of it."""
     moves = (migration("x"), migration("y", "a2", "b2"))
     made = plan_forecast.make(plan(*moves), parsed(RELAY), (), (), load=LOSSY, age_s=None)
-    assert made.at_once == 2
+    assert made.concurrent_moves == 2
     assert made.queue_s == pytest.approx(8000 / (857 / 2))
 
 
@@ -206,7 +206,7 @@ def test_a_relays_interface_and_the_configured_circuit_bound_too() -> None:
     found = ranges((wide("a1", 10_000),), (wide("b1", 10_000),), RELAY, relay_nics={"r": 1000})
     assert found["proxy"].high == pytest.approx(941.5, abs=0.1)
     assert found["native"].high == pytest.approx(9415, abs=1)
-    more = {"relay": {**RELAY["relay"], "circuit": "500M"}}
+    more = {"relay": {**RELAY["relay"], "circuit_rate": "500M"}}
     found = ranges((wide("a1", 10_000),), (wide("b1", 10_000),), more)
     assert found["native"].high == pytest.approx(470.7, abs=0.1)
     assert found["native"].limiter == "the circuit, which the configuration says carries 500 Mbit/s"

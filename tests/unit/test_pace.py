@@ -87,7 +87,7 @@ def test_a_relay_starts_with_the_lowest_cap_and_the_forecast_has_the_one_that_ho
     assert own.at(MORNING + timedelta(seconds=2)).relay.cap_bps == 500_000_000
     evening = MORNING.replace(hour=20)
     assert own.at(evening).relay.cap_bps is None
-    shared = parsed("08:00 500M, 19:00 off", relay={"circuit": "1G"})
+    shared = parsed("08:00 500M, 19:00 off", relay={"circuit_rate": "1G"})
     assert (shared.relay.cap_at(MORNING), shared.relay.cap_at(evening)) == (950_000_000, 950_000_000)
     plain = parsed("2G")
     assert plain.at(MORNING) is plain

@@ -138,20 +138,20 @@ def test_the_queue_ends_when_its_hosts_have_done():
 
 
 @pytest.mark.parametrize(
-    ("limits", "at_once"),
+    ("limits", "max_concurrent"),
     [
         (Limits(), 4),
         (Limits(per_datastore=2), 2),
         (Limits(per_network=3), 3),
         (Limits(per_relay=1), 3),
-        (Limits(at_once=1), 1),
+        (Limits(max_concurrent=1), 1),
     ],
 )
-def test_every_lease_has_its_limit(limits, at_once):
+def test_every_lease_has_its_limit(limits, max_concurrent):
     """Four pairs of hosts, one datastore, one network; two of them through one relay."""
     moves = [migration(f"vm{n}", f"a{n}", f"b{n}", vmotion_networks=("source/vMotion",)) for n in range(4)]
     relay_by_host = {"a0": "relay-a", "a1": "relay-a", "a2": "relay-b"}
-    assert len(Schedule(moves, limits, relay_by_host=relay_by_host).step(Begin())) == at_once
+    assert len(Schedule(moves, limits, relay_by_host=relay_by_host).step(Begin())) == max_concurrent
 
 
 def test_a_wave_begins_when_the_waves_before_it_have_ended():
@@ -166,8 +166,9 @@ def test_a_wave_begins_when_the_waves_before_it_have_ended():
 def test_a_vm_that_comes_after_another_waits_for_it_and_is_held_when_that_failed():
     """And so is what comes after that; what comes after a VM that is not in this run does not wait."""
     moves = [
-        migration("db"), migration("app", "a2", "b2", after=("db",)), migration("web", "a3", "b3", after=("app",)),
-        migration("other", "a4", "b4", after=("elsewhere",)),
+        migration("db"), migration("app", "a2", "b2", depends_on=("db",)),
+        migration("web", "a3", "b3", depends_on=("app",)),
+        migration("other", "a4", "b4", depends_on=("elsewhere",)),
     ]  # fmt: skip
     schedule = Schedule(moves)
     assert names(schedule.step(Begin())) == [("Start", "db"), ("Start", "other")]
@@ -212,7 +213,7 @@ def test_waves_dependencies_and_failed_tries_never_leave_a_vm_behind(drawn, rng)
     for n, (a, b, wave, tied) in enumerate(drawn):
         earlier = [m.vm for m in made if m.wave <= wave]
         after = (rng.choice(earlier),) if tied and earlier else ()
-        made.append(migration(f"vm{n}", f"a{a}", f"b{b}", wave=wave, after=after))
+        made.append(migration(f"vm{n}", f"a{a}", f"b{b}", wave=wave, depends_on=after))
     schedule, by_name, waiting = Schedule(made, Limits(per_host=2)), {m.vm: m for m in made}, []
     running = [c.migration.vm for c in schedule.step(Begin())]
     for _ in range(1000):
@@ -223,7 +224,7 @@ def test_waves_dependencies_and_failed_tries_never_leave_a_vm_behind(drawn, rng)
                 schedule.states[m.vm] in {"success", "error", "cancelled", "held"} or m.wave >= by_name[vm].wave
                 for m in made
             )
-            assert all(schedule.states[before] == "success" for before in by_name[vm].after)
+            assert all(schedule.states[before] == "success" for before in by_name[vm].depends_on)
         if waiting and (not running or rng.random() < 0.3):
             commands = schedule.step(Due(vm=waiting.pop()))
         else:
@@ -281,11 +282,12 @@ def test_the_head_of_the_queue_does_not_wait_for_ever():
     st.none() | st.integers(1, 4),
     st.randoms(use_true_random=False),
 )
-def test_every_queued_vm_is_started_and_the_head_is_overtaken_a_few_times_only(pairs, per_host, at_once, rng):
+def test_every_queued_vm_is_started_and_the_head_is_overtaken_a_few_times_only(pairs, per_host, max_concurrent, rng):
     """Whatever ends in whichever order: no host, no circuit is taken for ever by those behind it."""
     names_ = [f"{n}-a{a}-b{b}" for n, (a, b) in enumerate(pairs)]
     schedule = Schedule(
-        [migration(name, *name.split("-")[1:3]) for name in names_], Limits(per_host=per_host, at_once=at_once)
+        [migration(name, *name.split("-")[1:3]) for name in names_],
+        Limits(per_host=per_host, max_concurrent=max_concurrent),
     )
     schedule.step(Begin())
     started = set(schedule.running)
@@ -301,7 +303,7 @@ def test_next_are_those_that_the_schedule_starts_next():
     """Not the next ones of the queue: what waits for a host that is long taken comes later, by what runs longest."""
     moves = [
         migration("long"), migration("same"), migration("short", "a2", "b2"), migration("then", "a2", "b2"),
-        migration("last", "a2", "b2", after=("then",)),
+        migration("last", "a2", "b2", depends_on=("then",)),
     ]  # fmt: skip
     seconds = {"long": 1000.0, "same": 10.0, "short": 100.0, "then": 50.0, "last": 50.0}
     schedule = Schedule(moves, seconds=seconds)
@@ -389,7 +391,7 @@ def test_a_relay_in_trouble_keeps_its_hosts_queue_waiting_and_loses_none_of_it()
         return {"a1"} if 2 < len(looks) < 30 else ()
 
     moves = [migration("vm1"), migration("vm2"), migration("vm3", "a2", "b2")]
-    last = driven(moves, mover, watch=watch, tries=3, clock=ticking())
+    last = driven(moves, mover, watch=watch, max_attempts=3, clock=ticking())
     assert {state for state, _ in last.values()} == {"success"}
     assert mover.started.index("vm3") < mover.started.index("vm2")
     assert len(looks) >= 30
@@ -504,10 +506,10 @@ def test_a_long_queue_is_held_without_end_of_stack():
 
 
 def test_a_passing_fault_is_tried_again_and_a_lasting_one_is_not():
-    """Three tries in all; the second relocate only after both sides were asked where the VM is."""
+    """Three attempts in all; the second relocate only after both sides were asked where the VM is."""
     mover = FakeMover(passing={"vm1": 2, "vm2": 3}, fail={"vm3": "no licence"})
     moves = [migration("vm1"), migration("vm2", "a2", "b2"), migration("vm3", "a3", "b3")]
-    last = driven(moves, mover, tries=3, clock=ticking())
+    last = driven(moves, mover, max_attempts=3, clock=ticking())
     assert last == {"vm1": ("success", None), "vm2": ("error", "for now"), "vm3": ("error", "no licence")}
     assert sorted(mover.started) == ["vm1"] * 3 + ["vm2"] * 3 + ["vm3"]
 
@@ -523,7 +525,7 @@ def test_a_relocate_that_was_not_seen_to_begin_is_looked_for_and_never_started_a
             raise UnreachableError(message)
 
     mover = Mute()
-    assert driven([migration("vm1")], mover, tries=3, clock=ticking())["vm1"][0] == "success"
+    assert driven([migration("vm1")], mover, max_attempts=3, clock=ticking())["vm1"][0] == "success"
     assert mover.started == ["vm1"]
 
 
@@ -538,7 +540,7 @@ def test_a_relocate_that_was_not_seen_to_begin_is_looked_for_and_never_started_a
 def test_after_a_failed_task_the_vm_decides_not_the_task(where, state, words):
     """A VM that arrived has arrived; one that is on both sides or on none is said loudly and touched no more."""
     mover = FakeMover(fail={"vm1": "broken off"}, at={"vm1": where})
-    assert driven([migration("vm1")], mover, tries=3)["vm1"] == (state, words)
+    assert driven([migration("vm1")], mover, max_attempts=3)["vm1"] == (state, words)
     assert mover.started == ["vm1"]
 
 

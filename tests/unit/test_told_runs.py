@@ -43,10 +43,13 @@ def put_back(state, *, run: str = "later1", **who) -> None:
 def test_every_vm_has_its_tries_their_times_and_their_causes(state):
     """A failed try is there with its cause and what helps, its wait is no part of the next."""
     db, web, old = made(state).vms
-    assert (db.state, len(db.tries), db.seconds) == ("success", 1, 71.0)
-    assert [(one.state, one.began, one.ended) for one in web.tries] == [("error", 20.0, 33.0), ("success", 64.0, 165.0)]
-    assert (web.tries[0].reason, web.tries[0].hint) == ("the connection was reset", "look at the circuit")
-    assert (old.state, old.tries, old.reason) == ("held", (), "it has 2 snapshots now")
+    assert (db.state, len(db.attempts), db.seconds) == ("success", 1, 71.0)
+    assert [(one.state, one.began, one.ended) for one in web.attempts] == [
+        ("error", 20.0, 33.0),
+        ("success", 64.0, 165.0),
+    ]
+    assert (web.attempts[0].reason, web.attempts[0].hint) == ("the connection was reset", "look at the circuit")
+    assert (old.state, old.attempts, old.reason) == ("held", (), "it has 2 snapshots now")
     assert db.bps == pytest.approx(8 * told.GIB * 8 / 71.0)
     assert (old.bps, old.seconds) == (None, None)
     assert [vm.forecast_s for vm in (db, web, old)] == [60.0, 80.0, 100.0]
@@ -87,7 +90,7 @@ def test_without_events_the_journal_tells_what_it_knows(state):
         journal.append("moved", "older1", {"vm": "x", "state": "error", "reason": "it broke"})
     older = run_history.tell(told.records(state), "older1", RecordedEvents(gone=True))
     assert [(vm.state, vm.reason) for vm in older.vms] == [("error", "it broke"), ("queued", None)]
-    assert len(older.vms[0].tries) == 1
+    assert len(older.vms[0].attempts) == 1
     assert any("not kept" in note for note in older.notes)
     assert plots.rates(older) is None
     assert "it broke" in markdown.report(older)
@@ -116,7 +119,7 @@ def test_a_run_that_is_taken_up_goes_on_on_one_axis(state):
         journal.append("moved", told.RUN, {"vm": "old", "state": "success", "reason": ""})
     twice = made(state)
     assert (twice.sittings, twice.seconds, twice.forecast_s) == (2, 1060.0, 150.0)
-    assert [(one.began, one.ended) for one in twice.vms[2].tries] == [(1010.0, 1060.0)]
+    assert [(one.began, one.ended) for one in twice.vms[2].attempts] == [(1010.0, 1060.0)]
 
 
 def test_the_audit_log_has_who_when_what_prior_and_new(state):

@@ -54,7 +54,7 @@ def test_the_report_is_of_what_the_run_did(lab, run):
     """The last run without a name, by the beginning of its id with one; every setting is put back."""
     told = json.loads(report(lab, "report", "--format", "json"))
     assert told["run"] == run
-    assert [(vm["vm"], vm["state"], len(vm["tries"])) for vm in told["vms"]] == [
+    assert [(vm["vm"], vm["state"], len(vm["attempts"])) for vm in told["vms"]] == [
         ("vm1", "success", 1), ("vm2", "success", 1),
     ]  # fmt: skip
     assert all(vm["bytes"] > 0 and vm["seconds"] > 0 and len(vm["points"]) > 1 for vm in told["vms"])

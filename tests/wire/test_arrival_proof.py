@@ -40,7 +40,7 @@ def lab():
 
 @pytest.fixture
 def mover(lab):
-    with RelocateMover(lab.source, lab.target, tools_s=1.0) as moving:
+    with RelocateMover(lab.source, lab.target, guest_wait_s=1.0) as moving:
         yield moving
     lab.control("target", "arrive_astray")
 

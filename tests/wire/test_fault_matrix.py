@@ -175,7 +175,7 @@ def test_a_vcenter_that_is_silent_when_a_vm_is_to_start_holds_it_not_for_good(la
     """A look at the VM's host is not answered: both vCenters are asked where the VM is, and it is tried again."""
     names = vms(lab, 2)
     kept = lab.config.read_text()
-    lab.config.write_text(f'{kept}at_once = 1\n\n[after]\n{names[1]} = ["{names[0]}"]\n')
+    lab.config.write_text(f'{kept}max_concurrent = 1\n\n[depends_on]\n{names[1]} = ["{names[0]}"]\n')
     rule = {"method": "RelocateVM_Task", "in_task": True, "delay_s": 2.0, "object": names[0]}
     lab.control("source", "fault_add", rule=rule)
     try:

@@ -35,7 +35,7 @@ def relocates(lab, vm: str, site: str = "source") -> list[dict]:
 
 def test_a_wave_begins_when_the_one_before_it_has_ended(lab):
     """By the vCenter's own task log; the CSV file says the waves."""
-    (lab.folder / "waves.csv").write_text("vm,wave,after\nvm1,2,\nvm2,1,\nvm3,2,vm1\n")
+    (lab.folder / "waves.csv").write_text("vm,wave,depends_on\nvm1,2,\nvm2,1,\nvm3,2,vm1\n")
     shown = lab.run("plan", "--mode", "stock", "--csv", "waves.csv").stdout
     rows = [line.split()[:2] for line in shown.splitlines() if "esx-a" in line and " vm" in line]
     assert [row for row in rows if row[0].isdigit()] == [["1", "vm2"], ["2", "vm1"], ["2", "vm3"]], shown
@@ -49,8 +49,8 @@ def test_a_wave_begins_when_the_one_before_it_has_ended(lab):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("vm,after\nvm4,vm5\nvm5,vm4\n", "a VM comes after itself"),
-        ("vm,wave,after\nvm4,1,vm5\nvm5,2,\n", "vm4 (wave 1) comes after vm5, which is in wave 2"),
+        ("vm,depends_on\nvm4,vm5\nvm5,vm4\n", "a VM depends on itself"),
+        ("vm,wave,depends_on\nvm4,1,vm5\nvm5,2,\n", "vm4 (wave 1) depends on vm5, which is in wave 2"),
     ],
 )
 def test_a_vm_that_could_never_start_is_refused(lab, text, words):

@@ -32,7 +32,7 @@ def led(lab, site: str, forwarder: Forwarder) -> None:
     """Let the configuration reach *site* through *forwarder*, and move one VM after the other."""
     text, port = lab.config.read_text(), f"port = {port_of(lab, site)}\n"
     assert text.count(port) == 1
-    lab.config.write_text(text.replace(port, f"port = {forwarder.port}\n") + "\n[limits]\nat_once = 1\n")
+    lab.config.write_text(text.replace(port, f"port = {forwarder.port}\n") + "\n[limits]\nmax_concurrent = 1\n")
 
 
 def port_of(lab, site: str) -> int:

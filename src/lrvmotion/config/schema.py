@@ -229,7 +229,7 @@ CIRCUIT_SHARE = (
 
 
 class Relays(_Section):
-    """The relay boxes of both sites; *limit* caps what a near relay sends, *circuit* is the circuit's rate (bit/s).
+    """The relay hosts of both sites; *limit* caps what a near relay sends, *circuit_rate* is the circuit's (bit/s).
 
     *limit* is a rate, or a timetable by the clock of *time_zone*.
     """
@@ -237,7 +237,7 @@ class Relays(_Section):
     source: tuple[Relay, ...] = ()
     target: FarRelay | None = None
     limit: Limit | None = None
-    circuit: Rate | None = None
+    circuit_rate: Rate | None = None
     time_zone: Zone | None = None
 
     @model_validator(mode="after")
@@ -289,7 +289,9 @@ class Relays(_Section):
 
     def _least(self, limit: int | None) -> int | None:
         """Return *limit*, or a relay's equal share of 95 % of the circuit, whichever is lower."""
-        share = None if self.circuit is None else round(self.circuit * CIRCUIT_SHARE / max(len(self.source), 1))
+        share = (
+            None if self.circuit_rate is None else round(self.circuit_rate * CIRCUIT_SHARE / max(len(self.source), 1))
+        )
         return min((cap for cap in (limit, share) if cap is not None), default=None)
 
     @property
@@ -317,11 +319,11 @@ class Mappings(_Section):
 class Limits(_Section):
     """What the path may be like, how much may go on at once, how long things may take; *loss* is a ratio 0-1.
 
-    *at_once* is over the whole circuit; unset, it follows from what was measured. *tries* are of one VM's relocate,
-    the second at least *retry_wait_s* seconds after the first. Before a reboot a host has *maintenance_wait_s*
-    seconds to get empty, and then *reboot_wait_s* to come back. *tools_s* is how long VMware Tools and the guest's
-    address may take to be back after a move. *in_path_s* is how long hot bytes of a move may be on the way before its
-    host is asked whether they go past the relay.
+    *max_concurrent* is over the whole circuit; unset, it follows from what was measured. *max_attempts* are of one
+    VM's relocate, the second at least *retry_wait_s* seconds after the first. Before a reboot a host has
+    *maintenance_wait_s* seconds to get empty, and then *reboot_wait_s* to come back. *guest_wait_s* is how long VMware
+    Tools and the guest's address may take to be back after a move. *in_path_s* is how long hot bytes of a move may be
+    on the way before its host is asked whether they go past the relay.
     """
 
     rtt_ms: Annotated[float, Field(gt=0)] = 150.0
@@ -331,14 +333,14 @@ class Limits(_Section):
     per_datastore: Annotated[int, Field(ge=1, le=8)] = 8
     per_network: Annotated[int, Field(ge=1)] | None = None
     per_relay: Annotated[int, Field(ge=1)] | None = None
-    at_once: Annotated[int, Field(ge=1)] | None = None
+    max_concurrent: Annotated[int, Field(ge=1)] | None = None
     max_failures: Annotated[int, Field(ge=0)] | None = None
-    tries: Annotated[int, Field(ge=1, le=20)] = 3
+    max_attempts: Annotated[int, Field(ge=1, le=20)] = 3
     retry_wait_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
     restore_wait_s: Annotated[float, Field(ge=0)] = 14_400.0
     maintenance_wait_s: Annotated[float, Field(gt=0)] = 7_200.0
     reboot_wait_s: Annotated[float, Field(gt=0)] = 900.0
-    tools_s: Annotated[float, Field(ge=0, le=3600)] = 120.0
+    guest_wait_s: Annotated[float, Field(ge=0, le=3600)] = 120.0
     in_path_s: Annotated[float, Field(gt=0, le=3600)] = 120.0
 
 
@@ -355,11 +357,11 @@ class Settings(_Section):
 
 
 class Wave(_Section):
-    """VMs (names or patterns) that move together, once the waves that it comes *after* have ended; unset: the last."""
+    """VMs (names or patterns) that move together, once the waves that it *depends_on* have ended; unset: the last."""
 
     name: str
     vms: Annotated[tuple[str, ...], Field(min_length=1)]
-    after: tuple[str, ...] | None = None
+    depends_on: tuple[str, ...] | None = None
 
 
 class MaintenanceWindow(_Section):
@@ -408,7 +410,7 @@ class HookCommands(_Section):
 
 
 class Config(_Section):
-    """The whole configuration, frozen; *after* are the VMs that have moved before a VM does."""
+    """The whole configuration, frozen; *depends_on* are the VMs that have moved before a VM does."""
 
     time_zone: Zone = Field(default_factory=zones.local)
     source: Site
@@ -418,7 +420,7 @@ class Config(_Section):
     limits: Limits = Limits()
     settings: Settings = Settings()
     wave: tuple[Wave, ...] = ()
-    after: dict[str, tuple[str, ...]] = {}
+    depends_on: dict[str, tuple[str, ...]] = {}
     mode: Literal["native", "proxy", "stock", "auto"] | None = None
     steer: Literal["route", "gateway"] = "route"
     state_dir: File | None = None

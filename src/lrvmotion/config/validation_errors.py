@@ -13,6 +13,14 @@ from lrvmotion.model.inventory import near
 
 Location = tuple[int | str, ...]
 
+RENAMED = {  # keys that had another name before 0.1.0, without the numbers of lists
+    "after": "depends_on",
+    "wave.after": "depends_on",
+    "relay.circuit": "circuit_rate",
+    "limits.at_once": "max_concurrent",
+    "limits.tries": "max_attempts",
+    "limits.tools_s": "guest_wait_s",
+}
 _SECRET = re.compile("password|secret|token|webhook", re.IGNORECASE)  # never repeated, whatever was written there
 _MOST = 60  # characters of a value
 _LONGEST = 2000  # lines of one value
@@ -59,6 +67,8 @@ def _reason(item: Any, model: type[BaseModel]) -> str:  # noqa: ANN401 - pydanti
         case "missing":
             return "is missing"
         case "extra_forbidden":
+            if (name := RENAMED.get(".".join(part for part in location if isinstance(part, str)))) is not None:
+                return f"is now called {name}"
             return f"unknown key; {near(str(location[-1]), _fields(model, location[:-1]))}"
         case "value_error":
             return str(context["error"])

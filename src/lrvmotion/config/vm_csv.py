@@ -13,12 +13,13 @@ from lrvmotion.errors import UsageError
 from lrvmotion.model.inventory import Inventory, near
 
 EVERY = "*"  # the card label that means every card of the VM
-_COLUMNS = ("vm", "target_host", "pool", "folder", "datastore", "network", "networks", "wave", "after", "note")
+_COLUMNS = ("vm", "target_host", "pool", "folder", "datastore", "network", "networks", "wave", "depends_on", "note")
 # Names that later versions give a meaning: refused rather than ignored.
 _RESERVED = frozenset({"cpu", "hooks", "mode", "name", "priority", "storage_policy", "tags", "window"})
 _SIDES = {"VM": "source"}
 _MOST_TOLD, _MOST_HINTS = 20, 3
 _MOST_DIGITS = 9  # of a wave's number
+RENAMED = {"after": "depends_on"}
 _HINT = "columns are: " + ", ".join(_COLUMNS)
 
 
@@ -26,7 +27,7 @@ _HINT = "columns are: " + ", ".join(_COLUMNS)
 class VmOverride:
     """What is wanted of one VM; None, or no network for a card, leaves it to the mappings.
 
-    *networks* are (card label, target network), EVERY for all cards; *wave* is its wave, from 1, and *after* the
+    *networks* are (card label, target network), EVERY for all cards; *wave* is its wave, from 1, and *depends_on* the
     VMs that move before it (waves.Turn), 0 and None where it says nothing of them; *line* is where it stands in its
     file, 0 for none.
     """
@@ -38,7 +39,7 @@ class VmOverride:
     datastore: str | None = None
     networks: tuple[tuple[str, str], ...] = ()
     wave: int = 0
-    after: tuple[str, ...] | None = None
+    depends_on: tuple[str, ...] | None = None
     line: int = 0
 
     def network(self, label: str) -> str | None:
@@ -130,6 +131,8 @@ def _header_mistakes(columns: Sequence[str]) -> Iterator[str]:
     for name in dict.fromkeys(columns):
         if name in _RESERVED:
             yield f"the column {name!r} is reserved for a later version"
+        elif name in RENAMED:
+            yield f"the column {name!r} is now called {RENAMED[name]}"
         elif name not in _COLUMNS:
             yield f"there is no column {name!r}; {near(name, _COLUMNS)}"
         elif columns.count(name) > 1:
@@ -172,7 +175,7 @@ def _wish(cells: dict[str, str], line: int) -> VmOverride:
         datastore=cells.get("datastore") or None,
         networks=tuple(networks),
         wave=int(cells.get("wave") or 0),
-        after=tuple(_parts(cells["after"])) if cells.get("after") else None,
+        depends_on=tuple(_parts(cells["depends_on"])) if cells.get("depends_on") else None,
         line=line,
     )
 

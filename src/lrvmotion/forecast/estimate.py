@@ -93,14 +93,14 @@ class VmTime:
 class Forecast:
     """The forecast of a plan: each mode's estimate, each VM's time in the plan's own, the end of the whole queue.
 
-    *basis* is a sentence: what it rests on and how old that is. *at_once* moves share the circuit; *queue_s* is None
-    where nothing moves or the rate is not known. *line_mbps* is the most that a probe brought across the circuit.
+    *basis* is a sentence: what it rests on and how old that is. *concurrent_moves* share the circuit; *queue_s* is
+    None where nothing moves or the rate is not known. *line_mbps* is the most that a probe brought across the circuit.
     """
 
     basis: str
     estimates: tuple[Estimate, ...]
     vms: tuple[VmTime, ...] = ()
-    at_once: int = 1
+    concurrent_moves: int = 1
     queue_s: float | None = None
     line_mbps: float | None = None
 

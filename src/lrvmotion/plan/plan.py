@@ -144,7 +144,7 @@ class Migration:
     snapshots: int
     change_version: str = ""
     wave: int = 1
-    after: tuple[str, ...] = ()
+    depends_on: tuple[str, ...] = ()
     source_datastores: tuple[str, ...] = ()
     source_folder: str = ""
     vmotion_networks: tuple[str, ...] = ()

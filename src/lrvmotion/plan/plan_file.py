@@ -29,6 +29,7 @@ OLD_KEYS = {  # of schema 1's plan, and what each is called now
     "fresh": "new_vmknics",
     "through": "relay_by_host",
     "ways": "data_paths",
+    "after": "depends_on",
 }
 _AGAIN = "make it again: lrvmotion plan … -o FILE"
 _MIGRATION = TypeAdapter(Migration)
@@ -70,7 +71,7 @@ class _Move(_Section):
     source_host: str
     placement: _Place
     wave: int = 1
-    after: tuple[str, ...] = ()
+    depends_on: tuple[str, ...] = ()
     source_datastores: tuple[str, ...] = ()
     source_folder: str = ""
 
@@ -147,7 +148,7 @@ class Saved:
                 datastore=move.placement.datastore.name,
                 networks=tuple((card.label, card.network.name) for card in move.placement.nics),
                 wave=move.wave,
-                after=move.after,
+                depends_on=move.depends_on,
             )
             for move in self.content.migrations
         }

@@ -59,10 +59,15 @@ def make(
     stock = plan.streams if plan.mode == "stock" else 1
     found = forecast.estimates(measured, senders(config, law, rtt or (load.min_rtt_ms if load else None), stock=stock))
     found = calibration.corrected(found, past)
-    vms, at_once, queue_s = _times(plan, config, found, load, dirty or {})
+    vms, concurrent, queue_s = _times(plan, config, found, load, dirty or {})
     line = load.bottleneck_mbps if load is not None else None
     return Forecast(
-        basis=_basis(measured, age_s), estimates=found, vms=vms, at_once=at_once, queue_s=queue_s, line_mbps=line
+        basis=_basis(measured, age_s),
+        estimates=found,
+        vms=vms,
+        concurrent_moves=concurrent,
+        queue_s=queue_s,
+        line_mbps=line,
     )
 
 
@@ -79,8 +84,8 @@ def bounds(
             ([host for host in targets if host.name in there], _vmknics(config, mode, "target")),
         )
         found[mode] = [bound for hosts, count in sides if (bound := _uplinks(hosts, count)) is not None]
-        if config.relay.circuit is not None:
-            rate = config.relay.circuit / 1e6
+        if config.relay.circuit_rate is not None:
+            rate = config.relay.circuit_rate / 1e6
             limiter = f"the circuit, which the configuration says carries {rate:.0f} Mbit/s"
             found[mode].append(Bound(mbps=tcp_model.line(rate), limiter=limiter, source=tcp_model.LINE))
     for relay, mbps in sorted(relay_nics.items(), key=lambda nic: -nic[1])[:1]:
@@ -152,15 +157,18 @@ def _times(
     rates = {estimate.mode: estimate.mbps for estimate in found}
     line = load.bottleneck_mbps if load is not None else None
     allowed, relay_by_host = limits(config, line), dict(plan.relay_by_host)
-    at_once = max(len(Schedule(plan.migrations, allowed, relay_by_host=relay_by_host).step(Begin())), 1)
+    concurrent = max(len(Schedule(plan.migrations, allowed, relay_by_host=relay_by_host).step(Begin())), 1)
     cap = config.relay.cap_bps if plan.mode == "proxy" else None
     relayed = line if cap is None else min(line or math.inf, cap / 1e6 * max(len(plan.relays), 1))
-    hot, cold = _shared(rates.get(plan.mode), relayed, at_once), _shared(rates.get("stock"), line, at_once)
+    hot, cold = (
+        _shared(rates.get(plan.mode), relayed, concurrent),
+        _shared(rates.get("stock"), line, concurrent),
+    )
     vms = tuple(_time(move, hot, cold, dirty.get(move.vm)) for move in plan.migrations)
     if not vms or any(vm.seconds is None for vm in vms):
-        return vms, at_once, None
+        return vms, concurrent, None
     seconds = {vm.vm: vm.seconds or 0.0 for vm in vms}
-    return vms, at_once, queue_end(Schedule(plan.migrations, allowed, relay_by_host=relay_by_host), seconds)
+    return vms, concurrent, queue_end(Schedule(plan.migrations, allowed, relay_by_host=relay_by_host), seconds)
 
 
 def _shared(rate: float | None, line: float | None, moves: int) -> float | None:

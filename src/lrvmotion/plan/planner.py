@@ -150,7 +150,7 @@ def _migrations(inputs: Inputs, vms: Sequence[VirtualMachine], draft: _Draft) ->
                 snapshots=vm.snapshots,
                 change_version=vm.change_version,
                 wave=wish.wave or waves.number(vm.name, inputs.config.wave, numbers),
-                after=inputs.config.after.get(vm.name, ()) if wish.after is None else wish.after,
+                depends_on=inputs.config.depends_on.get(vm.name, ()) if wish.depends_on is None else wish.depends_on,
                 source_datastores=tuple(sorted({stores[d.datastore] for d in vm.disks if d.datastore in stores})),
                 source_folder=vm.folder,
                 vmotion_networks=(*_networks("source", source), *_networks("target", placement.host)),
@@ -170,7 +170,7 @@ def queued(migrations: Sequence[Migration]) -> list[Migration]:
 
     Raise UsageError where one would wait for ever.
     """
-    turns = (waves.Turn(vm=move.vm, wave=move.wave, after=move.after) for move in migrations)
+    turns = (waves.Turn(vm=move.vm, wave=move.wave, depends_on=move.depends_on) for move in migrations)
     if wrong := waves.mistakes(turns):
         raise UsageError("; ".join(wrong), hint="[[wave]] and [after] of the configuration and the CSV file say so")
     return sorted(migrations, key=lambda move: (move.wave, -(move.hot_bytes + move.cold_bytes)))

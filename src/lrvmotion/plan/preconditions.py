@@ -188,7 +188,7 @@ def _configuration(config: Config) -> Iterator[tuple[str, str]]:
         mode="json",
         include={
             "source": _SITE, "target": _SITE, "mappings": True, "settings": True, "steer": True,
-            "relay": {"source": {"__all__": _RELAY}, "target": _RELAY, "limit": True, "circuit": True},
+            "relay": {"source": {"__all__": _RELAY}, "target": _RELAY, "limit": True, "circuit_rate": True},
         },
     )  # fmt: skip
     for key, value in _leaves(content, ""):

@@ -20,7 +20,7 @@ def config(forward: Config) -> Config:
     """
     far = forward.relay.target
     near = () if far is None else (Relay(**{name: getattr(far, name) for name in Relay.model_fields}),)
-    relay = Relays(source=near, limit=forward.relay.limit, circuit=forward.relay.circuit)
+    relay = Relays(source=near, limit=forward.relay.limit, circuit_rate=forward.relay.circuit_rate)
     swapped = {"source": forward.target, "target": forward.source, "relay": relay, "mappings": Mappings()}
     return forward.model_copy(update=swapped)
 
@@ -43,7 +43,7 @@ def wishes(saved: Saved, names: Collection[str]) -> tuple[VmOverride, ...]:
             datastore=next(iter(move.source_datastores), None),
             networks=tuple((card.label, card.source) for card in move.placement.nics),
             wave=move.wave,
-            after=move.after,
+            depends_on=move.depends_on,
         )
         for move in saved.content.migrations
         if move.vm in names

@@ -25,8 +25,8 @@ class Limits:
     """How many migrations may run at once; None: as many as there are.
 
     *per_host* counts at a source host and at a target host (vCenter queues more than 2 without shared storage),
-    *per_datastore* (vCenter: 8) and *per_network* at each site, *per_relay* through one near relay, *at_once* over the
-    circuit.
+    *per_datastore* (vCenter: 8) and *per_network* at each site, *per_relay* through one near relay,
+    *max_concurrent* over the circuit.
     Source of vCenter's figures: "Limits on simultaneous migrations", vSphere 6.7 documentation.
     """
 
@@ -34,7 +34,7 @@ class Limits:
     per_datastore: int | None = 8
     per_network: int | None = None
     per_relay: int | None = None
-    at_once: int | None = None
+    max_concurrent: int | None = None
 
     @classmethod
     def measured(cls, limits: schema.Limits, *, line_mbps: float | None, relay_mbps: float | None) -> Limits:
@@ -52,7 +52,7 @@ class Limits:
             per_datastore=limits.per_datastore,
             per_network=limits.per_network,
             per_relay=share(limits.per_relay, relay_mbps),
-            at_once=share(limits.at_once, line_mbps),
+            max_concurrent=share(limits.max_concurrent, line_mbps),
         )
 
     def of(self, lease: str) -> int | None:
@@ -63,7 +63,7 @@ class Limits:
             "datastore": self.per_datastore,
             "network": self.per_network,
             "relay": self.per_relay,
-            "circuit": self.at_once,
+            "circuit": self.max_concurrent,
         }[kind]
 
 
@@ -270,7 +270,9 @@ class Schedule:
             again = False
             for vm in [vm for vm in self._order if self.states[vm] in {"queued", "waiting"}]:
                 bad = [
-                    before for before in self._migrations[vm].after if self.states.get(before) in FINAL - {"success"}
+                    before
+                    for before in self._migrations[vm].depends_on
+                    if self.states.get(before) in FINAL - {"success"}
                 ]
                 if bad:
                     self._end(vm, "held")
@@ -305,7 +307,7 @@ class Schedule:
             and migration.wave == wave
             and self._fits(migration.vm)
             and migration.source_host not in self._barred
-            and all(self.states.get(before, "success") == "success" for before in migration.after)
+            and all(self.states.get(before, "success") == "success" for before in migration.depends_on)
         )
 
     def _full(self, lease: str, busy: Mapping[str, int]) -> bool:

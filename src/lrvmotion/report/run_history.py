@@ -34,7 +34,7 @@ ENDED = {"success", "error", "cancelled", "held"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Try:
+class Attempt:
     """One relocate of a VM, seconds since the run began; *ended* None: not seen to end."""
 
     began: float
@@ -46,16 +46,16 @@ class Try:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
-    """How much of a VM had gone over at a time: *bytes* by vCenter's own percentage, in try number *tries*."""
+    """How much of a VM had gone over at a time: *bytes* by vCenter's own percentage, in attempt number *attempts*."""
 
     t: float
     bytes: float
-    tries: int
+    attempts: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VmStory:
-    """One VM: how it ended, its tries, its progress. *forecast_s* None: there was none.
+    """One VM: how it ended, its attempts, its progress. *forecast_s* None: there was none.
 
     *carried* is what does not follow a VM by itself, *found* what was found after the move; *hooks* ran for it.
     """
@@ -67,7 +67,7 @@ class VmStory:
     wave: int = 1
     bytes: int = 0
     cold_bytes: int = 0
-    tries: tuple[Try, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
     points: tuple[Point, ...] = ()
     reason: str | None = None
     hint: str | None = None
@@ -79,7 +79,7 @@ class VmStory:
     @property
     def seconds(self) -> float | None:
         """How long the last try took, None where none ended."""
-        last = self.tries[-1] if self.tries else None
+        last = self.attempts[-1] if self.attempts else None
         return None if last is None or last.ended is None else last.ended - last.began
 
     @property
@@ -167,7 +167,7 @@ class RunHistory:
     def end_s(self) -> float:
         """The last second that anything is known of, at least 1."""
         times = [self.seconds or 0.0, *(moment.t for moment in self.moments), *(sample.t for sample in self.samples)]
-        times += [time for vm in self.vms for one in vm.tries for time in (one.began, one.ended or 0.0)]
+        times += [time for vm in self.vms for one in vm.attempts for time in (one.began, one.ended or 0.0)]
         return max(1.0, *times)
 
 
@@ -232,7 +232,7 @@ def settings(records: Sequence[Record], run: str) -> list[Setting]:
 @dataclass(slots=True)
 class _Vm:
     last: Move | None = None
-    tries: list[Try] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
     points: list[Point] = field(default_factory=list)
     carried: dict[tuple[str, str], Carried] = field(default_factory=dict)
     found: list[Finding] = field(default_factory=list)
@@ -294,18 +294,18 @@ class _Fold:
 
     def _move(self, event: Move, t: float) -> None:
         vm = self._of(event.vm)
-        runs = bool(vm.tries) and vm.tries[-1].ended is None
+        runs = bool(vm.attempts) and vm.attempts[-1].ended is None
         if event.state == "running":
-            if not runs or (vm.last is not None and event.tries > vm.last.tries):
-                vm.tries.append(Try(began=t, ended=None, state="running"))
-            point = Point(t=t, bytes=event.bytes_total * event.percent / 100, tries=len(vm.tries))
-            if not vm.points or (point.bytes, point.tries) != (vm.points[-1].bytes, vm.points[-1].tries):
+            if not runs or (vm.last is not None and event.attempts > vm.last.attempts):
+                vm.attempts.append(Attempt(began=t, ended=None, state="running"))
+            point = Point(t=t, bytes=event.bytes_total * event.percent / 100, attempts=len(vm.attempts))
+            if not vm.points or (point.bytes, point.attempts) != (vm.points[-1].bytes, vm.points[-1].attempts):
                 vm.points.append(point)
         elif runs and event.state in {*ENDED, "waiting"}:
             state = "error" if event.state == "waiting" else event.state
-            vm.tries[-1] = replace(vm.tries[-1], ended=t, state=state, reason=event.reason, hint=event.hint)
+            vm.attempts[-1] = replace(vm.attempts[-1], ended=t, state=state, reason=event.reason, hint=event.hint)
             if event.state == "success":
-                vm.points.append(Point(t=t, bytes=event.bytes_total, tries=len(vm.tries)))
+                vm.points.append(Point(t=t, bytes=event.bytes_total, attempts=len(vm.attempts)))
         vm.last = event
 
     def vm(self, name: str, moved: Mapping[str, Any] | None, forecast_s: float | None) -> VmStory:
@@ -317,7 +317,8 @@ class _Fold:
         return VmStory(
             vm=name, state=state, source_host=last.source_host if last else "",
             target_host=last.target_host if last else "", wave=last.wave if last else 1,
-            bytes=last.bytes_total if last else 0, cold_bytes=last.cold_bytes if last else 0, tries=tuple(vm.tries),
+            bytes=last.bytes_total if last else 0, cold_bytes=last.cold_bytes if last else 0,
+            attempts=tuple(vm.attempts),
             points=tuple(vm.points), reason=last.reason if agreed and last else (moved or {}).get("reason") or None,
             hint=last.hint if agreed and last else None, forecast_s=forecast_s, carried=tuple(vm.carried.values()),
             found=tuple(vm.found), hooks=tuple(vm.hooks),
@@ -364,11 +365,11 @@ def _moved(
     reason: str | None,
 ) -> Event:
     size = sizes.get(vm, {})
-    source, target, tries = hosts.get(vm, (str(size.get("source_host", "")), "", 0))
+    source, target, attempts = hosts.get(vm, (str(size.get("source_host", "")), "", 0))
     cold = int(size.get("cold_bytes", 0))
     return Move(
         vm=vm, state=state, source_host=source, target_host=target, bytes_total=int(size.get("hot_bytes", 0)) + cold,
-        cold_bytes=cold, tries=tries, wave=int(size.get("wave", 1)), reason=reason,
+        cold_bytes=cold, attempts=attempts, wave=int(size.get("wave", 1)), reason=reason,
     )  # fmt: skip
 
 

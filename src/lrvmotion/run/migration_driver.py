@@ -60,7 +60,7 @@ class RunCollaborators:
     over: Callable[[], bool] = lambda: False
     longest: Callable[[], float | None] = lambda: None
     ended: Callable[[Migration, str, str | None], None] = lambda *_: None
-    tries: int = 1
+    max_attempts: int = 1
     retry_wait_s: float = 30.0
 
 
@@ -68,7 +68,7 @@ class RunCollaborators:
 class _Attempts:
     """What is known of one VM's way; times by the guard's clock."""
 
-    tries: int = 0  # relocates asked for
+    attempts: int = 0  # relocates asked for
     vain: int = 0  # starts that a vCenter did not answer before its relocate was asked for
     began: float | None = None
     percent: int = 0
@@ -265,12 +265,12 @@ class _Driver:
             "source_ref": str(migration.ref),
             "source_host": migration.source_host,
             "target_host": migration.placement.host.name,
-            "try": trip.tries + 1,
+            "try": trip.attempts + 1,
             "baggage": trip.baggage,
         }
         if (reason := self.record("move", body)) is not None:
             return self.end(migration, "held", reason=reason)
-        trip.tries += 1
+        trip.attempts += 1
         trip.began = self.guard.clock() if trip.began is None else trip.began
         try:
             task = self.mover.start(migration)
@@ -304,7 +304,7 @@ class _Driver:
         What is at the source, and no task moves, is left for a plan of its own.
         """
         trip = self.trips[migration.vm]
-        trip.tries, trip.began, trip.baggage = 1, self.guard.clock(), begun.baggage
+        trip.attempts, trip.began, trip.baggage = 1, self.guard.clock(), begun.baggage
         task = self.mover.unfinished(migration)
         if task is not None:
             self.follow(migration, task)
@@ -412,8 +412,8 @@ class _Driver:
         trip = self.trips[migration.vm]
         if failed.cancelled:
             return self.end(migration, "cancelled", reason="cancelled; the VM stays at the source")
-        spent = trip.tries + trip.vain
-        if not failed.passing or spent >= self.guard.tries or self.schedule.stopped:
+        spent = trip.attempts + trip.vain
+        if not failed.passing or spent >= self.guard.max_attempts or self.schedule.stopped:
             return self.lay_down(migration, failed.reason, failed.hint)
         wait = wait_s(spent, self.guard.retry_wait_s)
         trip.reason, trip.hint, trip.due = failed.reason, failed.hint, self.guard.clock() + wait
@@ -423,7 +423,7 @@ class _Driver:
 
     def lay_down(self, migration: Migration, reason: str | None, hint: str | None) -> list[Command]:
         """Give up a VM after its last try: held where no relocate of it was ever asked for."""
-        asked = self.trips[migration.vm].tries > 0
+        asked = self.trips[migration.vm].attempts > 0
         return self.end(migration, "error" if asked else "held", reason=reason, hint=hint)
 
     def run_due_retries(self) -> None:
@@ -516,7 +516,7 @@ class _Driver:
                 cold_bytes=migration.cold_bytes,
                 elapsed_s=0.0 if trip.began is None else self.guard.clock() - trip.began,
                 wave=migration.wave,
-                tries=trip.tries,
+                attempts=trip.attempts,
                 wait_s=wait_s,
                 reason=reason,
                 hint=hint,
@@ -567,12 +567,12 @@ def drive(
     driver.verify()
 
 
-def wait_s(tries: int, least_s: float) -> float:
-    """Return how long to wait after so many failed tries: doubled each time, jittered, at most a quarter of an hour."""
+def wait_s(attempts: int, least_s: float) -> float:
+    """Return how long to wait after so many failed attempts: doubled each time, jittered, at most 15 minutes."""
     from tenacity import RetryCallState, Retrying, wait_exponential_jitter
 
     state = RetryCallState(Retrying(), None, (), {})
-    state.attempt_number = tries
+    state.attempt_number = attempts
     return wait_exponential_jitter(multiplier=least_s, max=LONGEST_WAIT_S, jitter=least_s / 2)(state)
 
 

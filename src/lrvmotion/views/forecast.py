@@ -68,7 +68,7 @@ def _times(to: Console, made: Forecast) -> None:
         known = [vm.seconds for vm in made.vms if vm.seconds is not None]
         least, most = units.clock(min(known)), units.clock(max(known))
         each = f", each {least}" + (f" to {most}" if most != least else "") if len(known) > 1 else ""
-        side = f", {made.at_once} at once" if made.at_once > 1 else ""
+        side = f", {made.concurrent_moves} at once" if made.concurrent_moves > 1 else ""
         text = f"{words.count(len(made.vms), 'VM')} in {units.clock(made.queue_s)}{each}{side}"
         if not all(vm.measured for vm in made.vms):
             text += ", without what is written meanwhile, which was not measured"
@@ -89,7 +89,7 @@ def document(made: Forecast | None) -> dict[str, Any] | None:
         "basis": made.basis,
         "modes": {estimate.mode: _mode(estimate) for estimate in made.estimates},
         "vms": [_vm(vm) for vm in made.vms],
-        "at_once": made.at_once,
+        "concurrent_moves": made.concurrent_moves,
         "queue_s": _rounded(made.queue_s),
     }
 

@@ -100,10 +100,10 @@ class Lines:
             return None
         where = f"{move.source_host} -> {move.target_host}"
         text = f"{move.vm}: {words.state(move.state)}, {where}"
-        if move.tries > 1:
-            text += f", try {move.tries}"
+        if move.attempts > 1:
+            text += f", attempt {move.attempts}"
         if move.state == "waiting":
-            text += f", next try in {units.clock(move.wait_s)}"
+            text += f", next attempt in {units.clock(move.wait_s)}"
         if move.state == "success":
             text += f", {units.duration(move.elapsed_s)}"
         if move.reason:

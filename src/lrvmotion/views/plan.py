@@ -118,7 +118,7 @@ def plan_json(made: Plan, state: Path) -> dict[str, Any]:
                 "folder": move.placement.folder.path, "datastore": move.placement.datastore.name,
                 "networks": {nic.label: nic.network.name for nic in move.placement.nics},
                 "hot_bytes": move.hot_bytes, "cold_bytes": move.cold_bytes,
-                "wave": move.wave, "after": list(move.after),
+                "wave": move.wave, "depends_on": list(move.depends_on),
             }
             for move in made.migrations
         ],

@@ -66,7 +66,7 @@ def findings(report: LoadReport) -> Iterator[Finding]:
         summary = (
             f"under load the RTT grows from {least:.0f} to {least + queueing:.0f} ms: the bottleneck's queue is deep"
         )
-        yield found(Severity.WARNING, "load-queue", summary, "relay.circuit or relay.limit keeps the queue short")
+        yield found(Severity.WARNING, "load-queue", summary, "relay.circuit_rate or relay.limit keeps the queue short")
     for run in report.missing:
         streams = "1 stream" if run.streams == 1 else f"{run.streams} streams"
         yield found(Severity.WARNING, "load-not-measured", f"{run.algorithm}, {streams}: not measured: {run.reason}")

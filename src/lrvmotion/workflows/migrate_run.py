@@ -307,7 +307,9 @@ class Migrating:
         relays = Relays(self.config, self.connections, self.journal, self.observer, plan, self.interrupts)
         pace = RateLimiter(self.config, plan.relays, relays.cap, self.observer, self._record)
         relays.restarted = pace.restarted
-        mover = RelocateMover(self.connections.session("source"), self.connections.session("target"), limits.tools_s)
+        mover = RelocateMover(
+            self.connections.session("source"), self.connections.session("target"), limits.guest_wait_s
+        )
 
         def look(running: Mapping[str, int | None]) -> Collection[str]:
             said = relays.look(running)  # first: a lost box cuts off what is routed to it
@@ -331,7 +333,7 @@ class Migrating:
             over=lambda: windows.opens(self.moment()) is None,
             longest=lambda: windows.longest_s(self.moment()),
             ended=points.ended if points is not None else lambda *_: None,
-            tries=limits.tries,
+            max_attempts=limits.max_attempts,
             retry_wait_s=limits.retry_wait_s,
         )
         if points is not None:

@@ -19,8 +19,8 @@ class Progress:
         self._steps: deque[tuple[float, float]] = deque([(now, self._step())])
 
     def take(self, move: Move, now: float) -> None:
-        """Take the next event of the same VM; a new try begins anew."""
-        if move.tries != self.move.tries or (self.move.state != "running" and move.state == "running"):
+        """Take the next event of the same VM; a new attempt starts over."""
+        if move.attempts != self.move.attempts or (self.move.state != "running" and move.state == "running"):
             self._steps.clear()
         self.move, self.seen = move, now
         if not self._steps or self._step() > self._steps[-1][1]:

@@ -35,7 +35,7 @@ class Columns:
     percent: int = 4
     rate: int = 11
     left: int = 8
-    tries: int = 3
+    attempts: int = 3
 
     @classmethod
     def of(cls, width: int, state: State) -> Columns:
@@ -60,7 +60,7 @@ class Columns:
         cells = [
             fit("VM", self.vm), fit("wave", self.wave), fit("phase", self.phase), fit("to", self.to), fit("", self.bar),
             right("vMotion", self.vmotion), right("NFC", self.nfc), right("%", self.percent),
-            right("rate", self.rate), right("time", self.left), right("try", self.tries),
+            right("rate", self.rate), right("time", self.left), right("try", self.attempts),
         ]  # fmt: skip
         return _line([Text(" ".join(cell for cell in cells if cell).rstrip(), style="dim")])
 
@@ -68,8 +68,8 @@ class Columns:
 def chosen(state: State, rows: int, now: float) -> list[str]:
     """Return the VMs that are worth one of *rows* lines: all of them in their order where that many are there.
 
-    Else those that run, each in its place; that wait for their next try; the last that failed or are held; the next of
-    the queue; and the last that moved, which fill what is left.
+    Else those that run, each in its place; that wait for their next attempt; the last that failed or are held; the next
+    of the queue; and the last that moved, which fill what is left.
     """
     if len(state.vms) <= rows:
         return list(state.vms)
@@ -102,7 +102,7 @@ def row(state: State, vm: str, columns: Columns, now: float) -> Text:
         Text(f"{fit(phase(move, state.waiting.get(vm, now) - now), columns.phase)} ", style=style),
     ]
     if move.state in BAD or move.state == "waiting":
-        tried = f"try {move.tries}: " if move.tries > 1 or move.state == "waiting" else ""
+        tried = f"attempt {move.attempts}: " if move.attempts > 1 or move.state == "waiting" else ""
         return _line([*head, Text(clean(f"{tried}{move.reason or ''}"), style="dim")])
     bps = state.rate(vm, now) if move.state in {"running", "success"} else None
     done = progress.carried(now, bps)
@@ -119,7 +119,7 @@ def row(state: State, vm: str, columns: Columns, now: float) -> Text:
         right(str(int(percent)) if begun else "", columns.percent),
         right("-" if bps is None else units.rate(bps), columns.rate) if begun else " " * columns.rate,
         right("-" if rest is None else units.clock(rest), columns.left) if begun else " " * columns.left,
-        right(str(move.tries) if move.tries else "", columns.tries),
+        right(str(move.attempts) if move.attempts else "", columns.attempts),
     ]  # fmt: skip
     return _line(
         [
@@ -132,7 +132,7 @@ def row(state: State, vm: str, columns: Columns, now: float) -> Text:
 
 
 def phase(move: Move, wait_s: float) -> str:
-    """Return what a VM does now, in at most 10 characters; *wait_s* is left to its next try."""
+    """Return what a VM does now, in at most 10 characters; *wait_s* is left to its next attempt."""
     if move.state == "waiting":
         return f"retry {units.clock(wait_s)}" if wait_s > 0 else "retry now"
     if move.state == "running" and move.percent >= 100:

@@ -37,7 +37,7 @@ class State:
     def __init__(self) -> None:
         self.vms: dict[str, Progress] = {}
         self.counts: Counter[MoveState] = Counter()
-        self.waiting: dict[str, float] = {}  # VM: when its next try is due
+        self.waiting: dict[str, float] = {}  # VM: when its next attempt is due
         self.bad: list[str] = []  # in the order in which they ended, as moved
         self.moved: list[str] = []
         self.waves = 1

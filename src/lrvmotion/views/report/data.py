@@ -13,7 +13,7 @@ from lrvmotion.report.run_history import RunHistory
 
 SCHEMA = 1
 VM_COLUMNS = (
-    "vm", "state", "source_host", "target_host", "wave", "tries", "began_s", "seconds", "forecast_s", "bytes",
+    "vm", "state", "source_host", "target_host", "wave", "attempts", "began_s", "seconds", "forecast_s", "bytes",
     "cold_bytes", "bps", "reason", "hint",
 )  # fmt: skip
 AUDIT_COLUMNS = ("seq", "at", "run", "who", "account", "what", "subject", "key", "prior", "new", "detail")
@@ -23,9 +23,9 @@ def vms_csv(story: RunHistory) -> str:
     """Return a line a VM: times in seconds since the run began, rates in bit/s; what is not known is empty."""
     rows = [
         (
-            vm.vm, vm.state, vm.source_host, vm.target_host, vm.wave, len(vm.tries),
-            _number(vm.tries[0].began if vm.tries else None), _number(vm.seconds), _number(vm.forecast_s), vm.bytes,
-            vm.cold_bytes, _number(vm.bps), vm.reason, vm.hint,
+            vm.vm, vm.state, vm.source_host, vm.target_host, vm.wave, len(vm.attempts),
+            _number(vm.attempts[0].began if vm.attempts else None), _number(vm.seconds), _number(vm.forecast_s),
+            vm.bytes, vm.cold_bytes, _number(vm.bps), vm.reason, vm.hint,
         )
         for vm in story.vms
     ]  # fmt: skip

@@ -49,7 +49,7 @@ def rates(story: RunHistory) -> tuple[str, Legend] | None:
 
 def waterfall(story: RunHistory) -> tuple[str, Legend] | None:
     """Return when each VM was on its way; None where none was."""
-    begun = sorted((vm for vm in story.vms if vm.tries), key=lambda vm: vm.tries[0].began)
+    begun = sorted((vm for vm in story.vms if vm.attempts), key=lambda vm: vm.attempts[0].began)
     if not begun:
         return None
     row = max(2.0, min(20.0, TALLEST / len(begun)))
@@ -59,30 +59,34 @@ def waterfall(story: RunHistory) -> tuple[str, Legend] | None:
     plot.axis_x(svg.time_ticks(end), units.clock, "since the run began")
     for number, vm in enumerate(begun):
         top = svg.TOP + 20 + row * number
-        first, last = vm.tries[0].began, vm.tries[-1].ended or story.end_s
-        if len(vm.tries) > 1:
-            plot.bar(first, last, top + row * 0.45, max(1.0, row * 0.1), svg.SOFT, f"{vm.vm}: from first try to last")
-        for at, one in enumerate(vm.tries, 1):
+        first, last = vm.attempts[0].began, vm.attempts[-1].ended or story.end_s
+        if len(vm.attempts) > 1:
+            plot.bar(
+                first, last, top + row * 0.45, max(1.0, row * 0.1), svg.SOFT, f"{vm.vm}: from first attempt to last"
+            )
+        for at, one in enumerate(vm.attempts, 1):
             took = units.duration((one.ended or story.end_s) - one.began)
-            tip = f"{vm.vm}, try {at}: {result(one.state)}, {took}" + (f": {one.reason}" if one.reason else "")
+            tip = f"{vm.vm}, attempt {at}: {result(one.state)}, {took}" + (f": {one.reason}" if one.reason else "")
             color = STATES.get(one.state, OTHERS)
             plot.bar(one.began, one.ended or story.end_s, top + row * 0.15, row * 0.7, color, tip)
         if row >= 10:
             plot.word(plot.left - 8, top + row * 0.5 + 4, _short(vm.vm), anchor="end")
     if story.forecast_s is not None:
-        start = begun[0].tries[0].began
+        start = begun[0].attempts[0].began
         plot.mark(min(end, start + story.forecast_s), f"forecast: {units.duration(story.forecast_s)} from the first")
-    seen = {one.state for vm in begun for one in vm.tries}
+    seen = {one.state for vm in begun for one in vm.attempts}
     return plot.text(), [(result(state), color) for state, color in STATES.items() if state in seen]
 
 
 def amounts(story: RunHistory) -> tuple[str, Legend] | None:
     """Return how much had arrived over time against the forecast's pace; None without a forecast or an arrival."""
-    moved = sorted((one.ended or 0.0, vm.bytes) for vm in story.vms if vm.state == "success" for one in vm.tries[-1:])
+    moved = sorted(
+        (one.ended or 0.0, vm.bytes) for vm in story.vms if vm.state == "success" for one in vm.attempts[-1:]
+    )
     whole = sum(vm.bytes for vm in story.vms)
     if not moved or story.forecast_s is None or not whole:
         return None
-    start = min(vm.tries[0].began for vm in story.vms if vm.tries)
+    start = min(vm.attempts[0].began for vm in story.vms if vm.attempts)
     end = max(story.end_s, start + story.forecast_s)
     plot = svg.Plot(label="data moved, forecast and actual", x_end=end, y_end=whole * 1.05, height=240.0)
     plot.axis_y(svg.size_ticks(plot.y_end), units.size)
@@ -117,13 +121,13 @@ def times(story: RunHistory) -> tuple[str, Legend] | None:
 
 
 def _bins(vms: Sequence[VmStory], width: float, count: int) -> list[float]:
-    """Return the bit/s of *vms* in each of *count* bins of *width* seconds; failed tries count, for they sent too."""
+    """Return the bit/s of *vms* in each of *count* bins of *width* seconds; failed attempts count: they sent too."""
     found = [0.0] * count
     for vm in vms:
         last_t, last_bytes, of = 0.0, 0.0, 0
         for point in vm.points:
-            if point.tries != of:
-                last_t, last_bytes, of = vm.tries[point.tries - 1].began, 0.0, point.tries
+            if point.attempts != of:
+                last_t, last_bytes, of = vm.attempts[point.attempts - 1].began, 0.0, point.attempts
             _spread(found, last_t, point.t, max(0.0, point.bytes - last_bytes) * 8, width)
             last_t, last_bytes = point.t, point.bytes
     return found

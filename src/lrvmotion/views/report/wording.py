@@ -8,8 +8,8 @@ from lrvmotion.report.run_history import RunHistory, Setting, VmStory
 from lrvmotion.views import units, words
 
 NOT_MEASURED = "not measured"
-VM_HEAD = ("VM", "result", "from", "to", "wave", "tries", "began", "took", "forecast", "size", "mean rate")
-VM_RIGHT = {"wave", "tries", "began", "took", "forecast", "size", "mean rate"}
+VM_HEAD = ("VM", "result", "from", "to", "wave", "attempts", "began", "took", "forecast", "size", "mean rate")
+VM_RIGHT = {"wave", "attempts", "began", "took", "forecast", "size", "mean rate"}
 SETTING_HEAD = ("target", "setting", "before", "during the run", "now")
 CARRIED_HEAD = ("VM", "what", "name", "carried", "why")
 AUDIT_HEAD = ("no.", "when (UTC)", "who", "account", "what", "subject", "setting", "prior", "new", "detail")
@@ -57,7 +57,7 @@ def facts(story: RunHistory) -> list[tuple[str, str]]:
 
 def mean_bps(story: RunHistory) -> float | None:
     """Return the rate at which VMs moved, from the first that began to the last that arrived; None where none did."""
-    moved = [vm.tries[-1] for vm in story.vms if vm.state == "success" and vm.tries]
+    moved = [vm.attempts[-1] for vm in story.vms if vm.state == "success" and vm.attempts]
     if not moved:
         return None
     span = max(one.ended or 0.0 for one in moved) - min(one.began for one in moved)
@@ -66,9 +66,10 @@ def mean_bps(story: RunHistory) -> float | None:
 
 def vm_row(vm: VmStory) -> tuple[str, ...]:
     """Return the line of *vm*, as VM_HEAD has it."""
-    began = units.clock(vm.tries[0].began) if vm.tries else "-"
+    began = units.clock(vm.attempts[0].began) if vm.attempts else "-"
     return (
-        vm.vm, result(vm.state), vm.source_host or "-", vm.target_host or "-", str(vm.wave), str(len(vm.tries)), began,
+        vm.vm, result(vm.state), vm.source_host or "-", vm.target_host or "-", str(vm.wave),
+        str(len(vm.attempts)), began,
         "-" if vm.seconds is None else units.duration(vm.seconds),
         "-" if vm.forecast_s is None else units.duration(vm.forecast_s),
         units.size(vm.bytes) if vm.bytes else "-", "-" if vm.bps is None else units.rate(vm.bps),
@@ -81,12 +82,12 @@ def result(state: str) -> str:
 
 
 def troubles(story: RunHistory) -> list[tuple[str, str, str, str]]:
-    """Return every failed try: (VM, when and which try, cause, what helps)."""
+    """Return every failed attempt: (VM, when and which attempt, cause, what helps)."""
     rows = []
     for vm in story.vms:
-        failed = [(number, one) for number, one in enumerate(vm.tries, 1) if one.state in {"error", "cancelled"}]
+        failed = [(number, one) for number, one in enumerate(vm.attempts, 1) if one.state in {"error", "cancelled"}]
         rows += [
-            (vm.vm, f"try {number}, at {units.clock(one.ended or one.began)}", one.reason or "-", one.hint or "-")
+            (vm.vm, f"attempt {number}, at {units.clock(one.ended or one.began)}", one.reason or "-", one.hint or "-")
             for number, one in failed
         ]
         if vm.state in {"held", "error"} and not failed:

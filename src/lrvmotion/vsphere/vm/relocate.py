@@ -54,8 +54,8 @@ def find(session: Session, instance_uuid: str) -> Any:  # noqa: ANN401
 class RelocateMover:
     """Relocates VMs from *source* to *target* (migrate.Mover). The tasks live in vCenter: they go on without us."""
 
-    def __init__(self, source: Session, target: Session, tools_s: float = 120.0) -> None:
-        """*tools_s*: how long VMware Tools may take to be back after a move."""
+    def __init__(self, source: Session, target: Session, guest_wait_s: float = 120.0) -> None:
+        """*guest_wait_s*: how long VMware Tools may take to be back after a move."""
         self._source = source
         self._target = target
         self._source_tags = Tagging(source)
@@ -63,7 +63,7 @@ class RelocateMover:
         self._source_policies = Policies(source)
         self._target_policies = Policies(target)
         self._had: dict[str, VmMetadata] = {}  # by instance uuid, from *record* to *carry*
-        self._guests = arrival.Guests(target, tools_s)
+        self._guests = arrival.Guests(target, guest_wait_s)
         self._follower = Follower(source, lambda uuid: locate(source, target, uuid) == "target")
 
     def __enter__(self) -> Self:
