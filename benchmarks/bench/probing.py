@@ -35,7 +35,7 @@ class NamespaceShell:
 
 
 def probe(lanes: Lanes, near: str, far: str, runs: Sequence[tuple[CongestionControl, int]]) -> LoadReport:
-    """Load the circuit from the near box to the far one with *runs*; BenchError where one could not be made."""
+    """Load the circuit from the near relay host to the far one with *runs*; BenchError where one could not be made."""
     ends = [
         End(name=role, address=address, python=sys.executable, shell=NamespaceShell(lanes=lanes, role=role))
         for role, address in (("box", near), ("far", far))

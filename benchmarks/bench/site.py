@@ -1,4 +1,4 @@
-"""The lab's network for the forecast: one simulated host a site, a near and a far box, the wire; no vCenter."""
+"""The lab's network for the forecast: one simulated host a site, a near and a far relay host, the wire; no vCenter."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class Site(Wire):
 
     @contextmanager
     def _relayed(self) -> Iterator[None]:
-        """Steer the source's vMotion through relayd in the near box, as the product does: a /32 route."""
+        """Steer the source's vMotion through relayd in the near relay host, as the product does: a /32 route."""
         route = {"netstack": STACK, "prefix": f"{TARGETS[0]}/32", "gateway": NEAR}
         with relaying(self.lanes, self.folder, address=NEAR, source=SOURCES[0], target=TARGETS[0]):
             self.host("source", "route_add", **route)

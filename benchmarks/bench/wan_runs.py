@@ -104,7 +104,7 @@ def _relayd(
     role: str = "box",
     **changes: Any,  # noqa: ANN401 - as `relaying` takes it
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run relayd in the box or the far box until the block ends; yields it and its control socket."""
+    """Run relayd in the box or the far relay host until the block ends; yields it and its control socket."""
     at = {"address": BOX_LAN} if role == "box" else {"address": FAR_CIRCUIT, "port": FAR_PORT, "redirected": False}
     with relaying(lanes, folder, role=role, source=SOURCE, target=TARGET, **at, **changes) as running:
         yield running

@@ -49,7 +49,7 @@ class UsageError(LrvmotionError):
 
 
 class RefusedError(LrvmotionError):
-    """A check refused; nothing was changed, or all of it was put back."""
+    """A check refused; nothing was changed, or all of it was restored."""
 
     status = ExitStatus.REFUSED
 
@@ -67,7 +67,7 @@ class UnreachableError(LrvmotionError):
 
 
 class NotRestoredError(LrvmotionError):
-    """Some settings could not be put back."""
+    """Some settings could not be restored."""
 
     status = ExitStatus.NOT_RESTORED
 

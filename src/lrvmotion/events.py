@@ -84,7 +84,7 @@ class Changed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Left(Event):
-    """A setting was not put back; *reason* says who is in the way."""
+    """A setting was not restored; *reason* says who is in the way."""
 
     target: str
     key: str
@@ -102,7 +102,7 @@ class Proven(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelaySample(Event):
-    """What the relay counted: live streams, bit/s to the WAN, RTT and share of segments sent again, and the verdict.
+    """What the relay counted: live streams, bit/s to the WAN, RTT and share of segments retransmitted, and the verdict.
 
     *cap_bps* is the cap that holds at it, None: none.
     """
@@ -226,7 +226,7 @@ class Error(Event):
 class RunEnded(Event):
     """The run is over, however it ended: its last event.
 
-    *outstanding* settings are still changed, and *restore* is the command that restores them; *left* VMs have not
+    *outstanding* settings remain changed, and *restore* is the command that restores them; *left* VMs have not
     moved, and *resume* is the command that goes on with them. None: there is nothing for it to do.
     """
 

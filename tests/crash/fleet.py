@@ -4,7 +4,7 @@
 
 Needs root. The lab's field profile, small VMs; one VM in ten meets a random fault of the reference's lists; meanwhile
 the relay process is killed, five times. Prints what came of it, and exits with 1 where a VM was lost, moved twice, or
-not put back.
+not restored.
 """
 
 from __future__ import annotations

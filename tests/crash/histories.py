@@ -1,7 +1,7 @@
 """Histories: migrate, resume, reverse and restore in any order, each dying anywhere, somebody's edits between them.
 
 A Hypothesis state machine over an estate in memory. The commands are the product's own: planner, apply, revert and
-settle, joined up by run.py; only what they talk to is in memory. After each history everything is put back but what
+settle, joined up by run.py; only what they talk to is in memory. After each history everything is restored but what
 somebody else changed, and each of that was named.
 """
 
@@ -282,7 +282,7 @@ class Histories(RuleBasedStateMachine):
             self._forced()
 
     def _forced(self) -> None:
-        """What was put back by force is nobody's any more, as far as the restore came."""
+        """What was restored by force is nobody's any more, as far as the restore came."""
         for at in [at for at, prior in self.named.items() if self.estate.get(*at) == prior]:
             self.base[at] = self.named.pop(at)
 

@@ -188,7 +188,7 @@ class Executioner:
         return killed
 
     def _go_on(self, state: Path, scenario: Scenario, *, begun: bool) -> list[str]:
-        """Take the run up again: every VM arrives; where all have, or none had *begun*, nothing is taken up."""
+        """Take the run up again: every VM arrives; where all have, or none had *begun*, nothing is resumed."""
         done = self._lab.product(state, "migrate", "--resume", "--yes", "--output", "json", *scenario.options)
         over = self._lab.quiet() and not self._lab.there(PAIR)
         if done.returncode == 2 and (over or not begun):
@@ -225,7 +225,7 @@ class Executioner:
 
 
 class History:
-    """Commands in any order, of which two die by kill -9 at any of their points; then everything is put back.
+    """Commands in any order, of which two die by kill -9 at any of their points; then everything is restored.
 
     *passed* is how many points a migrate of each mode passes. Each command that ends must end well.
     """

@@ -1,4 +1,4 @@
-"""The one lab that all real deaths happen in: two sites, a relay box, a clean circuit, small VMs."""
+"""The one lab that all real deaths happen in: two sites, a relay host, a clean circuit, small VMs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A source, a relay box that is a machine of its own, a target; and, where wanted, a far box beside the target."""
+"""A source, a relay host that is a machine of its own, a target; where wanted, a far relay host beside the target."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ class Box:
 
 @dataclass
 class Site:
-    """Near is the relay box on the source's LAN; `far` is there where it was asked for."""
+    """Near is the relay host on the source's LAN; `far` is there where it was asked for."""
 
     world: World
     near: Box
     boxes: dict[str, Box] = field(default_factory=dict)
-    restored: list[str] = field(default_factory=list)  # targets, in the order in which they were put back
+    restored: list[str] = field(default_factory=list)  # targets, in the order in which they were restored
 
     @property
     def record(self) -> BoxRecord:

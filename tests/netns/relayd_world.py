@@ -1,4 +1,4 @@
-"""Namespaces with a source, a relay box, a target and, one-armed, a router between; sockets inside them."""
+"""Namespaces with a source, a relay host, a target and, one-armed, a router between; sockets inside them."""
 
 from __future__ import annotations
 

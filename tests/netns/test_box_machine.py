@@ -1,4 +1,4 @@
-"""A relay box is a machine of its own: what happens in it stays in it, and nothing of it stays behind."""
+"""A relay host is a machine of its own: what happens in it stays in it, and nothing of it stays behind."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def test_somebody_else_at_a_neighbours_address(shell):
 
 
 def test_a_far_relay_is_tried_from_the_near_one(lab):
-    """With forward, the near box must get through to the far one's port; here it does: nothing listens yet."""
+    """With forward, the near relay host must get through to the far one's port; here it does: nothing listens yet."""
     path = lab.folder / "forward.toml"
     path.write_text(lab.config.read_text().replace("forward = false", "forward = true"))
     other = Lab(lab.folder, name=lab.name)

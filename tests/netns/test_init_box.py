@@ -1,4 +1,4 @@
-"""lrvmotion init with a relay box: its key is pinned, its address is learnt from itself, and plan takes the file."""
+"""lrvmotion init with a relay host: its key is pinned, its address is learnt from itself, and plan takes the file."""
 
 from __future__ import annotations
 

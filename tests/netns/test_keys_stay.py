@@ -1,4 +1,4 @@
-"""The key of a relay box and the passwords of both vCenters stay secret through a proxy run that is killed, verbose."""
+"""The key of a relay host and both vCenters' passwords stay secret through a proxy run that is killed, verbose."""
 
 from __future__ import annotations
 

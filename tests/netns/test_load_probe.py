@@ -107,7 +107,7 @@ def test_a_later_check_shows_the_last_load_probe_and_its_age(lab):
 
 
 def test_a_far_box_that_does_not_answer_is_not_measured(lab):
-    """The far box drops what comes: every run says so, and the exit status is that of the rest."""
+    """The far relay host drops what comes: every run says so, and the exit status is that of the rest."""
     rule = "table ip wall { chain in { type filter hook input priority 0; tcp dport 20000-29999 drop; }; }\n"
     inside = ["ip", "netns", "exec", netns.box_namespace(lab.spec, "target", "relay-b")]
     subprocess.run([*inside, "nft", "-f", "-"], input=rule, text=True, check=True)
@@ -122,7 +122,7 @@ def test_a_far_box_that_does_not_answer_is_not_measured(lab):
 
 
 def test_off_a_terminal_nobody_can_be_asked(lab):
-    """Without --yes nothing is sent, status 3; without a far box a clear refusal."""
+    """Without --yes nothing is sent, status 3; without a far relay host a clear refusal."""
     before = json.dumps(lab.json("check", "--probes", "2")["load"]["runs"])
     asked = lab.run("check", "--load")
     assert asked.returncode == 3

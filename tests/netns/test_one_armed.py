@@ -1,4 +1,4 @@
-"""A one-armed relay box keeps the path only where it sends no ICMP redirects."""
+"""A one-armed relay host keeps the path only where it sends no ICMP redirects."""
 
 from __future__ import annotations
 

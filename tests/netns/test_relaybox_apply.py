@@ -1,4 +1,4 @@
-"""The relay box as a target, end to end: a machine of its own, real SSH, real systemd, real rules, a real relay."""
+"""The relay host as a target, end to end: a machine of its own, real SSH, real systemd, real rules, a real relay."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_relaybox_cap_changes_while_it_runs(site):
 
 
 def test_relaybox_that_was_changed_meanwhile_is_left_alone(systemd_site):
-    """A setting that somebody else changed is named and left; all else is put back."""
+    """A setting that somebody else changed is named and left; all else is restored."""
     systemd_site.install()
     systemd_site.box.write("sysctl/net.ipv4.tcp_mtu_probing", string("2"))
     left = systemd_site.restore().left
@@ -102,7 +102,7 @@ def test_relaybox_new_targets_restart_the_relay(systemd_site):
 
 
 def test_relaybox_relay_that_cannot_start_is_taken_back(systemd_site):
-    """A relay that does not start says why, and all can be put back."""
+    """A relay that does not start says why, and all can be restored."""
     before = state(systemd_site.record)
     code = 'import socket, time; held = socket.create_server(("10.88.0.1", 9000)); time.sleep(60)'
     script = 'setsid python3 -c "$1" >/dev/null 2>&1 </dev/null & sleep 1; echo $!'

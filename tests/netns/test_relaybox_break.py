@@ -73,7 +73,7 @@ def test_relaybox_relay_that_is_killed_is_forwarded_past_and_comes_back(site):
 
 
 def test_relaybox_reboots_and_relays(systemd_site):
-    """After a reboot the box relays again by itself, with its settings, and can still be put back."""
+    """After a reboot the box relays again by itself, with its settings, and can still be restored."""
     before = state(systemd_site.record)
     systemd_site.install()
     sysctls = [(key, value) for key, value, _ in facts(systemd_site.shell).sysctls]
@@ -98,7 +98,7 @@ def test_relaybox_loses_its_power_and_relays_again(systemd_site):
 
 
 def test_relaybox_without_systemd_reboots_and_can_be_restored(tmp_path):
-    """Without systemd the relay is gone after a reboot; what is left on disk is put back all the same."""
+    """Without systemd the relay is gone after a reboot; what is left on disk is restored all the same."""
     with make_site(tmp_path, systemd=False) as site:
         before = state(site.record)
         site.install()
@@ -108,7 +108,7 @@ def test_relaybox_without_systemd_reboots_and_can_be_restored(tmp_path):
 
 
 def test_relaybox_supervisor_that_is_killed_leaves_a_relay_that_can_be_restored(tmp_path):
-    """Without systemd, kill -9 of the supervisor: the relay goes on, and all can be put back."""
+    """Without systemd, kill -9 of the supervisor: the relay goes on, and all can be restored."""
     with make_site(tmp_path, systemd=False) as site:
         before, idle = state(site.record), processes(site.record)
         site.install()

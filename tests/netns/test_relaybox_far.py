@@ -83,7 +83,7 @@ def test_relaybox_far_relay_takes_the_last_leg_and_both_boxes_come_back(pair):
 
 
 def test_relaybox_far_relay_works_without_systemd(tmp_path):
-    """The far box without systemd: the same, and the relay holds its fence itself."""
+    """The far relay host without systemd: the same, and the relay holds its fence itself."""
     with make_site(tmp_path, systemd=True, far=True, far_systemd=False) as site:
         check_end_to_end(site)
         install(site)
@@ -122,7 +122,7 @@ def answers_its_near_relays_only(pair: Site, tool: str) -> None:
 
 
 def test_relaybox_far_relay_that_is_killed_or_rebooted_comes_back(pair):
-    """kill -9, and a reboot: the far relay is there again by itself, fenced, and both can be put back."""
+    """kill -9, and a reboot: the far relay is there again by itself, fenced, and both can be restored."""
     before = [state(box.record) for box in pair.boxes.values()]
     install(pair)
     first = str(ask(pair.far.shell, RUN)["pid"])

@@ -77,7 +77,7 @@ def log_in(record: BoxRecord, user: str) -> Iterator[SshShell]:
 @pytest.mark.parametrize("user", ["root", "relay"])
 @pytest.mark.parametrize("login_shell", START_FILES)
 def test_shell_of_the_account_is_in_no_value(box, user, login_shell):
-    """With start files that print, and in another language than sh, each value is read, set and put back exactly."""
+    """With start files that print, and in another language than sh, each value is read, set and restored exactly."""
     if user not in box.users:
         pytest.skip("the box has no sudo")
     become(box, user, login_shell)

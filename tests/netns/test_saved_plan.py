@@ -1,4 +1,4 @@
-"""A saved plan of proxy mode, in the lab with a network: done exactly, refused where the relay box has changed."""
+"""A saved plan of proxy mode, in the lab with a network: done exactly, refused where the relay host has changed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def sysctl(lab: Lab, value: str | None = None) -> str:
 
 
 def test_a_saved_plan_of_proxy_mode_is_done_exactly_and_rests_on_the_box(tmp_path):
-    """What the relay box is like is part of it; what is made carries the plan's mark, and all comes back."""
+    """What the relay host is like is part of it; what is made carries the plan's mark, and all comes back."""
     with Lab(tmp_path, name=f"sav{os.getpid()}") as lab:
         before = lab.state()
         done = lab.run("plan", "--mode", "proxy", "vm1", "-o", "plan.json")

@@ -238,7 +238,7 @@ def test_a_refused_login_is_tried_once(tmp_path):
 
 
 def test_a_box_stays_while_a_host_may_send_through_it(tmp_path):
-    """A box that no longer forwards would cut off the host whose route could not be put back."""
+    """A box that no longer forwards would cut off the host whose route could not be restored."""
     targets = changed(tmp_path, ("box/r", "sysctl/net.ipv4.ip_forward"), ("source/a", "route/s/10.0.0.9/32"))
     targets["source/a"].raises = [RefusedError("HostConfigFault")]
     with Journal(tmp_path, clock) as journal:
@@ -325,7 +325,7 @@ def test_what_was_made_anew_is_put_back_before_what_it_stands_on(tmp_path):
 
 
 def test_what_was_refused_is_tried_again_once_the_others_are_done(tmp_path):
-    """Whatever stood in its way may be gone then; what still cannot be put back is told once."""
+    """Whatever stood in its way may be gone then; what still cannot be restored is told once."""
     target = Host("source/a", {})
     events = []
     with Journal(tmp_path, clock) as journal:

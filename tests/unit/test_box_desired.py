@@ -1,4 +1,4 @@
-"""What a relay box is asked to become: pure, from a spec and facts."""
+"""What a relay host is asked to become: pure, from a spec and facts."""
 
 from __future__ import annotations
 
@@ -321,7 +321,7 @@ def test_box_redirect_is_read_from_what_nft_lists():
 
 
 def test_box_withdrawn_redirect_is_still_ours():
-    """A redirect that the relay withdrew reads as what was loaded, so that it can be put back."""
+    """A redirect that the relay withdrew reads as what was loaded, so that it can be restored."""
     loaded = rules.header(REDIRECT) + "whatever"
     assert rules.nft_observed(nft_listing([]), loaded) == rules.value(REDIRECT)
 

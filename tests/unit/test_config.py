@@ -50,7 +50,7 @@ def test_all_mistakes_are_named_at_once_with_key_and_reason():
 
 
 def test_what_is_pinned_now_wins_over_what_a_run_recorded():
-    """For the same address: a renewed certificate or host key is pinned there, and the run's settings are put back."""
+    """For the same address: a renewed certificate or host key is pinned there, and the run's settings are restored."""
     box = {"name": "r", "host": "r.example", "address": "10.0.0.1", "host_key": "ssh-ed25519 new"}
     source, target = ({"vcenter": f"{site}.example", "username": "u"} for site in ("a", "b"))
     known = schema.parse({"source": {**source, "sha256": "ab" * 32}, "target": target, "relay": {"source": [box]}})

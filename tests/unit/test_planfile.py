@@ -255,7 +255,7 @@ def test_places_addresses_settings_and_mappings_that_changed_are_named():
         "configuration: mappings.networks.VM Network is DMZ, the plan has none"
     ]
     assert preconditions.differences(before, facts(made, here, owner_id="zzzzzz")) == [
-        "journal: run whose settings are still changed is zzzzzz, the plan has none"
+        "journal: run whose settings remain changed is zzzzzz, the plan has none"
     ]
 
 

@@ -417,7 +417,7 @@ def test_a_host_that_has_only_one_relay_beside_it_is_placed_first():
 
 
 def test_a_relay_that_is_down_is_kept_for_the_host_that_has_no_other():
-    """What stands against it is then an error of its own, not a route to a box that is no neighbour."""
+    """What blocks it is then an error of its own, not a route to a box that is no neighbour."""
     hosts = {"a1": ["10.88.0.21"], "a2": ["10.88.5.22"]}
     plan = relayed({"r1": "10.88.0.1", "r2": "10.88.5.1"}, hosts, unusable={"r1": "does not answer"})
     assert routes(plan) == {"source/a1": "10.88.0.1", "source/a2": "10.88.5.1"}

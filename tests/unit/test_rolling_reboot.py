@@ -200,7 +200,7 @@ def test_a_host_that_does_not_get_empty_leaves_maintenance_mode_again(journal):
 
 
 def test_a_host_that_does_not_come_back_stops_the_rolling_reboot(journal):
-    """It says so; the maintenance mode stays outstanding, and is put back once the host is there."""
+    """It says so; the maintenance mode stays outstanding, and is restored once the host is there."""
     log: list[str] = []
     one, two = Machine("source/a1", log, fail="reboot"), Machine("source/a2", log)
     access = HostAccess(one, two)

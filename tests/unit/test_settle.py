@@ -31,7 +31,7 @@ LONG = {f"option/{number}": Value("long", 48) for number in range(3)}
 
 
 def test_what_reads_as_before_is_closed_and_what_is_neither_is_theirs(tmp_path):
-    """Of three settings one was put back without a record, one changed by somebody else, one stands."""
+    """Of three settings one was restored without a record, one changed by somebody else, one stands."""
     target = changed(tmp_path, LONG)
     del target.values["option/0"]
     target.values["option/1"] = Value("long", 7)

@@ -57,7 +57,7 @@ def written(source: Inventory, target: Inventory, given=GIVEN, boxes=()) -> str:
 
 
 def test_what_is_written_is_what_was_given():
-    """Read back without a mistake, relay box and far box included."""
+    """Read back without a mistake, relay host and far relay host included."""
     relays = {"source": [BOX], "target": {**BOX, "name": "relay-b", "host": "far.lab", "address": "10.99.0.1"}}
     one = inventory("source", ["VM Network"])
     text = written(one, one, {**GIVEN, "relay": relays}, {"relay-a": "SHA256:x", "relay-b": "SHA256:y"})

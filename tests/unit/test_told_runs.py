@@ -63,12 +63,12 @@ def test_what_was_carried_and_found_is_with_its_vm(state):
 
 
 def test_settings_have_before_during_and_now(state):
-    """Put back by a later restore, or still changed; the value before is the first one recorded."""
+    """Put back by a later restore, or not restored; the value before is the first one recorded."""
     put_back(state)
     by_target = {setting.target: setting for setting in made(state).settings}
     assert by_target["source/a1"].now == "restored"
     assert by_target["source/a1"].ended == "2026-11-24T08:00:00.000+00:00"
-    assert by_target["target/b1"].now == "still changed"
+    assert by_target["target/b1"].now == "not restored"
     assert (by_target["target/b1"].prior, by_target["target/b1"].planned) == (Value("long", 0), Value("long", 4))
 
 

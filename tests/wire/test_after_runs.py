@@ -51,7 +51,7 @@ def report(lab, *arguments: str, status: int = 0, state: Path | None = None) -> 
 
 
 def test_the_report_is_of_what_the_run_did(lab, run):
-    """The last run without a name, by the beginning of its id with one; every setting is put back."""
+    """The last run without a name, by the beginning of its id with one; every setting is restored."""
     told = json.loads(report(lab, "report", "--format", "json"))
     assert told["run"] == run
     assert [(vm["vm"], vm["state"], len(vm["attempts"])) for vm in told["vms"]] == [

@@ -261,7 +261,7 @@ def test_what_a_vcenter_refuses_to_tell_is_a_finding(lab):
 
 
 def test_a_setting_that_waits_for_a_reboot(lab):
-    """As vCenter says, whoever set it; gone when it is put back."""
+    """As vCenter says, whoever set it; gone when it is restored."""
     lab.set_option("source", "esx-a1", "Net.TcpipRxDispatchQueues", 5)
     try:
         assert subjects_of(found(lab), "host-reboot") == {"source/esx-a1"}

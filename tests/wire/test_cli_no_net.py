@@ -61,7 +61,7 @@ def test_native_needs_unproven_and_then_moves_and_restores(lab):
     refused(
         lab.run("migrate", "--mode", "native", "--yes", "vm1"),
         3,
-        "cannot be proven",
+        "cannot be verified",
         "nothing was changed",
         "--unproven",
     )

@@ -1,4 +1,4 @@
-"""The real CLI against a lab without a network: waves, tries, a run that is taken up, and its way back."""
+"""The real CLI against a lab without a network: waves, tries, a run that is resumed, and its way back."""
 
 from __future__ import annotations
 

@@ -154,7 +154,7 @@ def typed(folder, *words: str, answers: list[str]) -> subprocess.CompletedProces
 
 
 def test_on_a_terminal_it_asks_for_what_it_needs(lab, tmp_path):
-    """Names, users, the relay box, and once for each certificate after showing it."""
+    """Names, users, the relay host, and once for each certificate after showing it."""
     hosts = {site: address(lab.directory, site) for site in ("source", "target")}
     ports = [word for site, (_, port) in hosts.items() for word in (f"--{site}-port", str(port))]
     answers = [f"https://{hosts['source'][0]}/ui/", "", hosts["target"][0], "", "", "y", "y"]

@@ -21,7 +21,7 @@ def lab(tmp_path_factory):
     ("point", "what"), [("before_run", "{state}"), ("before_vm", "{state}"), ("before_vm", "{state}/journal.jsonl")]
 )
 def test_a_run_writes_its_journal_anew_and_restore_has_all_of_it(lab, tmp_path, point, what):
-    """Before the first change, or while VMs move: it is said, and every setting can be put back."""
+    """Before the first change, or while VMs move: it is said, and every setting can be restored."""
     state = tmp_path / "state"
     config = tmp_path / "config.toml"
     config.write_text(f"{lab.config.read_text()}\n[hooks]\n{point} = ['rm', '-rf', '{what.format(state=state)}']\n")

@@ -10,7 +10,7 @@ import pytest
 from lab_client import Lab
 
 DISC = "[datastore1] a.iso"
-# What stands against no move, by VM: traits, and what else is done to it.
+# What blocks no move, by VM: traits, and what else is done to it.
 KINDS: dict[str, dict] = {
     "plain": {},
     "off": {"on": False},
@@ -27,7 +27,7 @@ KINDS: dict[str, dict] = {
     "iso-disconnected": {"iso": [DISC, None]},
     "off-passthrough": {"on": False, "traits": {"plugged": ["passthrough"]}},
 }
-# What stands against a move.
+# What blocks a move.
 REFUSED: dict[str, dict] = {
     "iso": {"iso": [DISC]},
     "cdrom": {"traits": {"plugged": ["cdrom"]}},

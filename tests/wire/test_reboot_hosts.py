@@ -149,7 +149,7 @@ def _waits(lab, host: str, *arguments: str) -> None:
 
 
 def test_a_host_that_does_not_come_back(lab, automated):
-    """No other host is touched, the rest is put back, exit 7; once the host is up, restore-defaults does the rest."""
+    """No other host is touched, the rest is restored, exit 7; once the host is up, restore-defaults does the rest."""
     before, ordered = lab.state(), orders(lab)
     vm = min(lab.vms()["source"])
     plan = lab.run("plan", "--mode", "native", "--reboot-hosts", "--output", "json", vm)

@@ -191,7 +191,7 @@ def test_a_host_that_does_not_get_empty_in_time_is_left_as_it_was(lab, world, jo
 
 
 def test_a_host_that_does_not_come_back_stops_it(lab, world, journal):
-    """The next host is not touched; once the host is there, its maintenance mode is put back."""
+    """The next host is not touched; once the host is there, its maintenance mode is restored."""
     lab.control("target", "host_set", host="esx-b1", boot_s=None)
     made = changes(world, "target/esx-b1", "target/esx-b2")
     try:

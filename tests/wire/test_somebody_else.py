@@ -31,7 +31,7 @@ def hosts(lab) -> dict:
 
 
 def test_a_setting_that_somebody_changed_between_is_left_named_and_handled_by_force(lab):
-    """Exit 7 wins; all else is put back; --force puts the prior back."""
+    """Exit 7 wins; all else is restored; --force puts the prior back."""
     before = hosts(lab)
     assert native(lab, "vm1").returncode == 0
     lab.set_option("source", "esx-a1", OPTION, 7)

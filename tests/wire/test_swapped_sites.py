@@ -65,7 +65,7 @@ def test_the_way_back_waits_until_the_settings_of_the_way_out_are_put_back(lab, 
 
 @pytest.mark.parametrize("known", [True, False], ids=["with instance UUIDs", "as older versions wrote them"])
 def test_a_journal_in_which_two_runs_went_different_ways_is_put_back(lab, tmp_path, known):
-    """Each setting is put back at the vCenter that its own run changed, and nobody is left with 7 for good."""
+    """Each setting is restored at the vCenter that its own run changed, and nobody is left with 7 for good."""
     before = hosts(lab)
     migrated(lab, tmp_path / "one", "vm2" if known else "vm3")
     config = configs.load(lab.config)

@@ -91,7 +91,7 @@ def test_start_each_vm_that_did_not_move_and_the_end_are_told():
     assert all((one["schema"], one["run"], one["mode"]) == (1, "abc234", "proxy") for one in documents)
     assert [one["text"] for one in documents][1:3] == ["web: error: the disk is full", "old: held: it has a snapshot"]
     assert documents[-1]["states"] == {"success": 1, "error": 1, "held": 1}
-    assert "4 settings are still changed" in documents[-1]["text"]
+    assert "4 settings remain changed" in documents[-1]["text"]
 
 
 def test_a_server_in_trouble_is_tried_three_times():

@@ -66,7 +66,7 @@ def test_no_host_is_changed_before_a_window_opens(lab):
 
 
 def test_what_a_window_leaves_is_not_started_and_a_later_run_moves_it(lab):
-    """What runs as the window closes goes on to its end; exit status 8 says that the rest can be taken up."""
+    """What runs as the window closes goes on to its end; exit status 8 says that the rest can be resumed."""
     lab.control("source", "fault_add", rule={"method": "RelocateVM_Task", "in_task": True, "delay_s": 15.0, "count": 2})
     now = datetime.now(UTC)
     short = window(now - timedelta(hours=1), now + timedelta(seconds=15))

@@ -1,4 +1,4 @@
-"""What of a VM's virtual hardware stands against moving it: drives, ports and cards that are connected to a host."""
+"""What of a VM's virtual hardware blocks moving it: drives, ports and cards that are connected to a host."""
 
 from __future__ import annotations
 

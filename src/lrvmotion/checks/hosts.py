@@ -1,4 +1,4 @@
-"""What stands against changing a host or moving VMs from or to it."""
+"""What blocks changing a host or moving VMs from or to it."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def reboot(
 ) -> Iterator[Finding]:
     """A setting that needs a reboot is not active before: as vCenter says, or our journal against the boot time.
 
-    *changed* are (setting, when: ISO 8601) of what we changed on this host and have not put back, *former* of what we
+    *changed* are (setting, when: ISO 8601) of what we changed on this host and have not restored, *former* of what we
     put back after the host was started with our value.
     """
     hint = "reboot the host when its VMs have left it; it works as before until then"

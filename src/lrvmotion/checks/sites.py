@@ -1,4 +1,4 @@
-"""What stands against a vCenter: privileges, licence, clock, the way to the other one, DRS."""
+"""What blocks a vCenter: privileges, licence, clock, the way to the other one, DRS."""
 
 from __future__ import annotations
 

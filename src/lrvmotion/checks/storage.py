@@ -1,4 +1,4 @@
-"""What stands against moving a VM's disks."""
+"""What blocks moving a VM's disks."""
 
 from __future__ import annotations
 

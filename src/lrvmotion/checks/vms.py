@@ -1,4 +1,4 @@
-"""What stands against moving a VM, and what it should be known for."""
+"""What blocks moving a VM, and what it should be known for."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def cold_data(vm: VirtualMachine) -> Iterator[Finding]:
 
 
 def busy(vm: VirtualMachine) -> Iterator[Finding]:
-    """What vCenter does with the VM just now, or always, that stands against a move."""
+    """What vCenter does with the VM just now, or always, that blocks a move."""
     subject = f"vm/{vm.name}"
     if vm.fault_tolerance:
         summary = "is fault tolerant: its two copies cannot be moved to another vCenter"

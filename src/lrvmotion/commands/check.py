@@ -1,4 +1,4 @@
-"""lrvmotion check: look at vCenters, hosts, relay boxes and the path; nothing is written anywhere."""
+"""lrvmotion check: look at vCenters, hosts, relay hosts and the path; nothing is written anywhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""lrvmotion init: fetch what both vCenters and the relay box show, look at both, write a first configuration."""
+"""lrvmotion init: fetch what both vCenters and the relay host show, look at both, write a first configuration."""
 
 from __future__ import annotations
 

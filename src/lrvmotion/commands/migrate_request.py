@@ -62,7 +62,7 @@ class MigrateRequest:
         return replace(self, progress=progress.chosen(journal.records, self.progress.run))
 
     def begun(self) -> Mapping[str, UnfinishedMove]:
-        """Return the moves that the run to be taken up had begun."""
+        """Return the moves that the run to be resumed had begun."""
         return self.progress.open if self.resumes and self.progress is not None else {}
 
     def plan(
@@ -126,7 +126,7 @@ class MigrateRequest:
 
 
 def to_resume(config: Config, known: Mapping[str, Mapping[str, Any]], journal: Path, run: str | None) -> MigrateRequest:
-    """Return the order to take up *run* of the *journal*, the last one that is not finished where it is None."""
+    """Return the order to resume *run* of the *journal*, the last one that is not finished where it is None."""
     from lrvmotion.plan import reverse
     from lrvmotion.plan.vm_selection import Choice
 
@@ -200,7 +200,7 @@ def other_place(records: Sequence[Record], connections: Connections) -> str | No
         if here is None or not journals.same_place(there, here):
             now = "it is not known" if here is None else f"it is {_place(here)}"
             name = door.rpartition(":")[2]
-            return f"settings are still changed by a run whose {name} is {_place(there)}, and here {now}"
+            return f"settings remain changed by a run whose {name} is {_place(there)}, and here {now}"
     return None
 
 

@@ -1,4 +1,4 @@
-"""lrvmotion plan: what would change, what would move, and what stands against it."""
+"""lrvmotion plan: what would change, what would move, and what blocks it."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def plan(
         document = plans.plan_json(made, state)
         try:
             plan_run.refuse(made)
-        except LrvmotionError as error:  # one document: the plan, with what stands against it
+        except LrvmotionError as error:  # one document: the plan, with what blocks it
             refused = errors.document(error.message, error.hint, error.status)
             results.document({**document, "error": refused})
             errors.show(error.message, error.hint)

@@ -1,4 +1,4 @@
-"""lrvmotion restore-defaults: put back everything that the journal says is outstanding."""
+"""lrvmotion restore-defaults: restore everything that the journal says is outstanding."""
 
 from __future__ import annotations
 

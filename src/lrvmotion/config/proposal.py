@@ -81,7 +81,7 @@ class Seen:
 class Introduction:
     """Everything that a first configuration is written from.
 
-    *given* is what config.parse takes; *boxes* are the fingerprints of the relay boxes' host keys, by name.
+    *given* is what config.parse takes; *boxes* are the fingerprints of the relay hosts' host keys, by name.
     """
 
     given: Mapping[str, Any]

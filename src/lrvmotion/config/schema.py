@@ -202,7 +202,7 @@ class Site(_Section):
 
 
 class Relay(_Section):
-    """A relay box: how to log in to it, and its address on the vMotion network."""
+    """A relay host: how to log in to it, and its address on the vMotion network."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
     host: Host
@@ -224,7 +224,7 @@ class FarRelay(Relay):
 
 
 CIRCUIT_SHARE = (
-    0.95  # a cap a little below the circuit takes the queue away for everyone (measured: 3.5 to 0.5 % resent)
+    0.95  # a cap a little below the circuit takes the queue away for everyone (measured: 3.5 to 0.5 % retransmitted)
 )
 
 

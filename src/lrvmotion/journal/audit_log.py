@@ -35,7 +35,7 @@ class Entry:
 
 
 def entries(records: Sequence[Record], caps: Sequence[Record] = (), run: str | None = None) -> list[Entry]:
-    """Return what was written, the oldest first: all of it, or what *run* wrote and what others put back of that.
+    """Return what was written, the oldest first: all of it, or what *run* wrote and what others restored of that.
 
     *caps* are the records of journal.THROTTLE.
     """
@@ -50,7 +50,7 @@ def entries(records: Sequence[Record], caps: Sequence[Record] = (), run: str | N
 
 
 def _of(records: Sequence[Record], run: str) -> list[Record]:
-    """Return the records of *run*, and those by which others put back what it changed."""
+    """Return the records of *run*, and those by which others restored what it changed."""
     open_: set[tuple[str, str]] = set()
     putters: set[str] = set()
     found: list[Record] = []

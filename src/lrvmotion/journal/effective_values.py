@@ -14,16 +14,16 @@ Booted = Callable[[str], datetime | None]  # when a host was started last, None 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingReboot:
-    """A setting that was put back on *host* but has its former value in force until the next reboot."""
+    """A setting that was restored on *host* but has its former value in force until the next reboot."""
 
     host: str
     key: str
     value: Value
-    since: str  # ISO 8601, when it was put back
+    since: str  # ISO 8601, when it was restored
 
 
 def put_back(records: Iterable[Record]) -> list[tuple[PendingReboot, str]]:
-    """Return the settings that were put back and take effect at a reboot, and when each was changed first."""
+    """Return the settings that were restored and take effect at a reboot, and when each was changed first."""
     open_: dict[tuple[str, str], str] = {}
     done: dict[tuple[str, str], tuple[PendingReboot, str]] = {}
     for record in records:
@@ -39,7 +39,7 @@ def put_back(records: Iterable[Record]) -> list[tuple[PendingReboot, str]]:
 
 
 def stale(records: Iterable[Record], booted: Booted) -> list[PendingReboot]:
-    """Return what was put back and is not in force yet: its host was started between the change and its revert."""
+    """Return what was restored and is not in force yet: its host was started between the change and its revert."""
     found = []
     for item, changed in put_back(records):
         at = booted(item.host)

@@ -50,7 +50,7 @@ def log_path(state: Path, run: str) -> Path:
 class RunFile:
     """An Observer that appends what is told in a run to a file *name* of its own, mode 600. Close it, or use `with`.
 
-    What is told before RunStarted waits for it: it names the run. A run that is taken up goes on in the same file. A
+    What is told before RunStarted waits for it: it names the run. A run that is resumed goes on in the same file. A
     disk that does not take it ends the recording, never the run: *say* hears of that once. Never raises. *clock* gives
     the time as ISO 8601, *seconds* a monotonic one.
     """

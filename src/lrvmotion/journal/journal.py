@@ -30,7 +30,7 @@ class JournalError(RefusedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outstanding:
-    """A setting that we changed, or may have, and have not put back: *prior* is the first one recorded.
+    """A setting that we changed, or may have, and have not restored: *prior* is the first one recorded.
 
     *planned* lists every value that we may have written since, the newest last: after a crash between two changes of
     one setting any of them may be there. *applied*: the newest was read back; without it, it may never have been there.
@@ -99,7 +99,7 @@ def gone(state: Path) -> bool:
 
 
 def outstanding(records: Sequence[Record]) -> list[Outstanding]:
-    """Return what is still changed, in the order of the newest intentions: intended and not reverted since."""
+    """Return what remains changed, in the order of the newest intentions: intended and not reverted since."""
     open_: dict[tuple[str, str], Outstanding] = {}
     for record, where in _addressed(records):
         body = record.body
@@ -442,7 +442,7 @@ class Journal:
         return self.append("reverted", run, {"target": target, "key": key, "value": value.to_json()})
 
     def outstanding(self) -> list[Outstanding]:
-        """Return what is still changed, in the order of the newest intentions."""
+        """Return what remains changed, in the order of the newest intentions."""
         return outstanding(self.records)
 
     def of_run(self, run: str) -> Iterator[Record]:

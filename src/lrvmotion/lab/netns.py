@@ -31,7 +31,7 @@ def host_namespace(spec: LabSpec, site: SiteName, host: str) -> str:
 
 
 def box_namespace(spec: LabSpec, site: SiteName, box: str) -> str:
-    """Return the namespace of a relay box."""
+    """Return the namespace of a relay host."""
     return f"lrv-{lab_id(spec)}-{site[0]}b-{_SAFE.sub('_', box)}"
 
 

@@ -80,7 +80,7 @@ class HostSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoxSpec:
-    """A relay box on a site's LAN. *iptables*: which of the two it has beside nft, None: as the machine."""
+    """A relay host on a site's LAN. *iptables*: which of the two it has beside nft, None: as the machine."""
 
     name: str
     address: str

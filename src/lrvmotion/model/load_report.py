@@ -25,9 +25,9 @@ class LoadRun:
     """Some streams of one congestion control, at once, for *seconds* after a settling time.
 
     *mbps* is what the receiver counted, in sum, *stream_mbps* each stream's part of it. *retransmit_ratio* is bytes
-    sent again over bytes sent (TCP_INFO, in sum), 0-1. *rtt_ms* is the mean of the streams' smoothed RTTs while it ran,
-    *min_rtt_ms* the least that any stream saw. *window_limited* is the mean share of the time, 0-1, in which the peer's
-    window was the limit.
+    retransmitted over bytes sent (TCP_INFO, in sum), 0-1. *rtt_ms* is the mean of the streams' smoothed RTTs while it
+    ran, *min_rtt_ms* the least that any stream saw. *window_limited* is the mean share of the time, 0-1, in which the
+    peer's window was the limit.
     """
 
     algorithm: CongestionControl

@@ -62,7 +62,7 @@ def jitter(rtts_ms: Sequence[float]) -> float | None:
 
 
 def judge(quality: PathQuality, *, limit_rtt_ms: float, limit_loss: float) -> list[Finding]:
-    """Return what stands against moving VMs over this pair; loss counts only where even its lower bound is too high."""
+    """Return what blocks moving VMs over this pair; loss counts only where even its lower bound is too high."""
     subject = f"{quality.source} -> {quality.target}"
     if quality.reason is not None:
         summary = f"RTT and loss not measured: {quality.reason}"

@@ -125,7 +125,7 @@ class Metrics:
             *_family("vms", "gauge", "VMs of the run by state.", [({"state": name}, states[name]) for name in STATES]),
             *_family("moved_bytes", "gauge", "Bytes that have arrived, by vCenter's percents.", [({}, moved)]),
             *_family("rate_bits_per_second", "gauge", "What goes over the circuit.", [({}, self._rate(moved))]),
-            *_family("outstanding_settings", "gauge", "Settings that are still changed.", [({}, self._outstanding)]),
+            *_family("outstanding_settings", "gauge", "Settings that remain changed.", [({}, self._outstanding)]),
             *_family("last_update_timestamp_seconds", "gauge", "When this was written.", [({}, self._wall())]),
         ]
         near = [({"relay": name}, sample) for name, sample in self._relays.items()]

@@ -75,7 +75,7 @@ class Webhook:
             case RunEnded(run=run, outstanding=outstanding):
                 counts = dict(Counter(self._states.values()))
                 said = ", ".join(f"{count} {state}" for state, count in counts.items()) or "no VM"
-                text = f"run {run} ended: {said}; {outstanding} settings are still changed"
+                text = f"run {run} ended: {said}; {outstanding} settings remain changed"
                 self._post("run_ended", text, states=counts, outstanding=outstanding)
             case _:
                 pass

@@ -183,7 +183,7 @@ class DataPath:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Everything that a run would do, and what stands against it.
+    """Everything that a run would do, and what blocks it.
 
     *mark* is the id that what we create carries: the run's own, or that of the run whose settings are outstanding.
     *paths* are measured before anything is changed, *proofs* walked before the first move; *fresh* are the new vmknic

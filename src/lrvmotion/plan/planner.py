@@ -43,7 +43,7 @@ BoxDesired = Callable[[Relay, Sequence[str], Sequence[str]], list[Wanted]]
 class Inputs:
     """What a plan rests on.
 
-    *read* gives a setting's value now by (target, key); *bounds* a host's OptionDefs by target; *box* what a relay box
+    *read* gives a setting's value now by (target, key); *bounds* a host's OptionDefs by target; *box* what a relay host
     wants for (relay, sources, targets; for the far relay the sources are the near ones), *unusable* why a relay cannot
     be used at all; *runs* are the runs of this journal; *reboot* allows reboots; *wishes* are of single VMs, by
     name; *held* are the settings that our journal has outstanding, (target, key); *theirs* are those of them that
@@ -303,7 +303,7 @@ def _pairs(migrations: list[Migration], sources: list[Host], targets: list[Host]
 def _relays(
     inputs: Inputs, sources: list[Host], pairs: list[tuple[Host, Host]], draft: _Draft
 ) -> tuple[tuple[str, str], ...]:
-    """Plan the relay boxes, the far one first, and what steers the source hosts' vMotion into them: that comes last.
+    """Plan the relay hosts, the far one first, and what steers the source hosts' vMotion into them: that comes last.
 
     Return which host goes through which relay.
     """

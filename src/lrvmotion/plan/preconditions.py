@@ -58,7 +58,7 @@ def facts(
     prior values are in the plan's changes (`settings_differ`).
     """
     found = dict(_configuration(config))
-    found["journal: run whose settings are still changed"] = owner_id or "none"
+    found["journal: run whose settings remain changed"] = owner_id or "none"
     for site, inventory in (("source", source), ("target", target)):
         found[f"{site}: vCenter instance"] = inventory.instance_uuid
     machines = {vm.ref: vm for vm in source.vms}
@@ -100,7 +100,7 @@ def differences(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 def settings_differ(saved: Plan, made: Plan, read: Callable[[str, str], Value]) -> list[str]:
     """Return a sentence for every change that planning again, with the same places, does not come to; *read* says why.
 
-    So what the relay boxes and the hosts' own bounds have to say is part of what a plan rests on.
+    So what the relay hosts and the hosts' own bounds have to say is part of what a plan rests on.
     """
     before = {(change.target, change.key): change for change in saved.changes}
     after = {(change.target, change.key): change for change in made.changes}

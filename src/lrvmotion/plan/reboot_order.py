@@ -1,4 +1,4 @@
-"""A rolling reboot as data: in which order hosts are rebooted, and what stands against it."""
+"""A rolling reboot as data: in which order hosts are rebooted, and what blocks it."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def assign(
     A host goes to the relay in its own subnet that serves the fewest hosts so far, in the order of the configuration;
     hosts with the least choice go first, by name, so that the order of the VMs does not matter. A relay that *unusable*
     gives a reason against is left out wherever another one serves its hosts; the last one of a host is kept, so that
-    what stands against it is an error.
+    what blocks it is an error.
     """
     beside = {host.name: [relay for relay in relays if is_beside(host, relay.address)] for host in hosts}
     near = [relay for relay in relays if any(relay in found for found in beside.values())]
@@ -51,7 +51,7 @@ def assign(
 
 
 def beyond(far: FarRelay, relays: Iterable[Relay], sources: Iterable[Host], targets: Iterable[Host]) -> list[Finding]:
-    """Return what stands against *far* as the far relay of *relays*: it must stand at the target site."""
+    """Return what blocks *far* as the far relay of *relays*: it must stand at the target site."""
 
     def found(severity: Severity, code: str, summary: str) -> Finding:
         return Finding(

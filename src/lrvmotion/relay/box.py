@@ -1,4 +1,4 @@
-"""RelayBox: a Linux relay box as a target of apply and revert; one setting is one key."""
+"""RelayBox: a Linux relay host as a target of apply and revert; one setting is one key."""
 
 from __future__ import annotations
 

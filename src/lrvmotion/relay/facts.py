@@ -1,4 +1,4 @@
-"""What a relay box is and has: collected by one remote call, read without guessing; findings about it."""
+"""What a relay host is and has: collected by one remote call, read without guessing; findings about it."""
 
 from __future__ import annotations
 
@@ -272,7 +272,7 @@ def parse(printed: str) -> BoxFacts:
 
 
 def findings(seen: BoxFacts, spec: RelaySpec, runs: Collection[str] = ()) -> list[Finding]:
-    """Return what stands against, or should be known of, a relay as in *spec*; *runs* are those of this journal."""
+    """Return what blocks, or should be known of, a relay as in *spec*; *runs* are those of this journal."""
     subject = f"box/{spec.name}"
     where = "[relay.target]" if spec.far else "[[relay.source]]"
     ours = {*runs, spec.run}

@@ -1,4 +1,4 @@
-"""desired(): everything that a relay box needs, as keys and values in the order in which they are set."""
+"""desired(): everything that a relay host needs, as keys and values in the order in which they are set."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def _sysctls(seen: BoxFacts, interface: str, *, v6: bool, routes: bool) -> Itera
         (f"net.ipv4.conf.{lan}.send_redirects", "0", redirects),
     ]
     # The kernel clears these two when forwarding is switched on, and sets them when it is switched off: ours too, set
-    # before and put back after it.
+    # before and restored after it.
     reason = "a router takes no redirects: the kernel clears this with ip_forward"
     wanted += [(f"net.ipv4.conf.{name}.accept_redirects", "0", reason) for name in ("all", "default")]
     wanted.append(("net.ipv4.ip_forward", "1", "what is not relayed is forwarded"))

@@ -1,4 +1,4 @@
-"""Load the circuit from a near box to a far one, run by run, and report what it carried; nothing is left on either."""
+"""Load the circuit from a near relay host to a far one, run by run; report what it carried; nothing is left there."""
 
 from __future__ import annotations
 

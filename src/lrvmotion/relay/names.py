@@ -1,4 +1,4 @@
-"""What a run calls its things on a relay box: every name carries the run's id."""
+"""What a run calls its things on a relay host: every name carries the run's id."""
 
 from __future__ import annotations
 

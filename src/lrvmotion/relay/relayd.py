@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Carry redirected TCP connections on to their true destination: the file that is put on a relay box.
+"""Carry redirected TCP connections on to their true destination: the file that is put on a relay host.
 
 One file, the standard library only, Python 3.9 or newer, Linux. Bytes move with splice(2), so that they never enter
 user space: one thread a direction, one pipe each. A reset stays a reset, a half-close a half-close.

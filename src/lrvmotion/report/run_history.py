@@ -90,9 +90,9 @@ class VmStory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """One setting that was other than before while the run went on: *now* is "put back", "still changed" or "kept".
+    """One setting that was other than before while the run went on: *now* is "restored", "not restored" or "kept".
 
-    *by* is the run that changed it: an earlier one where the run found it changed. *ended*: when it was put back.
+    *by* is the run that changed it: an earlier one where the run found it changed. *ended*: when it was restored.
     """
 
     target: str
@@ -102,7 +102,7 @@ class Setting:
     by: str
     at: str
     reason: str = ""
-    now: str = "still changed"
+    now: str = "not restored"
     ended: str | None = None
 
 

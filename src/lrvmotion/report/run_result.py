@@ -11,7 +11,7 @@ from lrvmotion.events import Changed, Event, Interrupted, Left, Move, RelaySampl
 
 @dataclass(slots=True)
 class Report:
-    """What a run came to: the last word on each VM, and what was changed, put back and left."""
+    """What a run came to: the last word on each VM, and what was changed, restored and left."""
 
     run: str = ""
     mode: str = ""

@@ -109,7 +109,7 @@ def revert(
     only: Callable[[Outstanding], bool] = lambda _: True,
     proceed: Callable[[], None] = lambda: None,
 ) -> Restored:
-    """Put back everything outstanding; what somebody else changed is left alone unless *force*.
+    """Restore everything outstanding; what somebody else changed is left alone unless *force*.
 
     What leads hosts to a box goes first, then the newest intention: what was made last depends on what was there. What
     was refused is tried once more after the others, for one of them may have stood in its way.
@@ -155,7 +155,7 @@ class _Attempt:
     """One revert: what did not answer in it is not asked again for each of its settings.
 
     *gone* says why, by target, or by door ("source", "box/relay-a") where nobody could log in: a refused login tried
-    once a setting would lock the account. *leads* is a way to a relay that could not be put back: the boxes stay as
+    once a setting would lock the account. *leads* is a way to a relay that could not be restored: the boxes stay as
     they are then, for a box that no longer forwards cuts off the host that still sends through it. *lasting* is one
     that is not tried again either.
     """

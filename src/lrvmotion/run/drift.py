@@ -54,10 +54,10 @@ def _asked(read: Read, item: Outstanding) -> Value:
 
 
 def close(journal: Journal, seen: Seen, run: str) -> None:
-    """Record by *run* that what is as before is put back, before anything is planned or made on top of it.
+    """Record by *run* that what is as before is restored, before anything is planned or made on top of it.
 
     A restore that died between a write and its record leaves such a setting, so does one whose disk was full, and
-    somebody who put it back by hand.
+    somebody who restored it by hand.
     """
     for item in seen.back:
         journal.reverted(run, item.target, item.key, item.prior)

@@ -31,7 +31,7 @@ class HookPoints:
             raise RefusedError(message, hint="the hook says why; it runs again with the next migrate")
 
     def after_run(self, outstanding: int) -> None:
-        """The run has ended, however it did; *outstanding* settings are still changed."""
+        """The run has ended, however it did; *outstanding* settings remain changed."""
         self.hooks.run("after_run", "run", self._told(outstanding=outstanding))
 
     def hold(self, migration: Migration) -> list[str]:

@@ -29,7 +29,7 @@ class Hooks:
     """*commands* by point, each the words of a command; *run* and *mode* go to every one of them.
 
     A command has *timeout_s* seconds; then it and all that it started is ended. *environment* is ours without secrets.
-    *meanwhile* is called every second while one runs: moves go on, and a relay box may be lost.
+    *meanwhile* is called every second while one runs: moves go on, and a relay host may be lost.
     """
 
     commands: Mapping[HookPoint, Sequence[str]]

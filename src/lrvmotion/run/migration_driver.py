@@ -318,7 +318,7 @@ class _Driver:
         return self.settle(migration, TaskUpdate(vm=migration.vm, state="error", reason=reason))
 
     def take_up_or_look(self, migration: Migration, begun: UnfinishedMove) -> list[Command]:
-        """Take up a move; where that fails, see where the VM is, again and again while the vCenters do not answer."""
+        """Resume a move; where that fails, see where the VM is, again and again while the vCenters do not answer."""
 
         def look(why: str) -> list[Command]:
             reason = f"its relocate could not be followed: {why}"

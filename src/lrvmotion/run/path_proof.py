@@ -39,7 +39,7 @@ def prove(
             observer(Proven(subject=str(path), ok=None, detail=f"not possible: {refused.message}"))
             if unproven:
                 return
-            message = f"the path cannot be proven: {refused.message}"
+            message = f"the path cannot be verified: {refused.message}"
             raise RefusedError(message, hint=f"--unproven moves in {plan.mode} mode all the same") from None
         sent += pings.sent
         ok = pings.received > 0

@@ -1,4 +1,4 @@
-"""Around a relay in trouble: put back what leads hosts through a box that is lost or carries nothing; and return."""
+"""Around a relay in trouble: restore what leads hosts through a box that is lost or carries nothing; and return."""
 
 from __future__ import annotations
 

@@ -239,7 +239,7 @@ def recover(rolling: Rolling) -> None:
     """Take the hosts that a run which died had in its hands out of maintenance mode, or as far as that goes.
 
     One that is being emptied is stopped at once, relocates or not; one that is being rebooted is waited for. What
-    cannot be done stays outstanding, and says why when it is put back with the rest.
+    cannot be done stays outstanding, and says why when it is restored with the rest.
     """
     journal, access, observer = rolling.journal, rolling.access, rolling.observer
     last = {r.body["host"]: r.body["phase"] for r in journal.records if r.kind == "reboot"}
@@ -256,7 +256,7 @@ def recover(rolling: Rolling) -> None:
 
 
 def release(rolling: Rolling) -> None:
-    """Recover, and record what has left maintenance mode: a run that is taken up plans with these hosts again."""
+    """Recover, and record what has left maintenance mode: a run that is resumed plans with these hosts again."""
     recover(rolling)
     revert(
         rolling.journal, rolling.access.target, rolling.observer, run=rolling.run,
@@ -265,7 +265,7 @@ def release(rolling: Rolling) -> None:
 
 
 def again(rolling: Rolling, *, asked: bool) -> list[PendingReboot]:
-    """After settings were put back: reboot the hosts on which a former value is still in force, where that is *asked*.
+    """After settings were restored: reboot the hosts on which a former value is still in force, where that is *asked*.
 
     Else say which they are. Return what is still in force in the end; raises what *Rolling.go* raises.
     """

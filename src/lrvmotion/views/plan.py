@@ -1,4 +1,4 @@
-"""The plan on the screen: a line a change, each reason once, and what stands against it; or one JSON object."""
+"""The plan on the screen: a line a change, each reason once, and what blocks it; or one JSON object."""
 
 from __future__ import annotations
 

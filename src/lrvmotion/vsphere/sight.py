@@ -21,7 +21,7 @@ def sight(
 ) -> Sight:
     """Ask the vCenter of *session* to check a relocate of its *vm* to *host* … of *other*; only the way counts.
 
-    Whatever else stands against moving that VM there is not looked at: the check got as far as the other vCenter.
+    Whatever else blocks moving that VM there is not looked at: the check got as far as the other vCenter.
     """
     subject = f"{session.site}: CheckRelocate"
 

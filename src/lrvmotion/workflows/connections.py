@@ -68,7 +68,7 @@ def all_known(config: Config | None, recorded: Mapping[str, Mapping[str, Any]]) 
     """Return the connection records of *config*, and over them those *recorded* in the journal.
 
     What *config* pins for the same address wins: a certificate or host key that was renewed since is pinned there, and
-    what the run changed could not be put back without it.
+    what the run changed could not be restored without it.
     """
     known = {} if config is None else records(config)
     renewed = {(_is_box(name), one["host"], one["port"]): _pins(one) for name, one in known.items()}
@@ -85,7 +85,7 @@ def _pins(one: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Connections:
-    """Both vCenters and the relay boxes; a Target for every host and box. Close it, or use it as a context manager.
+    """Both vCenters and the relay hosts; a Target for every host and box. Close it, or use it as a context manager.
 
     *known* are the connection records by name: "source", "target", "box/NAME", and, of what none of these leads to but
     the journal knows, "RUN:source" (journal.connections).
@@ -212,7 +212,7 @@ class Connections:
         return self._shells[name]
 
     def box(self, name: str) -> RelayBox:
-        """Return the relay box *name* as a target."""
+        """Return the relay host *name* as a target."""
         from lrvmotion.relay.box import RelayBox
 
         if name not in self._targets:

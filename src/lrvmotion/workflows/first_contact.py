@@ -1,4 +1,4 @@
-"""First contact with two vCenters and a relay box: what they show is accepted, then both inventories are read."""
+"""First contact with two vCenters and a relay host: what they show is accepted, then both inventories are read."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from lrvmotion.workflows.connections import Connections
 
 
 def ends(config: Config) -> tuple[Relay, Relay]:
-    """Return the near and the far box; RefusedError where the configuration has not both."""
+    """Return the near and the far relay host; RefusedError where the configuration has not both."""
     if not config.relay.source or config.relay.target is None:
         message = "the circuit cannot be measured under load: that takes a relay host at either site"
         raise RefusedError(message, hint="add [[relay.source]] and [relay.target] to the configuration")

@@ -1,4 +1,4 @@
-"""The migrate command joined up: apply, prove, move, put back."""
+"""The migrate command joined up: apply, prove, move, restore."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def told(error: BaseException) -> Error:
 class Migrating:
     """One run of `migrate`, from a plan without errors to its end.
 
-    *document* is the plan as a file has it (planfile.text), kept in the journal so that the run can be taken up;
+    *document* is the plan as a file has it (planfile.text), kept in the journal so that the run can be resumed;
     *begun* are moves that an earlier process began: they are followed, and nothing else is done. *back*: the sites of
     *config* are swapped (reverse.config). *who* runs it, for the journal; *hooks* are the user's.
     """
@@ -388,7 +388,7 @@ def restore(
     who: str = "",
     interrupts: Callable[[], int] = lambda: 0,
 ) -> Restored:
-    """Put back everything that the journal says is outstanding, newest first, waiting while relocates run.
+    """Restore everything that the journal says is outstanding, newest first, waiting while relocates run.
 
     An interrupt ends it after the setting in hand; what is left stays outstanding.
 
@@ -438,7 +438,7 @@ def release(
     who: str = "",
     interrupts: Callable[[], int] = lambda: 0,
 ) -> None:
-    """Take out of maintenance mode the hosts that a run which died left there, before it is taken up."""
+    """Take out of maintenance mode the hosts that a run which died left there, before it is resumed."""
     rolling = _rolling(journal, connections, observer, limits, _until_interrupted(interrupts))
     try:
         if journal.outstanding():

@@ -278,7 +278,7 @@ def _box_desired(
 
 
 def _relay_unusable_reason(connections: Connections, relay: Relay, owner_id: str, runs: Collection[str]) -> str | None:
-    """Return why *relay* cannot be used at all: its box does not answer, or a check stands against it."""
+    """Return why *relay* cannot be used at all: its box does not answer, or a check refuses it."""
     from lrvmotion.relay import facts
     from lrvmotion.relay.spec import RelaySpec
 
@@ -346,8 +346,8 @@ def refuse(plan: Plan) -> None:
 
 
 def refuse_unproven(plan: Plan) -> None:
-    """Raise RefusedError where it is known before anything is changed that the path cannot be proven."""
+    """Raise RefusedError where it is known before anything is changed that the path cannot be verified."""
     unmeasured = [finding for finding in plan.findings if finding.code == "path-not-measured"]
     if plan.mode != "stock" and unmeasured:
-        message = f"the path cannot be proven: {unmeasured[0].subject}: {unmeasured[0].summary}; nothing was changed"
+        message = f"the path cannot be verified: {unmeasured[0].subject}: {unmeasured[0].summary}; nothing was changed"
         raise RefusedError(message, hint=f"--unproven moves in {plan.mode} mode all the same")

@@ -1,4 +1,4 @@
-"""Look at the relay boxes: what they are, whom they see, what stands against a relay on them. Nothing is changed."""
+"""Look at the relay hosts: what they are, whom they see, what blocks a relay on them. Nothing is changed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lrvmotion.workflows.connections import Connections
 if TYPE_CHECKING:
     from lrvmotion.relay.spec import RelaySpec
 
-_MEASURING = frozenset({"box-python", "box-address"})  # what a far box needs that only measures
+_MEASURING = frozenset({"box-python", "box-address"})  # what a far relay host needs that only measures
 
 
 @dataclass(slots=True, kw_only=True)
@@ -31,7 +31,7 @@ class Boxes:
 
 
 def log_in(config: Config, connections: Connections) -> dict[str, LrvmotionError]:
-    """Log in to every configured box, once; return what stands against it by the box's name, where something does."""
+    """Log in to every configured box, once; return what blocks it by the box's name, where something does."""
     away: dict[str, LrvmotionError] = {}
     for relay in _all(config):
         try:
@@ -172,7 +172,7 @@ def _all(config: Config) -> list[Relay]:
 def _running(
     config: Config, connections: Connections, runs: Collection[str], away: Mapping[str, LrvmotionError]
 ) -> bool:
-    """Whether a relay of this journal is on the far box already: its port is fenced then, and says nothing."""
+    """Whether a relay of this journal is on the far relay host already: its port is fenced then, and says nothing."""
     if config.relay.far is None or config.relay.far.name in away:
         return False
     try:
@@ -185,7 +185,7 @@ def _running(
 def _steering(
     config: Config, hosts: Mapping[SiteName, Sequence[Host]], reasons: Mapping[str, str], done: Boxes
 ) -> None:
-    """Say which hosts no relay stands beside, and what stands against the way into them."""
+    """Say which hosts no relay stands beside, and what blocks the way into them."""
     served, found = steering.assign(config.relay.source, hosts["source"], lambda relay: reasons.get(relay.name))
     done.findings += found
     for relay in config.relay.source:

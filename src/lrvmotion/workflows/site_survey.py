@@ -1,4 +1,4 @@
-"""Look at everything before anything is touched: vCenters, hosts, relay boxes, the path. It writes nothing anywhere."""
+"""Look at everything before anything is touched: vCenters, hosts, relay hosts, the path. It writes nothing anywhere."""
 
 from __future__ import annotations
 
@@ -292,7 +292,7 @@ def _waiting(records: Sequence[journal.Record]) -> dict[str, list[tuple[str, str
 
 
 def _former(chosen: SurveyScope, records: Sequence[journal.Record]) -> dict[str, list[tuple[str, str]]]:
-    """Return what we put back on each host that was started with our value, and when."""
+    """Return what we restored on each host that was started with our value, and when."""
     hosts = {f"{site}/{host.name}": host.boot_time for site in _SITES for host in chosen.hosts[site]}
 
     def booted(name: str) -> datetime | None:

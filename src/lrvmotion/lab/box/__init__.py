@@ -1,1 +1,1 @@
-"""A relay box: a small Linux machine of its own, on the same kernel."""
+"""A relay host: a small Linux machine of its own, on the same kernel."""

@@ -1,4 +1,4 @@
-"""Start a relay box, switch it off and on, run commands in it, take it down without a trace."""
+"""Start a relay host, switch it off and on, run commands in it, take it down without a trace."""
 
 from __future__ import annotations
 

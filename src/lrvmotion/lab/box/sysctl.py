@@ -1,4 +1,4 @@
-"""Read and put back the net.* settings of a network namespace."""
+"""Read and restored the net.* settings of a network namespace."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ def row(state: State, vm: str, columns: Columns, now: float) -> Text:
     if move.state in ENDED:
         rest = progress.elapsed(now)  # how long it took
     elif move.state == "running" and percent < 99:
-        # The last percent is what the VM dirtied meanwhile, sent again: nobody knows how long that takes.
+        # The last percent is what the VM dirtied meanwhile, transferred again: nobody knows how long that takes.
         rest = left(move.bytes_total, done, bps)
     begun = move.state != "queued"
     cells = [

@@ -76,7 +76,7 @@ def audit(entries: Sequence[Entry], run: str) -> str:
 
 def _tiles(story: RunHistory) -> str:
     bad = story.count("error")
-    still = sum(setting.now == "still changed" for setting in story.settings)
+    still = sum(setting.now == "not restored" for setting in story.settings)
     rate = say.mean_bps(story)
     forecast = "no forecast" if story.forecast_s is None else f"forecast {units.duration(story.forecast_s)}"
     tiles = [
@@ -85,7 +85,7 @@ def _tiles(story: RunHistory) -> str:
         (units.size(story.bytes), "moved", False),
         ("-" if story.seconds is None else units.duration(story.seconds), forecast, False),
         ("-" if rate is None else units.rate(rate), "mean rate", False),
-        (str(still), f"of {len(story.settings)} settings still changed", still > 0),
+        (str(still), f"of {len(story.settings)} settings not restored", still > 0),
     ]
     return f'<div class="tiles">{"".join(_tile(*one) for one in tiles)}</div>'
 

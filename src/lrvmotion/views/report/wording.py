@@ -35,7 +35,7 @@ def headline(story: RunHistory) -> str:
 
 def facts(story: RunHistory) -> list[tuple[str, str]]:
     """Return the facts of the run, (name, value)."""
-    changed = [setting for setting in story.settings if setting.now == "still changed"]
+    changed = [setting for setting in story.settings if setting.now == "not restored"]
     rows = [
         ("result", headline(story)),
         ("began", when(story.began)),

@@ -40,7 +40,7 @@ class _NotMeasuredError(Exception):
 def prechecks(
     source: Session, target: Session, here: Inventory, there: Inventory, migrations: Sequence[Migration]
 ) -> list[Finding]:
-    """Return what stands against *migrations*, by our own catalogue and by vCenter; nothing is written anywhere."""
+    """Return what blocks *migrations*, by our own catalogue and by vCenter; nothing is written anywhere."""
     if not migrations:
         return []
     around = surroundings.read(source, target, here, there, migrations)

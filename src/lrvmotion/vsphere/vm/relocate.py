@@ -171,7 +171,7 @@ class RelocateMover:
         had = VmMetadata.from_json(baggage)
         known = self._had.pop(migration.instance_uuid, None)
         vm = find(self._target, migration.instance_uuid)
-        if known is None:  # taken up: what an earlier process recorded was not known to *verify*
+        if known is None:  # resumed: what an earlier process recorded was not known to *verify*
             self._guests.expect(vm, migration, had)
         looked = MetadataWriter(self._target, migration, vm, record, self._target_tags, self._target_policies).all(had)
         return [*looked, *(unlooked(migration, item) for item in had.unread)]
