@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from lrvmotion.run import credentials
+
 # No test sees the keyring of who runs it, and none asks to unlock it.
 os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
 
@@ -35,6 +37,14 @@ def _signals():
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture(autouse=True)
+def _secrets():
+    """Forget the test's secrets: a process looks for each of them in every fault, for as long as it lives."""
+    before = set(credentials._KNOWN)
+    yield
+    credentials._KNOWN &= before
 
 
 @pytest.fixture(autouse=True)

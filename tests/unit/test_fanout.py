@@ -45,7 +45,7 @@ def test_a_view_whose_stream_is_lost_is_dropped_and_the_others_are_told(error):
     assert broken.told == 1
     assert before == after
     assert (before[0], before[2]) == (FIRST, SECOND)
-    assert "cannot be written any more" in before[1].text
+    assert "can no longer be written" in before[1].text
     assert "/state/run.log" in before[1].text
     assert fan.bugs == []
     fan.verify()

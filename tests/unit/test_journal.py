@@ -278,7 +278,7 @@ def test_a_journal_that_is_taken_away_while_it_is_written_is_written_anew(tmp_pa
     assert journals.read(journal.path).records == journal.records
     assert len(journal.records) == 3 + later
     assert [str(journal.path) in event.text for event in told] == [True]
-    assert "written anew" in told[0].text
+    assert "rewritten from memory" in told[0].text
 
 
 def test_a_journal_whose_folder_cannot_be_made_anew_changes_nothing_more(tmp_path):
@@ -292,7 +292,7 @@ def test_a_journal_whose_folder_cannot_be_made_anew_changes_nothing_more(tmp_pat
         with pytest.raises(JournalError, match="cannot be written"):
             journal.intended("r", change("option/y", LONG0, LONG48))
         assert [item.key for item in journal.outstanding()] == ["option/x"]
-    assert ["cannot be written anew" in event.text for event in told] == [True]
+    assert ["cannot be rewritten" in event.text for event in told] == [True]
 
 
 def test_a_journal_that_another_process_has_begun_anew_is_left_to_it(tmp_path):

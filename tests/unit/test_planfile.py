@@ -217,7 +217,7 @@ def test_a_vm_that_is_gone_is_said_once():
     """Not once for each of its facts."""
     made = plan(vm("vm1", "a1"))
     lines = preconditions.differences(facts(made, source(vm("vm1", "a1"))), facts(made, source()))
-    assert lines == ["vm/vm1: is not at the source any more"]
+    assert lines == ["vm/vm1: is no longer at the source"]
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ def test_places_addresses_settings_and_mappings_that_changed_are_named():
     here = source(vm("vm1", "a1"))
     before = facts(made, here)
     assert preconditions.differences(before, facts(made, here, target=inventory("target", (B1,), datastores=()))) == [
-        "target: datastore datastore1 is not there any more"
+        "target: datastore datastore1 no longer exists"
     ]
     taken = inventory("source", (A1, host("a2", "10.88.0.20")), here.vms)
     assert preconditions.differences(before, facts(made, taken)) == [

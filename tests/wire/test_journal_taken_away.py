@@ -30,7 +30,7 @@ def test_a_run_writes_its_journal_anew_and_restore_has_all_of_it(lab, tmp_path, 
     own = ("--config", str(config), "--state-dir", str(state))
     done = lab.run(*own, "migrate", "--mode", "native", "--unproven", "--yes", vm, config=False)
     assert done.returncode == 0, done.stderr
-    assert "written anew" in done.stderr
+    assert "rewritten from memory" in done.stderr
     kinds = [record.kind for record in read(state / "journal.jsonl").records]
     assert {"run", "plan", "connection", "intended", "applied", "move", "task", "moved"} == set(kinds)
     assert lab.state() != before
@@ -56,6 +56,6 @@ def test_the_last_line_of_a_run_that_cannot_keep_its_journal_is_its_end(lab, tmp
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert lines[-1]["type"] == "run_ended"
     assert lines[-1]["outstanding"] == 0
-    said = [line for line in lines if line["type"] == "message" and "cannot be written anew" in line["text"]]
+    said = [line for line in lines if line["type"] == "message" and "cannot be rewritten" in line["text"]]
     assert len(said) == 1
     assert lab.state() == before

@@ -43,7 +43,7 @@ def test_a_saved_plan_moves_what_it_says(lab):
     assert done["moves"]["vm1"]["state"] == "success"
     assert done["run"] != saved["plan"]["run"]
     assert done["moves"]["vm1"]["target_host"] == saved["migrations"][0]["placement"]["host"]["name"]
-    stale(lab, file, "vm/vm1: is not at the source any more")
+    stale(lab, file, "vm/vm1: is no longer at the source")
 
 
 def test_what_is_made_carries_the_plans_mark_and_is_known_as_ours(lab):

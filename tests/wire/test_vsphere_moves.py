@@ -84,7 +84,7 @@ def test_a_vm_arrives_once_and_as_it_was(lab, mover):
     assert mover.verify(migration) == []
     assert locate(lab.source, lab.target, migration.instance_uuid) == "target"
     assert "vm1" in dict(lab.inventory("target").vm_names)
-    with pytest.raises(RefusedError, match="is not there any more"):
+    with pytest.raises(RefusedError, match="no longer exists"):
         mover.recheck(migration)
 
 

@@ -91,7 +91,7 @@ class RunFile:
             case RestoreStarted(run=run) if not self._run:  # a restore of its own, not the end of a run
                 self._guarded(partial(self._begin, run))
         if self._file is not None and not files.same(self._path(), self._file.fileno()):
-            self.say(Message(text=f"{self._path()}: the lines of this run were removed; the file begins anew"))
+            self.say(Message(text=f"{self._path()}: the lines of this run were removed; a new file is started"))
             self._guarded(self._open)
         self._guarded(self._write)
 

@@ -326,7 +326,7 @@ class Journal:
                 self._write_anew()
         except (OSError, LrvmotionError) as error:
             if not self._lost:
-                self.say(Message(text=f"{self.path}: the journal is gone and cannot be written anew: {error}"))
+                self.say(Message(text=f"{self.path}: the journal is gone and cannot be rewritten: {error}"))
             self._lost = True
 
     def append(self, kind: str, run: str, body: Mapping[str, Any]) -> Record:
@@ -391,7 +391,7 @@ class Journal:
         self._note()
         self._mark()
         _sync_folder(self._directory)
-        text = f"{self.path}: the journal was removed or replaced while it is written: it was written anew"
+        text = f"{self.path}: the journal was removed or replaced during the run: it was rewritten from memory"
         self.say(Message(text=text))
 
     def _load(self) -> None:

@@ -91,7 +91,7 @@ class Webhook:
     def _complain(self) -> None:
         if self._trouble is not None and not self._told:
             self._told = True
-            self._say(Message(text=f"the webhook at {self._host} does not take what it is told: {self._trouble}"))
+            self._say(Message(text=f"the webhook at {self._host} refuses the notification: {self._trouble}"))
 
     def _send_all(self) -> None:
         while (message := self._queue.get()) is not None:

@@ -91,7 +91,7 @@ def differences(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
             continue
         if after == _GONE:
             what = fact.removeprefix(f"{subject}: ")
-            lines.append(f"{subject}: is not {what} any more" if what in _WHERE else f"{fact} is not there any more")
+            lines.append(f"{subject}: is no longer {what}" if what in _WHERE else f"{fact} no longer exists")
         else:
             lines.append(f"{fact} is {after}, the plan has {before}")
     return lines

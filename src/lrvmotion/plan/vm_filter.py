@@ -118,7 +118,7 @@ class _Parser:
             self.fail("= or != is expected here")
         same = self.take().text == "="
         if self.next.kind not in {"word", "quoted"}:
-            self.fail(f"{field} is compared with nothing", hint='a value with spaces stands in "quotes"')
+            self.fail(f"{field} is compared with nothing", hint='put a value with spaces in "quotes"')
         if field == "power" and self.next.text.lower() not in POWER:
             self.fail(f"there is no power state {self.next.text!r}", hint=f"there are: {', '.join(POWER)}")
         test = _matches(field, self.take().text)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -24,8 +26,13 @@ def hide(secret: str) -> None:
 
 def hidden(text: str) -> str:
     """Return *text*, of an exception or a fault, without any secret of this process."""
-    found = wherever(tuple(_KNOWN))  # at once: other threads may log in
+    found = _pattern(frozenset(_KNOWN))  # at once: other threads may log in
     return text if found is None else found.sub(HIDDEN, text)
+
+
+@functools.lru_cache(maxsize=1)
+def _pattern(secrets: frozenset[str]) -> re.Pattern[str] | None:
+    return wherever(secrets)
 
 
 class Secret:

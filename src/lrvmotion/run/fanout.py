@@ -72,10 +72,10 @@ class Fanout:
         where = f"; what happens is in {self.elsewhere}" if self.elsewhere else ""
         if isinstance(error, OSError):
             name = error.filename or type(view).__name__
-            return f"{name} cannot be written any more ({error.strerror or error}); the work goes on{where}"
+            return f"{name} can no longer be written ({error.strerror or error}); the work goes on{where}"
         if isinstance(error, ValueError) and "closed file" in str(error):
-            return f"{type(view).__name__} cannot be written any more (closed); the work goes on{where}"
+            return f"{type(view).__name__} can no longer be written (closed); the work goes on{where}"
         self.bugs.append(error)
         return (
-            f"{type(view).__name__} failed with {type(error).__name__}, and is not told any more; this is a bug{where}"
+            f"{type(view).__name__} failed with {type(error).__name__}, and gets no more events; this is a bug{where}"
         )

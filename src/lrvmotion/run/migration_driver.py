@@ -366,7 +366,7 @@ class _Driver:
         except Exception as error:  # noqa: BLE001 - as in foreseen
             return self.lost(migration, failed, self.unforeseen(migration.vm, error))
         has = "both vCenters have" if where == "both" else "neither vCenter has"
-        hint = "nothing more is done with it: look at both sides before you power on or remove either"
+        hint = "it is left as it is: look at both sides before you power on or remove either"
         return self.end(migration, "error", reason=f"{has} the VM: {failed.reason if failed else ''}", hint=hint)
 
     def lost(self, migration: Migration, failed: TaskUpdate | None, why: str, hint: str | None = None) -> list[Command]:

@@ -114,7 +114,7 @@ def mapped(subject: str) -> Iterator[None]:
         raise RefusedError(*_permission(subject, fault)) from None
     except vmodl.fault.ManagedObjectNotFound as fault:
         gone = moref(fault.obj) if fault.obj is not None else "an object"
-        message = f"{subject}: {gone} is not there any more"
+        message = f"{subject}: {gone} no longer exists"
         raise RefusedError(message, hint="plan again") from None
     except vmodl.fault.HostCommunication as fault:
         message = f"{subject}: vCenter does not reach the host ({faults.text(fault)})"

@@ -78,7 +78,7 @@ _TABLE: dict[str, tuple[VerdictName, str | None]] = {
     "HostConnectFault": ("never", "the source vCenter server does not reach the target's: TCP 443 and its name"),
     "InvalidArgument": ("never", None),
     "NotSupported": ("never", None),
-    "ManagedObjectNotFound": ("never", "it is not there any more: plan again"),
+    "ManagedObjectNotFound": ("never", "it no longer exists: plan again"),
 }
 _TRANSIENT_KEYS = ("msg.migrate", "msg.vmotion", "msg.checkpoint.")
 _SWITCHOVER = "msg.checkpoint.migration.maxSwitchoverTimeExceeded"

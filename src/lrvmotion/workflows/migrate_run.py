@@ -239,7 +239,7 @@ class Migrating:
         while (at := windows.opens(now := self.moment())) != now:
             self._proceed()
             if at is None:
-                message = f"no maintenance window opens any more in which hosts could be {done}"
+                message = f"there is no further maintenance window in which hosts could be {done}"
                 raise RefusedError(message, hint="give the configuration a window to come")
             if not told:
                 local = at.astimezone(windows.zone()).isoformat(timespec="seconds")

@@ -69,7 +69,7 @@ def rest(
 ) -> Plan:
     """Return the plan of what is left of *run*: the VMs *names* of its plan *saved*, to the same places.
 
-    A VM that is not at the source any more is left out, and a finding says so.
+    A VM that is no longer at the source is left out, and a finding says so.
     """
     source, _ = plan_run.inventories(connections)
     there = {ref for _, ref in source.vm_names}
@@ -87,7 +87,7 @@ def rest(
             severity=Severity.WARNING,
             code="vm-gone",
             subject=f"vm/{vm}",
-            summary="is not at the source any more: it was moved or removed since",
+            summary="is no longer at the source: it was moved or removed since",
             hint="look for it at the target",
         )
         for vm in gone

@@ -111,7 +111,7 @@ class Relays:
         stalled = self._stalled()
         for relay, why in stalled.items():
             if relay not in self.told:
-                self.observer(Message(text=f"relay {relay} {why}; nothing more is started through it"))
+                self.observer(Message(text=f"relay {relay} {why}; no further move starts through it"))
         for relay in self.told.keys() - stalled.keys():
             self.observer(Message(text=f"relay {relay} is well again"))
         self.told = stalled
@@ -137,7 +137,7 @@ class Relays:
             if relay in stalled:
                 return f"relay {relay} {stalled[relay]}"
         if f"source/{host}" in self.detour.away:
-            return f"{host} was led around its relay, which carried nothing, and is not back"
+            return f"{host} uses its direct route, for its relay carried nothing, and is not switched back yet"
         return None
 
     def _of(self, host: str) -> list[str]:

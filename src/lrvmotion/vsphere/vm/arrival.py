@@ -35,11 +35,11 @@ def proof(target: Session, vm: Any, migration: Migration, before: VmMetadata | N
 
 
 def _state(migration: Migration, row: Mapping[str, Any]) -> Iterator[Finding]:
-    power = str(row.get("runtime.powerState", "(not told)"))
+    power = str(row.get("runtime.powerState", "(not reported)"))
     if power != migration.power_state:
         summary = f"is {power} at the target, and was {migration.power_state}"
         yield finding(Severity.ERROR, "vm-power", migration, summary, "look at the VM's events there")
-    connection = str(row.get("runtime.connectionState", "(not told)"))
+    connection = str(row.get("runtime.connectionState", "(not reported)"))
     if connection != "connected":
         yield finding(Severity.ERROR, "vm-connection", migration, f"is {connection} at the target")
 
@@ -49,7 +49,7 @@ def _place(migration: Migration, row: Mapping[str, Any]) -> Iterator[Finding]:
     host = moid(row.get("runtime.host"))
     if host != place.host.ref.value:
         # A warning: DRS may have moved it on as soon as it was there.
-        summary = f"is not on {place.host.name} at the target, but on {host or 'a host that is not told'}"
+        summary = f"is not on {place.host.name} at the target, but on {host or 'a host that vCenter did not report'}"
         yield finding(Severity.WARNING, "vm-other-host", migration, summary, "see whether DRS or somebody moved it on")
     for device in row.get("config.hardware.device") or ():
         store = getattr(getattr(device, "backing", None), "datastore", None)

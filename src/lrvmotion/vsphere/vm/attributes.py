@@ -31,7 +31,7 @@ def read(source: Session, migration: Migration, row: Mapping[str, Any]) -> VmMet
     things: list[MetadataItem] = [_folder(migration)]
     unread: list[Unread] = []
     if "config.hardware.device" not in row:
-        unread.append(Unread(kind="note", reason="the VM's configuration is not told"))
+        unread.append(Unread(kind="note", reason="vCenter did not report the VM's configuration"))
     elif text := str(row.get("config.annotation") or ""):
         things.append(MetadataItem(kind="note", name="note", data={"text": text}))
     readers: dict[Kind, Any] = {
@@ -76,7 +76,7 @@ def fields(session: Session) -> dict[str, int]:
     """Return the keys of the custom attributes that a VM can have, by name; RefusedError where they are not told."""
     manager = session.content.customFieldsManager
     if manager is None:
-        message = f"{session.site}: the custom attributes are not told"
+        message = f"{session.site}: vCenter did not report its custom attributes"
         raise RefusedError(message)
     subject = f"{session.site}: custom attributes"
     row = session.call(subject, lambda: properties_of(session.content, manager, ("field",)))
@@ -112,7 +112,7 @@ def _bindings(session: Session, vm: MoRef, row: Mapping[str, Any]) -> Iterator[M
     """Give the DRS rules that name the VM, and its own DRS and HA settings."""
     host = row.get("runtime.host")
     if host is None:
-        message = "the VM's host is not told"
+        message = "vCenter did not report the VM's host"
         raise RefusedError(message)
     subject = f"{session.site}: cluster rules"
     parent = session.call(subject, lambda: properties_of(session.content, host, ("parent",))).get("parent")
@@ -121,7 +121,7 @@ def _bindings(session: Session, vm: MoRef, row: Mapping[str, Any]) -> Iterator[M
     found = session.call(subject, lambda: properties_of(session.content, parent, ("configurationEx",)))
     config = found.get("configurationEx")
     if config is None:
-        message = f"{subject} are not told"
+        message = f"{subject} were not reported"
         raise RefusedError(message)
     yield from (MetadataItem(kind="rule", name=name) for ref, name in rules_of(config) if ref == vm)
     yield from (MetadataItem(kind="override", name=name) for ref, name in overrides_of(config) if ref == vm)

@@ -42,7 +42,7 @@ class Policies:
             self._learn([number for _, number in ids])
         failed = [row for row in rows or () if row.fault is not None]
         if failed:
-            message = f"{self._where}: not told for {failed[0].object.key}"
+            message = f"{self._where}: not reported for {failed[0].object.key}"
             raise RefusedError(message)
         return [(_disk(key), self._names[number]) for key, number in ids if number in self._names]
 
