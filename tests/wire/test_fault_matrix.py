@@ -120,7 +120,7 @@ def test_a_session_that_ends_while_vms_move_is_opened_again(lab, vms, site):
             break
     rest, _ = process.communicate(timeout=120)
     ends = {event["vm"]: event["state"] for event in map(json.loads, rest.splitlines()) if event["type"] == "move"}
-    assert (process.returncode, set(ends.values())) == (0, {"success"}), ends
+    assert (process.returncode, set(ends.values())) == (0, {"success"}), rest
     assert [len(relocates(lab, vm)) for vm in names] == [1, 1]
 
 
