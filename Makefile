@@ -1,7 +1,7 @@
 # lrvmotion: `make help` lists what can be made.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install root tools demo test fuzz lint bench bench-full crash-matrix fleet-trial clean
+.PHONY: help install root tools demo test fuzz lint schemas bench bench-full crash-matrix fleet-trial clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -60,6 +60,9 @@ lint: install ## format, lint, types, import contracts
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+
+schemas: install ## write the JSON Schemas in docs/schemas anew, from the types
+	PYTHONPATH=tests $(VENV)/bin/python -m schemas
 
 bench: install tools root ## measure relayd beside its peers, on a plain path and on the circuit; under 6 minutes each
 	@mkdir -p $(BENCH)

@@ -19,6 +19,7 @@ from lrvmotion.model.inventory import (
     VirtualMachine,
     Vmknic,
 )
+from lrvmotion.model.vm_metadata import VmMetadata
 from lrvmotion.plan.plan import ABSENT, Value
 from lrvmotion.ports.mover import TaskUpdate
 
@@ -144,10 +145,10 @@ class FakeMover:
     def locate(self, migration):
         return self.at.get(migration.vm, "source")
 
-    def record(self, migration) -> dict:
-        return {}
+    def record(self, migration) -> VmMetadata:
+        return VmMetadata()
 
-    def carry(self, migration, baggage, record) -> list:
+    def carry(self, migration, metadata, record) -> list:
         return []
 
     def unfinished(self, migration) -> str | None:

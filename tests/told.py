@@ -8,7 +8,8 @@ from pathlib import Path
 from lrvmotion.events import Carried, Connected, Event, Found, Message, Move, RelaySample, RunEnded, RunStarted
 from lrvmotion.findings import Finding, Severity
 from lrvmotion.journal.event_log import EventLog, RecordedEvents, read
-from lrvmotion.journal.journal import Journal, Record
+from lrvmotion.journal.journal import Journal
+from lrvmotion.journal.records import MoveEnded, Record, RunBegun, RunPlan
 from lrvmotion.plan.plan import ABSENT, Change, Value
 
 START = datetime(2026, 11, 23, 20, 0, tzinfo=UTC)
@@ -55,10 +56,10 @@ def run(state: Path, events: list[tuple[float, Event]], vms: tuple[str, ...] = (
         EventLog(state, clock, lambda event: None, seconds=lambda: clock.seconds) as log,
     ):
         log(Connected(site="source", address="vc-a:443", version="8.0.3 build 1"))
-        journal.append("run", RUN, {"schema": 1, "mode": "proxy", "mark": "mark99", "vms": list(vms), **WHO})
+        journal.append(RUN, RunBegun(mode="proxy", owner_id="owner9", vms=vms, **WHO))
         forecast = {"vms": [{"vm": vm, "seconds": 60.0 + 20 * number} for number, vm in enumerate(vms)]}
         sizes = [{"vm": vm, "hot_bytes": 8 * GIB, "cold_bytes": 0, "source_host": "a1"} for vm in vms]
-        journal.append("plan", RUN, {"plan": {"plan": {"forecast": forecast}, "migrations": sizes}})
+        journal.append(RUN, RunPlan(plan={"plan": {"forecast": forecast}, "migrations": sizes}))
         log(RunStarted(run=RUN, mode="proxy", journal="j", vms=vms, forecast_s=150.0))
         for one in (change(), change("target/b1")):
             journal.intended(RUN, one)
@@ -68,7 +69,7 @@ def run(state: Path, events: list[tuple[float, Event]], vms: tuple[str, ...] = (
         for seconds, event in events:
             clock.seconds = seconds
             if isinstance(event, Move) and event.state in {"success", "error", "held", "cancelled"}:
-                journal.append("moved", RUN, {"vm": event.vm, "state": event.state, "reason": event.reason or ""})
+                journal.append(RUN, MoveEnded(vm=event.vm, state=event.state, reason=event.reason or ""))
             log(event)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 
 from lrvmotion.findings import Finding, Severity
 
-SCHEMA = "1.2"  # of the records that to_json makes: a minor version only adds (docs/ndjson.md)
+SCHEMA = "2.0"  # of the records that to_json makes: a minor version only adds (docs/ndjson.md)
 MoveState = Literal["queued", "running", "waiting", "success", "error", "cancelled", "held"]
 
 
@@ -286,11 +286,13 @@ def to_json(event: Event) -> dict[str, Any]:
 def from_json(record: Mapping[str, Any]) -> Event | None:
     """Return the event that *to_json* made *record* of; None for a type that this version does not know.
 
-    Fields that it does not know are left out; TypeError or ValueError where one is missing or wrong.
+    Fields that it does not know are left out, those that had another name in an older one are taken by it; TypeError or
+    ValueError where one is missing or wrong.
     """
     kind = _KINDS.get(str(record["type"]))
     if kind is None:
         return None
+    record = {_FORMERLY.get((kind, name), name): value for name, value in record.items()}
     given: dict[str, Any] = {}
     for item in fields(kind):
         if item.name in record:
@@ -301,4 +303,7 @@ def from_json(record: Mapping[str, Any]) -> Event | None:
     return kind(**given)
 
 
+_FORMERLY: dict[tuple[type[Event], str], str] = {
+    (Move, "tries"): "attempts"
+}  # what a field was called before schema 2.0
 _KINDS = {_name(kind): kind for kind in list(globals().values()) if isinstance(kind, type) and issubclass(kind, Event)}

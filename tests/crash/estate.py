@@ -12,6 +12,8 @@ from fakes import host, inventory, vm
 from lrvmotion.config import schema as configs
 from lrvmotion.config.schema import Config
 from lrvmotion.errors import RefusedError, UnreachableError
+from lrvmotion.journal import places
+from lrvmotion.journal.records import Connection
 from lrvmotion.model.inventory import Host, HostPortGroup, Inventory, Vmknic
 from lrvmotion.plan import planner, reverse
 from lrvmotion.plan.plan import ABSENT, Plan, Theirs, Value, string
@@ -222,9 +224,9 @@ class Endpoint:
 
 
 class World:
-    """The connections of one process (connect.Connections), by their records."""
+    """The connections of one process (workflows.connections.Connections), by their names."""
 
-    def __init__(self, known: dict[str, dict[str, Any]], estate: Estate, process: Process) -> None:
+    def __init__(self, known: dict[str, Connection], estate: Estate, process: Process) -> None:
         self.known = known
         self.estate = estate
         self.process = process
@@ -232,10 +234,10 @@ class World:
     def accounts(self) -> dict[str, str]:
         return {}
 
-    def pinned(self, name: str) -> dict[str, Any]:
+    def pinned(self, name: str) -> Connection:
         return self.known[name]
 
-    def identity(self, door: str) -> dict[str, Any] | None:
+    def identity(self, door: str) -> Connection | None:
         return self.known.get(door)
 
     def place(self, name: str) -> str:
@@ -246,7 +248,7 @@ class World:
         if door not in self.known:
             message = f"nothing is known of {name}"
             raise RefusedError(message)
-        return f"{self.known[door]['instance_uuid']}/{rest}"
+        return f"{self.known[door].instance_uuid}/{rest}"
 
     def target(self, name: str) -> Endpoint:
         return Endpoint(name, self.place(name), self.estate, self.process)
@@ -255,14 +257,14 @@ class World:
         pass
 
 
-def known(*, back: bool) -> dict[str, dict[str, Any]]:
-    """Return the connection records of the configuration: one address, two ports; *back*: the sites swapped."""
-    found: dict[str, dict[str, Any]] = {
-        name: {"name": name, "host": "lab", "port": port, "username": "u", "pem": None, "instance_uuid": site}
+def known(*, back: bool) -> dict[str, Connection]:
+    """Return the connections of the configuration: one address, two ports; *back*: the sites swapped."""
+    found = {
+        name: Connection(name=name, host="lab", port=port, username="u", instance_uuid=site)
         for name, port, site in (("source", 1, "A"), ("target", 2, "B"))
     }
-    found["box/r1"] = {"name": "box/r1", "host": "h", "port": 22, "username": "u"}
-    return reverse.connections(found) if back else found
+    found["box/r1"] = Connection(name="box/r1", host="h", port=22, username="u")
+    return places.swapped(found) if back else found
 
 
 _DESIRED: dict[Any, Any] = {}

@@ -22,8 +22,10 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 from crash.estate import SITES, At, Died, Estate, Process, World, known, plan
 from lrvmotion.commands import migrate_request
 from lrvmotion.errors import LrvmotionError, RefusedError
+from lrvmotion.journal import changes
 from lrvmotion.journal import journal as journals
 from lrvmotion.journal.journal import Journal
+from lrvmotion.journal.records import RunBegun, of
 from lrvmotion.plan import settings as options
 from lrvmotion.plan.plan import ABSENT, Plan, Value, document, string
 from lrvmotion.run import drift as settle
@@ -187,8 +189,8 @@ class Histories(RuleBasedStateMachine):
     def _outstanding(self) -> set[At]:
         """Return what the journal says is outstanding."""
         records = journals.read(self.folder / "journal.jsonl").records
-        world = World(journals.connections(records), self.estate, Process())
-        return {(world.place(item.target), item.key) for item in journals.outstanding(records)}
+        world = World(changes.connections(records), self.estate, Process())
+        return {(world.place(item.target), item.key) for item in changes.outstanding(records)}
 
     def _put(self, at: At, value: Value) -> None:
         """Write past the host's own rules: whoever does this knows how."""
@@ -229,8 +231,8 @@ class Histories(RuleBasedStateMachine):
                 if resume:
                     runs.release(journal, world, tell, runs.Limits())
                 seen = self.settle(journal, world, tell)
-                owner_id = journals.owner_id(journal.records) or run
-                known_runs = {*journals.runs(journal.records), owner_id}
+                owner_id = changes.owner_id(journal.records) or run
+                known_runs = {*changes.runs(journal.records), owner_id}
                 made, config = plan(
                     world, mode, pair, run, owner_id, seen.theirs, steer=steer, back=back, runs=known_runs
                 )
@@ -274,7 +276,7 @@ class Histories(RuleBasedStateMachine):
 
     def _restore(self, life: Process, *, force: bool) -> None:
         with self._process(life) as journal:
-            world = World(journals.connections(journal.records), self.estate, life)
+            world = World(changes.connections(journal.records), self.estate, life)
             done = runs.restore(journal, world, tell, force=force)
             if life.whole:
                 self._look(done, journal, world, force=force)
@@ -325,9 +327,9 @@ class Histories(RuleBasedStateMachine):
     def _back(self, journal: Journal) -> bool:
         """Whether what is outstanding is of a way back."""
         return any(
-            record.kind == "run" and record.body["back"] and record.run == item.run
+            body.back and record.run == item.run
             for item in journal.outstanding()
-            for record in journal.records
+            for record, body in of(RunBegun, journal.records)
         )
 
     def teardown(self) -> None:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from crash.worlds import World
-from lrvmotion.journal.journal import Journal, outstanding, read
+from lrvmotion.journal.changes import outstanding
+from lrvmotion.journal.journal import Journal, read
 from lrvmotion.plan.plan import ABSENT, Change, Value
 from lrvmotion.run.apply import apply, revert
 

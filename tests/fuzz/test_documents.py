@@ -15,7 +15,18 @@ import pytest
 from fakes import host, inventory, vm
 from fuzzing import bytes_of, dumped, json_of, subject, text_of
 from lrvmotion.config import rate_schedule, schema, vm_csv
-from lrvmotion.journal import audit_log, event_log, journal, load_report_store, move_history, records, run_state
+from lrvmotion.journal import (
+    audit_log,
+    chain,
+    changes,
+    effective_values,
+    event_log,
+    journal,
+    load_report_store,
+    move_history,
+    run_state,
+)
+from lrvmotion.journal.records import Other
 from lrvmotion.model.inventory import DEFAULT_STACK
 from lrvmotion.plan import plan_file, vm_filter
 from lrvmotion.plan.plan import ABSENT, Change, Migration, Plan, Value, document
@@ -160,16 +171,22 @@ def bodies() -> list[tuple[str, dict]]:
     setting = {"target": "source/a1", "key": "option/x"}
     return [
         ("run", {"schema": 1, "mode": "native", "mark": "m", "vms": ["vm1"], "back": False, "accounts": accounts}),
+        ("run", {"schema": 2, "mode": "native", "owner_id": "m", "vms": ["vm2"], "back": True, "who": "u"}),
         ("plan", {"plan": json.loads(SAVED)}),
         ("connection", {"name": "source", "host": "vc-a", "port": 443, "username": "u", "pem": None}),
         ("intended", {**setting, "prior": ABSENT.to_json(), "planned": value, "reason": "r", "reboot": True}),
         ("applied", setting),
         ("move", {"vm": "vm1", "source_host": "a", "target_host": "b", "try": 1, "baggage": {"things": []}}),
+        ("move", {"vm": "vm1", "source_host": "a", "target_host": "b", "attempt": 2, "metadata": {"macs": {"1": "x"}}}),
         ("task", {"vm": "vm1", "task": "task-1"}),
         ("moved", {"vm": "vm1", "state": "success", "reason": ""}),
         ("reverted", {**setting, "value": ABSENT.to_json()}),
         ("restore", {"schema": 1, "who": "u", "accounts": accounts}),
         ("cap", {"target": "box/r", "planned": None}),
+        ("throttle", {"schema": 2, "target": "box/r", "prior": 1, "planned": None, "who": "u"}),
+        ("reboot", {"host": "source/a1", "phase": "home", "vms": ["vm1"]}),
+        ("cancel", {"target": "source/a1", "running": ["vm1 is moved"]}),
+        ("carry", {"target": "target/vm1", "vm": "vm1", "key": "note/note", "planned": "x"}),
     ]  # fmt: skip
 
 
@@ -177,8 +194,9 @@ def lines(entries: list) -> list[bytes]:
     """Return *entries*, (kind, body), as the lines of a journal whose chain holds."""
     found, before = [], None
     for kind, body in entries:
-        before = records.chained(before, at="2026-01-01T00:00:00.000+00:00", kind=kind, run="abcdef", body=body)
-        found.append(records.line(before))
+        said = Other(name=kind, content=body)
+        before = chain.chained(before, at="2026-01-01T00:00:00.000+00:00", run="abcdef", body=said)
+        found.append(chain.line(before))
     return found
 
 
@@ -189,10 +207,11 @@ def told(content: bytes) -> None:
     """Read a journal with all that the commands make of one."""
     path = file_of(content, "journal.jsonl")
     read = journal.read(path).records
-    journal.outstanding(read)
-    journal.runs(read)
-    journal.owner_id(read)
-    journal.connections(read)
+    changes.outstanding(read)
+    changes.runs(read)
+    changes.owner_id(read)
+    changes.connections(read)
+    effective_values.put_back(read)
     for run in run_state.all_runs(read):
         audit_log.entries(read, run=run)
         run_state.chosen(read, run)
@@ -259,7 +278,7 @@ EVENTS = (
     '{"type": "run_started", "at": "2026-01-01T00:00:00+00:00", "t": 0.0, "run": "r", "mode": "native", '
     '"journal": "j", "vms": ["a"], "forecast_s": 1.5}\n'
     '{"type": "move", "at": "2026-01-01T00:00:01+00:00", "t": 1.0, "vm": "a", "state": "running", '
-    '"source_host": "a1", "target_host": "b1", "percent": 3}\n'
+    '"source_host": "a1", "target_host": "b1", "percent": 3, "tries": 1}\n'
 )
 
 

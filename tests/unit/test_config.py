@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from lrvmotion.config import schema
 from lrvmotion.config.address_pool import parse_pool, take
 from lrvmotion.errors import RefusedError, UsageError
+from lrvmotion.journal.records import Connection
 from lrvmotion.workflows.connections import all_known, records
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -55,17 +57,18 @@ def test_what_is_pinned_now_wins_over_what_a_run_recorded():
     source, target = ({"vcenter": f"{site}.example", "username": "u"} for site in ("a", "b"))
     known = schema.parse({"source": {**source, "sha256": "ab" * 32}, "target": target, "relay": {"source": [box]}})
     old = {"pem": "OLD", "sha256": "cd" * 32, "username": "then", "instance_uuid": "1"}
+    box_then = {"host_key": "ssh-ed25519 old", "known_hosts": ("kh",), "username": "then"}
     recorded = {
-        "source": {"name": "source", "host": "a.example", "port": 443, **old},
-        "target": {"name": "target", "host": "b.example", "port": 443, **old},
-        "abc:source": {"name": "source", "host": "a.example", "port": 8443, **old},
-        "box/r": {"name": "box/r", "host": "r.example", "port": 22, "host_key": "ssh-ed25519 old", "known_hosts": "kh"},
+        "source": Connection(name="source", host="a.example", port=443, **old),
+        "target": Connection(name="target", host="b.example", port=443, **old),
+        "abc:source": Connection(name="source", host="a.example", port=8443, **old),
+        "box/r": Connection(name="box/r", host="r.example", port=22, **box_then),
     }
     every = all_known(known, recorded)
-    assert every["source"] == {**recorded["source"], "pem": None, "sha256": "ab" * 32}
+    assert every["source"] == replace(recorded["source"], pem=None, sha256="ab" * 32)
     assert every["target"] == recorded["target"], "nothing is pinned for it now"
     assert every["abc:source"] == recorded["abc:source"], "another address"
-    assert (every["box/r"]["host_key"], every["box/r"]["known_hosts"]) == ("ssh-ed25519 new", [])
+    assert (every["box/r"].host_key, every["box/r"].known_hosts) == ("ssh-ed25519 new", ())
     assert all_known(None, recorded) == recorded
 
 
@@ -110,7 +113,7 @@ def test_known_hosts_is_one_file_or_several(tmp_path, written, names):
     loaded = schema.load(tmp_path / "c.toml")
     files = [tmp_path / name for name in names]
     assert list(loaded.relay.source[0].known_hosts) == files
-    assert records(loaded)["box/r"]["known_hosts"] == [str(file) for file in files]
+    assert records(loaded)["box/r"].known_hosts == tuple(str(file) for file in files)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 from fakes import FakeMover, host
 from lrvmotion.errors import RefusedError, UnreachableError
 from lrvmotion.events import Message, Move
+from lrvmotion.journal.records import MoveTask
 from lrvmotion.journal.run_state import UnfinishedMove
 from lrvmotion.model.inventory import Datastore, Folder, MoRef, Pool
 from lrvmotion.model.placement import Placement
@@ -52,7 +53,7 @@ def driven(mover, *, begun=None, max_failures=None, **changes):
         "interrupts": lambda: 0,
         "watch": lambda running: (),
         "hold": lambda migration: [],
-        "record": lambda kind, body: None,
+        "record": lambda body: None,
         "clock": lambda: 0.0,
         **changes,
     }
@@ -120,7 +121,7 @@ def test_a_bug_in_what_is_asked_meanwhile_ends_no_move(where):
 
     def broken(*arguments):
         calls.append(arguments)
-        if where == "record" and arguments[0] != "task":
+        if where == "record" and not isinstance(arguments[0], MoveTask):
             return
         raise Bug
 
@@ -179,7 +180,7 @@ def test_moves_that_cannot_be_taken_up_are_looked_for_one_by_one():
                 raise UnreachableError(message)
             return "task-7"
 
-    begun = {vm: UnfinishedMove(task=None, baggage={}) for vm in ("vm1", "vm2")}
+    begun = {vm: UnfinishedMove(task=None) for vm in ("vm1", "vm2")}
     last, _, error = driven(Deaf(at={"vm1": "source"}), begun=begun)
     assert error is None
     assert (last["vm1"], last["vm2"]) == ("error", "success")
@@ -212,8 +213,8 @@ def test_relays_are_watched_to_the_end_of_the_last_move(why):
 
     mover = Long(fail={"vm1": "broken"} if "max_failures" in chosen else {})
 
-    def record(kind, body):
-        if "record" in chosen and kind == "task" and body["vm"] == "vm2":
+    def record(body):
+        if "record" in chosen and isinstance(body, MoveTask) and body.vm == "vm2":
             message = "the disk is full"
             raise RefusedError(message)
 

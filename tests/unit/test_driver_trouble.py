@@ -7,6 +7,7 @@ import pytest
 from fakes import FakeMover
 from lrvmotion.errors import TrustError, UnreachableError
 from lrvmotion.events import Message, Move
+from lrvmotion.model.vm_metadata import VmMetadata
 from lrvmotion.plan.schedule import Schedule
 from lrvmotion.run.migration_driver import RunCollaborators, drive
 from unit.test_schedule import guard, migration, ticking
@@ -40,7 +41,7 @@ class Silent(FakeMover):
 
     def record(self, migration):
         self.meet("record")
-        return {}
+        return VmMetadata()
 
     def holding(self, migration):
         self.meet("hold")
@@ -59,9 +60,7 @@ def run(moves, mover, **changes):
         elif isinstance(event, Message):
             texts.append(event.text)
 
-    own: RunCollaborators = guard(
-        record=lambda kind, body: records.append((kind, body["vm"])), clock=ticking(), **changes
-    )
+    own: RunCollaborators = guard(record=lambda body: records.append((body.kind, body.vm)), clock=ticking(), **changes)
     try:
         drive(tuple(moves), Schedule(moves), mover, observer, own)
         error = None

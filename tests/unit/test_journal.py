@@ -12,8 +12,10 @@ import shutil
 import pytest
 
 from lrvmotion.errors import UnreachableError, UsageError
+from lrvmotion.journal import changes
 from lrvmotion.journal import journal as journals
 from lrvmotion.journal.journal import Journal, JournalError
+from lrvmotion.journal.records import Connection, Other, RunBegun
 from lrvmotion.plan.plan import ABSENT, Change, Value
 
 
@@ -60,21 +62,21 @@ def test_a_setting_whose_write_was_never_seen_may_be_as_it_was_before(tmp_path):
         assert [item.stands(now) for now in (LONG48, LONG5, ABSENT)] == [True, True, False]
 
 
-def test_what_a_saved_plan_made_carries_the_plans_mark_until_it_is_put_back(tmp_path):
-    """A run of a saved plan has an id of its own; later runs go on under the mark, and both are ours."""
+def test_what_a_saved_plan_made_carries_the_plans_id_until_it_is_put_back(tmp_path):
+    """A run of a saved plan has an id of its own; later runs go on under the plan's, and both are ours."""
     with Journal(tmp_path, clock) as journal:
-        journal.append("run", "r1", {"schema": 1, "mode": "native", "vms": []})
-        journal.append("run", "r2", {"schema": 1, "mode": "native", "mark": "planned", "vms": []})
-        assert journals.owner_id(journal.records) is None
+        journal.append("r1", RunBegun(mode="native", vms=()))
+        journal.append("r2", RunBegun(mode="native", owner_id="planned", vms=()))
+        assert changes.owner_id(journal.records) is None
         journal.intended("r2", change("option/x", LONG0, LONG48))
-        journal.append("run", "r3", {"schema": 1, "mode": "proxy", "mark": "planned", "vms": []})
+        journal.append("r3", RunBegun(mode="proxy", owner_id="planned", vms=()))
         journal.intended("r3", change("option/x", LONG48, LONG5))
-        assert journals.owner_id(journal.records) == "planned"
-        assert journals.runs(journal.records) == {"r1", "r2", "r3", "planned"}
+        assert changes.owner_id(journal.records) == "planned"
+        assert changes.runs(journal.records) == {"r1", "r2", "r3", "planned"}
         journal.reverted("r4", "source/a", "option/x", LONG0)
-        assert journals.owner_id(journal.records) is None
-        journal.intended("r1", change("option/x", LONG0, LONG48))  # written before marks were
-        assert journals.owner_id(journal.records) == "r1"
+        assert changes.owner_id(journal.records) is None
+        journal.intended("r1", change("option/x", LONG0, LONG48))  # written before owner ids were
+        assert changes.owner_id(journal.records) == "r1"
 
 
 def test_the_journal_survives_its_process(tmp_path):
@@ -97,10 +99,10 @@ def test_a_torn_last_line_is_no_record_and_spoils_no_later_one(tmp_path):
     for cut in range(len(first), len(whole)):
         journal.path.write_bytes(whole[:cut])
         with Journal(tmp_path, clock) as again:
-            kept = [record.body["key"] for record in again.records]
+            kept = [record.body.key for record in again.records]
             assert kept in (["option/x"], ["option/x", "option/y"])
             again.intended("r", change("option/z", LONG0, LONG48))
-        keys = [record.body["key"] for record in journals.read(journal.path).records]
+        keys = [record.body.key for record in journals.read(journal.path).records]
         assert keys == [*kept, "option/z"]
 
 
@@ -128,7 +130,7 @@ def test_an_altered_line_is_refused_and_named(tmp_path):
 def test_a_newer_schema_is_refused(tmp_path):
     """A journal of a newer version is not half understood."""
     with Journal(tmp_path, clock) as journal:
-        journal.append("run", "r", {"schema": 99})
+        journal.append("r", Other(name="run", content={"schema": 99}))
     with pytest.raises(UsageError, match="newer"):
         journals.read(journal.path)
 
@@ -189,7 +191,7 @@ def test_a_disk_that_fills_up_at_any_byte_leaves_a_journal_that_goes_on(tmp_path
             disks[0].free = 10**6
             journal.intended("r", change("option/y", LONG0, LONG48))
             said = journal.outstanding()
-        assert journals.outstanding(journals.read(journal.path).records) == said
+        assert changes.outstanding(journals.read(journal.path).records) == said
         assert [item.key for item in said][:: len(said) - 1] == ["option/w", "option/y"]
 
 
@@ -202,7 +204,7 @@ def test_a_record_that_was_written_and_not_synced_counts_as_written(tmp_path):
             journal.intended("r", change("option/x", LONG0, LONG48))
         disks[0].sync = True
         journal.intended("r", change("option/y", LONG0, LONG48))
-    assert [item.key for item in journals.outstanding(journals.read(journal.path).records)] == ["option/x", "option/y"]
+    assert [item.key for item in changes.outstanding(journals.read(journal.path).records)] == ["option/x", "option/y"]
 
 
 def test_a_whole_line_that_does_not_read_is_refused(tmp_path):
@@ -313,10 +315,9 @@ A, B, C = "uuid-a", "uuid-b", "uuid-c"
 def connected(journal, run, source, target, **boxes):
     """Record the connections of *run*: (host, port, instance UUID) of each site, (host, port) of each box."""
     for name, (host, port, uuid) in (("source", source), ("target", target)):
-        body = {"name": name, "host": host, "port": port, "username": "u", "pem": None}
-        journal.append("connection", run, body if uuid is None else {**body, "instance_uuid": uuid})
+        journal.append(run, Connection(name=name, host=host, port=port, username="u", instance_uuid=uuid))
     for name, (host, port) in boxes.items():
-        journal.append("connection", run, {"name": f"box/{name}", "host": host, "port": port, "username": "u"})
+        journal.append(run, Connection(name=f"box/{name}", host=host, port=port, username="u"))
 
 
 def at(target, planned=LONG48, prior=LONG0):
@@ -334,8 +335,8 @@ def test_sites_that_a_run_swapped_are_told_apart_by_their_instance_uuid(tmp_path
         journal.applied("r2", "source/b1", "option/x")
         items = {item.target: (item.prior, item.planned, item.applied) for item in journal.outstanding()}
         assert items == {"target/a1": (LONG0, (LONG48,), False), "source/b1": (LONG0, (LONG48, LONG5), True)}
-        known = journals.connections(journal.records)
-        assert (known["source"]["instance_uuid"], known["target"]["instance_uuid"]) == (B, A)
+        known = changes.connections(journal.records)
+        assert (known["source"].instance_uuid, known["target"].instance_uuid) == (B, A)
         journal.reverted("r3", "target/a1", "option/x", LONG0)  # as the newest connections call it
         assert [item.target for item in journal.outstanding()] == ["source/b1"]
         connected(journal, "r4", ("lab", 1, A), ("lab", 2, B))
@@ -370,11 +371,11 @@ def test_what_none_of_the_newest_connections_leads_to_keeps_its_own(tmp_path):
             "r1:source/a1", "target/b1", "r1:box/relay", "source/a1", "box/relay",
         ]  # fmt: skip
         assert [item.door for item in items] == ["r1:source", "target", "r1:box/relay", "source", "box/relay"]
-        known = journals.connections(journal.records)
-        assert {name: body["host"] for name, body in known.items()} == {
+        known = changes.connections(journal.records)
+        assert {name: one.host for name, one in known.items()} == {
             "source": "lab", "target": "lab", "box/relay": "box2", "r1:source": "lab", "r1:box/relay": "box1",
         }  # fmt: skip
-        assert known["r1:source"]["instance_uuid"] == A
+        assert known["r1:source"].instance_uuid == A
         journal.reverted("r3", "r1:source/a1", "option/x", LONG0)
         journal.reverted("r3", "box/relay", "option/x", LONG0)
         assert [item.target for item in journal.outstanding()] == ["target/b1", "r1:box/relay", "source/a1"]

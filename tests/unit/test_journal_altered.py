@@ -15,9 +15,10 @@ import pytest
 from lrvmotion import cli
 from lrvmotion.errors import UsageError
 from lrvmotion.journal import journal as journals
-from lrvmotion.journal import records
+from lrvmotion.journal.chain import GENESIS, chained, line, parse
 from lrvmotion.journal.journal import Journal
-from lrvmotion.journal.records import GENESIS, Record, chained, line, parse
+from lrvmotion.journal.records import SCHEMA, CapChange, Connection, MoveBegun, Other, Record, RunBegun, RunPlan
+from lrvmotion.model.vm_metadata import VmMetadata
 from lrvmotion.plan.plan import ABSENT, Change, Value, document
 
 
@@ -28,10 +29,10 @@ def clock():
 def write(directory: Path, count: int = 40) -> list[bytes]:
     """Write a journal of *count* records of every kind that a run has, and return its lines."""
     with Journal(directory, clock) as journal:
-        journal.append("run", "abc123", {"schema": 1, "mode": "native", "mark": "abc123", "vms": ["vm1", "vm\u00e4 2"]})
-        journal.append("plan", "abc123", {"plan": {"plan": {"forecast": None}, "share": [0.5, 1e-07, -3], "on": True}})
-        site = {"name": "source", "host": "vc-a", "port": 443, "username": "u", "sha256": None, "pem": "-----\nMII=\n"}
-        journal.append("connection", "abc123", site)
+        journal.append("abc123", RunBegun(mode="native", owner_id="abc123", vms=("vm1", "vm\u00e4 2")))
+        journal.append("abc123", RunPlan(plan={"plan": {"forecast": None}, "share": [0.5, 1e-07, -3], "on": True}))
+        site = Connection(name="source", host="vc-a", port=443, username="u", pem="-----\nMII=\n", known_hosts=("k",))
+        journal.append("abc123", site)
         number = 0
         while len(journal.records) < count:
             number += 1
@@ -42,7 +43,9 @@ def write(directory: Path, count: int = 40) -> list[bytes]:
             journal.applied("abc123", target, key)
             if number % 4 == 0:
                 journal.reverted("def456", target, key, ABSENT)
-                journal.append("move", "abc123", {"vm": "vm1", "source_host": "a", "target_host": "b", "baggage": {}})
+                metadata = VmMetadata(macs={4000: "00:50:56:00:00:01"})
+                move = MoveBegun(vm="vm1", source_host="a", target_host="b", attempt=number, metadata=metadata)
+                journal.append("abc123", move)
         content = journal.path.read_bytes()
     return [text + b"\n" for text in content.removesuffix(b"\n").split(b"\n")][:count]
 
@@ -249,7 +252,7 @@ def test_an_empty_file_is_a_new_journal_where_none_was(tmp_path):
     assert journals.read(tmp_path / "journal.jsonl").records == []
     (tmp_path / "journal.jsonl").write_bytes(b'{"seq": 1, "at": "2026')
     with Journal(tmp_path, clock) as journal:
-        journal.append("run", "r", {"mode": "native", "vms": []})
+        journal.append("r", RunBegun(mode="native", vms=()))
         assert [record.seq for record in journal.records] == [1]
 
 
@@ -261,12 +264,23 @@ def test_an_empty_file_is_a_new_journal_where_none_was(tmp_path):
         ("run", {"mode": "native", "vms": [], "schema": "1"}),
         ("run", {"mode": "native", "vms": [], "schema": True}),
         ("run", {"mode": "native", "vms": [], "mark": 5}),
+        ("run", {"mode": "native", "vms": [], "owner_id": 5}),
+        ("run", {"mode": "native", "vms": [], "back": 1}),
+        ("plan", {"plan": []}),
+        ("connection", {"name": "source", "host": "vc-a", "port": "443", "username": "u"}),
+        ("connection", {"name": "box/r", "host": "r", "port": 22, "username": "u", "known_hosts": [5]}),
         ("intended", {"target": "source/a", "key": "option/x", "prior": 5, "planned": {"type": "long", "data": 1}}),
         ("intended", {"target": "source/a", "key": ["x"], "prior": ABSENT.to_json(), "planned": ABSENT.to_json()}),
         ("intended", {"target": "a", "key": "k", "prior": {"type": "long", "data": "1"}, "planned": ABSENT.to_json()}),
         ("reverted", {"target": "a", "key": "k", "value": {"type": "document", "data": "[]"}}),
         ("applied", {}),
+        ("move", {"vm": "vm1", "source_host": "a", "target_host": "b", "attempt": True}),
+        ("move", {"vm": "vm1", "source_host": "a", "target_host": "b", "try": "1"}),
+        ("move", {"vm": "vm1", "source_host": "a", "target_host": "b", "metadata": []}),
+        ("move", {"vm": "vm1", "source_host": "a", "target_host": "b", "metadata": {"macs": {"x": "y"}}}),
         ("moved", {"vm": "vm1", "state": None, "reason": ""}),
+        ("cap", {"target": "box/r"}),
+        ("cancel", {"target": "source/a", "running": "vm1"}),
         ("restore", {"accounts": ["u at h"]}),
     ],
     ids=str,
@@ -274,14 +288,14 @@ def test_an_empty_file_is_a_new_journal_where_none_was(tmp_path):
 def test_a_record_that_no_writer_of_ours_makes_is_refused(kind, body):
     """Its chain may be right: whoever can write the file can write all of it anew."""
     with pytest.raises(UsageError, match="line 1 "):
-        parse(line(chained(None, at=clock(), kind=kind, run="r", body=body)), "j")
+        parse(line(chained(None, at=clock(), run="r", body=Other(name=kind, content=body))), "j")
 
 
 @pytest.mark.parametrize("name", ["seq", "at", "kind", "run", "body", "hash"])
 @pytest.mark.parametrize("value", [None, True, 7, -1, 1.0, "x", [], {}, "9" * 5000])
 def test_fields_of_another_type_are_refused(name, value):
     """Whatever stands in place of each."""
-    record = json.loads(line(chained(None, at=clock(), kind="cap", run="r", body={"target": "box/r"})))
+    record = json.loads(line(chained(None, at=clock(), run="r", body=CapChange(target="box/r", planned=None))))
     text = json.dumps({**record, name: value}).encode() + b"\n"
     if value == record[name]:
         return
@@ -320,8 +334,9 @@ def test_a_torn_value_of_every_type_is_a_beginning():
         {},
         [[1, {"a": []}]],
     ]
-    text = line(chained(None, at=clock(), kind="cap", run="r", body={"values": values, "end": {"x": 1}}))
+    body = Other(name="later", content={"values": values, "end": {"x": 1}})
+    text = line(chained(None, at=clock(), run="r", body=body))
     for length in range(1, len(text) - 3):
         assert parse(text[:length], "j").records == []
     assert len(parse(text, "j").records) == 1
-    assert records.SCHEMA == 1
+    assert SCHEMA == 2

@@ -121,7 +121,7 @@ def test_an_event_that_this_version_does_not_know_is_passed_over(log, tmp_path):
 def test_a_file_of_a_newer_version_is_refused(log, tmp_path):
     """Exit 2, with what helps."""
     log(STARTED)
-    path(tmp_path).write_text('{"type": "version", "schema": "2.0"}\n')
+    path(tmp_path).write_text('{"type": "version", "schema": "3.0"}\n')
     with pytest.raises(UsageError, match="newer lrvmotion"):
         event_log.read(tmp_path, "abc234")
 

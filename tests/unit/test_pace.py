@@ -13,6 +13,7 @@ from lrvmotion.config import schema, time_zone
 from lrvmotion.config.rate_schedule import Timetable, parse
 from lrvmotion.errors import RefusedError, UsageError
 from lrvmotion.events import CapChanged, Message, WindowChanged
+from lrvmotion.journal.records import CapChange
 from lrvmotion.run.rate_limiter import AGAIN, RateLimiter
 from lrvmotion.views import words
 
@@ -192,8 +193,8 @@ def test_a_window_that_opens_and_closes_is_told_once_each():
 def test_a_cap_is_recorded_before_it_is_sent_and_not_sent_where_it_cannot_be():
     """What is not recorded is not done: a full disk leaves the cap as it is, and that is said."""
     timetable, records = parsed("08:00 500M, 19:00 off"), []
-    looked(RateLimiter(timetable, ["a"], Relays(), [].append, lambda *one: records.append(one)), MORNING)
-    assert records == [("cap", {"target": "box/a", "planned": None})]
+    looked(RateLimiter(timetable, ["a"], Relays(), [].append, records.append), MORNING)
+    assert records == [CapChange(target="box/a", planned=None)]
 
     def full(*_: object) -> None:
         message = "the journal cannot be written: No space left on device"

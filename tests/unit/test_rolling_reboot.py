@@ -128,7 +128,7 @@ def test_one_host_at_a_time_each_step_recorded_first(journal):
     assert [phase for host, phase in phases if host == "source/a2"] == ["maintenance", "reboot", "back", "verified"]
     assert one.target.values[MAINTENANCE] == two.target.values[MAINTENANCE] == OUT
     assert journal.outstanding() == []
-    kinds = [(r.kind, r.body.get("phase", "")) for r in journal.records][:6]
+    kinds = [(r.kind, getattr(r.body, "phase", "")) for r in journal.records][:6]
     assert kinds == [
         ("reboot", "maintenance"), ("intended", ""), ("applied", ""), ("reboot", "reboot"), ("reboot", "back"),
         ("reverted", ""),

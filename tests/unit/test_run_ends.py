@@ -12,6 +12,7 @@ from lrvmotion.config.schema import HookPoint
 from lrvmotion.errors import LrvmotionError, NotRestoredError, UnreachableError
 from lrvmotion.events import Changed, Error, Interrupted, Left, RunEnded
 from lrvmotion.journal.journal import Journal
+from lrvmotion.journal.records import Connection
 from lrvmotion.plan.plan import ABSENT, Change, Plan, Value
 from lrvmotion.run.apply import StoppedError, revert
 from lrvmotion.run.hooks import Hooks
@@ -48,8 +49,10 @@ class World:
     def accounts(self) -> dict[str, str]:
         return {}
 
-    def pinned(self, name) -> dict[str, object]:
-        return {"name": name, "host": f"{name}.example", "port": 443, "instance_uuid": f"uuid-{name}"}
+    def pinned(self, name) -> Connection:
+        return Connection(
+            name=name, host=f"{name}.example", port=443, username="u", instance_uuid=f"uuid-{name}"
+        )  # fmt: skip
 
     def target(self, name):
         assert name == HOST

@@ -54,7 +54,7 @@ def guard(**changes):
         "interrupts": lambda: 0,
         "watch": lambda running: (),
         "hold": lambda migration: [],
-        "record": lambda kind, body: None,
+        "record": lambda body: None,
         "clock": lambda: 0.0,
     }
     return RunCollaborators(**{**content, **changes})
@@ -430,7 +430,7 @@ def test_every_move_is_recorded_before_it_starts():
             order.append(("start", migration.vm))
             return super().start(migration)
 
-    driven([migration("vm1")], Watching(), record=lambda kind, body: order.append((kind, body["vm"])))
+    driven([migration("vm1")], Watching(), record=lambda body: order.append((body.kind, body.vm)))
     assert order == [("move", "vm1"), ("start", "vm1"), ("task", "vm1"), ("moved", "vm1")]
 
 
@@ -484,8 +484,8 @@ def test_a_journal_that_takes_no_record_stops_the_queue_and_loses_sight_of_nothi
     """A full disk: nothing is started that is not recorded, what runs is followed to its end."""
     events = []
 
-    def record(kind, body):
-        if kind == bad:
+    def record(body):
+        if body.kind == bad:
             message = "the journal cannot be written"
             raise RefusedError(message)
 
@@ -565,11 +565,9 @@ def test_tasks_that_were_running_are_taken_up():
     mover = FakeMover(at={"vm2": "target", "vm3": "source", "vm4": "both"})
     mover.tasks["vm1"] = "task-1"
     moves = [migration(f"vm{n}", f"a{n}", f"b{n}") for n in range(1, 5)]
-    begun = {move.vm: UnfinishedMove(task="task-1", baggage={}) for move in moves}
+    begun = {move.vm: UnfinishedMove(task="task-1") for move in moves}
     records = []
-    last = driven(
-        moves, mover, begun=begun, record=lambda kind, body: records.append((kind, body["vm"], body["state"]))
-    )
+    last = driven(moves, mover, begun=begun, record=lambda body: records.append((body.kind, body.vm, body.state)))
     assert ("moved", "vm3", "held") in records, "the journal must say that no move of it is open, or no plan has it"
     assert [state for state, _ in last.values()] == ["success", "success", "queued", "error"]
     assert last["vm4"][1].startswith("both vCenters have the VM")

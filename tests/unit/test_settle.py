@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fakes import FakeTarget
 from lrvmotion.errors import UnreachableError
-from lrvmotion.journal import journal as journals
+from lrvmotion.journal import changes
 from lrvmotion.journal.journal import Journal
 from lrvmotion.plan.plan import ABSENT, Change, Value, document
 from lrvmotion.run import drift
@@ -41,7 +41,7 @@ def test_what_reads_as_before_is_closed_and_what_is_neither_is_theirs(tmp_path):
         assert [(one.key, one.ours.data, one.now.data, one.run) for one in seen.theirs] == [("option/1", 48, 7, "r1")]
         imagined = drift.closed(journal.records, seen)
         drift.close(journal, seen, "r2")
-        assert journals.outstanding(imagined) == journal.outstanding()
+        assert changes.outstanding(imagined) == journal.outstanding()
         assert [item.key for item in journal.outstanding()] == ["option/1", "option/2"]
         held = drift.standing(journal.outstanding(), {"source/a"}, (), lambda name, key: target.read(key))
         assert held == ["source/a: option/1 is 7, 48 was set"]
@@ -49,13 +49,13 @@ def test_what_reads_as_before_is_closed_and_what_is_neither_is_theirs(tmp_path):
         assert known == []
 
 
-def test_the_mark_is_free_again_once_everything_reads_as_before(tmp_path):
+def test_the_owner_id_is_free_again_once_everything_reads_as_before(tmp_path):
     """A restore on a full disk puts values back and records nothing: the next plan begins anew."""
     changed(tmp_path, LONG)
     with Journal(tmp_path, clock) as journal:
         seen = drift.look(journal.outstanding(), lambda name, key: ABSENT)
-        assert journals.owner_id(drift.closed(journal.records, seen)) is None
-        assert journals.owner_id(journal.records) == "r1"
+        assert changes.owner_id(drift.closed(journal.records, seen)) is None
+        assert changes.owner_id(journal.records) == "r1"
 
 
 def test_what_a_rebooted_relay_host_forgot_is_set_again_and_nothing_else(tmp_path):

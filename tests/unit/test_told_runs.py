@@ -15,6 +15,7 @@ from lrvmotion.events import Move, RunEnded, RunStarted
 from lrvmotion.journal import audit_log
 from lrvmotion.journal.event_log import EventLog, RecordedEvents
 from lrvmotion.journal.journal import Journal
+from lrvmotion.journal.records import MoveBegun, MoveEnded, RestoreBegun, RunBegun, Throttled
 from lrvmotion.plan.plan import Value
 from lrvmotion.report import run_history
 from lrvmotion.views.report import data, html, markdown, plots
@@ -36,7 +37,7 @@ def written(state) -> list[audit_log.Entry]:
 
 def put_back(state, *, run: str = "later1", **who) -> None:
     with Journal(state, lambda: "2026-11-24T08:00:00.000+00:00") as journal:
-        journal.append("restore", run, {"schema": 1, **who})
+        journal.append(run, RestoreBegun(**who))
         journal.reverted(run, "source/a1", told.OPTION, Value("long", 0))
 
 
@@ -75,7 +76,7 @@ def test_settings_have_before_during_and_now(state):
 def test_settings_that_an_earlier_run_left_are_told_with_that_run(state):
     """A second run changes nothing and yet runs on changed hosts."""
     with Journal(state, lambda: "2026-11-24T08:00:00.000+00:00") as journal:
-        journal.append("run", "second", {"schema": 1, "mode": "proxy", "vms": ["x"]})
+        journal.append("second", RunBegun(mode="proxy", vms=("x",)))
     second = run_history.tell(told.records(state), "second", RecordedEvents(gone=True))
     assert {setting.by for setting in second.settings} == {told.RUN}
     assert len(second.settings) == 3
@@ -84,10 +85,9 @@ def test_settings_that_an_earlier_run_left_are_told_with_that_run(state):
 def test_without_events_the_journal_tells_what_it_knows(state):
     """Times and ends, and that rates are not known."""
     with Journal(state, lambda: "2026-11-24T08:00:00.000+00:00") as journal:
-        journal.append("run", "older1", {"schema": 1, "mode": "native", "vms": ["x", "y"]})
-        body = {"vm": "x", "source_host": "a1", "target_host": "b1", "try": 1}
-        journal.append("move", "older1", body)
-        journal.append("moved", "older1", {"vm": "x", "state": "error", "reason": "it broke"})
+        journal.append("older1", RunBegun(mode="native", vms=("x", "y")))
+        journal.append("older1", MoveBegun(vm="x", source_host="a1", target_host="b1", attempt=1))
+        journal.append("older1", MoveEnded(vm="x", state="error", reason="it broke"))
     older = run_history.tell(told.records(state), "older1", RecordedEvents(gone=True))
     assert [(vm.state, vm.reason) for vm in older.vms] == [("error", "it broke"), ("queued", None)]
     assert len(older.vms[0].attempts) == 1
@@ -116,7 +116,7 @@ def test_a_run_that_is_taken_up_goes_on_on_one_axis(state):
         log(told.move("old", "success", 100))
         log(RunEnded(run=told.RUN, outstanding=0))
     with Journal(state, clock) as journal:
-        journal.append("moved", told.RUN, {"vm": "old", "state": "success", "reason": ""})
+        journal.append(told.RUN, MoveEnded(vm="old", state="success"))
     twice = made(state)
     assert (twice.sittings, twice.seconds, twice.forecast_s) == (2, 1060.0, 150.0)
     assert [(one.began, one.ended) for one in twice.vms[2].attempts] == [(1010.0, 1060.0)]
@@ -138,8 +138,8 @@ def test_a_cap_set_by_hand_is_in_the_audit_log_at_its_time(state):
     """It is kept beside the journal, which the run holds."""
     at = (told.START).replace(minute=1).isoformat(timespec="milliseconds")
     with Journal(state, lambda: at, name="throttle") as journal:
-        body = {"target": "box/r", "prior": None, "planned": 500_000_000, "who": "eve@desk"}
-        caps = [journal.append("throttle", "mark99", body), journal.append("throttle", "another", body)]
+        body = Throttled(target="box/r", prior=None, planned=500_000_000, who="eve@desk")
+        caps = [journal.append("owner9", body), journal.append("another", body)]
     entries = audit_log.entries(told.records(state), caps, told.RUN)
     (cap,) = [entry for entry in entries if entry.what == "throttle"]
     assert (cap.who, cap.prior, cap.new) == ("eve@desk", "none", "500000000")

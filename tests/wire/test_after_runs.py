@@ -99,7 +99,7 @@ def test_the_events_are_kept_for_their_owner_alone(journal, run):
     path = journal.parent / "runs" / run / "events.ndjson"
     assert path.stat().st_mode & 0o777 == 0o600
     first, *rest = [json.loads(line) for line in path.read_text().splitlines()]
-    assert (first["type"], first["schema"].partition(".")[0]) == ("version", "1")
+    assert (first["type"], first["schema"].partition(".")[0]) == ("version", "2")
     assert all({"type", "at", "t"} <= event.keys() for event in rest)
     assert {"run_started", "move", "run_ended", "changed"} <= {event["type"] for event in rest}
 
@@ -135,7 +135,7 @@ def test_an_altered_journal_does_not(lab, journal, tmp_path, spoil):
     elif spoil == "swapped":
         lines[4], lines[5] = lines[5], lines[4]
     else:
-        lines[0] = lines[0].replace('"schema": 1', '"schema": 99')
+        lines[0] = lines[0].replace('"schema": 2', '"schema": 99')
     (state / "journal.jsonl").write_text("\n".join(lines) + "\n")
     said = report(lab, "report", "--verify", status=2, state=state)
     assert ("newer lrvmotion" if spoil == "newer" else "line 5 does not follow") in said

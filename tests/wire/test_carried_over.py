@@ -68,18 +68,17 @@ def traits(lab, name: str, **given) -> None:
 class Journal(list):
     """What was recorded, and what the lab's target had been asked to change by then."""
 
-    def __call__(self, kind, body):
-        assert kind == "carry"
-        self.append((body["key"], body["planned"]))
+    def __call__(self, write):
+        self.append((write.key, write.planned))
 
 
 def move(lab, mover, name: str, journal=None) -> dict:
     """Move a VM and return what became of its things: {(kind, name): (carried, reason)}."""
     migration = planned(lab, name)
-    baggage = mover.record(migration)
+    metadata = mover.record(migration)
     arrive(mover, migration)
     assert not [f for f in mover.verify(migration) if f.severity == "error"]
-    said = mover.carry(migration, baggage, journal if journal is not None else Journal())
+    said = mover.carry(migration, metadata, journal if journal is not None else Journal())
     return {(one.kind, one.name): (one.carried, one.reason) for one in said}
 
 
@@ -106,7 +105,7 @@ def test_nothing_is_written_that_was_not_recorded(lab, mover):
     traits(lab, "vm2", attributes=[["Owner", "sam"]], permissions=["LAB\\ops|ReadOnly"])
     lab.control("target", "names_set", attributes=["Owner"])
 
-    def full(kind, body):
+    def full(write):
         message = "the journal cannot be written"
         raise RefusedError(message)
 

@@ -13,7 +13,8 @@ from lab_client import Lab
 from lrvmotion.commands.context import wall_clock
 from lrvmotion.config.schema import Config, load
 from lrvmotion.findings import Finding, Severity
-from lrvmotion.journal import journal
+from lrvmotion.journal.chain import chained
+from lrvmotion.journal.records import Intended
 from lrvmotion.plan.plan import Value
 from lrvmotion.run.credentials import Credentials
 from lrvmotion.vsphere.session import Session
@@ -273,12 +274,11 @@ def test_a_setting_that_waits_for_a_reboot(lab):
 @pytest.mark.parametrize(("at", "waits"), [("2000-01-01T00:00:00+00:00", False), ("2999-01-01T00:00:00+00:00", True)])
 def test_our_own_changes_wait_for_a_boot_after_them(lab, at, waits):
     """The journal's outstanding changes that need a reboot, against the host's boot time."""
-    body = {
-        "target": "source/esx-a2", "key": "option/Net.TcpipRxDispatchQueues", "reboot": True,
-        "prior": Value("long", 2).to_json(), "planned": Value("long", 5).to_json(),
-    }  # fmt: skip
-    record = journal.Record(seq=1, at=at, kind="intended", run="abc234", body=body, hash="")
-    codes = found(lab, records=[record])
+    body = Intended(
+        target="source/esx-a2", key="option/Net.TcpipRxDispatchQueues", reboot=True, prior=Value("long", 2),
+        planned=Value("long", 5),
+    )  # fmt: skip
+    codes = found(lab, records=[chained(None, at=at, run="abc234", body=body)])
     assert subjects_of(codes, "host-reboot") == ({"source/esx-a2"} if waits else set())
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 
 import pytest
 
 from lab_client import Lab
 from lrvmotion.config import schema as configs
 from lrvmotion.journal import journal as journals
+from lrvmotion.journal import places
 from lrvmotion.journal.journal import Journal
-from lrvmotion.plan import reverse
+from lrvmotion.journal.records import Body, Connection
 from lrvmotion.plan.plan import Change, Value
 from lrvmotion.run.apply import apply
 from lrvmotion.run.credentials import Credentials
@@ -63,25 +65,29 @@ def test_the_way_back_waits_until_the_settings_of_the_way_out_are_put_back(lab, 
     assert hosts(lab) == before
 
 
+def nameless(body: Body) -> Body:
+    """Return a connection without its instance UUID, anything else as it is."""
+    return replace(body, instance_uuid=None) if isinstance(body, Connection) else body
+
+
 @pytest.mark.parametrize("known", [True, False], ids=["with instance UUIDs", "as older versions wrote them"])
 def test_a_journal_in_which_two_runs_went_different_ways_is_put_back(lab, tmp_path, known):
     """Each setting is restored at the vCenter that its own run changed, and nobody is left with 7 for good."""
     before = hosts(lab)
     migrated(lab, tmp_path / "one", "vm2" if known else "vm3")
     config = configs.load(lab.config)
-    swapped = reverse.connections(records(config))
+    swapped = places.swapped(records(config))
     state = tmp_path / "two"
     with (
         Journal(state, clock) as journal,
         Connections(swapped, Credentials(dict(os.environ), None), lambda _: None) as world,
     ):
         for record in journals.read(tmp_path / "one" / "journal.jsonl").records:
-            body = record.body if known else {k: v for k, v in record.body.items() if k != "instance_uuid"}
-            journal.append(record.kind, record.run, body)
+            journal.append(record.run, record.body if known else nameless(record.body))
         for site in ("source", "target"):
             world.session(site)
             pinned = world.pinned(site)
-            journal.append("connection", "back", pinned if known else {**pinned, "instance_uuid": None})
+            journal.append("back", pinned if known else nameless(pinned))
         targets = {name: world.target(name) for name in ("source/esx-b1", "target/esx-a1")}
         changes = [
             Change(target=name, key=KEY, prior=at.read(KEY), planned=Value("long", 9), reason="test")

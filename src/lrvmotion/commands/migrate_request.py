@@ -6,14 +6,15 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lrvmotion.errors import RefusedError, UsageError
 
 if TYPE_CHECKING:
     from lrvmotion.config.schema import Config
     from lrvmotion.events import Observer
-    from lrvmotion.journal.journal import Journal, Record
+    from lrvmotion.journal.journal import Journal
+    from lrvmotion.journal.records import Connection, Record
     from lrvmotion.journal.run_state import Progress, UnfinishedMove
     from lrvmotion.plan.plan import Plan, Theirs
     from lrvmotion.plan.plan_file import Saved
@@ -26,12 +27,12 @@ if TYPE_CHECKING:
 class MigrateRequest:
     """One of the four: *choice* alone, *saved* alone, *saved* and *progress* (--resume), or all three (--reverse).
 
-    *config* and *known* (connection records) are swapped on the way back. *mode* is what the order itself says, None
+    *config* and *known* (connections) are swapped on the way back. *mode* is what the order itself says, None
     where it leaves that to the user; *note* is a sentence for the plan.
     """
 
     config: Config
-    known: Mapping[str, Mapping[str, Any]]
+    known: Mapping[str, Connection]
     choice: Choice
     saved: Saved | None = None
     progress: Progress | None = None
@@ -75,11 +76,11 @@ class MigrateRequest:
     ) -> Plan:
         """Return the plan, made anew; *theirs* is what somebody else has changed of what is outstanding."""
         from lrvmotion.findings import Finding, Severity
-        from lrvmotion.journal import journal as journals
+        from lrvmotion.journal import changes
         from lrvmotion.journal import run_state as progress
         from lrvmotion.workflows import plan_run, replan
 
-        runs, owner_id = journals.runs(journal.records), journals.owner_id(journal.records)
+        runs, owner_id = changes.runs(journal.records), changes.owner_id(journal.records)
         held = {(item.target, item.key) for item in journal.outstanding()}
         if self.saved is None or self.choice:
             moved = progress.moved_by(journal.records)
@@ -125,8 +126,9 @@ class MigrateRequest:
         )
 
 
-def to_resume(config: Config, known: Mapping[str, Mapping[str, Any]], journal: Path, run: str | None) -> MigrateRequest:
+def to_resume(config: Config, known: Mapping[str, Connection], journal: Path, run: str | None) -> MigrateRequest:
     """Return the order to resume *run* of the *journal*, the last one that is not finished where it is None."""
+    from lrvmotion.journal import places
     from lrvmotion.plan import reverse
     from lrvmotion.plan.vm_selection import Choice
 
@@ -136,16 +138,17 @@ def to_resume(config: Config, known: Mapping[str, Mapping[str, Any]], journal: P
         raise UsageError(message, hint="'lrvmotion restore-defaults' restores what it changed")
     saved = _saved(progress)
     if progress.back:
-        config, known = reverse.config(config), reverse.connections(known)
+        config, known = reverse.config(config), places.swapped(known)
     return MigrateRequest(
         config=config, known=known, choice=Choice(), saved=saved, progress=progress, mode=progress.mode
     )
 
 
 def to_reverse(
-    config: Config, known: Mapping[str, Mapping[str, Any]], journal: Path, run: str, mode: str | None, names: list[str]
+    config: Config, known: Mapping[str, Connection], journal: Path, run: str, mode: str | None, names: list[str]
 ) -> MigrateRequest:
     """Return the order to bring the VMs that *run* moved back, or those of them that *names* names."""
+    from lrvmotion.journal import places
     from lrvmotion.model.inventory import near
     from lrvmotion.plan import reverse
     from lrvmotion.plan.vm_selection import Choice
@@ -168,7 +171,7 @@ def to_reverse(
     wishes = reverse.wishes(_saved(progress), names or moved)
     return MigrateRequest(
         config=reverse.config(config),
-        known=reverse.connections(known),
+        known=places.swapped(known),
         choice=Choice(wishes=wishes, file=f"the way back of run {progress.run}"),
         saved=_saved(progress),
         progress=progress,
@@ -189,24 +192,23 @@ def other_place(records: Sequence[Record], connections: Connections) -> str | No
     The journal names hosts by their site: "source/esx1" would be looked for at the wrong one. A vCenter is told by its
     instance UUID, for both may be reached at one address.
     """
-    from lrvmotion.journal import journal as journals
+    from lrvmotion.journal import changes, places
 
-    recorded = journals.connections(records)
-    for door in dict.fromkeys(item.door for item in journals.outstanding(records)):
+    recorded = changes.connections(records)
+    for door in dict.fromkeys(item.door for item in changes.outstanding(records)):
         there = recorded.get(door)
         here = connections.identity(door)
         if there is None or (here is None and "box/" in door):
             continue  # an older journal's, or a box that this configuration leaves alone
-        if here is None or not journals.same_place(there, here):
+        if here is None or not places.same_place(there, here):
             now = "it is not known" if here is None else f"it is {_place(here)}"
             name = door.rpartition(":")[2]
             return f"settings remain changed by a run whose {name} is {_place(there)}, and here {now}"
     return None
 
 
-def _place(body: Mapping[str, Any]) -> str:
-    uuid = body.get("instance_uuid")
-    return f"{body['host']}:{body['port']}" + (f" (instance {uuid})" if uuid else "")
+def _place(known: Connection) -> str:
+    return known.address + (f" (instance {known.instance_uuid})" if known.instance_uuid else "")
 
 
 def _progress(journal: Path, run: str | None) -> Progress:

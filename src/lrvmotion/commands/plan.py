@@ -53,7 +53,7 @@ def plan(
     ] = False,
 ) -> int:
     """Show what would change, what would move, and problems; nothing is changed."""
-    from lrvmotion.journal import journal, load_report_store, move_history, run_state
+    from lrvmotion.journal import changes, journal, load_report_store, move_history, run_state
     from lrvmotion.plan import plan_file
     from lrvmotion.run import drift
     from lrvmotion.views import errors, lines, results
@@ -82,12 +82,12 @@ def plan(
     with Connections(records(config), own.credentials(), observer) as connections:
         same = not migrate_request.other_place(records_now, connections)  # else migrate refuses
         seen = drift.look(
-            journal.outstanding(records_now) if same else (), lambda at, key: connections.target(at).read(key)
+            changes.outstanding(records_now) if same else (), lambda at, key: connections.target(at).read(key)
         )
-        runs, owner_id = journal.runs(records_now), journal.owner_id(drift.closed(records_now, seen))
+        runs, owner_id = changes.runs(records_now), changes.owner_id(drift.closed(records_now, seen))
         prepared = plan_run.prepare(
             config, connections, observer, choice, options, runs=runs, owner_id=owner_id, theirs=seen.theirs,
-            held={(item.target, item.key) for item in journal.outstanding(records_now)},
+            held={(item.target, item.key) for item in changes.outstanding(records_now)},
             moved=run_state.moved_by(records_now),
         )  # fmt: skip
     made = prepared.plan

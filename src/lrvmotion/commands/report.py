@@ -13,7 +13,7 @@ from lrvmotion.commands.context import Context
 from lrvmotion.errors import ExitStatus, UsageError
 
 if TYPE_CHECKING:
-    from lrvmotion.journal.journal import Record
+    from lrvmotion.journal.records import Record
 
 Run = Annotated[
     str | None,

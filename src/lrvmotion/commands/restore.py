@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -15,6 +15,7 @@ from lrvmotion.errors import ExitStatus, NotRestoredError
 if TYPE_CHECKING:
     from lrvmotion.config.schema import Config
     from lrvmotion.events import Observer
+    from lrvmotion.journal.records import Connection
     from lrvmotion.workflows.connections import Connections
 
 
@@ -55,7 +56,7 @@ def restore_defaults(
 ) -> int:
     """Restore all settings of ESXi and relay hosts; needs only the journal and credentials."""
     from lrvmotion.events import RestoreEnded
-    from lrvmotion.journal import effective_values
+    from lrvmotion.journal import changes, effective_values
     from lrvmotion.journal import journal as journals
     from lrvmotion.report.run_result import Report
     from lrvmotion.run.fanout import Fanout
@@ -78,7 +79,7 @@ def restore_defaults(
     with journals.Journal(state, wall_clock) as journal, log.Log(state, wall_clock, fan) as text:
         journal.say = fan
         fan.add(text)
-        every = all_known(config, journals.connections(journal.records))
+        every = all_known(config, changes.connections(journal.records))
 
         def show(error: BaseException | None) -> None:
             """Tell what the restore came to, whatever ended it, on stdout and in its log."""
@@ -117,7 +118,7 @@ def restore_defaults(
 
 
 def _list(
-    known: Mapping[str, Mapping[str, Any]], config: Config | None, own: Context, observer: Observer, state: Path
+    known: Mapping[str, Connection], config: Config | None, own: Context, observer: Observer, state: Path
 ) -> NoReturn:
     """Raise NotRestoredError with what is recognised: the journal is gone, and only it had the values before."""
     from lrvmotion.workflows.connections import Connections

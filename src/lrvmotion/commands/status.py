@@ -17,6 +17,7 @@ def status(
     ] = Output.TEXT,
 ) -> int:
     """Show runs, settings not yet restored, and relay statistics."""
+    from lrvmotion.journal import changes
     from lrvmotion.journal import journal as journals
     from lrvmotion.relay.status import ask
     from lrvmotion.views import lines
@@ -27,10 +28,10 @@ def status(
     config = own.config() if own.find_config() else None
     state = own.state(config)
     opened = journals.read(state / "journal.jsonl")
-    items = journals.outstanding(opened.records)
-    known = all_known(config, journals.connections(opened.records))
+    items = changes.outstanding(opened.records)
+    known = all_known(config, changes.connections(opened.records))
     relays: dict[str, dict[str, Any]] = {}
-    owner_id = journals.owner_id(opened.records)
+    owner_id = changes.owner_id(opened.records)
     with Connections(known, own.credentials(), lines.Lines(quiet=True)) as connections:
         for name in dict.fromkeys(item.target for item in items if item.target.startswith("box/")):
             try:

@@ -6,7 +6,7 @@ import contextlib
 import tomllib
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,7 +15,9 @@ from lrvmotion.commands.report import Run, chosen
 from lrvmotion.errors import ExitStatus, LrvmotionError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
+
+    from lrvmotion.journal.records import Connection
 
 
 def support(
@@ -40,6 +42,7 @@ def support(
     from lrvmotion import files, redaction
     from lrvmotion.journal import audit_log, event_log, run_state
     from lrvmotion.journal import journal as journals
+    from lrvmotion.journal.records import Connection, RunPlan
     from lrvmotion.report import run_history
     from lrvmotion.workflows import connections as connect
     from lrvmotion.workflows import support_archive as archives
@@ -53,14 +56,14 @@ def support(
     name = chosen(records, run)
     entries = audit_log.entries(records, caps, name)
     numbers = {entry.seq for entry in entries}
-    mine = [r for r in records if r.seq in numbers or (r.run == name and r.kind in {"plan", "connection"})]
+    mine = [r for r in records if r.seq in numbers or (r.run == name and isinstance(r.body, RunPlan | Connection))]
     events = event_log.read(state, name)
     told = run_history.tell(records, name, events)
     given = tomllib.loads(files.decoded(where.read_bytes(), str(where))) if where else {}
     configuration = redaction.configuration(given)
     known = archives.names(mine, told, configuration) if anonymous else None
     known_now = connect.records(config).values() if config else ()
-    known_then = [record.body for record in mine if record.kind == "connection"]
+    known_then = [record.body for record in mine if isinstance(record.body, Connection)]
     redactor = redaction.Redactor(_secrets(own, [*known_now, *known_then]), known)
     plan = run_state.all_runs(records)[name].plan
     contents = archives.files(told, mine, entries, events, plan, configuration, redactor, anonymous=anonymous)
@@ -81,13 +84,13 @@ def support(
     return int(ExitStatus.OK)
 
 
-def _secrets(own: Context, connections: Iterable[Mapping[str, Any]]) -> list[str]:
+def _secrets(own: Context, connections: Iterable[Connection]) -> list[str]:
     """Return every password that can be found, to be looked for in what is written: none should stand there."""
     from lrvmotion.run import credentials
 
     found = [text for name, text in own.environment.items() if name.startswith("LRVMOTION_") and "PASSWORD" in name]
     for connection in connections:
-        if connection.get("password_file"):
+        if connection.password_file:
             with contextlib.suppress(LrvmotionError, UnicodeDecodeError):
-                found.append(credentials.read_file(Path(connection["password_file"])).reveal())
+                found.append(credentials.read_file(Path(connection.password_file)).reveal())
     return found

@@ -19,7 +19,9 @@ def throttle(
 ) -> int:
     """Change the cap of every running relay, until it is restarted or a timetable in relay.limit has its next time."""
     from lrvmotion.config import rate_schedule
+    from lrvmotion.journal import changes
     from lrvmotion.journal import journal as journals
+    from lrvmotion.journal.records import Throttled
     from lrvmotion.relay.status import health, limit
     from lrvmotion.views import lines, results, units
     from lrvmotion.workflows.connections import Connections, all_known
@@ -32,23 +34,23 @@ def throttle(
     config = own.config() if own.find_config() else None
     state = own.state(config)
     opened = journals.read(state / "journal.jsonl")
-    boxes = dict.fromkeys(i.target for i in journals.outstanding(opened.records) if i.target.startswith("box/"))
-    owner_id = journals.owner_id(opened.records)
+    boxes = dict.fromkeys(i.target for i in changes.outstanding(opened.records) if i.target.startswith("box/"))
+    owner_id = changes.owner_id(opened.records)
     if not boxes or owner_id is None:
         message = "no relay runs: the journal has none outstanding"
         raise UsageError(
             message, hint="'lrvmotion migrate --mode proxy' starts one; relay.limit caps it from the start"
         )
-    known = all_known(config, journals.connections(opened.records))
+    known = all_known(config, changes.connections(opened.records))
     caps: dict[str, int | None] = {}
     with (
         journals.Journal(state, wall_clock, name=journals.THROTTLE) as journal,  # a run holds the other one
         Connections(known, own.credentials(), lines.Lines(quiet=True)) as connections,
     ):
         for name in boxes:
-            by = {"who": own.who(), "accounts": {name: connections.accounts()[name]}}
             now = health(connections.shell(name), owner_id).limit_bps
-            journal.append("throttle", owner_id, {"schema": 1, "target": name, "prior": now, "planned": bps, **by})
+            by = {name: connections.accounts()[name]}
+            journal.append(owner_id, Throttled(target=name, prior=now, planned=bps, who=own.who(), accounts=by))
             limit(connections.shell(name), owner_id, bps)
             caps[name] = health(connections.shell(name), owner_id).limit_bps
     if output is Output.TEXT:

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lrvmotion.journal.journal import Record, connections
-from lrvmotion.plan.plan import Value
+from lrvmotion.journal.changes import connections, history
+from lrvmotion.journal.records import (
+    Applied,
+    Body,
+    CancelAsked,
+    CapChange,
+    Connection,
+    Intended,
+    MetadataWrite,
+    MoveBegun,
+    MoveEnded,
+    MoveTask,
+    Other,
+    RebootStep,
+    Record,
+    RestoreBegun,
+    Reverted,
+    RunBegun,
+    RunPlan,
+    Throttled,
+    of,
+)
 
 NOT_RECORDED = "not recorded"
-_BESIDE = {"schema", "baggage", "who", "accounts", "target", "vm", "host", "prior", "planned", "value", "key"}
-_NO_WRITE = {"plan", "connection"}  # what a run rests on; it changes nothing
+_BESIDE = {"schema", "metadata", "who", "accounts", "target", "vm", "host", "prior", "planned", "value", "key"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,62 +58,90 @@ def entries(records: Sequence[Record], caps: Sequence[Record] = (), run: str | N
 
     *caps* are the records of journal.THROTTLE.
     """
-    chosen = [record for record in records if record.kind not in _NO_WRITE]
+    chosen = [record for record in records if not isinstance(record.body, RunPlan | Connection)]  # they change nothing
     if run is not None:
-        marks = {run} | {str(r.body["mark"]) for r in records if r.run == run and r.kind == "run" and "mark" in r.body}
-        chosen, caps = _of(chosen, run), [record for record in caps if record.run in marks]
-    began = {record.run: record for record in records if record.kind in {"run", "restore"}}
-    known = {name: f"{body['username']} at {body['host']}" for name, body in connections(list(records)).items()}
+        owners = {run} | {body.owner_id or run for record, body in of(RunBegun, records) if record.run == run}
+        chosen, caps = _of(records, chosen, run), [record for record in caps if record.run in owners]
+    began = {record.run: record.body for record in records if isinstance(record.body, RunBegun | RestoreBegun)}
+    known = {name: connection.account for name, connection in connections(records).items()}
     merged = sorted([*chosen, *caps], key=lambda record: record.at) if caps else chosen
-    return [_entry(record, began.get(record.run, record), known) for record in merged]
+    return [_entry(record, began.get(record.run), known) for record in merged]
 
 
-def _of(records: Sequence[Record], run: str) -> list[Record]:
-    """Return the records of *run*, and those by which others restored what it changed."""
-    open_: set[tuple[str, str]] = set()
-    putters: set[str] = set()
-    found: list[Record] = []
-    for record in records:
-        where = (record.body.get("target", ""), record.body.get("key", ""))
-        if record.run == run:
-            found.append(record)
-            if record.kind == "intended":
-                open_.add(where)
-        elif record.kind in {"reverted", "released"} and where in open_:
-            found.append(record)
-            putters.add(record.run)
-        if record.kind in {"reverted", "released"}:
-            open_.discard(where)
-    begins = [record for record in records if record.run in putters and record.kind == "restore"]
-    return sorted([*found, *begins], key=lambda record: record.seq)
+def _of(records: Sequence[Record], chosen: Iterable[Record], run: str) -> list[Record]:
+    """Return those *chosen* of *records* that are of *run*, and those by which others restored what it changed."""
+    changed = [one for one in history(records) if any(intention.run == run for intention in one.intentions)]
+    reverted = {one.reverted.seq: one.reverted.run for one in changed if one.reverted is not None}
+    restores = set(reverted.values())
+    return [
+        record
+        for record in chosen
+        if record.run == run
+        or record.seq in reverted
+        or (record.run in restores and isinstance(record.body, RestoreBegun))
+    ]
 
 
-def _entry(record: Record, began: Record, known: dict[str, str]) -> Entry:
+def _entry(record: Record, began: Body | None, known: Mapping[str, str]) -> Entry:
     body = record.body
-    who = str(body.get("who") or began.body.get("who") or NOT_RECORDED)
-    subject = str(body.get("target") or body.get("host") or body.get("vm") or "")
-    accounts = {**known, **began.body.get("accounts", {}), **body.get("accounts", {})}
+    (own, own_accounts), (first, first_accounts) = _by(body), _by(began)
+    subject, accounts = _subject(body), {**known, **first_accounts, **own_accounts}
     if subject.startswith("box/"):
         account = accounts.get(subject, NOT_RECORDED)
     elif subject:
         account = accounts.get("target" if subject.startswith("target/") else "source", NOT_RECORDED)
     else:
         account = "; ".join(f"{name}: {used}" for name, used in sorted(accounts.items())) or NOT_RECORDED
-    value = body.get("planned", body.get("value"))
-    detail = "; ".join(f"{name} {_said(item)}" for name, item in body.items() if name not in _BESIDE and item != "")
+    key = body.key if isinstance(body, Intended | Applied | Reverted | MetadataWrite) else ""
+    prior, new = _values(body)
+    beside = () if isinstance(body, Other) else _BESIDE
+    rest = {name: item for name, item in body.to_json().items() if name not in beside}
     return Entry(
-        seq=record.seq, at=record.at, run=record.run, who=who, account=account, what=record.kind, subject=subject,
-        key=str(body.get("key", "")), prior=_value(body, "prior", body.get("prior")),
-        new=_value(body, "planned" if "planned" in body else "value", value), detail=detail,
+        seq=record.seq, at=record.at, run=record.run, who=own or first or NOT_RECORDED, account=account,
+        what=record.kind, subject=subject, key=key, prior=prior, new=new,
+        detail="; ".join(f"{name} {_said(item)}" for name, item in rest.items()),
     )  # fmt: skip
 
 
-def _value(body: dict[str, Any], name: str, value: Any) -> str | None:  # noqa: ANN401 - any JSON
-    if name not in body:
-        return None
-    if isinstance(value, dict) and "type" in value:
-        return Value.from_json(value).brief(400)
-    return "none" if value is None else str(value)
+def _by(body: Body | None) -> tuple[str, Mapping[str, str]]:
+    """Return who a record names, and with which accounts."""
+    return (body.who, body.accounts) if isinstance(body, RunBegun | RestoreBegun | Throttled) else ("", {})
+
+
+def _subject(body: Body) -> str:
+    """Return the host, relay host or VM that a record is about, "": all of them."""
+    match body:
+        case Intended(target=subject) | Applied(target=subject) | Reverted(target=subject):
+            return subject
+        case MetadataWrite(target=subject) | CapChange(target=subject) | Throttled(target=subject):
+            return subject
+        case MoveBegun(vm=subject) | MoveTask(vm=subject) | MoveEnded(vm=subject) | RebootStep(host=subject):
+            return subject
+        case CancelAsked(vm=vm, target=target):
+            return target or vm
+        case _:
+            return ""
+
+
+def _values(body: Body) -> tuple[str | None, str | None]:
+    """Return the value before and the new one, None where the record has none."""
+    match body:
+        case Intended(prior=prior, planned=planned):
+            return prior.brief(400), planned.brief(400)
+        case Reverted(value=value):
+            return None, value.brief(400)
+        case Throttled(prior=before, planned=cap):
+            return _cap(before), _cap(cap)
+        case CapChange(planned=cap):
+            return None, _cap(cap)
+        case MetadataWrite(planned=given):
+            return None, given
+        case _:
+            return None, None
+
+
+def _cap(bps: int | None) -> str:
+    return "none" if bps is None else str(bps)
 
 
 def _said(value: Any) -> str:  # noqa: ANN401 - any JSON

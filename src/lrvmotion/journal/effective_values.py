@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from lrvmotion.journal.journal import Record, outstanding
+from lrvmotion.journal.changes import Outstanding, history, outstanding
+from lrvmotion.journal.records import Record
 from lrvmotion.plan.plan import Change, Value
 
 Booted = Callable[[str], datetime | None]  # when a host was started last, None where that is not known
@@ -22,23 +23,19 @@ class PendingReboot:
     since: str  # ISO 8601, when it was restored
 
 
-def put_back(records: Iterable[Record]) -> list[tuple[PendingReboot, str]]:
+def put_back(records: Sequence[Record]) -> list[tuple[PendingReboot, str]]:
     """Return the settings that were restored and take effect at a reboot, and when each was changed first."""
-    open_: dict[tuple[str, str], str] = {}
-    done: dict[tuple[str, str], tuple[PendingReboot, str]] = {}
-    for record in records:
-        body = record.body
-        where = (body.get("target", ""), body.get("key", ""))
-        if record.kind == "intended" and body.get("reboot"):
-            open_.setdefault(where, record.at)
-            done.pop(where, None)
-        elif record.kind == "reverted" and where in open_:
-            value = Value.from_json(body["value"])
-            done[where] = (PendingReboot(host=where[0], key=where[1], value=value, since=record.at), open_.pop(where))
-    return list(done.values())
+    last = {(one.target, one.key): one for one in history(records)}
+    found = []
+    for one in last.values():
+        changed = next((intention.at for intention in one.intentions if intention.reboot), None)
+        if one.reverted is not None and changed is not None:
+            item = PendingReboot(host=one.target, key=one.key, value=one.reverted.value, since=one.reverted.at)
+            found.append((item, changed))
+    return found
 
 
-def stale(records: Iterable[Record], booted: Booted) -> list[PendingReboot]:
+def stale(records: Sequence[Record], booted: Booted) -> list[PendingReboot]:
     """Return what was restored and is not in force yet: its host was started between the change and its revert."""
     found = []
     for item, changed in put_back(records):
@@ -48,22 +45,21 @@ def stale(records: Iterable[Record], booted: Booted) -> list[PendingReboot]:
     return found
 
 
-def waiting(records: Collection[Record], booted: Booted, hosts: Collection[str]) -> list[Change]:
+def pending(records: Sequence[Record]) -> list[Outstanding]:
+    """Return the outstanding changes that take effect at a reboot, whether or not their hosts have had one since."""
+    return [item for item in outstanding(records) if item.reboot]
+
+
+def waiting(records: Sequence[Record], booted: Booted, hosts: Collection[str]) -> list[Change]:
     """Return the outstanding changes on *hosts* that need a reboot and have had none since they were made."""
-    last = {
-        (record.body["target"], record.body["key"]): record
-        for record in records
-        if record.kind == "intended" and record.body.get("reboot")
-    }
     found = []
-    for item in outstanding(list(records)):
-        record = last.get((item.target, item.key))
-        if record is None or item.target not in hosts:
-            continue
-        at = booted(item.target)
-        if at is not None and at < datetime.fromisoformat(record.at):
-            planned, reason = item.planned[-1], str(record.body.get("reason", ""))
+    for item in pending(records):
+        at = booted(item.target) if item.target in hosts else None
+        if at is not None and at < datetime.fromisoformat(item.at):
             found.append(
-                Change(target=item.target, key=item.key, prior=item.prior, planned=planned, reason=reason, reboot=True)
-            )
+                Change(
+                    target=item.target, key=item.key, prior=item.prior, planned=item.planned[-1], reason=item.reason,
+                    reboot=True,
+                )
+            )  # fmt: skip
     return found

@@ -1,66 +1,27 @@
-"""The append-only write-ahead log of everything changed: fsync before each write, flock, hash chain; outstanding()."""
+"""The append-only write-ahead log of everything changed: fsync before each write, flock, hash chain."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
 import os
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, Self
+from typing import BinaryIO, Protocol, Self
 
 from lrvmotion import files
 from lrvmotion.errors import LrvmotionError, RefusedError, UnreachableError, UsageError
 from lrvmotion.events import Event, Message, Observer
-from lrvmotion.journal.records import Opened, Record, chained, line, parse
+from lrvmotion.journal import changes
+from lrvmotion.journal.chain import Opened, chained, line, parse
+from lrvmotion.journal.records import Applied, Body, Intended, Record, Reverted
 from lrvmotion.plan.plan import Change, Value
 
-__all__ = ["Clock", "Journal", "JournalError", "Opened", "Outstanding", "Record", "read"]
-
 THROTTLE = "throttle"  # the journal of caps set by hand, while a run holds its own
-_DOOR = re.compile(r"([a-z0-9]+:)?(source|target|box/[^/]+)(?=/|$)")
-_OTHER = {"source": "target", "target": "source"}
 
 
 class JournalError(RefusedError):
     """The disk does not take a record: what cannot be recorded is not done."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outstanding:
-    """A setting that we changed, or may have, and have not restored: *prior* is the first one recorded.
-
-    *planned* lists every value that we may have written since, the newest last: after a crash between two changes of
-    one setting any of them may be there. *applied*: the newest was read back; without it, it may never have been there.
-    *run* and *seq* are those of the newest intention: what was made last depends on what was there, and goes first.
-    *target* is as the newest connections call it (`connections`).
-    """
-
-    target: str
-    key: str
-    prior: Value
-    planned: tuple[Value, ...]
-    run: str
-    seq: int
-    reboot: bool = False
-    applied: bool = False
-
-    @property
-    def door(self) -> str:
-        """The name of the connection that leads to it: "source", "target", "box/NAME"."""
-        return _split(self.target)[0]
-
-    def stands(self, now: Value) -> bool:
-        """Return whether *now* is as we left the setting; a death before the write leaves what was there before it."""
-        return now == self.planned[-1] or (not self.applied and now in (self.prior, *self.planned))
-
-    def ours(self, now: Value) -> bool:
-        """Return whether *now* is ours, or what was there before: nobody else's. A service that stopped is ours too."""
-        if now == self.prior or self.stands(now):
-            return True
-        return any(_stopped(now, planned) for planned in (self.planned[-1:] if self.applied else self.planned))
 
 
 class Clock(Protocol):
@@ -73,7 +34,7 @@ class Clock(Protocol):
 def read(path: Path) -> Opened:
     """Read the journal at *path*; without a file, and none before, it has no records.
 
-    Raise UsageError for a line that was altered (records.parse), a newer schema, a file that cannot be read, and for
+    Raise UsageError for a line that was altered (chain.parse), a newer schema, a file that cannot be read, and for
     one that is empty or gone though records were written.
     """
     begun = _begun(path).exists()
@@ -96,172 +57,6 @@ def gone(state: Path) -> bool:
     """Return whether the directory *state* had a journal with records, and has none now."""
     path = state / "journal.jsonl"
     return _begun(path).exists() and not path.exists()
-
-
-def outstanding(records: Sequence[Record]) -> list[Outstanding]:
-    """Return what remains changed, in the order of the newest intentions: intended and not reverted since."""
-    open_: dict[tuple[str, str], Outstanding] = {}
-    for record, where in _addressed(records):
-        body = record.body
-        if record.kind == "intended":
-            planned = Value.from_json(body["planned"])
-            before = open_.get(where)
-            open_[where] = Outstanding(
-                target=where[0],
-                key=where[1],
-                prior=before.prior if before else Value.from_json(body["prior"]),
-                planned=(*before.planned, planned) if before else (planned,),
-                run=record.run,
-                seq=record.seq,
-                reboot=body.get("reboot", False),
-            )
-        elif record.kind == "applied" and (changed := open_.get(where)) is not None:
-            open_[where] = replace(changed, applied=True)
-        elif record.kind in {"reverted", "released"}:
-            open_.pop(where, None)
-    return sorted(open_.values(), key=lambda item: item.seq)
-
-
-def runs(records: Sequence[Record]) -> set[str]:
-    """Return the ids of all runs that this journal knows, and the marks of what they made."""
-    return {record.run for record in records} | set(_marks(records).values())
-
-
-def _marks(records: Sequence[Record]) -> dict[str, str]:
-    """Return the mark of every run that recorded one: that of a saved plan is not the run's own id."""
-    return {record.run: record.body["mark"] for record in records if record.kind == "run" and "mark" in record.body}
-
-
-def owner_id(records: Sequence[Record]) -> str | None:
-    """Return the id that what we created carries, as long as any of it is outstanding; None where nothing is.
-
-    It is the mark of the run that found nothing outstanding and began to change: later runs go on under it.
-    """
-    open_: dict[tuple[str, str], None] = {}
-    first = None
-    for record, where in _addressed(records):
-        if record.kind == "intended":
-            first = first if open_ else record.run
-            open_[where] = None
-        elif record.kind in {"reverted", "released"}:
-            open_.pop(where, None)
-    return _marks(records).get(first, first) if open_ and first is not None else None
-
-
-def connections(records: Sequence[Record]) -> dict[str, dict[str, Any]]:
-    """Return the newest connection recorded for every site and box: addresses, pins, host keys; never a secret.
-
-    A vCenter or box that has outstanding settings, and that none of them leads to, is there as well, under the run that
-    recorded it: "abc234:source".
-    """
-    doors = _Doors(records)
-    found = {door: place.newest for door, place in doors.newest.items()}
-    for item in outstanding(records):
-        if item.door not in found and (place := doors.elsewhere(item.door)) is not None:
-            found[item.door] = place.newest
-    return found
-
-
-def same_place(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Return whether two connection records lead to one vCenter, or to one box.
-
-    A vCenter is told by its instance UUID; where a record has none (an older version made it), and for a box, by
-    address and port, or by the certificate or host key.
-    """
-    if one.get("instance_uuid") and other.get("instance_uuid"):
-        return bool(one["instance_uuid"] == other["instance_uuid"])
-    if (one["host"], one["port"]) == (other["host"], other["port"]):
-        return True
-    return any(one.get(pin) and one.get(pin) == other.get(pin) for pin in ("pem", "host_key"))
-
-
-@dataclass(slots=True)
-class _Place:
-    """One vCenter or box: the connections recorded to it, the newest last, by the *run* that did so first."""
-
-    run: str
-    door: str
-    seen: list[dict[str, Any]] = field(default_factory=list)
-
-    @property
-    def newest(self) -> dict[str, Any]:
-        return self.seen[-1]
-
-    def takes(self, body: Mapping[str, Any]) -> bool:
-        """Return whether *body* leads here: a UUID that is known decides."""
-        known = [one for one in self.seen if one.get("instance_uuid")]
-        return any(same_place(one, body) for one in (known if known and body.get("instance_uuid") else self.seen))
-
-
-class _Doors:
-    """Which vCenter or box "source", "target" and "box/NAME" meant in each record: a run may have swapped them."""
-
-    def __init__(self, records: Sequence[Record]) -> None:
-        self._places: list[_Place] = []
-        self._at: dict[int, _Place] = {}  # by the connection record's seq
-        self.newest: dict[str, _Place] = {}
-        for record in records:
-            if record.kind == "connection":
-                self._at[record.seq] = self.newest[record.body["name"]] = self._place(record)
-        self._now: dict[str, _Place] = {}
-        self._of: dict[str, dict[str, _Place]] = {}
-
-    def _place(self, record: Record) -> _Place:
-        body = record.body
-        box = body["name"].startswith("box/")
-        fitting = [p for p in self._places if p.door.startswith("box/") == box and p.takes(body)]
-        place = fitting[-1] if fitting else _Place(record.run, body["name"])
-        if not fitting:
-            self._places.append(place)
-        place.seen.append(body)
-        return place
-
-    def take(self, record: Record) -> None:
-        """Go on to *record*."""
-        if record.kind == "connection":
-            door = record.body["name"]
-            self._now[door] = self._of.setdefault(record.run, {})[door] = self._at[record.seq]
-
-    def name(self, run: str, target: str) -> str:
-        """Return what the newest connections call the *target* of *run*: "RUN:source/…" where none leads to it."""
-        door, rest = _split(target)
-        place = self._of.get(run, {}).get(door) or self._now.get(door) or self.elsewhere(door)
-        if place is None:
-            return target
-        plain = door.rpartition(":")[2]
-        for known in (plain, _OTHER.get(plain, "")):
-            if self.newest.get(known) is place:
-                return known + rest
-        return f"{place.run}:{place.door}{rest}"
-
-    def elsewhere(self, door: str) -> _Place | None:
-        """Return the place that *name* calls *door*, "RUN:source"."""
-        return next((place for place in self._places if f"{place.run}:{place.door}" == door), None)
-
-
-def _addressed(records: Sequence[Record]) -> Iterator[tuple[Record, tuple[str, str]]]:
-    """Yield the records of settings, each with its target, as the newest connections call it, and its key."""
-    doors = _Doors(records)
-    for record in records:
-        doors.take(record)
-        if record.kind in {"intended", "applied", "reverted", "released"}:
-            yield record, (doors.name(record.run, record.body["target"]), record.body["key"])
-
-
-def _split(target: str) -> tuple[str, str]:
-    """Return the connection that leads to *target*, and the rest: "source", "/esx1"; a box is its own."""
-    found = _DOOR.match(target)
-    return (found[0], target[found.end() :]) if found else (target, "")
-
-
-def _stopped(now: Value, planned: Value) -> bool:
-    """Return whether *now* is what was *planned*, but for a service that has stopped since, or what remains of one."""
-    if now.type != "document" or planned.type != "document":
-        return False
-    there, wanted = now.as_document(), planned.as_document()
-    if "active" not in wanted:
-        return False
-    return set(there) == {"remains"} or {**there, "active": None} == {**wanted, "active": None}
 
 
 class Journal:
@@ -329,15 +124,15 @@ class Journal:
                 self.say(Message(text=f"{self.path}: the journal is gone and cannot be rewritten: {error}"))
             self._lost = True
 
-    def append(self, kind: str, run: str, body: Mapping[str, Any]) -> Record:
-        """Append one record and return it once it is on the disk; JournalError where the disk does not take it."""
+    def append(self, run: str, body: Body) -> Record:
+        """Append a record of *run*, which is on the disk then; JournalError where the disk does not take it."""
         if self._file is None:
             message = "the journal is not open"
             raise ValueError(message)
         try:
             self._hold()
             before = self.records[-1] if self.records else None
-            record = chained(before, at=self._clock(), kind=kind, run=run, body=body)
+            record = chained(before, at=self._clock(), run=run, body=body)
             data = b"\n" + line(record) if self._torn else line(record)
             self._behind = True
             _write(self._file, data)
@@ -422,32 +217,23 @@ class Journal:
 
     def intended(self, run: str, change: Change) -> Record:
         """Record that *change* is about to be written."""
-        body: dict[str, Any] = {
-            "target": change.target,
-            "key": change.key,
-            "prior": change.prior.to_json(),
-            "planned": change.planned.to_json(),
-            "reason": change.reason,
-        }
-        if change.reboot:
-            body["reboot"] = True
-        return self.append("intended", run, body)
+        body = Intended(
+            target=change.target, key=change.key, prior=change.prior, planned=change.planned, reason=change.reason,
+            reboot=change.reboot,
+        )  # fmt: skip
+        return self.append(run, body)
 
     def applied(self, run: str, target: str, key: str) -> Record:
         """Record that the value was written and read back."""
-        return self.append("applied", run, {"target": target, "key": key})
+        return self.append(run, Applied(target=target, key=key))
 
     def reverted(self, run: str, target: str, key: str, value: Value) -> Record:
         """Record that the setting is *value* again, read back."""
-        return self.append("reverted", run, {"target": target, "key": key, "value": value.to_json()})
+        return self.append(run, Reverted(target=target, key=key, value=value))
 
-    def outstanding(self) -> list[Outstanding]:
+    def outstanding(self) -> list[changes.Outstanding]:
         """Return what remains changed, in the order of the newest intentions."""
-        return outstanding(self.records)
-
-    def of_run(self, run: str) -> Iterator[Record]:
-        """Yield the records of *run*."""
-        return (record for record in self.records if record.run == run)
+        return changes.outstanding(self.records)
 
 
 def _begun(path: Path) -> Path:

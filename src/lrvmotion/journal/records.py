@@ -1,188 +1,379 @@
-"""The journal as text: one record a line, each chained to the one before it; what a death leaves, what was altered."""
+"""What the journal records: one frozen dataclass for each kind of record, to JSON and back; pure."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
-from datetime import datetime
-from typing import Any
+import types
+import typing
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from functools import cache
+from typing import Any, ClassVar, Self, TypeVar
 
-from lrvmotion.errors import UsageError
+from lrvmotion.model.vm_metadata import VmMetadata
 from lrvmotion.plan.plan import Value
 
-SCHEMA = 1
-GENESIS = "0" * 64
-_HASH = b'"hash": "'
-_END = re.compile(_HASH + b"([0-9a-f]*)(.*)", re.DOTALL)  # how a line ends, as far as it was written
-_REST = {b"": b'"}', b'"': b"}", b'"}': b""}  # a record is whole once its hash is: what may be missing after that
-_LITERALS = ("true", "false", "null", "NaN", "Infinity", "-Infinity")
+SCHEMA = 2  # 1 had other names for some keys (Body.FORMERLY)
 
-# What the readers of each kind rely on. A kind that is not listed is told of, and nothing rests on it.
-_SETTING: dict[str, type] = {"target": str, "key": str}
-_SHAPES: dict[str, dict[str, type]] = {
-    "run": {"mode": str, "vms": list},
-    "plan": {"plan": dict},
-    "connection": {"name": str, "host": str, "username": str},
-    "intended": {**_SETTING, "prior": Value, "planned": Value},
-    "applied": _SETTING,
-    "reverted": {**_SETTING, "value": Value},
-    "released": _SETTING,
-    "move": {"vm": str, "source_host": str, "target_host": str},
-    "task": {"vm": str, "task": str},
-    "moved": {"vm": str, "state": str, "reason": str},
-    "reboot": {"host": str, "phase": str},
-}
-_WHERE_THERE: dict[str, type] = {
-    "accounts": dict, "back": bool, "baggage": dict, "mark": str, "reboot": bool, "reason": str, "try": int, "who": str,
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Body:
+    """What a record says. Its JSON has no field that is as its default; `schema` where the kind names it.
+
+    *KIND* is the record's kind in the journal, *FORMERLY* what a key of schema 1 is called now.
+    """
+
+    KIND: ClassVar[str] = ""
+    FORMERLY: ClassVar[Mapping[str, str]] = {}
+    NAMES_SCHEMA: ClassVar[bool] = False
+
+    @property
+    def kind(self) -> str:
+        """The record's kind in the journal."""
+        return self.KIND
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the body as the journal has it."""
+        given = {item.name: getattr(self, item.name) for item in fields(self)}
+        usual = _defaults(self.KIND)
+        said = {name: _plain(value) for name, value in given.items() if value != usual.get(name, MISSING)}
+        return {"schema": SCHEMA, **said} if self.NAMES_SCHEMA else said
+
+    @classmethod
+    def from_json(cls, written: Mapping[str, Any]) -> Self:
+        """Read what *to_json* wrote, of this schema or an older one; ValueError, KeyError or TypeError for another.
+
+        Fields that this version does not know are left out.
+        """
+        given = {cls.FORMERLY.get(name, name): value for name, value in written.items()}
+        return cls(**{name: read(given[name]) for name, read in _readers(cls.KIND).items() if name in given})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunBegun(Body):
+    """A run begins, or is resumed: *vms* are to be moved, in the queue's order; *back*: by --reverse.
+
+    *owner_id* is the id that what it makes carries ("": its own). *who* ran it ("ada@desk"), with which *accounts*
+    ("ops at vc-a"), by the connection's name.
+    """
+
+    KIND: ClassVar[str] = "run"
+    FORMERLY: ClassVar[Mapping[str, str]] = {"mark": "owner_id"}
+    NAMES_SCHEMA: ClassVar[bool] = True
+
+    mode: str
+    vms: tuple[str, ...]
+    owner_id: str = ""
+    back: bool = False
+    who: str = ""
+    accounts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPlan(Body):
+    """The plan of a run, as a plan file has it (plan_file.text)."""
+
+    KIND: ClassVar[str] = "plan"
+
+    plan: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection(Body):
+    """How a vCenter ("source", "target") or relay host ("box/NAME") is reached, and what it is told by; no secret.
+
+    *secret* is the name under which its password is kept, "": its own. A vCenter has *sha256* or *pem* (its
+    certificate) and *instance_uuid*, a relay host *key_file*, *host_key* and *known_hosts*.
+    """
+
+    KIND: ClassVar[str] = "connection"
+
+    name: str
+    host: str
+    port: int
+    username: str
+    password_file: str | None = None
+    secret: str = ""
+    sha256: str | None = None
+    pem: str | None = None
+    instance_uuid: str | None = None
+    key_file: str | None = None
+    host_key: str | None = None
+    known_hosts: tuple[str, ...] = ()
+
+    @property
+    def address(self) -> str:
+        """Host and port, "vc-a:443"."""
+        return f"{self.host}:{self.port}"
+
+    @property
+    def account(self) -> str:
+        """Who logs in where, "ops at vc-a"."""
+        return f"{self.username} at {self.host}"
+
+    @classmethod
+    def from_json(cls, written: Mapping[str, Any]) -> Self:
+        """Read a connection; journals had a single file of known hosts."""
+        known = written.get("known_hosts")
+        files = [known] if isinstance(known, str) else known or []
+        return super(Connection, cls).from_json({**written, "known_hosts": files})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intended(Body):
+    """A setting is about to be changed. *reboot*: that takes effect at the host's next one."""
+
+    KIND: ClassVar[str] = "intended"
+
+    target: str
+    key: str
+    prior: Value
+    planned: Value
+    reason: str = ""
+    reboot: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied(Body):
+    """A setting was written and read back."""
+
+    KIND: ClassVar[str] = "applied"
+
+    target: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reverted(Body):
+    """A setting is *value* again, as before it was changed, read back."""
+
+    KIND: ClassVar[str] = "reverted"
+
+    target: str
+    key: str
+    value: Value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoveBegun(Body):
+    """A VM's relocate is about to be asked for, for the *attempt*-th time (0: not recorded).
+
+    *source_ref* is its reference at the source. *metadata* is what does not follow it; None: that was not read.
+    """
+
+    KIND: ClassVar[str] = "move"
+    FORMERLY: ClassVar[Mapping[str, str]] = {"try": "attempt", "baggage": "metadata"}
+
+    vm: str
+    source_host: str
+    target_host: str
+    instance_uuid: str = ""
+    source_ref: str = ""
+    attempt: int = 0
+    metadata: VmMetadata | None = None
+
+    @classmethod
+    def from_json(cls, written: Mapping[str, Any]) -> Self:
+        """Read a move; in schema 1 what was not read is an empty object."""
+        return super(MoveBegun, cls).from_json(
+            {name: value for name, value in written.items() if not (name == "baggage" and value == {})}
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoveTask(Body):
+    """A VM's relocate is the *task* of this id."""
+
+    KIND: ClassVar[str] = "task"
+
+    vm: str
+    task: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoveEnded(Body):
+    """A VM's migration ended: *state* is "success", "error", "cancelled" or "held"."""
+
+    KIND: ClassVar[str] = "moved"
+
+    vm: str
+    state: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetadataWrite(Body):
+    """Something that did not follow a VM is about to be given to it at the *target* ("target/VM"): its kind/name."""
+
+    KIND: ClassVar[str] = "carry"
+
+    target: str
+    vm: str
+    key: str
+    planned: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelAsked(Body):
+    """A relocate is about to be cancelled: a *vm*'s, or all that are *running* on the host *target*."""
+
+    KIND: ClassVar[str] = "cancel"
+
+    vm: str = ""
+    target: str = ""
+    running: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RebootStep(Body):
+    """A host's rolling reboot comes to *phase* (events.Rebooting); *vms* are moved back to it."""
+
+    KIND: ClassVar[str] = "reboot"
+
+    host: str
+    phase: str
+    vms: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapChange(Body):
+    """The cap of the relay host *target* is about to be *planned* bit/s by the timetable, None: none."""
+
+    KIND: ClassVar[str] = "cap"
+
+    target: str
+    planned: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Throttled(Body):
+    """The cap of the relay host *target* is about to be changed by hand from *prior* to *planned* bit/s, None: none."""
+
+    KIND: ClassVar[str] = "throttle"
+    NAMES_SCHEMA: ClassVar[bool] = True
+
+    target: str
+    prior: int | None
+    planned: int | None
+    who: str = ""
+    accounts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreBegun(Body):
+    """Settings are restored: *who* does it, with which *accounts* (RunBegun)."""
+
+    KIND: ClassVar[str] = "restore"
+    NAMES_SCHEMA: ClassVar[bool] = True
+
+    who: str = ""
+    accounts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Other(Body):
+    """A record of a kind that this version does not know: nothing rests on it."""
+
+    name: str
+    content: Mapping[str, Any]
+
+    @property
+    def kind(self) -> str:
+        """The record's kind in the journal."""
+        return self.name
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the body as the journal has it."""
+        return dict(self.content)
+
+
+KINDS: dict[str, type[Body]] = {
+    kind.KIND: kind
+    for kind in (
+        RunBegun, RunPlan, Connection, Intended, Applied, Reverted, MoveBegun, MoveTask, MoveEnded, MetadataWrite,
+        CancelAsked, RebootStep, CapChange, Throttled, RestoreBegun,
+    )
 }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One line of the journal. *body* is what the writer gave, *hash* chains it to the line before."""
+    """One line of the journal: what *run* did, or was about to do, *at* (ISO 8601, UTC).
+
+    *written* is the body as the line has it, whatever its schema; *hash* covers it, and chains it to the line before.
+    """
 
     seq: int
     at: str
-    kind: str
     run: str
-    body: dict[str, Any]
+    body: Body
+    written: Mapping[str, Any]
     hash: str
 
-
-@dataclass(slots=True)
-class Opened:
-    """The journal's state after reading it: its records, and whether the file ends within a line."""
-
-    records: list[Record] = field(default_factory=list)
-    torn: bool = False
+    @property
+    def kind(self) -> str:
+        """What kind of record it is: "run", "intended" …."""
+        return self.body.kind
 
 
-def chained(before: Record | None, *, at: str, kind: str, run: str, body: Mapping[str, Any]) -> Record:
-    """Return the record that follows *before*, None: the first."""
-    seq, previous = (1, GENESIS) if before is None else (before.seq + 1, before.hash)
-    bare = Record(seq=seq, at=at, kind=kind, run=run, body=dict(body), hash="")
-    return replace(bare, hash=_digest(previous, bare))
+B = TypeVar("B", bound=Body)
 
 
-def line(record: Record) -> bytes:
-    """Return the line of *record*: ASCII, with its newline."""
-    return json.dumps({item.name: getattr(record, item.name) for item in fields(Record)}).encode() + b"\n"
+def of(kind: type[B], records: Iterable[Record]) -> Iterator[tuple[Record, B]]:
+    """Yield those of *records* that are of *kind*, each with its body."""
+    return ((record, record.body) for record in records if isinstance(record.body, kind))
 
 
-def parse(content: bytes, where: str, *, after: Record | None = None, number: int = 0) -> Opened:
-    """Return the records of *content*: the journal *where*, or from its line *number* + 1 on what follows *after*.
-
-    Each line is a whole record that follows from the one before, or exactly a beginning of the record that is due:
-    what a death in the middle of a write leaves, once for each writer that died there. Nothing was written to a target
-    before its record was whole, so nothing is lost with it. UsageError, with the line's number, for everything else.
-    """
-    opened = Opened(torn=bool(content) and not content.endswith(b"\n"))
-    before = after
-    for here, text in enumerate(content.removesuffix(b"\n").split(b"\n") if content else [], number + 1):
-        due = 1 if before is None else before.seq + 1
-        record = _record(text)
-        if record is None:
-            if _torn(text, due):
-                continue
-            raise _altered(where, here, "is neither a record nor the beginning of one")
-        _known(record, where, here)
-        if record.seq != due or not _follows(record, before):
-            raise _altered(where, here, "does not follow from the lines before it")
-        if not _sound(record):
-            raise _altered(where, here, f"is no {record.kind!r} record of this program")
-        opened.records.append(record)
-        before = record
-    return opened
+def body(kind: str, written: Mapping[str, Any]) -> Body:
+    """Return what a record of *kind* says; ValueError, KeyError or TypeError where no version wrote it so."""
+    known = KINDS.get(kind)
+    return Other(name=kind, content=written) if known is None else known.from_json(written)
 
 
-def _record(text: bytes) -> Record | None:
-    """Return the record of the line *text*, None where it has none. A record is whole once its hash is."""
-    end = _END.search(text, max(text.rfind(_HASH), 0))
-    if end is None or len(end[1]) != 64 or end[2] not in _REST:
-        return None
-    try:
-        loaded = json.loads((text + _REST[end[2]]).decode("ascii"))
-        record = Record(**loaded)
-    except (ValueError, TypeError, RecursionError):
-        return None
-    typed = type(record.seq) is int and isinstance(record.body, dict)
-    return record if typed and all(type(one) is str for one in (record.at, record.kind, record.run)) else None
+def _plain(value: Any) -> Any:  # noqa: ANN401 - any field
+    """Return a field's value as JSON has it."""
+    if isinstance(value, Value | VmMetadata):
+        return value.to_json()
+    if isinstance(value, Mapping):
+        return dict(value)
+    return list(value) if isinstance(value, tuple) else value
 
 
-def _torn(text: bytes, due: int) -> bool:
-    """Return whether *text*, which is no record, is the beginning of the record number *due*, and not all of it."""
-    head = b'{"seq": %d, "at": "' % due
-    if len(text) <= len(head):
-        return bool(text) and head.startswith(text)
-    end = _END.search(text, max(text.rfind(_HASH), 0))
-    if not text.startswith(head) or (end is not None and (len(end[1]) >= 64 or end[2])):
-        return False
-    try:
-        return _broken_off(text.decode("ascii"))
-    except UnicodeDecodeError:
-        return False
+@cache
+def _defaults(kind: str) -> Mapping[str, Any]:
+    """Return the default of each field of *kind* that has one."""
+    of_kind = fields(KINDS[kind])
+    made = {item.name: item.default_factory() for item in of_kind if item.default_factory is not MISSING}
+    return {**made, **{item.name: item.default for item in of_kind if item.default is not MISSING}}
 
 
-def _broken_off(text: str) -> bool:
-    """Return whether *text* is JSON up to its end, and only something after that is missing."""
-    try:
-        json.loads(text)
-    except json.JSONDecodeError as error:
-        rest = text[error.pos :]
-        if error.msg.startswith("Unterminated string"):
-            return True
-        if error.msg.startswith("Invalid \\uXXXX"):
-            return re.fullmatch(r"\\?u?[0-9a-f]{0,4}", rest) is not None
-        if text[error.pos - 1 : error.pos].isdigit() and re.fullmatch(r"\.|[eE][+-]?", rest):
-            return True
-        return not rest or any(literal.startswith(rest) for literal in _LITERALS)
-    except (ValueError, RecursionError):
-        return False
-    return False
+@cache
+def _readers(kind: str) -> Mapping[str, Callable[[Any], Any]]:
+    """Return what reads each field of *kind* from JSON."""
+    hints = typing.get_type_hints(KINDS[kind])
+    return {item.name: _reader(hints[item.name]) for item in fields(KINDS[kind])}
 
 
-def _known(record: Record, where: str, number: int) -> None:
-    """Raise UsageError where *record* is of a newer version."""
-    schema = record.body.get("schema", SCHEMA)
-    if type(schema) is not int:
-        raise _altered(where, number, "names no schema of lrvmotion")
-    if schema > SCHEMA:
-        message = f"{where}: line {number} was written by a newer lrvmotion (schema {schema})"
-        raise UsageError(message, hint="use that version, or a newer one")
+def _reader(hint: Any) -> Callable[[Any], Any]:  # noqa: ANN401 - any type
+    """Return what reads a value of the type *hint*, and of exactly that: True is no number."""
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return lambda value: value
+    if hint in {Value, VmMetadata}:
+        return lambda value: hint.from_json(_exactly(dict, value))
+    if origin is types.UnionType:
+        some = _reader(inner[0])
+        return lambda value: None if value is None else some(value)
+    if origin is tuple:
+        item = _reader(inner[0])
+        return lambda value: tuple(item(one) for one in _exactly(list, value))
+    if origin is Mapping:
+        item = _reader(inner[1])
+        return lambda value: {name: item(one) for name, one in _exactly(dict, value).items()}
+    return lambda value: _exactly(hint, value)
 
 
-def _sound(record: Record) -> bool:
-    """Return whether the readers of *record* find in it what they look for."""
-    body = record.body
-    wanted = {**{name: kind for name, kind in _WHERE_THERE.items() if name in body}, **_SHAPES.get(record.kind, {})}
-    try:
-        datetime.fromisoformat(record.at)
-        for name, kind in wanted.items():
-            if kind is Value:
-                Value.from_json(body[name])
-            elif type(body[name]) is not kind:
-                return False
-    except (ValueError, KeyError, TypeError):
-        return False
-    return all(isinstance(vm, str) for vm in body["vms"]) if record.kind == "run" else True
-
-
-def _follows(record: Record, before: Record | None) -> bool:
-    try:
-        return _digest(GENESIS if before is None else before.hash, record) == record.hash
-    except RecursionError:
-        return False
-
-
-def _digest(previous: str, record: Record) -> str:
-    text = json.dumps([previous, record.seq, record.at, record.kind, record.run, record.body], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _altered(where: str, number: int, why: str) -> UsageError:
-    message = f"{where}: line {number} {why}: the journal was altered"
-    hint = "restore the file from a copy; or restore by hand what its lines name (target, key, prior)"
-    return UsageError(message, hint=hint)
+def _exactly(kind: type, value: Any) -> Any:  # noqa: ANN401 - any JSON
+    if type(value) is not kind:
+        message = f"{value!r} is no {kind.__name__}"
+        raise TypeError(message)
+    return value

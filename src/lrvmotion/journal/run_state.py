@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from lrvmotion.errors import UsageError
-from lrvmotion.journal.journal import Record
+from lrvmotion.journal.records import Body, MoveBegun, MoveEnded, MoveTask, Record, RunBegun, RunPlan
 from lrvmotion.model.inventory import near
+from lrvmotion.model.vm_metadata import VmMetadata
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnfinishedMove:
-    """A move that was begun and not seen to end: its *task*, None where that was not seen; the VM's *baggage*."""
+    """A move that was begun and not seen to end: its *task*, None where that was not seen; the VM's *metadata*."""
 
     task: str | None
-    baggage: dict[str, Any]
+    metadata: VmMetadata | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -25,7 +26,7 @@ class Progress:
 
     *began* is ISO 8601 in UTC.
 
-    *plan* is the document of the run's first plan (planfile), None where the journal has none.
+    *plan* is the document of the run's first plan (plan_file), None where the journal has none.
     """
 
     run: str
@@ -36,7 +37,7 @@ class Progress:
     vms: list[str] = field(default_factory=list)
     ended: dict[str, str] = field(default_factory=dict)
     open: dict[str, UnfinishedMove] = field(default_factory=dict)
-    plan: dict[str, Any] | None = None
+    plan: Mapping[str, Any] | None = None
 
     @property
     def moved(self) -> list[str]:
@@ -59,12 +60,12 @@ def all_runs(records: Sequence[Record]) -> dict[str, Progress]:
     found: dict[str, Progress] = {}
     for record in records:
         body = record.body
-        if record.kind == "run" and body.get("vms"):
+        if isinstance(body, RunBegun) and body.vms:
             run = found.setdefault(record.run, Progress(run=record.run, began=record.at))
-            run.mode, run.owner_id, run.back = body["mode"], body.get("mark", record.run), body.get("back", False)
-            run.vms += [vm for vm in body["vms"] if vm not in run.vms]
+            run.mode, run.owner_id, run.back = body.mode, body.owner_id or record.run, body.back
+            run.vms += [vm for vm in body.vms if vm not in run.vms]
         elif (run_ := found.get(record.run)) is not None:
-            _take(run_, record)
+            _take(run_, body)
     return found
 
 
@@ -91,15 +92,17 @@ def chosen(records: Sequence[Record], run: str | None) -> Progress:
     raise UsageError(message, hint=near(run, found) if found else "this journal has no run; --state-dir names another")
 
 
-def _take(run: Progress, record: Record) -> None:
-    body = record.body
-    if record.kind == "plan" and run.plan is None:
-        run.plan = body["plan"]
-    elif record.kind == "move":
-        run.open[body["vm"]] = UnfinishedMove(task=None, baggage=body.get("baggage", {}))
-        run.ended.pop(body["vm"], None)
-    elif record.kind == "task" and body["vm"] in run.open:
-        run.open[body["vm"]] = UnfinishedMove(task=body["task"], baggage=run.open[body["vm"]].baggage)
-    elif record.kind == "moved":
-        run.ended[body["vm"]] = body["state"]
-        run.open.pop(body["vm"], None)
+def _take(run: Progress, body: Body) -> None:
+    match body:
+        case RunPlan(plan=plan) if run.plan is None:
+            run.plan = plan
+        case MoveBegun(vm=vm, metadata=metadata):
+            run.open[vm] = UnfinishedMove(task=None, metadata=metadata)
+            run.ended.pop(vm, None)
+        case MoveTask(vm=vm, task=task) if vm in run.open:
+            run.open[vm] = UnfinishedMove(task=task, metadata=run.open[vm].metadata)
+        case MoveEnded(vm=vm, state=state):
+            run.ended[vm] = state
+            run.open.pop(vm, None)
+        case _:
+            pass

@@ -55,11 +55,12 @@ class VmMetadata:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> VmMetadata:
-        """Read what *to_json* wrote; KeyError or ValueError for anything else."""
+        """Read what *to_json* wrote, or an older version with less; KeyError, TypeError or ValueError for another."""
+        things, unread = record.get("things", ()), record.get("unread", ())
         return cls(
-            things=tuple(MetadataItem(kind=i["kind"], name=i["name"], data=i["data"]) for i in record["things"]),
-            unread=tuple(Unread(kind=i["kind"], reason=i["reason"]) for i in record["unread"]),
-            macs={int(key): str(mac) for key, mac in record["macs"].items()},
-            tools=bool(record["tools"]),
-            address=str(record["address"]),
+            things=tuple(MetadataItem(kind=i["kind"], name=str(i["name"]), data=dict(i["data"])) for i in things),
+            unread=tuple(Unread(kind=i["kind"], reason=str(i["reason"])) for i in unread),
+            macs={int(key): str(mac) for key, mac in dict(record.get("macs", {})).items()},
+            tools=bool(record.get("tools", False)),
+            address=str(record.get("address", "")),
         )

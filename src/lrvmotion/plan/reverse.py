@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection
 
 from lrvmotion.config.schema import Config, Mappings, Relay, Relays
 from lrvmotion.config.vm_csv import VmOverride
 from lrvmotion.plan.plan_file import Saved
-
-_OTHER = {"source": "target", "target": "source"}
 
 
 def config(forward: Config) -> Config:
@@ -23,14 +20,6 @@ def config(forward: Config) -> Config:
     relay = Relays(source=near, limit=forward.relay.limit, circuit_rate=forward.relay.circuit_rate)
     swapped = {"source": forward.target, "target": forward.source, "relay": relay, "mappings": Mappings()}
     return forward.model_copy(update=swapped)
-
-
-def connections(known: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return the connection records with both sites swapped; *secret* says under which name a password is kept."""
-    found = {name: dict(record) for name, record in known.items()}
-    for name, other in _OTHER.items():
-        found[name] = {**known[other], "name": name, "secret": other}
-    return found
 
 
 def wishes(saved: Saved, names: Collection[str]) -> tuple[VmOverride, ...]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from lrvmotion.errors import RefusedError
 from lrvmotion.events import Carried
 from lrvmotion.findings import Finding
+from lrvmotion.journal.records import MetadataWrite
+from lrvmotion.model.vm_metadata import VmMetadata
 from lrvmotion.plan.plan import Migration
 
 Location = Literal["source", "target", "both", "neither"]
-Record = Callable[[str, Mapping[str, Any]], None]
+RecordWrite = Callable[[MetadataWrite], None]  # returns once it is on the disk, or raises LrvmotionError
 
 
 class TransientError(RefusedError):
@@ -48,8 +50,8 @@ class Mover(Protocol):
     def unfinished(self, migration: Migration) -> str | None:
         """Return the id of a relocate task of the VM that has not ended, None where there is none."""
 
-    def record(self, migration: Migration) -> dict[str, Any]:
-        """Return what does not follow the VM by itself, as JSON; raises LrvmotionError."""
+    def record(self, migration: Migration) -> VmMetadata:
+        """Return what does not follow the VM by itself, and how it is; raises LrvmotionError."""
 
     def start(self, migration: Migration) -> str:
         """Start the relocate and return the task's id.
@@ -67,8 +69,11 @@ class Mover(Protocol):
     def cancel(self, vm: str) -> None:
         """Ask for the VM's task to be cancelled; harmless where it cannot be any more."""
 
-    def carry(self, migration: Migration, baggage: Mapping[str, Any], record: Record) -> list[Carried]:
-        """Give the moved VM what *record* found, recording each write before it is made; return what came of it."""
+    def carry(self, migration: Migration, metadata: VmMetadata | None, record: RecordWrite) -> list[Carried]:
+        """Give the moved VM its *metadata*, telling *record* of each write before it is made; return what came of it.
 
-    def verify(self, migration: Migration, before: Mapping[str, Any]) -> list[Finding]:
-        """Return what is wrong with the VM after its move: it must be at the target, once, and as *record* found it."""
+        None: what it had is not known, and nothing is given.
+        """
+
+    def verify(self, migration: Migration, before: VmMetadata | None) -> list[Finding]:
+        """Return what is wrong with the VM after its move: it must be at the target, once, and as it was *before*."""

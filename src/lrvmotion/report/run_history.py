@@ -26,8 +26,9 @@ from lrvmotion.events import (
     WindowChanged,
 )
 from lrvmotion.findings import Finding
+from lrvmotion.journal.changes import history
 from lrvmotion.journal.event_log import RecordedEvents, TimedEvent
-from lrvmotion.journal.journal import Record, outstanding
+from lrvmotion.journal.records import MoveBegun, MoveEnded, Record, RunBegun, RunPlan, of
 from lrvmotion.plan.plan import Value
 
 ENDED = {"success", "error", "cancelled", "held"}
@@ -90,7 +91,7 @@ class VmStory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """One setting that was other than before while the run went on: *now* is "restored", "not restored" or "kept".
+    """One setting that was other than before while the run went on: *now* is "restored" or "not restored".
 
     *by* is the run that changed it: an earlier one where the run found it changed. *ended*: when it was restored.
     """
@@ -174,8 +175,8 @@ class RunHistory:
 def tell(records: Sequence[Record], run: str, kept: RecordedEvents) -> RunHistory:
     """Return the story of *run*, which *records* knows; without kept events its times are the journal's."""
     mine = [record for record in records if record.run == run]
-    begins = [record for record in mine if record.kind == "run"]
-    plan: dict[str, Any] = next((record.body["plan"] for record in mine if record.kind == "plan"), {})
+    begins = [body for _, body in of(RunBegun, mine)]
+    plan: Mapping[str, Any] = next((body.plan for _, body in of(RunPlan, mine)), {})
     sizes = {move["vm"]: move for move in plan.get("migrations", [])}
     notes = [] if not kept.torn else [f"{kept.torn} lines of the events were cut short and are left out"]
     if not any(isinstance(told.event, RunStarted) for told in kept.told):
@@ -184,16 +185,16 @@ def tell(records: Sequence[Record], run: str, kept: RecordedEvents) -> RunHistor
     fold = _Fold()
     for told, t in _on_one_axis(kept.told):
         fold.take(told, t)
-    last = {record.body["vm"]: record.body for record in mine if record.kind == "moved"}
+    last = {body.vm: body for _, body in of(MoveEnded, mine)}
     forecast = (plan.get("plan") or {}).get("forecast") or {}
     seconds = {one["vm"]: one["seconds"] for one in forecast.get("vms", [])}
-    names = dict.fromkeys(vm for record in begins for vm in record.body["vms"])
+    names = dict.fromkeys(vm for body in begins for vm in body.vms)
     if fold.ended_t is None:
         notes.append("the end of this run was not seen: it still runs, or it died")
-    first = begins[0]
+    first, newest = begins[0], begins[-1]
     return RunHistory(
-        run=run, mode=first.body["mode"], back=first.body.get("back", False), who=begins[-1].body.get("who", ""),
-        accounts=begins[-1].body.get("accounts", {}), began=first.at, ended=fold.ended_at, seconds=fold.ended_t,
+        run=run, mode=first.mode, back=first.back, who=newest.who, accounts=newest.accounts,
+        began=next(record.at for record, _ in of(RunBegun, mine)), ended=fold.ended_at, seconds=fold.ended_t,
         forecast_s=fold.forecast_s, interrupted=fold.interrupted, sittings=len({told.sitting for told in kept.told}),
         vms=tuple(fold.vm(name, last.get(name), seconds.get(name)) for name in names),
         settings=tuple(settings(records, run)), samples=tuple(fold.samples), moments=tuple(fold.moments),
@@ -203,29 +204,20 @@ def tell(records: Sequence[Record], run: str, kept: RecordedEvents) -> RunHistor
 
 def settings(records: Sequence[Record], run: str) -> list[Setting]:
     """Return the settings that *run* changed or found changed, and what became of each since."""
-    mine = [record.seq for record in records if record.run == run]
-    before = [record for record in records if record.seq < mine[0]]
-    found: dict[tuple[str, str], Setting] = {
-        (item.target, item.key): Setting(
-            target=item.target, key=item.key, prior=item.prior, planned=item.planned[-1], by=item.run,
-            at=next(r.at for r in before if r.seq == item.seq),
-        )
-        for item in outstanding(before)
-    }  # fmt: skip
-    over: set[tuple[str, str]] = set()
-    for record in records[len(before) :]:
-        where = (record.body.get("target", ""), record.body.get("key", ""))
-        if record.kind == "intended" and record.run == run:
-            over.discard(where)
-            body, known = record.body, found.get(where)
-            found[where] = Setting(
-                target=where[0], key=where[1], prior=known.prior if known else Value.from_json(body["prior"]),
-                planned=Value.from_json(body["planned"]), by=run, at=record.at, reason=body.get("reason", ""),
-            )  # fmt: skip
-        elif record.kind in {"reverted", "released"} and where in found and where not in over:
-            over.add(where)
-            now = "restored" if record.kind == "reverted" else "kept"
-            found[where] = replace(found[where], now=now, ended=record.at)
+    began = next(record.seq for record in records if record.run == run)
+    found: dict[tuple[str, str], Setting] = {}
+    for one in history(records):
+        own = [intention for intention in one.intentions if intention.run == run]
+        before = [intention for intention in one.intentions if intention.seq < began]
+        back = one.reverted
+        if not own and (not before or (back is not None and back.seq < began)):
+            continue
+        last = (own or before)[-1]
+        found[one.target, one.key] = Setting(
+            target=last.target, key=one.key, prior=one.first.prior, planned=last.planned, by=last.run, at=last.at,
+            reason=last.reason if own else "", now="not restored" if back is None else "restored",
+            ended=back.at if back else None,
+        )  # fmt: skip
     return list(found.values())
 
 
@@ -308,18 +300,18 @@ class _Fold:
                 vm.points.append(Point(t=t, bytes=event.bytes_total, attempts=len(vm.attempts)))
         vm.last = event
 
-    def vm(self, name: str, moved: Mapping[str, Any] | None, forecast_s: float | None) -> VmStory:
+    def vm(self, name: str, moved: MoveEnded | None, forecast_s: float | None) -> VmStory:
         """Return the story of one VM; *moved* is the journal's last word on it, which counts."""
         vm = self._of(name)
         last = vm.last
-        state = str(moved["state"]) if moved is not None else (last.state if last is not None else "queued")
+        state = moved.state if moved is not None else (last.state if last is not None else "queued")
         agreed = last is not None and last.state == state
         return VmStory(
             vm=name, state=state, source_host=last.source_host if last else "",
             target_host=last.target_host if last else "", wave=last.wave if last else 1,
             bytes=last.bytes_total if last else 0, cold_bytes=last.cold_bytes if last else 0,
             attempts=tuple(vm.attempts),
-            points=tuple(vm.points), reason=last.reason if agreed and last else (moved or {}).get("reason") or None,
+            points=tuple(vm.points), reason=last.reason if agreed and last else (moved.reason if moved else "") or None,
             hint=last.hint if agreed and last else None, forecast_s=forecast_s, carried=tuple(vm.carried.values()),
             found=tuple(vm.found), hooks=tuple(vm.hooks),
         )  # fmt: skip
@@ -342,18 +334,18 @@ def _by_journal(mine: Sequence[Record], sizes: Mapping[str, Mapping[str, Any]]) 
     found: list[TimedEvent] = []
     hosts: dict[str, tuple[str, str, int]] = {}
     for record in mine:
-        body = record.body
-        event: Event | None = None
-        if record.kind == "run":
-            event = RunStarted(run=record.run, mode=body["mode"], journal="", vms=tuple(body["vms"]))
-        elif record.kind == "move":
-            hosts[body["vm"]] = (body["source_host"], body["target_host"], body.get("try", 1))
-            event = _moved(body["vm"], "running", hosts, sizes, None)
-        elif record.kind == "moved":
-            event = _moved(body["vm"], body["state"], hosts, sizes, body["reason"] or None)
-        if event is not None:
-            t = (datetime.fromisoformat(record.at) - began).total_seconds()
-            found.append(TimedEvent(at=record.at, t=t, event=event))
+        match record.body:
+            case RunBegun(mode=mode, vms=vms):
+                event: Event = RunStarted(run=record.run, mode=mode, journal="", vms=vms)
+            case MoveBegun(vm=vm, source_host=source, target_host=target, attempt=attempt):
+                hosts[vm] = (source, target, attempt or 1)
+                event = _moved(vm, "running", hosts, sizes, None)
+            case MoveEnded(vm=vm, state=state, reason=reason):
+                event = _moved(vm, state, hosts, sizes, reason or None)
+            case _:
+                continue
+        t = (datetime.fromisoformat(record.at) - began).total_seconds()
+        found.append(TimedEvent(at=record.at, t=t, event=event))
     return tuple(found)
 
 

@@ -8,7 +8,8 @@ from typing import Protocol
 
 from lrvmotion.errors import LrvmotionError, RefusedError, TrustError, UnreachableError
 from lrvmotion.events import Changed, Left, Observer, Waiting
-from lrvmotion.journal.journal import Journal, Outstanding
+from lrvmotion.journal.changes import Outstanding
+from lrvmotion.journal.journal import Journal
 from lrvmotion.plan.plan import Change, Value
 
 STEERING_KINDS = ("route/", "gateway/")  # the keys that send a host's traffic through a box

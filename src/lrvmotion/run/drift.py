@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from lrvmotion.errors import LrvmotionError, UnreachableError
-from lrvmotion.journal.journal import Journal, Outstanding, Record
+from lrvmotion.journal.chain import chained
+from lrvmotion.journal.changes import Outstanding
+from lrvmotion.journal.journal import Journal
+from lrvmotion.journal.records import Record, Reverted
 from lrvmotion.plan.plan import Change, Theirs, Value
 
 FORGOTTEN = ("governor", "sysctl/")  # what of a relay host is in its kernel alone
@@ -65,14 +68,11 @@ def close(journal: Journal, seen: Seen, run: str) -> None:
 
 def closed(records: Sequence[Record], seen: Seen) -> list[Record]:
     """Return *records* as *close* would leave them; nothing is written."""
-    more = [
-        replace(
-            records[-1], seq=records[-1].seq + number, kind="reverted",
-            body={"target": item.target, "key": item.key, "value": item.prior.to_json()},
-        )
-        for number, item in enumerate(seen.back, 1)
-    ]  # fmt: skip
-    return [*records, *more]
+    found = list(records)
+    for item in seen.back:
+        body = Reverted(target=item.target, key=item.key, value=item.prior)
+        found.append(chained(found[-1], at=found[-1].at, run=found[-1].run, body=body))
+    return found
 
 
 def standing(items: Iterable[Outstanding], targets: Collection[str], theirs: Iterable[Theirs], read: Read) -> list[str]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from lrvmotion.errors import LrvmotionError, TrustError, UnreachableError
 from lrvmotion.events import Found, Interrupted, Message, Move, MoveState, Observer, Upcoming
 from lrvmotion.findings import errors
+from lrvmotion.journal.records import Body, CancelAsked, MoveBegun, MoveEnded, MoveTask
 from lrvmotion.journal.run_state import UnfinishedMove
+from lrvmotion.model.vm_metadata import VmMetadata
 from lrvmotion.plan.plan import Migration
 from lrvmotion.plan.schedule import (
     Bar,
@@ -28,7 +30,7 @@ from lrvmotion.plan.schedule import (
     Stop,
     Withdrawn,
 )
-from lrvmotion.ports.mover import Mover, Record, TaskUpdate, TransientError
+from lrvmotion.ports.mover import Mover, TaskUpdate, TransientError
 
 POLL_S = 1.0
 AHEAD = 10  # VMs that are told to come next
@@ -54,7 +56,7 @@ class RunCollaborators:
     interrupts: Callable[[], int]
     watch: Callable[[Mapping[str, int | None]], Collection[str]]
     hold: Callable[[Migration], list[str]]
-    record: Record
+    record: Callable[[Body], None]
     clock: Callable[[], float]
     room: Callable[[], float | None] = lambda: None
     over: Callable[[], bool] = lambda: False
@@ -73,7 +75,7 @@ class _Attempts:
     began: float | None = None
     percent: int = 0
     runs: bool = False  # vCenter has begun the task: it is not in its queue
-    baggage: dict[str, Any] = field(default_factory=dict)
+    metadata: VmMetadata | None = None
     reason: str | None = None
     hint: str | None = None
     look_at: float | None = None  # when to look again where it is: after a task whose end was not seen
@@ -123,7 +125,7 @@ class _Driver:
 
     def cancel(self, vm: str) -> None:
         """Ask for the VM's task to be cancelled; where that fails it goes on, and is followed."""
-        self.record("cancel", {"vm": vm})
+        self.record(CancelAsked(vm=vm))
 
         def ask() -> list[Command]:
             self.mover.cancel(vm)
@@ -230,10 +232,10 @@ class _Driver:
             self.observer(Message(text=f"{error.message}; no further VM is started"))
         self.schedule.step(Stop())
 
-    def record(self, kind: str, body: Mapping[str, Any]) -> str | None:
+    def record(self, body: Body) -> str | None:
         """Record; return why not, and start nothing more, where that fails: what runs is followed to its end."""
         try:
-            self.guard.record(kind, body)
+            self.guard.record(body)
         except LrvmotionError as error:
             if not self.schedule.stopped:
                 self.observer(Message(text=f"{error.message}; no further VM is started"))
@@ -248,7 +250,7 @@ class _Driver:
         try:
             if reasons := self.held(migration):
                 return self.end(migration, "held", reason="; ".join(reasons))
-            trip.baggage = trip.baggage or self.mover.record(migration)
+            trip.metadata = trip.metadata or self.mover.record(migration)
         except TrustError as error:
             self.distrust(error)
             return self.schedule.step(Withdrawn(vm=migration.vm))
@@ -259,16 +261,12 @@ class _Driver:
             return self.end(migration, "held", reason=error.message)
         except Exception as error:  # noqa: BLE001 - as in foreseen
             return self.end(migration, "held", reason=self.unforeseen(migration.vm, error))
-        body = {
-            "vm": migration.vm,
-            "instance_uuid": migration.instance_uuid,
-            "source_ref": str(migration.ref),
-            "source_host": migration.source_host,
-            "target_host": migration.placement.host.name,
-            "try": trip.attempts + 1,
-            "baggage": trip.baggage,
-        }
-        if (reason := self.record("move", body)) is not None:
+        begun = MoveBegun(
+            vm=migration.vm, instance_uuid=migration.instance_uuid, source_ref=str(migration.ref),
+            source_host=migration.source_host, target_host=migration.placement.host.name, attempt=trip.attempts + 1,
+            metadata=trip.metadata,
+        )  # fmt: skip
+        if (reason := self.record(begun)) is not None:
             return self.end(migration, "held", reason=reason)
         trip.attempts += 1
         trip.began = self.guard.clock() if trip.began is None else trip.began
@@ -282,7 +280,7 @@ class _Driver:
             return self.end(migration, "error", reason=error.message, hint=error.hint)
         except Exception as error:  # noqa: BLE001 - as in foreseen
             return self.begun_or_not(migration, self.unforeseen(migration.vm, error))
-        self.record("task", {"vm": migration.vm, "task": task})
+        self.record(MoveTask(vm=migration.vm, task=task))
         self.tell(migration, "running")
         return []
 
@@ -304,14 +302,14 @@ class _Driver:
         What is at the source, and no task moves, is left for a plan of its own.
         """
         trip = self.trips[migration.vm]
-        trip.attempts, trip.began, trip.baggage = 1, self.guard.clock(), begun.baggage
+        trip.attempts, trip.began, trip.metadata = 1, self.guard.clock(), begun.metadata
         task = self.mover.unfinished(migration)
         if task is not None:
             self.follow(migration, task)
             return []
         if self.mover.locate(migration) == "source":
             reason = "its relocate has ended, and it is at the source"
-            self.record("moved", {"vm": migration.vm, "state": "held", "reason": reason})  # no move is open any more
+            self.record(MoveEnded(vm=migration.vm, state="held", reason=reason))  # no move is open any more
             self.tell(migration, "queued", reason=reason)
             return self.schedule.step(Ended(vm=migration.vm, state="held"))
         reason = "its relocate ended while lrvmotion was not running"
@@ -386,7 +384,7 @@ class _Driver:
     def arrived(self, migration: Migration) -> list[Command]:
         """Verify a VM that is at the target, and carry over what does not follow it."""
         trip = self.trips[migration.vm]
-        found = self.mover.verify(migration, trip.baggage)
+        found = self.mover.verify(migration, trip.metadata)
         for finding in found:
             self.observer(Found(finding=finding))
         bad = errors(found)
@@ -395,7 +393,7 @@ class _Driver:
         trip.percent = 100
 
         def carry() -> list[Command]:
-            for item in self.mover.carry(migration, trip.baggage, self.guard.record):
+            for item in self.mover.carry(migration, trip.metadata, self.guard.record):
                 self.observer(item)
             return []
 
@@ -468,7 +466,7 @@ class _Driver:
         self, migration: Migration, state: Outcome, *, reason: str | None = None, hint: str | None = None
     ) -> None:
         """Record and tell how a migration ended."""
-        self.record("moved", {"vm": migration.vm, "state": state, "reason": reason or ""})
+        self.record(MoveEnded(vm=migration.vm, state=state, reason=reason or ""))
         self.tell(migration, state, reason=reason, hint=hint)
         self.ended(migration, state, reason)
 

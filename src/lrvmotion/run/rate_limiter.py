@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from lrvmotion.config.schema import Config
 from lrvmotion.errors import LrvmotionError
 from lrvmotion.events import CapChanged, Message, Observer, WindowChanged
+from lrvmotion.journal.records import CapChange
 
 AGAIN = timedelta(seconds=60)  # after a relay did not take its cap: until it is tried again
 
@@ -38,7 +38,7 @@ class RateLimiter:
         relays: Sequence[str],
         throttle: Callable[[str, int | None], None],
         observer: Observer,
-        record: Callable[[str, Mapping[str, Any]], None] = lambda *_: None,
+        record: Callable[[CapChange], None] = lambda _: None,
     ) -> None:
         self.windows = config.windows
         self._relay, self._throttle, self._observer, self._record = config.relay, throttle, observer, record
@@ -77,7 +77,7 @@ class RateLimiter:
                 continue
             del self._wanted[relay]
             try:
-                self._record("cap", {"target": f"box/{relay}", "planned": cap})
+                self._record(CapChange(target=f"box/{relay}", planned=cap))
             except LrvmotionError as error:
                 self._observer(Message(text=f"relay {relay}: its cap is not changed: {error.message}"))
                 self._wanted[relay] = now + AGAIN

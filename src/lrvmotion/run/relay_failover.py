@@ -7,7 +7,8 @@ from collections.abc import Callable, Collection, Mapping
 
 from lrvmotion.errors import LrvmotionError, RefusedError
 from lrvmotion.events import Message, Observer
-from lrvmotion.journal.journal import Journal, Outstanding
+from lrvmotion.journal.changes import Outstanding
+from lrvmotion.journal.journal import Journal
 from lrvmotion.plan.plan import Change
 from lrvmotion.run.apply import STEERING_KINDS, Target, apply, revert
 from lrvmotion.run.relay_monitor import SAMPLE_S, Watch

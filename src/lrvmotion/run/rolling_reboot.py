@@ -14,6 +14,7 @@ from lrvmotion.errors import LrvmotionError, RefusedError, UnreachableError
 from lrvmotion.events import Message, Observer, Rebooting, Waiting
 from lrvmotion.journal.effective_values import PendingReboot, stale, waiting
 from lrvmotion.journal.journal import Journal
+from lrvmotion.journal.records import RebootStep, of
 from lrvmotion.model.inventory import MoRef
 from lrvmotion.plan.plan import Change, Value
 from lrvmotion.plan.reboot_order import MAINTENANCE, RebootReadiness, order, refusals, some
@@ -126,7 +127,7 @@ class Rolling:
                 message = f"{host} was rebooted: {wanted.key} is {now.brief()}, {wanted.planned.brief()} was set"
                 raise RefusedError(message, hint="the host may enforce this setting: look for a host profile")
         if vms := self.homes.get(host):
-            self._step(host, "home", vms=list(vms))
+            self._step(host, "home", vms)
             for stays in machine.bring_home(list(vms.values()), self.enter_s):
                 self.observer(Message(text=f"{host}: {stays}"))
         self._step(host, "verified")
@@ -185,8 +186,8 @@ class Rolling:
         )  # fmt: skip
         return mine.left[0][1] if mine.left else None
 
-    def _step(self, host: str, phase: str, **more: list[str]) -> None:
-        self.journal.append("reboot", self.run, {"host": host, "phase": phase, **more})
+    def _step(self, host: str, phase: str, vms: Iterable[str] = ()) -> None:
+        self.journal.append(self.run, RebootStep(host=host, phase=phase, vms=tuple(vms)))
         self.observer(Rebooting(host=host, phase=phase))
 
 
@@ -242,7 +243,7 @@ def recover(rolling: Rolling) -> None:
     cannot be done stays outstanding, and says why when it is restored with the rest.
     """
     journal, access, observer = rolling.journal, rolling.access, rolling.observer
-    last = {r.body["host"]: r.body["phase"] for r in journal.records if r.kind == "reboot"}
+    last = {step.host: step.phase for _, step in of(RebootStep, journal.records)}
     for host in sorted(item.target for item in journal.outstanding() if item.key == MAINTENANCE):
         try:
             machine, target = access.rebooter(host), access.target(host)

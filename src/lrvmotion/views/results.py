@@ -15,7 +15,8 @@ from rich.text import Text
 
 from lrvmotion.events import Error, Move
 from lrvmotion.journal import run_state
-from lrvmotion.journal.journal import Outstanding, Record
+from lrvmotion.journal.changes import Outstanding
+from lrvmotion.journal.records import Record
 from lrvmotion.plan.plan import ABSENT
 from lrvmotion.report.run_result import Report
 from lrvmotion.views import console, errors, units, words

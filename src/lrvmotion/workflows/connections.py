@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Self, cast
 
 from lrvmotion.config.schema import Config, Relay, Site
 from lrvmotion.errors import TrustError, UsageError
 from lrvmotion.events import Connected, Message, Observer
+from lrvmotion.journal.records import Connection
 from lrvmotion.model.inventory import Inventory, SiteName
 from lrvmotion.run.apply import Target
 from lrvmotion.run.credentials import Credentials
@@ -23,20 +25,20 @@ if TYPE_CHECKING:
     from lrvmotion.vsphere.session import Session
 
 
-def records(config: Config) -> dict[str, dict[str, Any]]:
-    """Return the connection records of *config*: what the journal needs to reach everything again; never a secret."""
+def records(config: Config) -> dict[str, Connection]:
+    """Return the connections of *config*, by name: what the journal needs to reach everything again; never a secret."""
     found = {"source": _site("source", config.source), "target": _site("target", config.target)}
     boxes = [*config.relay.source, *([config.relay.target] if config.relay.target else [])]
     found.update({f"box/{box.name}": _box(box) for box in boxes})
     return found
 
 
-def _site(name: str, site: Site) -> dict[str, Any]:
-    pem = None if site.certificate is None else _pem(name, site.certificate)
-    return {
-        "name": name, "host": site.vcenter, "port": site.port, "username": site.username,
-        "password_file": str(site.password_file) if site.password_file else None, "sha256": site.sha256, "pem": pem,
-    }  # fmt: skip
+def _site(name: str, site: Site) -> Connection:
+    return Connection(
+        name=name, host=site.vcenter, port=site.port, username=site.username,
+        password_file=str(site.password_file) if site.password_file else None, sha256=site.sha256,
+        pem=None if site.certificate is None else _pem(name, site.certificate),
+    )  # fmt: skip
 
 
 def _pem(name: str, file: Path) -> str:
@@ -55,43 +57,46 @@ def _pem(name: str, file: Path) -> str:
         raise TrustError(message, hint=error.hint) from None
 
 
-def _box(relay: Relay) -> dict[str, Any]:
-    return {
-        "name": f"box/{relay.name}", "host": relay.host, "port": relay.port, "username": relay.user,
-        "key_file": str(relay.key_file) if relay.key_file else None,
-        "password_file": str(relay.password_file) if relay.password_file else None,
-        "host_key": relay.host_key, "known_hosts": [str(file) for file in relay.known_hosts],
-    }  # fmt: skip
+def _box(relay: Relay) -> Connection:
+    return Connection(
+        name=f"box/{relay.name}", host=relay.host, port=relay.port, username=relay.user,
+        key_file=str(relay.key_file) if relay.key_file else None,
+        password_file=str(relay.password_file) if relay.password_file else None,
+        host_key=relay.host_key, known_hosts=tuple(str(file) for file in relay.known_hosts),
+    )  # fmt: skip
 
 
-def all_known(config: Config | None, recorded: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """Return the connection records of *config*, and over them those *recorded* in the journal.
+def all_known(config: Config | None, recorded: Mapping[str, Connection]) -> dict[str, Connection]:
+    """Return the connections of *config*, and over them those *recorded* in the journal.
 
     What *config* pins for the same address wins: a certificate or host key that was renewed since is pinned there, and
     what the run changed could not be restored without it.
     """
     known = {} if config is None else records(config)
-    renewed = {(_is_box(name), one["host"], one["port"]): _pins(one) for name, one in known.items()}
-    pinned = {
-        name: {**one, **renewed.get((_is_box(name), one["host"], one["port"]), {})} for name, one in recorded.items()
-    }
+    now = {(_is_box(name), one.host, one.port): one for name, one in known.items()}
+    pinned = {name: _pinned(one, now.get((_is_box(name), one.host, one.port))) for name, one in recorded.items()}
     return {**known, **pinned}
 
 
-def _pins(one: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the pins of a connection record, all of them where there is any."""
-    pins = {pin: one[pin] for pin in ("pem", "sha256", "host_key", "known_hosts") if pin in one}
-    return pins if any(pins.values()) else {}
+def _pinned(recorded: Connection, now: Connection | None) -> Connection:
+    """Return *recorded* with the pins of *now*, all of them where there is any."""
+    if now is None:
+        return recorded
+    if now.pem or now.sha256:
+        return replace(recorded, pem=now.pem, sha256=now.sha256)
+    if now.host_key or now.known_hosts:
+        return replace(recorded, host_key=now.host_key, known_hosts=now.known_hosts)
+    return recorded
 
 
 class Connections:
     """Both vCenters and the relay hosts; a Target for every host and box. Close it, or use it as a context manager.
 
-    *known* are the connection records by name: "source", "target", "box/NAME", and, of what none of these leads to but
-    the journal knows, "RUN:source" (journal.connections).
+    *known* are the connections by name: "source", "target", "box/NAME", and, of what none of these leads to but the
+    journal knows, "RUN:source" (changes.connections).
     """
 
-    def __init__(self, known: Mapping[str, Mapping[str, Any]], credentials: Credentials, observer: Observer) -> None:
+    def __init__(self, known: Mapping[str, Connection], credentials: Credentials, observer: Observer) -> None:
         self._known = known
         self._credentials = credentials
         self._observer = observer
@@ -125,34 +130,33 @@ class Connections:
         if site not in self._sessions:
             from lrvmotion.vsphere.session import Session
 
-            known = self._record(site)
+            known = self._connection(site)
             session = Session.open(
                 site,
-                known["host"],
-                known["port"],
-                known["username"],
+                known.host,
+                known.port,
+                known.username,
                 lambda: self._password(site, known),
-                pem=known.get("pem"),
-                sha256=known.get("sha256"),
+                pem=known.pem,
+                sha256=known.sha256,
             )
             self._sessions[site] = session
-            instance, recorded = str(session.about.instanceUuid), known.get("instance_uuid")
+            instance, recorded = str(session.about.instanceUuid), known.instance_uuid
             if recorded and recorded != instance:
-                message = f"{site}: {known['host']}:{known['port']} is the vCenter {instance}, {recorded} was recorded"
+                message = f"{site}: {known.address} is the vCenter {instance}, {recorded} was recorded"
                 raise TrustError(message, hint="the address leads to another vCenter now: make it lead to that one")
             version = f"{session.about.version} build {session.about.build}"
-            self._observer(Connected(site=site, address=f"{known['host']}:{known['port']}", version=version))
+            self._observer(Connected(site=site, address=known.address, version=version))
         return self._sessions[site]
 
-    def pinned(self, name: str) -> dict[str, Any]:
-        """Return the connection record of *name*: of a vCenter with its instance UUID and the certificate it showed."""
-        known = dict(self._record(name))
-        if name in self._sessions:
-            known["pem"] = self._sessions[name].pem
-            known["instance_uuid"] = str(self._sessions[name].about.instanceUuid)
-        return known
+    def pinned(self, name: str) -> Connection:
+        """Return the connection *name*: of a vCenter with its instance UUID and the certificate it showed."""
+        known = self._connection(name)
+        if (session := self._sessions.get(name)) is None:
+            return known
+        return replace(known, pem=session.pem, instance_uuid=str(session.about.instanceUuid))
 
-    def identity(self, door: str) -> dict[str, Any] | None:
+    def identity(self, door: str) -> Connection | None:
         """Return *pinned* of *door*, logging in at a vCenter for it; None where nothing is known of it."""
         if door not in self._known:
             return None
@@ -162,7 +166,7 @@ class Connections:
 
     def accounts(self) -> dict[str, str]:
         """Return with which account everything known is logged in to: "user at host", by its name."""
-        return {name: f"{known['username']} at {known['host']}" for name, known in self._known.items()}
+        return {name: known.account for name, known in self._known.items()}
 
     def inventory(self, site: SiteName) -> Inventory:
         """Return the names inventory of *site*, collected once."""
@@ -189,17 +193,17 @@ class Connections:
         if name not in self._shells:
             from lrvmotion.ssh import SshShell
 
-            known = self._record(name)
-            keyed = known.get("key_file") and not known.get("password_file")
+            known = self._connection(name)
+            keyed = known.key_file and not known.password_file
             shell = SshShell.open(
                 name,
-                known["host"],
-                known["port"],
-                known["username"],
-                key_file=Path(known["key_file"]) if known.get("key_file") else None,
+                known.host,
+                known.port,
+                known.username,
+                key_file=Path(known.key_file) if known.key_file else None,
                 password=None if keyed else lambda: self._password(name, known),
-                host_key=known.get("host_key"),
-                known_hosts=_files(known.get("known_hosts")),
+                host_key=known.host_key,
+                known_hosts=tuple(Path(file) for file in known.known_hosts),
                 warn=lambda text: self._observer(Message(text=text)),
             )
             try:
@@ -208,7 +212,7 @@ class Connections:
                 shell.close()
                 raise
             self._shells[name] = shell
-            self._observer(Connected(site=name, address=f"{known['host']}:{known['port']}", version="SSH"))
+            self._observer(Connected(site=name, address=known.address, version="SSH"))
         return self._shells[name]
 
     def box(self, name: str) -> RelayBox:
@@ -265,24 +269,19 @@ class Connections:
             size=size, df=df, interval_s=interval_s,
         )  # fmt: skip
 
-    def _password(self, name: str, known: Mapping[str, Any]) -> str:
-        file = Path(known["password_file"]) if known.get("password_file") else None
-        usual = known["port"] == (22 if _is_box(name) else 443)
-        host = known["host"] if usual else f"{known['host']}:{known['port']}"
+    def _password(self, name: str, known: Connection) -> str:
+        file = Path(known.password_file) if known.password_file else None
+        usual = known.port == (22 if _is_box(name) else 443)
+        host = known.host if usual else known.address
         # What only the journal leads to has a secret of its own: that of "source" is another vCenter's.
-        secret = known.get("secret", name) if ":" not in name else name.replace(":", "-")
-        return self._credentials.password(secret, known["username"], host, file).reveal()
+        secret = (known.secret or name) if ":" not in name else name.replace(":", "-")
+        return self._credentials.password(secret, known.username, host, file).reveal()
 
-    def _record(self, name: str) -> Mapping[str, Any]:
+    def _connection(self, name: str) -> Connection:
         if name not in self._known:
             message = f"nothing is known of {name}: neither the configuration nor the journal names it"
             raise UsageError(message, hint="name the configuration with --config")
         return self._known[name]
-
-
-def _files(known: str | list[str] | None) -> tuple[Path, ...]:
-    """Return the known_hosts of a connection record; journals had a single one."""
-    return tuple(Path(name) for name in ([known] if isinstance(known, str) else known or ()))
 
 
 def _site_of(target: str) -> SiteName:

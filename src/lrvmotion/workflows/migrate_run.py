@@ -8,13 +8,14 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self
+from typing import TYPE_CHECKING, NoReturn, Protocol, Self
 
 from lrvmotion.config.schema import Config, Limits
 from lrvmotion.errors import ExitStatus, LrvmotionError, NotRestoredError, RefusedError, UnreachableError
 from lrvmotion.events import Error, Found, Interrupted, Message, Observer, RestoreStarted, RunEnded, RunStarted, Waiting
 from lrvmotion.journal import event_log
 from lrvmotion.journal.journal import Journal, JournalError
+from lrvmotion.journal.records import Body, CancelAsked, MoveBegun, RestoreBegun, RunBegun, RunPlan
 from lrvmotion.journal.run_state import UnfinishedMove
 from lrvmotion.model.inventory import MoRef
 from lrvmotion.plan import plan_forecast
@@ -121,7 +122,7 @@ def told(error: BaseException) -> Error:
 class Migrating:
     """One run of `migrate`, from a plan without errors to its end.
 
-    *document* is the plan as a file has it (planfile.text), kept in the journal so that the run can be resumed;
+    *document* is the plan as a file has it (plan_file.text), kept in the journal so that the run can be resumed;
     *begun* are moves that an earlier process began: they are followed, and nothing else is done. *back*: the sites of
     *config* are swapped (reverse.config). *who* runs it, for the journal; *hooks* are the user's.
     """
@@ -150,12 +151,14 @@ class Migrating:
         """
         plan = self.plan
         vms = tuple(migration.vm for migration in plan.migrations)
-        by = {"who": self.who, "accounts": self.connections.accounts()}
-        body = {"schema": 1, "mode": plan.mode, "mark": plan.owner_id, "vms": list(vms), "back": self.back, **by}
-        self.journal.append("run", plan.run, body)
-        self.journal.append("plan", plan.run, {"plan": json.loads(self.document)})
+        body = RunBegun(
+            mode=plan.mode, vms=vms, owner_id=plan.owner_id, back=self.back, who=self.who,
+            accounts=self.connections.accounts(),
+        )  # fmt: skip
+        self.journal.append(plan.run, body)
+        self.journal.append(plan.run, RunPlan(plan=json.loads(self.document)))
         for name in ("source", "target", *self._boxes()):
-            self.journal.append("connection", plan.run, self.connections.pinned(name))
+            self.journal.append(plan.run, self.connections.pinned(name))
         self._quiet()
         points = None if self.hooks is None else HookPoints(self.hooks, plan)
         first = not self.closing.run
@@ -370,9 +373,9 @@ class Migrating:
             return False
         return mover.awaited > 0
 
-    def _record(self, kind: str, body: Mapping[str, Any]) -> None:
-        self.moving = self.moving or kind == "move"
-        self.journal.append(kind, self.plan.run, body)
+    def _record(self, body: Body) -> None:
+        self.moving = self.moving or isinstance(body, MoveBegun)
+        self.journal.append(self.plan.run, body)
 
 
 def restore(
@@ -407,7 +410,7 @@ def restore(
             raise UnreachableError(message, hint="run this again when they have ended, or with --cancel")
         if cancel and target.name not in cancelled:
             cancelled.add(target.name)
-            journal.append("cancel", rolling.run, {"target": target.name, "running": running})
+            journal.append(rolling.run, CancelAsked(target=target.name, running=tuple(running)))
             connections.host(target.name).cancel_running()
         time.sleep(2.0)
 
@@ -475,7 +478,7 @@ def _until_interrupted(interrupts: Callable[[], int]) -> Callable[[], None]:
 def _begin(rolling: Rolling, connections: Connections, who: str) -> None:
     """Record who puts back what the next records name; where the disk is full, putting back goes before."""
     try:
-        rolling.journal.append("restore", rolling.run, {"schema": 1, "who": who, "accounts": connections.accounts()})
+        rolling.journal.append(rolling.run, RestoreBegun(who=who, accounts=connections.accounts()))
     except JournalError as error:
         rolling.observer(Message(text=f"{error.message}; who restores is not recorded"))
 

@@ -15,7 +15,8 @@ from lrvmotion.config.schema import Config
 from lrvmotion.errors import LrvmotionError
 from lrvmotion.events import Observer
 from lrvmotion.findings import Finding, Severity
-from lrvmotion.journal import effective_values, journal
+from lrvmotion.journal import changes, effective_values
+from lrvmotion.journal.records import Record
 from lrvmotion.model.inventory import Host, Inventory, SiteName, VirtualMachine
 from lrvmotion.model.path_quality import Frames, PathQuality, judge, judge_frames
 from lrvmotion.plan import settings, vm_selection
@@ -67,7 +68,7 @@ def survey(
     connections: Connections,
     observer: Observer,
     asked: SurveyRequest,
-    records: Sequence[journal.Record],
+    records: Sequence[Record],
     *,
     clock: Callable[[], str],
     step: Callable[[str, int, int], None],
@@ -90,9 +91,7 @@ def survey(
     step("hosts", 0, 1)
     _hosts(chosen, connections, records, found)
     step("relay hosts", 0, 1)
-    seen = boxes.look(
-        config, connections, chosen.hosts, journal.runs(list(records)), away, proxy="proxy" in chosen.modes
-    )
+    seen = boxes.look(config, connections, chosen.hosts, changes.runs(records), away, proxy="proxy" in chosen.modes)
     found.findings += seen.findings
     found.boxes += seen.boxes
     _path(chosen, connections, observer, asked, step, found)
@@ -219,10 +218,10 @@ def _sight(site: SiteName, chosen: SurveyScope, connections: Connections) -> sit
     )  # fmt: skip
 
 
-def _hosts(chosen: SurveyScope, connections: Connections, records: Sequence[journal.Record], found: Survey) -> None:
+def _hosts(chosen: SurveyScope, connections: Connections, records: Sequence[Record], found: Survey) -> None:
     waiting, former = _waiting(records), _former(chosen, records)
-    runs = journal.runs(list(records))
-    held = {(item.target, item.key) for item in journal.outstanding(records)}
+    runs = changes.runs(records)
+    held = {(item.target, item.key) for item in changes.outstanding(records)}
     for site in _SITES:
         for host in chosen.hosts[site]:
             name = f"{site}/{host.name}"
@@ -280,18 +279,15 @@ def _options(
     return about, list(host_checks.options(site, host, wanted, bounds))
 
 
-def _waiting(records: Sequence[journal.Record]) -> dict[str, list[tuple[str, str]]]:
+def _waiting(records: Sequence[Record]) -> dict[str, list[tuple[str, str]]]:
     """Return what we changed on each host that needs a reboot and is still outstanding, and when it was set last."""
-    last = {(r.body["target"], r.body["key"]): r.at for r in records if r.kind == "intended"}
     found: dict[str, list[tuple[str, str]]] = {}
-    for item in journal.outstanding(list(records)):
-        if item.reboot:
-            key = item.key.removeprefix("option/")
-            found.setdefault(item.target, []).append((key, last[item.target, item.key]))
+    for item in effective_values.pending(records):
+        found.setdefault(item.target, []).append((item.key.removeprefix("option/"), item.at))
     return found
 
 
-def _former(chosen: SurveyScope, records: Sequence[journal.Record]) -> dict[str, list[tuple[str, str]]]:
+def _former(chosen: SurveyScope, records: Sequence[Record]) -> dict[str, list[tuple[str, str]]]:
     """Return what we restored on each host that was started with our value, and when."""
     hosts = {f"{site}/{host.name}": host.boot_time for site in _SITES for host in chosen.hosts[site]}
 

@@ -16,7 +16,22 @@ from typing import Any
 from lrvmotion.events import to_json
 from lrvmotion.journal.audit_log import Entry
 from lrvmotion.journal.event_log import RecordedEvents
-from lrvmotion.journal.journal import Record
+from lrvmotion.journal.records import (
+    Applied,
+    CancelAsked,
+    CapChange,
+    Connection,
+    Intended,
+    MetadataWrite,
+    MoveBegun,
+    RebootStep,
+    Record,
+    RestoreBegun,
+    Reverted,
+    RunBegun,
+    RunPlan,
+    Throttled,
+)
 from lrvmotion.redaction import Redactor
 from lrvmotion.report.run_history import RunHistory
 from lrvmotion.views.report import data as report_data
@@ -67,20 +82,29 @@ def names(records: Sequence[Record], story: RunHistory, configuration: Mapping[s
                 found.setdefault(part, kind)
 
     for record in records:
-        body = record.body
-        for name in (body.get("source_host"), body.get("target_host")):
-            add("host", name)
-        for name in (body.get("target"), body.get("host") if record.kind != "connection" else None):
-            site, _, rest = str(name or "").partition("/")
-            add("box" if site == "box" else "host", rest)
-        if record.kind == "connection":
-            add("server", body.get("host"))
-            _account(add, str(body.get("username") or ""))
-        for account in (body.get("who"), *(body.get("accounts") or {}).values()):
-            _account(add, str(account or ""))
-        for place in _places(body["plan"] if record.kind == "plan" else {}):
-            for kind, name in place:
-                add(kind, name)
+        match record.body:
+            case Intended(target=at) | Applied(target=at) | Reverted(target=at) | MetadataWrite(target=at):
+                _at(add, at)
+            case CapChange(target=at) | CancelAsked(target=at) | RebootStep(host=at):
+                _at(add, at)
+            case MoveBegun(source_host=source, target_host=target):
+                add("host", source)
+                add("host", target)
+            case Connection(host=host, username=user):
+                add("server", host)
+                _account(add, user)
+            case RunPlan(plan=plan):
+                for kind, name in (named for place in _places(plan) for named in place):
+                    add(kind, name)
+            case RunBegun(who=who, accounts=accounts) | RestoreBegun(who=who, accounts=accounts):
+                for account in (who, *accounts.values()):
+                    _account(add, account)
+            case Throttled(target=at, who=who, accounts=accounts):
+                _at(add, at)
+                for account in (who, *accounts.values()):
+                    _account(add, account)
+            case _:
+                pass
     for vm in story.vms:
         for carried in vm.carried:
             add(carried.kind, carried.name)
@@ -104,10 +128,14 @@ def names(records: Sequence[Record], story: RunHistory, configuration: Mapping[s
 
 def _told(record: Record) -> dict[str, Any]:
     """Return a record's body without what administrators wrote about their VMs: notes may hold anything."""
-    body = dict(record.body)
-    if "baggage" in body:
-        body["baggage"] = sorted(thing["kind"] for thing in body["baggage"].get("things", ()))
-    return {**body, "planned": LEFT_OUT} if record.kind == "carry" else body
+    said = record.body.to_json()
+    match record.body:
+        case MoveBegun(metadata=metadata) if metadata is not None:
+            return {**said, "metadata": sorted(item.kind for item in metadata.things)}
+        case MetadataWrite():
+            return {**said, "planned": LEFT_OUT}
+        case _:
+            return said
 
 
 def files(
@@ -179,6 +207,12 @@ def archive(folder: str, contents: Mapping[str, str], at: float) -> bytes:
             info.size, info.mode, info.mtime = len(data), 0o600, at
             tar.addfile(info, io.BytesIO(data))
     return made.getvalue()
+
+
+def _at(add: Any, target: str) -> None:  # noqa: ANN401 - a local function
+    """Add the host or relay host of "source/esx1" or "box/relay-a"."""
+    site, _, rest = target.partition("/")
+    add("box" if site == "box" else "host", rest)
 
 
 def _account(add: Any, account: str) -> None:  # noqa: ANN401 - a local function

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lrvmotion.journal.audit_log import Entry
-from lrvmotion.journal.journal import Opened
+from lrvmotion.journal.chain import Opened
 from lrvmotion.report.run_history import RunHistory, Setting, VmStory
 from lrvmotion.views import units, words
 
@@ -99,7 +99,7 @@ def setting_row(setting: Setting, run: str) -> tuple[str, ...]:
     """Return the line of *setting*, as SETTING_HEAD has it."""
     during = words.value(setting.planned) + ("" if setting.by == run else f" (since run {setting.by})")
     ended = f" {when(setting.ended)}" if setting.ended else ""
-    now = {"restored": f"restored{ended}", "kept": "left as it is"}.get(setting.now, setting.now)
+    now = f"restored{ended}" if setting.now == "restored" else setting.now
     return (setting.target, words.setting(setting.key), words.value(setting.prior), during, now)
 
 

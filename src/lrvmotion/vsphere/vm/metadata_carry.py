@@ -13,9 +13,10 @@ from pyVmomi import vim
 
 from lrvmotion.errors import LrvmotionError, RefusedError
 from lrvmotion.events import Carried
+from lrvmotion.journal.records import MetadataWrite
 from lrvmotion.model.vm_metadata import Kind, MetadataItem, Unread, VmMetadata
 from lrvmotion.plan.plan import Migration
-from lrvmotion.ports.mover import Record
+from lrvmotion.ports.mover import RecordWrite
 from lrvmotion.vsphere.client import moref, properties_of
 from lrvmotion.vsphere.session import Session
 from lrvmotion.vsphere.vm import attributes
@@ -37,7 +38,7 @@ class MetadataWriter:
     target: Session
     migration: Migration
     vm: Any
-    record: Record
+    record: RecordWrite
     tags: Tagging
     policies: Policies
     _own_policies: list[tuple[int | None, str]] | None = field(default=None, init=False)
@@ -45,24 +46,24 @@ class MetadataWriter:
     _fields: dict[str, int] | None = field(default=None, init=False)
     _roles: dict[str, tuple[int, tuple[str, ...]]] | None = field(default=None, init=False)
 
-    def all(self, baggage: VmMetadata) -> list[Carried]:
+    def all(self, metadata: VmMetadata) -> list[Carried]:
         """Return what became of each thing, having looked."""
-        refused = self._give_all(baggage)
+        refused = self._give_all(metadata)
         self._own_tags = self._own_policies = None  # read again
         try:
             row = self._row()
         except LrvmotionError as error:
-            return [self._said(item, None, f"not looked at the target: {error.message}") for item in baggage.things]
-        return [self._outcome(item, row, refused.get(id(item))) for item in baggage.things]
+            return [self._said(item, None, f"not looked at the target: {error.message}") for item in metadata.things]
+        return [self._outcome(item, row, refused.get(id(item))) for item in metadata.things]
 
-    def _give_all(self, baggage: VmMetadata) -> dict[int, str]:
+    def _give_all(self, metadata: VmMetadata) -> dict[int, str]:
         """Give the VM what it lacks; return why not, by the thing."""
         refused: dict[int, str] = {}
         try:
             row = self._row()
         except LrvmotionError as error:
-            return {id(item): error.message for item in baggage.things}
-        for item in baggage.things:
+            return {id(item): error.message for item in metadata.things}
+        for item in metadata.things:
             try:
                 if not self._has(item, row):
                     self._give(item, row)
@@ -158,8 +159,8 @@ class MetadataWriter:
 
     def _write(self, item: MetadataItem, planned: str, write: Callable[[], None]) -> None:
         place = f"{self.target.site}/{self.migration.vm}"
-        body = {"target": place, "vm": self.migration.vm, "key": f"{item.kind}/{item.name}", "planned": planned}
-        self.record("carry", body)
+        key = f"{item.kind}/{item.name}"
+        self.record(MetadataWrite(target=place, vm=self.migration.vm, key=key, planned=planned))
         write()
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Self
 
@@ -15,7 +15,7 @@ from lrvmotion.findings import Finding, Severity
 from lrvmotion.model.inventory import MoRef
 from lrvmotion.model.vm_metadata import VmMetadata
 from lrvmotion.plan.plan import Migration
-from lrvmotion.ports.mover import Location, Record, TaskUpdate, TransientError
+from lrvmotion.ports.mover import Location, RecordWrite, TaskUpdate, TransientError
 from lrvmotion.run.credentials import hidden
 from lrvmotion.vsphere import faults
 from lrvmotion.vsphere.client import WIRE_ERRORS, managed_object, moref, properties_of, retrieve
@@ -24,7 +24,7 @@ from lrvmotion.vsphere.inventory import vms
 from lrvmotion.vsphere.session import Session
 from lrvmotion.vsphere.vm import arrival
 from lrvmotion.vsphere.vm.metadata_carry import MetadataWriter, unlooked
-from lrvmotion.vsphere.vm.metadata_record import record as read_baggage
+from lrvmotion.vsphere.vm.metadata_record import record as read_metadata
 from lrvmotion.vsphere.vm.relocate_spec import network_backings, relocate_spec
 from lrvmotion.vsphere.vm.storage_policies import Policies
 from lrvmotion.vsphere.vm.tags import Tagging
@@ -124,7 +124,7 @@ class RelocateMover:
             with suppress(LrvmotionError):
                 cancel(self._source, f"vm/{vm}", task)
 
-    def verify(self, migration: Migration, before: Mapping[str, Any] | None = None) -> list[Finding]:
+    def verify(self, migration: Migration, before: VmMetadata | None = None) -> list[Finding]:
         """Return what is wrong with a VM after its task succeeded: it must be at the target, once, and as it was.
 
         *before* is what *record* returned; without it, what *record* found in this process. Guests that are not
@@ -138,7 +138,7 @@ class RelocateMover:
         vm = find(self._target, migration.instance_uuid)
         if vm is None:
             return [_lost(migration, "neither")]
-        had = VmMetadata.from_json(before) if before else self._had.get(migration.instance_uuid)
+        had = before or self._had.get(migration.instance_uuid)
         if had is not None:
             self._guests.expect(vm, migration, had)
         return arrival.proof(self._target, vm, migration, had)
@@ -152,29 +152,30 @@ class RelocateMover:
         """How many moved VMs have guests that are not back yet, and are still in time."""
         return len(self._guests)
 
-    def record(self, migration: Migration) -> dict[str, Any]:
-        """Return what does not follow the VM by itself, as JSON for the journal, read at the source before its move.
+    def record(self, migration: Migration) -> VmMetadata:
+        """Return what does not follow the VM by itself, and how it is, read at the source before its move.
 
         What cannot be read is named in it; raises LrvmotionError where nothing can.
         """
-        had = read_baggage(self._source, self._source_tags, self._source_policies, migration)
+        had = read_metadata(self._source, self._source_tags, self._source_policies, migration)
         self._had[migration.instance_uuid] = had
-        return had.to_json()
+        return had
 
-    def carry(self, migration: Migration, baggage: Mapping[str, Any], record: Record) -> list[Carried]:
-        """Give the moved VM what *record* found, and return what became of each thing, read back.
+    def carry(self, migration: Migration, metadata: VmMetadata | None, record: RecordWrite) -> list[Carried]:
+        """Give the moved VM its *metadata*, and return what became of each thing, read back; None: nothing to give.
 
-        *record* is told of each write before it is made ("carry"); where it raises, nothing is written.
+        *record* is told of each write before it is made; where it raises, nothing is written.
         """
-        if not baggage:
+        if metadata is None:
             return []
-        had = VmMetadata.from_json(baggage)
         known = self._had.pop(migration.instance_uuid, None)
         vm = find(self._target, migration.instance_uuid)
         if known is None:  # resumed: what an earlier process recorded was not known to *verify*
-            self._guests.expect(vm, migration, had)
-        looked = MetadataWriter(self._target, migration, vm, record, self._target_tags, self._target_policies).all(had)
-        return [*looked, *(unlooked(migration, item) for item in had.unread)]
+            self._guests.expect(vm, migration, metadata)
+        looked = MetadataWriter(self._target, migration, vm, record, self._target_tags, self._target_policies).all(
+            metadata
+        )
+        return [*looked, *(unlooked(migration, item) for item in metadata.unread)]
 
     def _vm_changed(self, migration: Migration) -> list[str]:
         vm = managed_object(self._source.stub, migration.ref)
