@@ -219,7 +219,7 @@ class Executioner:
         """Let one failure not spoil the points after it: by --force, else with another lab."""
         self._lab.product(state, *RESTORE, "--force")
         if self._lab.wrong():
-            killed.wrong.append("and --force does not help: the lab is built anew")
+            killed.wrong.append("and --force does not help: the lab is built again")
             self._lab.__exit__()
             self._lab.__enter__()
 

@@ -226,7 +226,7 @@ def test_journal(content):
 
 @subject(json_of(bodies()))
 def test_journal_written_anew(content):
-    """A journal that somebody wrote anew: the chain holds, and its bodies are of any shape."""
+    """A journal that somebody wrote again: the chain holds, and its bodies are of any shape."""
     entries = content if isinstance(content, list) else [content]
     with suppress(TypeError, ValueError):  # what no journal can be made of
         made = lines([(str(kind), dict(body)) for kind, body in entries])

@@ -205,7 +205,7 @@ def test_a_vmknic_that_the_kernel_refuses_changes_nothing(lab: Lab) -> None:
 
 
 def test_a_vmknic_with_another_mac_is_listened_on_again(lab: Lab) -> None:
-    """A changed MAC makes the interface anew; vMotion is still answered there."""
+    """A changed MAC makes the interface again; vMotion is still answered there."""
     lab.standard()
     time.sleep(1.1)  # neighbours take no second word on an address within a second (arp locktime)
     lab.host(

@@ -339,7 +339,7 @@ def test_what_was_refused_is_tried_again_once_the_others_are_done(tmp_path):
 
 
 def test_what_leads_to_a_box_goes_before_the_box_however_new_the_box_is(tmp_path):
-    """A second run starts the relay anew: the route of the first one still goes back before the relay stops."""
+    """A second run starts the relay again: the route of the first one still goes back before the relay stops."""
     order = []
 
     class Watched(FakeTarget):

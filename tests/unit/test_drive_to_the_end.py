@@ -196,7 +196,7 @@ STOPS = {
 
 @pytest.mark.parametrize("why", STOPS)
 def test_relays_are_watched_to_the_end_of_the_last_move(why):
-    """Once nothing more is started, the screen is still told, and a lost box still led around."""
+    """Once no further move starts, the screen is still told, and a lost box still led around."""
     chosen = STOPS[why]
     seen = []
 

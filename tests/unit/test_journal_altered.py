@@ -286,7 +286,7 @@ def test_an_empty_file_is_a_new_journal_where_none_was(tmp_path):
     ids=str,
 )
 def test_a_record_that_no_writer_of_ours_makes_is_refused(kind, body):
-    """Its chain may be right: whoever can write the file can write all of it anew."""
+    """Its chain may be right: whoever can write the file can write all of it again."""
     with pytest.raises(UsageError, match="line 1 "):
         parse(line(chained(None, at=clock(), run="r", body=Other(name=kind, content=body))), "j")
 

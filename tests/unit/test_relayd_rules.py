@@ -411,7 +411,7 @@ def test_a_stream_is_stuck_where_it_is_held_back_and_nothing_queues(rtt_us: int,
 def restarts(
     *ticks: tuple[float, float], rtt_us: int = 56_000, verdict: str = "congestion", gain: float = 1.0
 ) -> list[float]:
-    """Return when STARTUP was begun anew, given (seconds, rate) ticks."""
+    """Return when STARTUP was begun again, given (seconds, rate) ticks."""
     startup, info = relayd.Startup(0.0), {"rtt_us": rtt_us, "min_rtt_us": 55_000}
     return [now for now, rate in ticks if startup.ended_early(info, verdict, gain, rate, now)]
 

@@ -33,7 +33,7 @@ def filled(kind: type[records.Body]) -> records.Body:
 
 @pytest.mark.parametrize("name", schemas.documents())
 def test_the_schema_is_that_of_the_types(name):
-    """Whoever changes a type writes it anew: make schemas."""
+    """Whoever changes a type rewrites it: make schemas."""
     assert json.loads((schemas.FOLDER / name).read_text()) == schemas.documents()[name], "run: make schemas"
 
 

@@ -50,7 +50,7 @@ def test_what_reads_as_before_is_closed_and_what_is_neither_is_theirs(tmp_path):
 
 
 def test_the_owner_id_is_free_again_once_everything_reads_as_before(tmp_path):
-    """A restore on a full disk puts values back and records nothing: the next plan begins anew."""
+    """A restore on a full disk puts values back and records nothing: the next plan begins again."""
     changed(tmp_path, LONG)
     with Journal(tmp_path, clock) as journal:
         seen = drift.look(journal.outstanding(), lambda name, key: ABSENT)

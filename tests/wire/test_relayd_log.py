@@ -114,7 +114,7 @@ def test_a_start_that_fails_keeps_its_status_without_a_log(tmp_path: Path) -> No
 
 
 def test_a_log_file_is_bounded_and_keeps_its_last_lines(tmp_path: Path) -> None:
-    """A file that grew beyond a mebibyte begins anew with the lines before; a line is never lost between."""
+    """A file that grew beyond a mebibyte begins again with the lines before; a line is never lost between."""
     path = tmp_path / "relay.log"
     path.write_bytes(b"an old line\n" * 100_000)
     writer = os.open(path, os.O_WRONLY | os.O_APPEND)
@@ -131,7 +131,7 @@ def test_a_log_file_is_bounded_and_keeps_its_last_lines(tmp_path: Path) -> None:
 
 
 def test_a_pipe_that_is_no_file_is_left_alone(tmp_path: Path) -> None:
-    """Only a regular file that is appended to is begun anew: another one would keep its offset."""
+    """Only a regular file that is appended to is begun again: another one would keep its offset."""
     path = tmp_path / "relay.log"
     path.write_bytes(b"an old line\n" * 100_000)
     with path.open("r+b") as writer:

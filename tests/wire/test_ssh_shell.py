@@ -530,7 +530,7 @@ def test_ssh_what_sudo_prints_is_no_output(server, tmp_path):
 
 
 def test_ssh_lost_connection_is_made_again(server, shell, tmp_path):
-    """After a reboot of the box the next command connects anew, with the same trust."""
+    """After a reboot of the box the next command connects again, with the same trust."""
     (tmp_path / "file").write_bytes(b"content")
     server.drop()
     assert shell.read(str(tmp_path / "file")) == b"content"

@@ -119,7 +119,7 @@ def reboot(
     """A setting that needs a reboot is not active before: as vCenter says, or our journal against the boot time.
 
     *changed* are (setting, when: ISO 8601) of what we changed on this host and have not restored, *former* of what we
-    put back after the host was started with our value.
+    restored after the host was started with our value.
     """
     hint = "reboot the host when its VMs have left it; it works as before until then"
     boot = datetime.fromisoformat(host.boot_time) if host.boot_time else None

@@ -60,9 +60,7 @@ def check(
     own: Context = context.obj
     config = own.config()
     state = own.state(config)
-    report = (
-        None if load else load_report_store.latest(state)
-    )  # one that cannot be read does not stand against a new one
+    report = None if load else load_report_store.latest(state)  # one that cannot be read does not block a new one
     if load:
         load_test.ends(config)
         confirm(

@@ -74,7 +74,7 @@ class MigrateRequest:
         options: RunOptions,
         theirs: Collection[Theirs],
     ) -> Plan:
-        """Return the plan, made anew; *theirs* is what somebody else has changed of what is outstanding."""
+        """Return the plan, made again; *theirs* is what somebody else has changed of what is outstanding."""
         from lrvmotion.findings import Finding, Severity
         from lrvmotion.journal import changes
         from lrvmotion.journal import run_state as progress

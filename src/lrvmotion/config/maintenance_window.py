@@ -135,7 +135,7 @@ class Windows:
         return now if self.is_open(now) else self.changes(now)
 
     def closes(self, now: datetime) -> datetime | None:
-        """Return when they may not any more: *now* where no window is open, None: never."""
+        """Return when they no longer may: *now* where no window is open, None: never."""
         return self.changes(now) if self.is_open(now) else now
 
     def changes(self, now: datetime) -> datetime | None:

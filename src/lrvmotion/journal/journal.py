@@ -63,7 +63,7 @@ class Journal:
     """The open journal of a state directory, held by one process at a time; *name* is another one's beside it.
 
     Every append is whole and on the disk (fsync) before it returns. A file that was removed, replaced or cut off
-    meanwhile is written anew from memory, which *say* hears of. *opener* makes the file object, unbuffered, so that
+    meanwhile is rewritten from memory, which *say* hears of. *opener* makes the file object, unbuffered, so that
     nothing of a record that failed is written later: tests pass one that dies at a chosen byte.
     """
 
@@ -118,7 +118,7 @@ class Journal:
         """See to it that the file at *path* has all records; where it cannot have them, *say* hears of it, once."""
         try:
             if self.records and not self._stands():
-                self._write_anew()
+                self._rewrite()
         except (OSError, LrvmotionError) as error:
             if not self._lost:
                 self.say(Message(text=f"{self.path}: the journal is gone and cannot be rewritten: {error}"))
@@ -157,7 +157,7 @@ class Journal:
                 self._note()
                 return
         try:
-            self._write_anew()
+            self._rewrite()
         except UnreachableError as error:
             raise JournalError(error.message, hint=error.hint) from None
 
@@ -169,7 +169,7 @@ class Journal:
             return False
         return (now.st_dev, now.st_ino) == self._at and (self._behind or now.st_size == self._size)
 
-    def _write_anew(self) -> None:
+    def _rewrite(self) -> None:
         """Write all records into a new file, in a new folder where that is gone too; UnreachableError: it is taken."""
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         if self._lock is not None and not files.same(self._held, self._lock):

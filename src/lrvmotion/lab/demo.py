@@ -1,4 +1,4 @@
-"""The demo: the three modes over one bad circuit, everything put back, witnessed by the lab."""
+"""The demo: the three modes over one bad circuit, everything restored, witnessed by the lab."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def _product(config: Path, outcome: Outcome, *arguments: str) -> None:
                 last = json.loads(line)
                 if last.get("type") == "changed" and last.get("how") == "applied":
                     outcome.changed += 1
-    except BaseException:  # interrupted: the lab goes, and with it all that the child could still put back
+    except BaseException:  # interrupted: the lab goes, and with it all that the child could still restore
         child.kill()
         child.wait()
         raise

@@ -117,7 +117,7 @@ class Server:
             try:
                 connection, _ = self._socket.accept()
             except TimeoutError:
-                if not self._path.exists():  # the lab's folder was removed: nobody can reach us any more
+                if not self._path.exists():  # the lab's folder was removed: nobody can reach us any longer
                     break
                 continue
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()

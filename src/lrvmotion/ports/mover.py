@@ -42,7 +42,7 @@ class Mover(Protocol):
     """Whoever can relocate VMs: a pair of vCenters."""
 
     def recheck(self, migration: Migration) -> list[str]:
-        """Return why the VM must be held: it or its hosts are not as planned any more; raises LrvmotionError."""
+        """Return why the VM must be held: it or its hosts are no longer as planned; raises LrvmotionError."""
 
     def locate(self, migration: Migration) -> Location:
         """Return where the VM is now, by its instance UUID, by asking both; raises LrvmotionError."""
@@ -67,7 +67,7 @@ class Mover(Protocol):
         """Wait up to *timeout_s* for news of any started task."""
 
     def cancel(self, vm: str) -> None:
-        """Ask for the VM's task to be cancelled; harmless where it cannot be any more."""
+        """Ask for the VM's task to be cancelled; harmless where it no longer can be."""
 
     def carry(self, migration: Migration, metadata: VmMetadata | None, record: RecordWrite) -> list[Carried]:
         """Give the moved VM its *metadata*, telling *record* of each write before it is made; return what came of it.

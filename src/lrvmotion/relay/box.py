@@ -22,7 +22,7 @@ DRAIN_S = 60.0  # how long live streams may go on when the redirect is removed: 
 
 _KINDS = frozenset({"sysctl", "file", "unit", "process", "redirect", "firewall", "governor"})
 _GOVERNORS = "/sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_governor"
-# The kernel writes two other settings along with this one, also where they were as wanted and so are in no journal.
+# The kernel writes two other settings along with this one, also where they already matched and so are in no journal.
 _FORWARD = """cd /proc/sys/net/ipv4/conf || exit 1
 all=$(cat all/accept_redirects) default=$(cat default/accept_redirects)
 printf %s "$2" > "$1" || exit 1

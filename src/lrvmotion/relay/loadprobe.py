@@ -54,7 +54,7 @@ def buffers(connection: socket.socket, forced: int, streams: int) -> None:
 def new_socket(address: str) -> socket.socket:
     """Return a TCP socket of the family of *address*."""
     made = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
-    # What is not sent at the end is dropped with a reset, instead of being carried on when nobody measures any more.
+    # What is not sent at the end is dropped with a reset, instead of being carried on when nobody measures any longer.
     made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     return made
 
@@ -198,7 +198,7 @@ class Starting:
         self.startup = relayd.Startup(self.seen[0])
 
     def look(self, now: float) -> None:
-        """Sample it, and begin BBR's STARTUP anew where that is due."""
+        """Sample it, and begin another BBR STARTUP where that is due."""
         (then, before), info = self.seen, tcp_info(self.connection)
         self.seen = (now, info)
         seconds = max(now - then, 1e-6)

@@ -84,7 +84,7 @@ LEAST_LIMIT_BPS = 100_000
 SUPER_PACKET = 65536  # bytes that TCP hands down at once at most
 BOOKED_S = 0.5  # so long a stream may be silent for a pace of the past
 PORTION_LEAST_S, PORTION_S, PORTION = 0.01, 0.1, 1448  # what such a stream sends at once: seconds' worth, least bytes
-SILENT_S = 5.0  # no acknowledgement for longer than that is no loss any more
+SILENT_S = 5.0  # no acknowledgement for longer than that is no longer loss
 SHORT_US = 1000  # a leg with a shorter round trip does without BBR, whose pacing is 40 % of one stream's CPU there
 LOSSY, LOSSY_TICKS = 0.001, 3  # a share retransmitted in so many ticks in a row: a short leg gets BBR after all
 STARTUP_GAIN = 1.5  # BBR paces at 2.89 times its estimate in STARTUP, at 1.25 at most later
@@ -92,7 +92,7 @@ RESTARTS, RESTART_TICKS, RESTART_PAYS = (
     6,
     2,
     1.25,
-)  # BBR's STARTUP anew, while the last one raised the rate by a quarter
+)  # another BBR STARTUP, while the last one raised the rate by a quarter
 RESTART_S, RESTART_RTTS = 2.0, 16  # so long after one it is judged
 YOUNG_S = 9.0  # later the pipe may look empty because BBR looks for the least RTT, which it does after 10 s
 QUEUED = 1 / 16  # an RTT by so much over the least one: packets queue, so that the pipe is full
@@ -153,7 +153,7 @@ class Redirect(NamedTuple):
         return [self.family + "tables-save", "-c"]
 
     def load_command(self) -> Optional[List[str]]:
-        """Return the command that makes the rules anew, None where there is no script."""
+        """Return the command that rebuilds the rules, None where there is no script."""
         if self.script is None:
             return None
         return ["nft", "-f", self.script] if self.kind == "nft" else ["/bin/sh", self.script, "load"]
@@ -724,7 +724,7 @@ def is_blind(least_us: Optional[int], info: Mapping[str, int]) -> bool:
 
 
 class Startup:
-    """BBR's STARTUP of one connection, begun anew where it ended too early, which leaves a long leg slow for a minute.
+    """BBR's STARTUP of one connection, begun again where it ended too early, which leaves a long leg slow for a minute.
 
     BBR takes a few rounds without growth for a full pipe, and a burst of losses in its first rounds looks the same to
     it (draft-cardwell-iccrg-bbr-congestion-control, 4.3.1.2). A full pipe has a queue, which the RTT shows. A restart
@@ -740,7 +740,7 @@ class Startup:
     def ended_early(
         self, info: Mapping[str, int], verdict: str, gain: Optional[float], rate: float, now: float
     ) -> bool:
-        """Take a tick's TCP_INFO, verdict, `bbr_gain` and *rate* (bytes per second); say whether to `begin_anew`."""
+        """Take a tick's TCP_INFO, verdict, `bbr_gain` and *rate* (bytes per second); say whether to `restart_bbr`."""
         if not self._left or now > self._until:
             return False
         self._stuck_ticks = self._stuck_ticks + 1 if is_stuck(info, verdict) else 0
@@ -1176,7 +1176,7 @@ class Log:
     """Lines to standard error, at most LOG_LINES_A_SECOND of them: a scan must not fill a disk.
 
     A thread of its own writes them, so that a log that is full, or whose reader hangs or has gone, holds nobody up: its
-    lines are lost. A file that is appended to begins anew at LOG_BYTES, with the last LOG_KEPT lines.
+    lines are lost. A file that is appended to is rewritten at LOG_BYTES, with the last LOG_KEPT lines.
     """
 
     def __init__(self) -> None:
@@ -1664,7 +1664,7 @@ class HeldTable:
         self._feed(self._child, " ".join(words[1:]))
 
     def load(self, redirect: Redirect) -> bool:
-        """Have the owner make *redirect* anew, in one transaction; return whether its script is one of ours."""
+        """Have the owner rebuild *redirect*, in one transaction; return whether its script is one of ours."""
         table = "table {} {}".format(redirect.family, redirect.name)
         lines = [line for line in self._script.splitlines() if line.startswith("add {} ".format(table))]
         for line in lines:  # made before it is deleted, for where it is not there
@@ -1919,7 +1919,7 @@ class RedirectWatchdog:
             stream.probe(quickly=True)
 
     def _load(self) -> bool:
-        """Load the rules anew; return whether they are there."""
+        """Load the rules again; return whether they are there."""
         self._loaded = None
         for redirect in self._redirects:
             command = redirect.load_command()
@@ -2078,7 +2078,7 @@ def notify(message: str) -> None:
     if address:
         if address.startswith("@"):
             address = "\0" + address[1:]
-        # Nobody may listen any more, or hang: then there is nobody to tell.
+        # Nobody may listen now, or it may hang: then there is nobody to tell.
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager, contextlib.suppress(OSError):
             manager.setblocking(False)
             manager.sendto(message.encode(), address)

@@ -91,7 +91,7 @@ class VmStory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """One setting that was other than before while the run went on: *now* is "restored" or "not restored".
+    """One setting that was changed while the run went on: *now* is "restored" or "not restored".
 
     *by* is the run that changed it: an earlier one where the run found it changed. *ended*: when it was restored.
     """

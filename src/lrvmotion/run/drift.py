@@ -18,7 +18,7 @@ Read = Callable[[str, str], Value]  # a setting's value now, by target and key; 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """*back* read as before we changed them: nothing is left to put back. *theirs* is what somebody else changed."""
+    """*back* read as before we changed them: nothing is left to restore. *theirs* is what somebody else changed."""
 
     back: tuple[Outstanding, ...] = ()
     theirs: tuple[Theirs, ...] = ()

@@ -48,7 +48,7 @@ class RunCollaborators:
     *interrupts* counts Ctrl-C: once starts nothing more, twice cancels what runs, thrice leaves it running; *watch*
     looks at the relays while VMs move (each with its task's percent, None: vCenter has not begun it) and returns the
     source hosts from which nothing may start for now; *hold* says why a VM may not start now (a setting that changed,
-    a relay that is not healthy, a hook that failed); *record* may raise LrvmotionError: then nothing more is started.
+    a relay that is not healthy, a hook that failed); *record* may raise LrvmotionError: then no further move starts.
     *room* is what is left of the window in seconds, None: no end; *over*: none will open again; *longest* is the
     longest that comes. *ended* is told how a VM's migration ended, and why.
     """
@@ -94,7 +94,7 @@ class _Driver:
     trips: dict[str, _Attempts] = field(default_factory=dict)
     level: int = 0
     room: float | None = None
-    distrusted: TrustError | None = None  # what ends the run, once nothing runs any more
+    distrusted: TrustError | None = None  # what ends the run, once nothing runs any longer
     barred: frozenset[str] = frozenset()
     bug: Exception | None = None  # the first that nobody foresaw: raised once all that moves has ended
     unwatched: str = ""  # why the relays could not be looked at
@@ -138,13 +138,13 @@ class _Driver:
     ) -> list[Command]:
         """Return what *work* on *vm* comes to, or *otherwise* of why it failed, where nobody foresaw that.
 
-        Then nothing more is started, and all that moves is followed to its end.
+        Then no further move starts, and all that moves is followed to its end.
         """
         try:
             return work()
         except LrvmotionError as error:
             return otherwise(error.message)
-        except Exception as error:  # noqa: BLE001 - raised by drive once nothing moves any more
+        except Exception as error:  # noqa: BLE001 - raised by drive once nothing moves any longer
             return otherwise(self.unforeseen(vm, error))
 
     def unforeseen(self, subject: str, error: Exception) -> str:
@@ -157,7 +157,7 @@ class _Driver:
         return said
 
     def verify(self) -> None:
-        """Raise what ends the run now that nothing runs any more: distrust, or an error that nobody foresaw."""
+        """Raise what ends the run now that nothing runs any longer: distrust, or an error that nobody foresaw."""
         if self.distrusted is not None:
             raise self.distrusted
         if self.bug is not None:
@@ -309,7 +309,7 @@ class _Driver:
             return []
         if self.mover.locate(migration) == "source":
             reason = "its relocate has ended, and it is at the source"
-            self.record(MoveEnded(vm=migration.vm, state="held", reason=reason))  # no move is open any more
+            self.record(MoveEnded(vm=migration.vm, state="held", reason=reason))  # no move is open now
             self.tell(migration, "queued", reason=reason)
             return self.schedule.step(Ended(vm=migration.vm, state="held"))
         reason = "its relocate ended while lrvmotion was not running"
@@ -374,7 +374,7 @@ class _Driver:
         return self.end(migration, "error", reason=reason, hint=hint)
 
     def unseen(self, migration: Migration, said: str, error: TrustError) -> list[Command]:
-        """End a move whose vCenter is not trusted any more; the journal keeps it open, so that --resume looks again."""
+        """End a move whose vCenter is no longer trusted; the journal keeps it open, so that --resume looks again."""
         self.distrust(error)
         reason = f"{said}; where the VM is now could not be read: {error.message}"
         self.tell(migration, "error", reason=reason, hint=error.hint)
@@ -534,7 +534,7 @@ def drive(
     """Move the VMs of *schedule* and return when nothing runs and nothing will start, or at the third Ctrl-C.
 
     *begun* are moves that an earlier process began and did not see end, by VM. Raises what *mover* raises when
-    the vCenter is gone: the tasks go on there without us. Once nothing runs any more it raises TrustError where a
+    the vCenter is gone: the tasks go on there without us. Once nothing runs any longer it raises TrustError where a
     vCenter was not trusted when it was asked where a VM is (what was not started is left queued, what was not seen to
     end open), and the first error that nobody foresaw.
     """

@@ -64,7 +64,7 @@ class RateLimiter:
             self._observer(WindowChanged(is_open=is_open, until=until))
 
     def restarted(self, relay: str) -> None:
-        """Count *relay* as started anew, which it did with the timetable's lowest cap: the next look sends its cap."""
+        """Count *relay* as restarted, which it did with the timetable's lowest cap: the next look sends its cap."""
         if relay in self._near:
             self._wanted[relay] = None
 

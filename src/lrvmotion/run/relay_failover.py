@@ -45,7 +45,7 @@ class Detour:
         self._stalled: dict[tuple[str, str], list[Outstanding]] = {}  # the ways that lead back: relay, host
 
     def lost(self, relay: str) -> str | None:
-        """Why nothing may start through *relay* any more: its box is lost and hosts were led around it."""
+        """Why nothing may start through *relay*: its box is lost and hosts bypass it."""
         if relay not in self._lost:
             return None
         return f"box/{relay} did not answer for {LOST_S:.0f} s; the routes through it were restored"
@@ -73,7 +73,7 @@ class Detour:
                     continue  # the vCenter does not answer either: at the next look
 
     def come_back(self, moving: Collection[str], stalled: Collection[str]) -> None:
-        """Lead the hosts back that were led around relays which are *stalled* no longer, but those in *moving*."""
+        """Lead hosts back to relays that are *stalled* no longer, but those in *moving*."""
         for (relay, host), ways in list(self._stalled.items()):
             if relay in stalled or host in moving or self._watch.silent_s(relay) >= LOST_S:
                 continue
@@ -98,7 +98,7 @@ class Detour:
 
     @property
     def away(self) -> frozenset[str]:
-        """The hosts ("source/HOST") that were led around a relay that carried nothing, and are not back."""
+        """The hosts ("source/HOST") that bypass a relay that carried nothing."""
         return frozenset(host for _, host in self._stalled)
 
     def settle(self, interrupts: Callable[[], int], stalled: Callable[[], Mapping[str, str]]) -> None:

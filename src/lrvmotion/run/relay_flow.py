@@ -48,7 +48,7 @@ class Flow:
 
     *near* and *far* are addresses of vMotion vmknics at both sites. *reason* is why it carries nothing, None where it
     is well. Streams that are open with nothing to send are no stall: the moves behind them may be prepared, or carry
-    cold data. Once no stream stands still any more, the relay is well where somebody answers at both sides: a single
+    cold data. Once no stream stands still, the relay is well where somebody answers at both sides: a single
     target host that is dead is not the relay's fault.
     """
 
@@ -63,7 +63,7 @@ class Flow:
     _link: Link | None = None
 
     def take(self, now: float, load: Load, link: Link | None) -> None:
-        """Judge anew at *now*, in seconds; *link* None: the box does not tell."""
+        """Judge again at *now*, in seconds; *link* None: the box does not tell."""
         moves = load.carried != self._carried
         if moves or not load.streams:
             self._carried, self._moved = load.carried, now
@@ -100,7 +100,7 @@ class Patience:
     _since: float | None = None
 
     def take(self, now: float, *, waits: bool, idle: bool) -> None:
-        """Judge anew at *now*, in seconds: whether a relay is waited for, and whether nothing moves meanwhile."""
+        """Judge again at *now*, in seconds: whether a relay is waited for, and whether nothing moves meanwhile."""
         if not waits:
             self.over, self._since = False, None
         elif not idle:

@@ -25,7 +25,7 @@ POLL_S = 0.5  # at first, then ever less often
 POLL_MOST_S = 5.0
 TOLD_S = 30.0  # so often it is said which VMs still run on a host that gets empty
 BUSY_S = 600.0  # so long a relocate on a host is waited for before it is taken
-SETTLE_S = 60.0  # how long vCenter may take to notice that a host that is back needs no reboot any more
+SETTLE_S = 60.0  # how long vCenter may take to notice that a host that is back no longer needs a reboot
 JITTER = timedelta(seconds=1)  # a boot time is computed from an uptime in seconds (unconfirmed: how exactly)
 _REASON = "it is rebooted for settings that take effect at a reboot"
 

@@ -72,7 +72,7 @@ class PinnedContext(ssl.SSLContext):
 
     OpenSSL takes the pinned certificate for an anchor: it accepts what that has signed, too. So what was shown is
     compared byte by byte after each handshake, before anything is sent. One that has expired is refused although it
-    is pinned: nobody answers for its key any more. Connecting raises NotTrustedError.
+    is pinned: its key may be anybody's by now. Connecting raises NotTrustedError.
     """
 
     host: str

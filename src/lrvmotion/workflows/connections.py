@@ -177,7 +177,7 @@ class Connections:
         return self._inventories[site]
 
     def forget(self) -> None:
-        """Collect the inventories anew when they are asked for next: a host that was away is back."""
+        """Collect the inventories again when they are asked for next: a host that was away is back."""
         self._inventories.clear()
 
     def facts(self, name: str) -> BoxFacts:

@@ -213,10 +213,10 @@ def _in_force(plan: Plan, config: Config, now: datetime | None, connections: Con
 
     if config.relay.timetable is not None:
         return config if now is None else config.at(now)
-    anew = {change.target for change in plan.changes}
+    changed = {change.target for change in plan.changes}
     caps: list[int | None] = []
     for relay in plan.relays:
-        if f"box/{relay}" not in anew:
+        if f"box/{relay}" not in changed:
             with suppress(LrvmotionError):  # one that does not answer is told by its own finding
                 caps.append(health(connections.shell(f"box/{relay}"), plan.owner_id).limit_bps)
     return config.limited(min((cap for cap in caps if cap is not None), default=None)) if caps else config

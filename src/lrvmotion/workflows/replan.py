@@ -1,4 +1,4 @@
-"""Make a saved plan anew: everything that it rests on is read again, and a stale one is refused by name."""
+"""Make a saved plan again: everything that it rests on is read again, and a stale one is refused by name."""
 
 from __future__ import annotations
 

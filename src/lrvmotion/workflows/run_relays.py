@@ -1,4 +1,4 @@
-"""The relays of a run: watched while VMs move, waited for where one starts anew, gone round where a box is lost."""
+"""The relays of a run: watched while VMs move, waited for where one restarts, bypassed where a relay host is lost."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PEERS = 4  # of each side that are asked whether they answer
 
 @dataclass(slots=True)
 class Relays:
-    """The near relays of *plan* and its far one; entered, they are watched. *restarted* hears of one that began anew.
+    """The near relays of *plan* and its far one; entered, they are watched. *restarted* hears of one that restarted.
 
     Without a relay all of it is harmless.
     """
@@ -52,8 +52,8 @@ class Relays:
     patience: Patience = field(default_factory=Patience)
     steered: float = 0.0
     began: dict[str, float] = field(default_factory=dict)  # when each relay began at the latest, monotonic seconds
-    anew: set[str] = field(default_factory=set)
-    forgetful: set[str] = field(default_factory=set)  # relays that began anew: with their hosts, perhaps
+    restarts: set[str] = field(default_factory=set)
+    forgetful: set[str] = field(default_factory=set)  # relays that restarted: with their hosts, perhaps
     given_up: dict[str, str] = field(default_factory=dict)
     reloads: dict[str, int] = field(default_factory=dict)
     unwell: dict[str, str] = field(default_factory=dict)  # relays in trouble, as was said
@@ -96,8 +96,8 @@ class Relays:
             self.given_up.pop(sample.relay, None)
         while self.notices:
             self.observer(Message(text=self.notices.pop(0)))
-        while self.anew:
-            self.restarted(self.anew.pop())
+        while self.restarts:
+            self.restarted(self.restarts.pop())
         for host in self.in_path.look(running):
             self.observer(Message(text=f"{self.in_path.past[host]}; its other VMs are held"))
         now = time.monotonic()
@@ -206,7 +206,7 @@ class Relays:
             )
         self.reloads[relay] = status.reloads
         if asked - status.uptime_s > self.began.get(relay, asked) + ROUNDED_S:
-            self.anew.add(relay)
+            self.restarts.add(relay)
             self.forgetful.add(relay)
         self.began[relay] = time.monotonic() - status.uptime_s
         stalls = self._flow(relay, status)

@@ -321,7 +321,7 @@ class Host:
             if other.device != nic.device and other.address == nic.address:
                 raise RpcError(kind="exists", message=f"{nic.address} is the address of {other.device}")
         old = changed.vmknics.get(nic.device)
-        if old is not None and old.mac != nic.mac:  # the interface is made anew: a listener bound to it is deaf
+        if old is not None and old.mac != nic.mac:  # the interface is made again: a listener bound to it is deaf
             self._unlisten(nic.device)
         changed.vmknics[nic.device] = nic
         self._make(changed)

@@ -2,7 +2,7 @@
 
 A line is {"object": moId, "kept": {…}}, the last one of an object counts; "kept" null: the object is gone. A line is in
 the page cache before the call that it follows from is answered, so a process that dies loses nothing it has told. What
-a vpxd that starts anew has forgotten is forgotten here, too: sessions, tasks, filters; scripted trouble as well.
+a vpxd that restarts has forgotten is forgotten here, too: sessions, tasks, filters; scripted trouble as well.
 
 The lab's own choice, for a relocate to the other vCenter whose end falls into a death: the VM is in exactly one
 inventory. It is the target's once that has recorded it, unless the source has gone on to say that the move failed.

@@ -88,7 +88,7 @@ class Counters:
 
 
 def nft_install(redirect: Redirect) -> str:
-    """Return a script for `nft -f`: one transaction that makes the table anew, whether or not it is there."""
+    """Return a script for `nft -f`: one transaction that rebuilds the table, whether or not it is there."""
     name = f"{redirect.family} {redirect.table}"
     return f"table {name}\ndelete table {name}\ntable {name} {{\n{_body(redirect)}}}\n"
 
@@ -247,7 +247,7 @@ def _one_line(line: str) -> str:
 
 
 def iptables_install(redirect: Redirect) -> str:
-    """Return input for `iptables-restore --noflush` (`ip6tables-restore`): our own chains, filled anew.
+    """Return input for `iptables-restore --noflush` (`ip6tables-restore`): our own chains, filled again.
 
     The jumps from the built-in chains are `iptables_jumps`: a restore cannot add one without doubling it.
     """

@@ -74,7 +74,7 @@ def screen(plan: Plan, *, quiet: bool) -> Iterator[Callable[[Event], None]]:
 
 
 class Screen:
-    """What the live screen draws, anew a few times a second; *clock* is monotonic, in seconds."""
+    """What the live screen draws, redrawn a few times a second; *clock* is monotonic, in seconds."""
 
     def __init__(self, plan: Plan, clock: Callable[[], float]) -> None:
         self._plan = plan

@@ -70,7 +70,7 @@ def cancel_moves(session: Session, subject: str, host: Any) -> None:  # noqa: AN
 
 
 def cancel(session: Session, subject: str, task: Any) -> None:  # noqa: ANN401
-    """Ask for *task* to be cancelled; harmless where it cannot be any more. The task ends later, as RequestCanceled."""
+    """Ask for *task* to be cancelled; harmless where it no longer can be. The task ends later, as RequestCanceled."""
 
     def ask() -> None:
         with suppress(vmodl.fault.NotSupported, vim.fault.InvalidState, vmodl.fault.ManagedObjectNotFound):

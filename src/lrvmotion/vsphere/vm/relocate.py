@@ -120,7 +120,7 @@ class RelocateMover:
         """Ask for the VM's task to be cancelled; what comes of it shows in its updates."""
         task = self._follower.task_of(vm)
         if task is not None:
-            # Where it cannot be any more, or not by us, it goes on, and its updates say how it ends.
+            # Where it no longer can be, or not by us, it goes on, and its updates say how it ends.
             with suppress(LrvmotionError):
                 cancel(self._source, f"vm/{vm}", task)
 
