@@ -1,7 +1,7 @@
 # lrvmotion: `make help` lists what can be made.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install root tools demo test fuzz lint schemas bench bench-full crash-matrix fleet-trial clean
+.PHONY: help install root tools demo test check fuzz lint schemas bench bench-full crash-matrix fleet-trial clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -10,6 +10,7 @@ BENCH := .bench
 CRASH := .crash
 # Most tests wait for a lab; whole files go to a worker, so that a file's tests share theirs.
 WORKERS ?= 4
+CORES ?= $(shell nproc)
 FUZZ_S ?= 3600
 export PYTHONDONTWRITEBYTECODE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -55,13 +56,16 @@ test: install tools ## run every test that this machine can, and say what it ski
 fuzz: install ## mutations of everything that is read from outside, for an hour; FUZZ_S=600 for ten minutes
 	LRVMOTION_FUZZ_S=$(FUZZ_S) LRVMOTION_FUZZ_SEED=$$(date +%s) $(VENV)/bin/pytest tests/fuzz
 
+check: lint ## lint and the unit tests, in under 90 seconds: before every commit
+	$(VENV)/bin/pytest --quiet --numprocesses $(CORES) --dist loadfile tests/unit
+
 lint: install ## format, lint, types, import contracts
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-schemas: install ## write the JSON Schemas in docs/schemas anew, from the types
+schemas: install ## write the JSON Schemas in docs/schemas again, from the types
 	PYTHONPATH=tests $(VENV)/bin/python -m schemas
 
 bench: install tools root ## measure relayd beside its peers, on a plain path and on the circuit; under 6 minutes each
