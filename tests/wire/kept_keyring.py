@@ -9,7 +9,7 @@ from pathlib import Path
 import keyring.backend
 
 
-class RecordedEvents(keyring.backend.KeyringBackend):
+class Kept(keyring.backend.KeyringBackend):
     """Reads; what writes is a mistake."""
 
     priority = 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shlex
 import signal
 import stat
 import subprocess
@@ -164,6 +165,36 @@ def test_on_a_terminal_it_asks_for_what_it_needs(lab, tmp_path):
         assert done.stderr.count(f"{site} vCenter's certificate of {at[0]}:{at[1]}:") == 1
         assert fetch_certificate(*at).sha1 in done.stderr
     assert tomllib.loads((tmp_path / "lrvmotion.toml").read_text())["target"]["username"] == USERNAME
+
+
+def test_an_address_at_which_nobody_answers_is_asked_for_again(lab, tmp_path):
+    """The error and its hint are shown, and no other answer is lost."""
+    hosts = {site: ":".join(map(str, address(lab.directory, site))) for site in ("source", "target")}
+    wrong = ["no such host", "127.0.0.1:1", "a/b"]
+    answers = [*wrong, f"https://{hosts['source']}/ui/", "", hosts["target"], "", "127.0.0.1:1", "", "y", "y"]
+    done = typed(tmp_path, "init", answers=answers)
+    assert done.returncode == 0, done.stderr
+    assert "'no such host' is not a host's name" in done.stderr
+    assert "vCenter 127.0.0.1:1 does not answer" in done.stderr
+    assert done.stderr.count("The source vCenter") == 1 + len(wrong)
+    assert "to run it again" not in done.stderr
+    written = tomllib.loads((tmp_path / "lrvmotion.toml").read_text())
+    assert f"{written['source']['vcenter']}:{written['source']['port']}" == hosts["source"]
+
+
+def test_answers_are_repeated_as_a_command_where_init_fails(lab, tmp_path):
+    """It goes on where the person was; no secret is in it."""
+    hosts = {site: ":".join(map(str, address(lab.directory, site))) for site in ("source", "target")}
+    answers = [hosts["source"], "", hosts["target"], "o'brien@vsphere.local", "", "y", "y"]
+    done = typed(tmp_path, "init", answers=answers)
+    assert done.returncode == 4, done.stderr
+    command = next(line for line in done.stderr.splitlines() if line.startswith("  lrvmotion init "))
+    assert not any(password in command for password in PASSWORDS)
+    words = shlex.split(command)[1:]
+    assert words[words.index("--target-username") + 1] == "o'brien@vsphere.local"
+    words[words.index("--target-username") + 1] = USERNAME
+    again = typed(tmp_path, *words, answers=["y", "y"])
+    assert again.returncode == 0, again.stderr
 
 
 def test_what_is_not_accepted_is_not_trusted(there, tmp_path):

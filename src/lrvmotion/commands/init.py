@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
@@ -11,7 +12,7 @@ from urllib.parse import urlsplit
 import typer
 
 from lrvmotion.commands.context import Context, Output
-from lrvmotion.errors import ExitStatus, UsageError
+from lrvmotion.errors import ExitStatus, LrvmotionError, UsageError
 
 if TYPE_CHECKING:
     from lrvmotion.workflows.first_contact import Fingerprint
@@ -107,19 +108,24 @@ def init(
         ),
     }  # fmt: skip
     asks = sys.stdin.isatty()
-    _complete(given, asks=asks)
+    asked = _complete(given, asks=asks)
 
     from lrvmotion import files
     from lrvmotion.views import first_configuration, first_contact, lines
     from lrvmotion.workflows.first_contact import introduce
 
-    found = introduce(
-        _document(given),
-        own.credentials(),
-        lines.Lines(quiet=output is not Output.TEXT),
-        accept=_accept if asks else None,
-        address=_address if asks else None,
-    )
+    try:
+        found = introduce(
+            _document(given),
+            own.credentials(),
+            lines.Lines(quiet=output is not Output.TEXT),
+            accept=_accept if asks else None,
+            address=_address if asks else None,
+        )
+    except LrvmotionError:
+        if asked:  # no answer is lost
+            typer.echo(f"\nto run it again with these answers:\n  {_command(given)}\n", err=True)
+        raise
     try:
         files.replace(path, first_configuration.starter(found))
     except OSError as error:
@@ -176,9 +182,14 @@ def vcenter_at(text: str) -> dict[str, Any]:
     return {"vcenter": host} | ({"port": port} if port not in {None, 443} else {})
 
 
-def _complete(given: dict[str, dict[str, Any]], *, asks: bool) -> None:
-    """Ask for what is missing; off a terminal one UsageError names it all."""
-    missing = []
+def _complete(given: dict[str, dict[str, Any]], *, asks: bool) -> bool:
+    """Ask for what is missing, and return whether anything was; off a terminal one UsageError names it all.
+
+    An address at which nobody answers is asked for again.
+    """
+    from lrvmotion.workflows import first_contact
+
+    missing, asked = [], False
     for name in ("source", "target"):
         for key, question, default in (
             ("vcenter", f"The {name} vCenter (name or address)", None),
@@ -186,14 +197,18 @@ def _complete(given: dict[str, dict[str, Any]], *, asks: bool) -> None:
         ):
             if key in given[name]:
                 continue
+            if asks and key == "vcenter":
+                given[name] |= _ask_address(question, given[name], vcenter_at, first_contact.find_vcenter)
+            elif asks:
+                given[name][key] = _ask(question, default)
             if asks:
-                answer = _ask(question, default)
-                given[name] |= vcenter_at(answer) if key == "vcenter" else {key: answer}
+                asked = True
             else:
                 missing.append(f"--{name}-{key}")
     relay, far = given["relay"], given["far"]
     if asks and "host" not in relay:
-        relay["host"] = _ask("SSH address of the relay host beside the source hosts (empty: none)", "")
+        question, asked = "SSH address of the relay host beside the source hosts (empty: none)", True
+        relay |= _ask_address(question, relay, relay_at, first_contact.find_relay, none={"host": ""})
         if relay["host"] and "user" not in relay:
             relay["user"] = _ask("User on it", "root")
         if relay["host"] and "key_file" not in relay and "password_file" not in relay:
@@ -207,6 +222,49 @@ def _complete(given: dict[str, dict[str, Any]], *, asks: bool) -> None:
     if missing:
         message = f"init needs {', '.join(dict.fromkeys(missing))}"
         raise UsageError(message, hint="on a terminal it asks; each is an LRVMOTION_* variable too")
+    return asked
+
+
+def relay_at(text: str) -> dict[str, Any]:
+    """Return host and port in *text*, as vcenter_at does; people write the port of SSH as HOST:PORT, too."""
+    found = vcenter_at(text)
+    return {"host": found.pop("vcenter"), **found}
+
+
+def _ask_address(
+    question: str,
+    given: dict[str, Any],
+    read: Callable[[str], dict[str, Any]],
+    find: Callable[[dict[str, Any]], None],
+    none: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Ask until *find* finds somebody at the answer; an empty one is *none*, where there need be nobody."""
+    while True:
+        answer = _ask(question, None if none is None else "")
+        if not answer and none is not None:
+            return none
+        found = read(answer)
+        try:
+            find({**given, **found})
+        except LrvmotionError as error:
+            typer.echo(f"  {error.message}" + (f"\n  hint: {error.hint}" if error.hint else ""), err=True)
+        else:
+            return found
+
+
+def _command(given: dict[str, dict[str, Any]]) -> str:
+    """Return the command that gives the same answers: without secrets, which are in none of them."""
+    words = ["lrvmotion", "init"]
+    for name, options in given.items():
+        words += [
+            word
+            for key, value in options.items()
+            if value and key != "name"
+            for word in (f"--{name}-{key.replace('_', '-')}", str(value))
+        ]
+    if not given["relay"].get("host"):
+        words += ["--relay-host", ""]
+    return shlex.join(words)
 
 
 def _document(given: dict[str, dict[str, Any]]) -> dict[str, Any]:

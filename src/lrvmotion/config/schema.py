@@ -53,7 +53,7 @@ def _line(text: str) -> str:
     return text
 
 
-def _host(text: str) -> str:
+def host_name(text: str) -> str:
     """Return a host's name or IP address, IPv6 without brackets; ValueError for what cannot be looked up."""
     plain = text[1:-1] if text.startswith("[") and text.endswith("]") else text
     try:
@@ -147,7 +147,7 @@ Zone = Annotated[str, AfterValidator(_zone)]
 Moment = Annotated[str, BeforeValidator(_iso)]
 Address = Annotated[str, AfterValidator(_address)]
 Fingerprint = Annotated[str, AfterValidator(_fingerprint)]
-Host = Annotated[str, AfterValidator(_host)]
+Host = Annotated[str, AfterValidator(host_name)]
 Line = Annotated[str, AfterValidator(_line)]
 File = Annotated[Path, BeforeValidator(_expand)]
 Files = Annotated[tuple[File, ...], BeforeValidator(lambda given: (given,) if isinstance(given, str) else given)]

@@ -10,7 +10,7 @@ from typing import Any
 
 from lrvmotion.config import proposal
 from lrvmotion.config.address_pool import parse_pool
-from lrvmotion.config.schema import Config, parse
+from lrvmotion.config.schema import Config, host_name, parse
 from lrvmotion.errors import TrustError, UsageError
 from lrvmotion.events import Observer
 from lrvmotion.model.inventory import Inventory, SiteName
@@ -148,6 +148,27 @@ def _validate(given: dict[str, Any]) -> None:
     config = parse(plain, where="lrvmotion init")
     given["source"]["sha256"] = config.source.sha256
     given["target"]["sha256"] = config.target.sha256
+
+
+def find_vcenter(given: dict[str, Any]) -> None:
+    """Raise UsageError or UnreachableError where no vCenter answers at the address in *given*."""
+    from lrvmotion.vsphere.certificate import fetch_certificate
+
+    fetch_certificate(_name(given["vcenter"]), given.get("port", 443))
+
+
+def find_relay(given: dict[str, Any]) -> None:
+    """Raise UsageError or UnreachableError where no SSH server answers at the address in *given*."""
+    from lrvmotion.ssh import fetch_host_key
+
+    fetch_host_key(_name(given["host"]), given.get("port", 22))
+
+
+def _name(text: str) -> str:
+    try:
+        return host_name(text)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def _certificate(site: SiteName, given: dict[str, Any]) -> Fingerprint:
