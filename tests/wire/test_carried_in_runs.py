@@ -23,7 +23,7 @@ def test_a_run_carries_over_and_tells(lab):
     lab.control("source", "vm_set", vm="vm1", traits=given)
     lab.control("target", "names_set", tags={"Backup": ["daily"]}, attributes=["Owner"])
     lab.control("target", "arrive_astray", traits={"tools": False})
-    lab.config.write_text(lab.config.read_text() + "\n[limits]\ntools_s = 1\n")
+    lab.config.write_text(lab.config.read_text() + "\n[limits]\nguest_wait_s = 1\n")
     done = lab.run("migrate", "--mode", "stock", "--unproven", "--yes", "vm1", "--output", "ndjson")
     assert done.returncode == 0, (done.stdout[-3000:], done.stderr[-2000:])
     events = [json.loads(line) for line in done.stdout.splitlines()]

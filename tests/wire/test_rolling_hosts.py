@@ -72,7 +72,7 @@ def changes(world, *hosts: str) -> list[Change]:
 
 def roll(world, journal, made: list[Change], *, boot_s: float = 20.0, enter_s: float = 30.0, **more) -> None:
     Rolling(
-        world=world, journal=journal, run="abcdef", observer=lambda _: None, enter_s=enter_s, boot_s=boot_s, **more
+        access=world, journal=journal, run="abcdef", observer=lambda _: None, enter_s=enter_s, boot_s=boot_s, **more
     ).go(made)
 
 
