@@ -8,15 +8,17 @@ import itertools
 import json
 import os
 import shutil
+from dataclasses import replace
 
 import pytest
 
 from lrvmotion.errors import UnreachableError, UsageError
-from lrvmotion.journal import changes
+from lrvmotion.journal import audit_log, changes, effective_values
 from lrvmotion.journal import journal as journals
 from lrvmotion.journal.journal import Journal, JournalError
 from lrvmotion.journal.records import Connection, Other, RunBegun
 from lrvmotion.plan.plan import ABSENT, Change, Value
+from lrvmotion.report import run_history
 
 
 def clock():
@@ -379,6 +381,40 @@ def test_what_none_of_the_newest_connections_leads_to_keeps_its_own(tmp_path):
         journal.reverted("r3", "r1:source/a1", "option/x", LONG0)
         journal.reverted("r3", "box/relay", "option/x", LONG0)
         assert [item.target for item in journal.outstanding()] == ["target/b1", "r1:box/relay", "source/a1"]
+
+
+def test_a_setting_that_is_changed_again_after_its_restore_begins_anew(tmp_path):
+    """Once for each time, with the prior that was there then, by whom and until when."""
+    with Journal(tmp_path, clock) as journal:
+        journal.intended("r1", at("source/a1"))
+        journal.intended("r2", at("source/a1", LONG5, LONG48))
+        journal.applied("r2", "source/a1", "option/x")
+        journal.reverted("r3", "source/a1", "option/x", LONG0)
+        journal.intended("r4", at("source/a1", LONG48, LONG5))
+        once, again = changes.history(journal.records)
+    assert [(one.run, one.seq, one.prior, one.planned) for one in once.intentions] == [
+        ("r1", 1, LONG0, LONG48), ("r2", 2, LONG48, LONG5),
+    ]  # fmt: skip
+    assert once.reverted is not None
+    assert (once.applied, once.reverted.run, once.reverted.value) == (True, "r3", LONG0)
+    assert (again.first.prior, again.applied, again.reverted) == (LONG5, False, None)
+
+
+def test_all_that_ask_find_what_was_restored_under_another_name(tmp_path):
+    """The way back calls the first run's source its target: report, audit log and reboots know that it is one."""
+    with Journal(tmp_path, clock) as journal:
+        journal.append("r1", RunBegun(mode="native", vms=("vm1",)))
+        connected(journal, "r1", ("lab", 1, A), ("lab", 2, B))
+        journal.intended("r1", replace(at("source/a1"), reboot=True))
+        connected(journal, "r2", ("lab", 2, B), ("lab", 1, A))
+        journal.reverted("r3", "target/a1", "option/x", LONG0)
+        records = journal.records
+    assert (changes.outstanding(records), changes.owner_id(records)) == ([], None)
+    (setting,) = run_history.settings(records, "r1")
+    assert (setting.target, setting.now) == ("source/a1", "restored")
+    assert [entry.what for entry in audit_log.entries(records, run="r1")] == ["run", "intended", "reverted"]
+    ((item, _),) = effective_values.put_back(records)
+    assert (item.host, item.value) == ("target/a1", LONG0)
 
 
 def test_a_setting_is_as_new_as_its_newest_intention(tmp_path):
