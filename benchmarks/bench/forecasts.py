@@ -8,13 +8,17 @@ from typing import Any
 
 from bench.cells import LOSSES, RTTS_MS, Cell, key
 from bench.table import Bar
-from lrvmotion.forecast.estimate import Measured, Mode, Sending, best, estimates
+from lrvmotion.forecast.estimate import Measured, Sending, best, estimates
 from lrvmotion.model.load_report import LoadReport
+from lrvmotion.model.mode import Mode
 
 WITHIN = 0.30
 LEADS = 0.15
 HELD_OUT = 3  # every third cell of the grid is held out from any fitting
-SENDERS: dict[Mode, Sending] = {"native": Sending(streams=48, law="reno"), "proxy": Sending(streams=5, law="bbr")}
+SENDERS: dict[Mode, Sending] = {
+    "native": Sending(streams=48, law="reno"),
+    "proxy": Sending(streams=5, law="bbr", relayed=True),
+}
 SMOKE = (Cell(profile="uniform", rtt_ms=5, loss=0.005),)
 QUICK = (Cell(profile="field", rtt_ms=55), Cell(profile="uniform", rtt_ms=55, loss=0.005))
 

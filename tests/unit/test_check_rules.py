@@ -12,6 +12,7 @@ from lrvmotion.model import host_option
 from lrvmotion.model.inventory import Host, MoRef, Network, Vmknic
 from lrvmotion.model.path_quality import Frames, judge_frames
 from lrvmotion.plan import settings
+from lrvmotion.plan.modes import MODES
 from lrvmotion.relay import facts
 from lrvmotion.relay.neighbours import capacity
 from lrvmotion.run import path_survey
@@ -200,7 +201,8 @@ def test_privileges_on_hosts_follow_the_mode(site, modes, wanted):
         portgroup_key="k",
     )  # fmt: skip
     there = host("a", nic(switch_uuid="u", portgroup_key="k"))
-    asked = privileges.on_hosts(site, modes, [there], [group])
+    needed = {privilege for mode in modes for privilege in MODES[mode].privileges(site)}
+    asked = privileges.on_hosts(site, needed, [there], [group])
     assert {one for own in asked.values() for one in own} == wanted
 
 

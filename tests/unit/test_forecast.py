@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 
 from lrvmotion.forecast import tcp_model
 from lrvmotion.forecast.calibration import corrected
-from lrvmotion.forecast.estimate import Estimate, Measured, Mode, Sending, best, estimates
+from lrvmotion.forecast.estimate import Estimate, Measured, Sending, best, estimates
 from lrvmotion.model.load_report import CongestionControl, LoadReport, LoadRun
+from lrvmotion.model.mode import Mode
 
 STOCK = Sending(streams=1, law="reno")
 NATIVE = Sending(streams=48, law="reno")
-PROXY = Sending(streams=5, law="bbr")
+PROXY = Sending(streams=5, law="bbr", relayed=True)
 SENDERS: dict[Mode, Sending] = {"stock": STOCK, "native": NATIVE, "proxy": PROXY}
 
 
@@ -80,7 +81,7 @@ def test_bbr_holds_until_loss_nears_its_gain(loss: float, share: float) -> None:
 
 
 @given(st.sampled_from(["reno", "cubic"]), st.floats(1, 300), st.floats(1e-6, 0.2), st.floats(1e-6, 0.2))
-def test_more_loss_is_never_faster(law: tcp_model.CongestionControl, rtt_ms: float, one: float, other: float) -> None:
+def test_more_loss_is_never_faster(law: CongestionControl, rtt_ms: float, one: float, other: float) -> None:
     """Nor is a longer way."""
     low, high = sorted((one, other))
     assert tcp_model.loss_limited(law, 1448, rtt_ms, high) <= tcp_model.loss_limited(law, 1448, rtt_ms, low)
@@ -89,7 +90,7 @@ def test_more_loss_is_never_faster(law: tcp_model.CongestionControl, rtt_ms: flo
 
 
 @given(st.sampled_from(["reno", "cubic"]), st.floats(1, 300), st.floats(1e-6, 0.5))
-def test_the_loss_found_is_the_loss_that_was(law: tcp_model.CongestionControl, rtt_ms: float, loss: float) -> None:
+def test_the_loss_found_is_the_loss_that_was(law: CongestionControl, rtt_ms: float, loss: float) -> None:
     """The inverse gives back the loss that makes the rate."""
     rate = tcp_model.loss_limited(law, 1448, rtt_ms, loss)
     assert tcp_model.effective_loss(law, 1448, rtt_ms, rate) == pytest.approx(loss, rel=1e-6)
@@ -165,19 +166,19 @@ def test_without_a_load_probe_it_is_a_range() -> None:
 def test_one_recorded_move_narrows_a_range_and_says_by_how_much() -> None:
     """After one native move at 165 Mbit/s: near it, from a tenth of the range, and stock follows."""
     before = estimates(Measured(rtt_ms=55, sent=100, lost=1), SENDERS)
-    after = corrected(before, [("native", 165.0)])
+    after = corrected(before, [("native", 165.0)], SENDERS)
     was, now = of(before, "native"), of(after, "native")
     assert now.mbps == pytest.approx(165, rel=0.15)
     assert known(now.high) / now.low < known(was.high) / was.low / 2
     assert (now.past, now.corrected) == (1, pytest.approx(known(now.mbps) / known(was.mbps)))
     assert of(after, "stock").corrected != 1
-    assert of(corrected(before, [("proxy", 800.0)]), "proxy").mbps == pytest.approx(800)
+    assert of(corrected(before, [("proxy", 800.0)], SENDERS), "proxy").mbps == pytest.approx(800)
 
 
 def test_no_move_corrects_nothing() -> None:
     """Without a record the estimates stay as they are."""
     found = estimates(Measured(rtt_ms=55, load=MEASURED), SENDERS)
-    assert corrected(found, []) == found
+    assert corrected(found, [], SENDERS) == found
 
 
 def test_the_best_mode_is_the_fastest_that_there_is() -> None:

@@ -24,21 +24,20 @@ class Places:
     networks: Collection[Network] = ()
 
 
-def on_hosts(site: SiteName, modes: Collection[str], hosts: Iterable[Host], networks: Iterable[Network]) -> Wanted:
-    """Return what the settings of *modes* need on *hosts*: options, vmknics and routes; nothing in stock mode.
+def on_hosts(site: SiteName, needed: Collection[str], hosts: Iterable[Host], networks: Iterable[Network]) -> Wanted:
+    """Return which of the privileges *needed* (a mode says which) are needed on *hosts*, and which on their networks.
 
-    Proxy mode leaves the target's vmknics as they are. A new vmknic on a distributed switch needs its port group.
+    ASSIGN is for a new vmknic on a distributed switch: it needs its port group.
     """
     wanted: Wanted = {}
-    switched = "native" in modes or ("proxy" in modes and site == "source")
-    if not switched and "proxy" not in modes:
-        return wanted
+    on_host = tuple(privilege for privilege in (OPTIONS, NETWORK) if privilege in needed)
     groups: dict[tuple[str | None, str | None], Network] = {
         (net.switch_uuid, net.portgroup_key): net for net in networks if net.portgroup_key
     }
     for host in hosts:
-        wanted[f"{site}/{host.name}", host.ref] = (OPTIONS, NETWORK) if switched else (OPTIONS,)
-        for nic in host.vmotion_vmknics if "native" in modes else ():
+        if on_host:
+            wanted[f"{site}/{host.name}", host.ref] = on_host
+        for nic in host.vmotion_vmknics if ASSIGN in needed else ():
             network = groups.get((nic.switch_uuid, nic.portgroup_key))
             if network is not None:
                 wanted[f"{site}/network {network.name}", network.ref] = (ASSIGN,)

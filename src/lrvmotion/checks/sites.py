@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from lrvmotion.findings import Finding, Severity
+from lrvmotion.model.inventory import SiteName
 
 # vCenter Single Sign-On takes a token from a clock that is up to ten minutes off (its "clock tolerance", 600,000 ms by
 # default); with NTP a clock is within a second, so that five seconds are a broken NTP, and nothing that fails yet.
@@ -105,7 +105,7 @@ def licences(site: str, found: Sequence[Licence] | None, reason: str = "") -> It
             yield _finding(Severity.WARNING, "licence-edition", item.subject, summary, hint)
 
 
-def sight(site: Literal["source", "target"], seen: Sight) -> Iterator[Finding]:
+def sight(site: SiteName, seen: Sight) -> Iterator[Finding]:
     """The source vCenter logs in at the target's 443 for every move; the other way is only told."""
     other = "target" if site == "source" else "source"
     if seen.seen is None:

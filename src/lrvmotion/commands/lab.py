@@ -84,6 +84,7 @@ def up(
     """Build a lab that stays up, and write its configuration to NAME.toml."""
     own: Context = context.obj
     from lrvmotion.lab import standard, world
+    from lrvmotion.plan.modes import proxy, stock
 
     home = world.home(own.environment)
     directory = home / _checked(name)
@@ -108,7 +109,7 @@ def up(
     if no_net:
         _say("no network is emulated: RTT, loss and rates are this machine's own")
     print(f"lab {name!r} is up; try:\n")  # noqa: T201
-    mode = "stock" if no_net else "proxy"
+    mode = stock.NAME if no_net else proxy.NAME
     for line in ("plan vm1 vm2", f"migrate --mode {mode} vm1 vm2", "restore-defaults"):
         print(f"  lrvmotion --config {file} {line}")  # noqa: T201
     # sudo does not search ~/.local/bin, where pipx installs: there it was called by its path.
@@ -180,7 +181,7 @@ def demo(
     """Move VMs stock, native and proxy over the same bad circuit, restore all settings, and show the speed-up."""
     own: Context = context.obj
     from lrvmotion.lab import demo as demos
-    from lrvmotion.lab import world
+    from lrvmotion.lab import standard, world
     from lrvmotion.views import lab as view
 
     if profile != "field":
@@ -189,7 +190,7 @@ def demo(
     owner = world.Owner.of(own.environment)
     outcome: Outcome = _guard(lambda: demos.run(_checked(name), owner, own.environment, _say))
     if output is Output.TEXT:
-        view.demo(outcome.document(), outcome.differences, outcome.wire)
+        view.demo(outcome.document(), outcome.differences, outcome.wire, standard.FIELD_REPORT)
     else:
         print(json.dumps(outcome.document()))  # noqa: T201
     whole = not outcome.left_behind and not outcome.differences and outcome.changed == outcome.restored

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lrvmotion.commands import migrate_request as orders
-from lrvmotion.commands import vm_options
+from lrvmotion.commands import mode_option, vm_options
 from lrvmotion.commands.context import Context, Output, confirm, moment, wall_clock
-from lrvmotion.commands.plan import known_mode
 from lrvmotion.errors import UsageError
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def migrate(
         str | None,
         typer.Option(
             envvar="LRVMOTION_MODE",
-            help="native, proxy, stock or auto; required unless configured.",
+            help=f"{mode_option.CHOICES}; required unless configured.",
         ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", envvar="LRVMOTION_YES", help="Do not ask.")] = False,
@@ -143,9 +142,9 @@ def migrate(
         order = orders.to_resume(config, records(config), journal_file, run_id)
     elif reverse is not None:
         _alone(context, "--reverse", "select", "csv", "plan", "reboot_hosts")
-        order = orders.to_reverse(config, records(config), journal_file, reverse, known_mode(mode), vms or [])
+        order = orders.to_reverse(config, records(config), journal_file, reverse, mode_option.known(mode), vms or [])
     else:
-        order = _order(context, config, vms or [], select, csv, plan, known_mode(mode))
+        order = _order(context, config, vms or [], select, csv, plan, mode_option.known(mode))
     config = order.config
     load = None if order.back else load_report_store.latest(state)
     if on_failure is not None:
@@ -303,8 +302,8 @@ def _order(
         message = "no VM is named"
         raise UsageError(message, hint="name VMs, or give --select EXPR, --csv FILE or --plan FILE")
     if mode is None and config.mode is None:
-        message = "--mode is required: native, proxy, stock or auto"
-        raise UsageError(message, hint='name it, or set mode = "proxy" in the configuration; `plan` compares them')
+        message = f"--mode is required: {mode_option.CHOICES}"
+        raise UsageError(message, hint="name it, or set `mode` in the configuration; `plan` compares them")
     return orders.MigrateRequest(config=config, known=records(config), choice=choice, mode=mode)
 
 

@@ -150,7 +150,7 @@ def to_reverse(
     """Return the order to bring the VMs that *run* moved back, or those of them that *names* names."""
     from lrvmotion.journal import places
     from lrvmotion.model.inventory import near
-    from lrvmotion.plan import reverse
+    from lrvmotion.plan import modes, reverse
     from lrvmotion.plan.vm_selection import Choice
 
     progress = _progress(journal, run)
@@ -164,13 +164,19 @@ def to_reverse(
     if progress.back:
         message = f"run {progress.run} was itself a way back"
         raise UsageError(message, hint="migrate its VMs as any others")
+    back = reverse.config(config)
     wanted, note = mode or progress.mode, None
-    if wanted in {"proxy", "auto"} and config.relay.target is None:
-        wanted = "native"
-        note = "the way back goes in native mode: proxy mode needs a relay at the site that sends ([relay.target])"
+    possible = modes.available(back)
+    lacking = [name for name in modes.MODES if name not in possible]
+    if lacking and wanted not in possible:
+        wanted = possible[-1]
+        note = (
+            f"the way back goes in {wanted} mode: {', '.join(lacking)} mode needs a relay at the site that sends "
+            "([relay.target])"
+        )
     wishes = reverse.wishes(_saved(progress), names or moved)
     return MigrateRequest(
-        config=reverse.config(config),
+        config=back,
         known=places.swapped(known),
         choice=Choice(wishes=wishes, file=f"the way back of run {progress.run}"),
         saved=_saved(progress),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lrvmotion.commands import migrate_request, vm_options
+from lrvmotion.commands import migrate_request, mode_option, vm_options
 from lrvmotion.commands.context import Context, Output, moment, wall_clock
 from lrvmotion.errors import ExitStatus, LrvmotionError
 
@@ -23,7 +23,7 @@ def plan(
     mode: Annotated[
         str | None,
         typer.Option(
-            envvar="LRVMOTION_MODE", help="native, proxy, stock or auto; default from the configuration, else auto."
+            envvar="LRVMOTION_MODE", help=f"{mode_option.CHOICES}; default from the configuration, else auto."
         ),
     ] = None,
     out: Annotated[
@@ -70,7 +70,7 @@ def plan(
     state = own.state(config)
     load = load_report_store.latest(state)
     options = plan_run.RunOptions(
-        mode=plan_run.resolve(config.at(now), known_mode(mode), load),
+        mode=plan_run.resolve(config.at(now), mode_option.known(mode), load),
         now=now,
         load=load,
         load_age_s=None if load is None else load_report_store.age_s(load, wall_clock()),
@@ -122,15 +122,3 @@ def _save(prepared: Prepared, out: Path, *, reboot_hosts: bool) -> None:
     written, ours = wall_clock(), version("lrvmotion")
     content = plan_file.text(prepared.plan, prepared.facts, reboot_hosts=reboot_hosts, written=written, version=ours)
     plan_file.save(out, content)
-
-
-def known_mode(mode: str | None) -> str | None:
-    """Return *mode* where it is one; UsageError for anything else."""
-    from lrvmotion.errors import UsageError
-    from lrvmotion.model.inventory import near
-
-    modes = ("native", "proxy", "stock", "auto")
-    if mode is not None and mode not in modes:
-        message = f"there is no mode {mode!r}"
-        raise UsageError(message, hint=near(mode, modes))
-    return mode

@@ -35,6 +35,7 @@ from lrvmotion.config.rate_schedule import Timetable, least_cap, rate
 from lrvmotion.config.rate_schedule import parse as parse_timetable
 from lrvmotion.config.waves import levels
 from lrvmotion.errors import UsageError
+from lrvmotion.model.mode import ModeChoice, Steering
 
 
 def _address(text: str) -> str:
@@ -421,8 +422,8 @@ class Config(_Section):
     settings: Settings = Settings()
     wave: tuple[Wave, ...] = ()
     depends_on: dict[str, tuple[str, ...]] = {}
-    mode: Literal["native", "proxy", "stock", "auto"] | None = None
-    steer: Literal["route", "gateway"] = "route"
+    mode: ModeChoice | None = None
+    steer: Steering = "route"
     state_dir: File | None = None
     window: tuple[MaintenanceWindow, ...] = ()
     hooks: HookCommands = HookCommands()

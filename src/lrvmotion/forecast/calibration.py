@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from lrvmotion.forecast.estimate import Estimate, Mode
+from lrvmotion.forecast.estimate import Estimate, Sending
+from lrvmotion.model.mode import Mode
 
 PAST_SPREAD = 0.20  # how far one move is from the next on the same path, one standard deviation of its logarithm
 
 
-def corrected(found: Sequence[Estimate], past: Sequence[tuple[Mode, float]]) -> tuple[Estimate, ...]:
+def corrected(
+    found: Sequence[Estimate], past: Sequence[tuple[Mode, float]], senders: Mapping[Mode, Sending]
+) -> tuple[Estimate, ...]:
     """Return *found* corrected by the *past* moves on the same path, each (mode, Mbit/s above 0).
 
     Estimate and moves are joined by their precision (inverse variance, of logarithms): a wide range gives way to one
-    move, a narrow one to many. Stock and native share the loss, so that a move of one corrects the other half as much.
+    move, a narrow one to many. Those of *senders* that no relay sends for share the loss, so that a move of one
+    corrects the others half as much.
     """
+    moved = {mode for mode, _ in past}
+    direct = [mode for mode, sending in senders.items() if not sending.relayed]
     result = []
     for estimate in found:
         own = [math.log(rate) for mode, rate in past if mode == estimate.mode]
         if own:
             result.append(_joined(estimate, sum(own) / len(own), PAST_SPREAD / math.sqrt(len(own)), len(own)))
             continue
-        sibling = {"stock": "native", "native": "stock"}.get(estimate.mode)
+        siblings = [mode for mode in direct if mode in moved] if estimate.mode in direct else []
+        sibling = next(iter(siblings), None)
         other = next((e for e in found if e.mode == sibling), None)
         moves = [math.log(rate) for mode, rate in past if mode == sibling]
         if not moves or other is None or other.mbps is None or estimate.mbps is None:

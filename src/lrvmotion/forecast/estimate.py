@@ -9,11 +9,10 @@ from statistics import stdev
 from typing import Literal
 
 from lrvmotion.forecast import tcp_model
-from lrvmotion.model.load_report import LoadReport, LoadRun
+from lrvmotion.model.load_report import CongestionControl, LoadReport, LoadRun
+from lrvmotion.model.mode import MODE_NAMES, Mode
 from lrvmotion.model.path_quality import wilson
 
-Mode = Literal["stock", "native", "proxy"]
-MODES: tuple[Mode, ...] = ("stock", "native", "proxy")  # what changes least comes first
 SPREAD = 0.10  # the least half-width of a range, as a share: a few seconds of one run say no more
 INTERPOLATED = 0.15  # what is added where so many streams were not measured
 CLOSE = 0.05  # modes this near each other count as equal: the one that changes less is better
@@ -23,11 +22,15 @@ FULL = 0.85  # so near to the most that was ever measured, it is the line that l
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sending:
-    """What a mode sends with over the circuit: *window_bytes* is one stream's, None where it is not known."""
+    """What a mode sends with over the circuit: *window_bytes* is one stream's, None where it is not known.
+
+    *relayed*: a relay sends, and not the hosts themselves.
+    """
 
     streams: int
-    law: tcp_model.CongestionControl
+    law: CongestionControl
     window_bytes: float | None = None
+    relayed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +111,7 @@ class Forecast:
 def estimates(measured: Measured, senders: Mapping[Mode, Sending]) -> tuple[Estimate, ...]:
     """Return an estimate for each of *senders*, from the load probe if there is one, else a range from the pings."""
     found = []
-    for mode in MODES:
+    for mode in MODE_NAMES:
         if mode not in senders:
             continue
         sending = senders[mode]
@@ -125,7 +128,7 @@ def best(found: Sequence[Estimate], available: Collection[Mode]) -> Mode | None:
     """
     rates = {e.mode: e.mbps for e in found if e.mode in available and e.mbps is not None}
     most = max(rates.values(), default=0.0)
-    return next((mode for mode in MODES if mode in rates and rates[mode] >= most * (1 - CLOSE)), None)
+    return next((mode for mode in MODE_NAMES if mode in rates and rates[mode] >= most * (1 - CLOSE)), None)
 
 
 def _from_load(mode: Mode, sending: Sending, load: LoadReport) -> Estimate | None:
@@ -252,7 +255,7 @@ def _capped(estimate: Estimate, sending: Sending, measured: Measured) -> Estimat
         estimate = _held(estimate, most, limiter, tcp_model.WINDOW)
     for bound in measured.bounds.get(estimate.mode, ()):
         estimate = _held(estimate, bound.mbps, bound.limiter, bound.source)
-    if estimate.mode == "proxy" and measured.relay_mbps is not None:
+    if sending.relayed and measured.relay_mbps is not None:
         limiter = f"the relay's cap of {measured.relay_mbps:.0f} Mbit/s"
         estimate = _held(estimate, measured.relay_mbps, limiter, "the configuration")
     return estimate
@@ -282,7 +285,7 @@ def _sampling(run: LoadRun, mss: int) -> float:
     return min(max(1.96 * error, SPREAD), 1.0)
 
 
-def _law_source(law: tcp_model.CongestionControl, mss: int, rtt_ms: float, loss: float) -> str:
+def _law_source(law: CongestionControl, mss: int, rtt_ms: float, loss: float) -> str:
     """Return which equation says what *law* does at *loss*: CUBIC's own only where it is above Reno's."""
     if law == "cubic" and tcp_model.cubic(mss, rtt_ms, loss) > tcp_model.mathis(mss, rtt_ms, loss):
         return tcp_model.CUBIC

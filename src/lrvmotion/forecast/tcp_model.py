@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-CongestionControl = Literal["reno", "cubic", "bbr"]
+from lrvmotion.model.load_report import CongestionControl
 
 MATHIS = "Mathis, Semke, Mahdavi, Ott: The Macroscopic Behavior of the TCP Congestion Avoidance Algorithm, 1997"
 CUBIC = "RFC 9438, section 5 (CUBIC's response function)"

@@ -6,12 +6,12 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import get_args
 
 from lrvmotion import files
 from lrvmotion.config.schema import Config
 from lrvmotion.events import Event, Move
-from lrvmotion.plan.plan import Mode, Plan
+from lrvmotion.model.mode import MODE_NAMES, Mode
+from lrvmotion.plan.plan import Plan
 
 NAME = "moves.jsonl"
 LEAST_S = 10.0  # a shorter move is mostly its beginning and its end
@@ -73,6 +73,6 @@ def recorded(state: Path, way: str) -> list[tuple[Mode, float]]:
             mode, mbps, of = record["mode"], float(record["mbps"]), record["circuit"]
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             continue  # cut short when the machine went down
-        if of == way and mode in get_args(Mode) and mbps > 0:
+        if of == way and mode in MODE_NAMES and mbps > 0:
             found.append((mode, mbps))
     return found[-LAST:]

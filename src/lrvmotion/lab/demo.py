@@ -16,7 +16,7 @@ from lrvmotion.lab.errors import LabError
 from lrvmotion.lab.netns import lab_id
 from lrvmotion.lab.spec import MIB, WanSpec
 
-MODES = ("stock", "native", "proxy")
+MODES = tuple(standard.DEMO_SIZES)
 FIELD = WanSpec()
 MODE_S = 150.0
 
@@ -85,7 +85,7 @@ def run(name: str, owner: world.Owner, environment: dict[str, str], say: Callabl
             say(
                 f"{mode}: {seen.mbps:.0f} Mbit/s, {seen.mbps / outcome.link_mbps:.0%} of the link, {seen.seconds:.0f} s"
             )
-            if mode != "stock":
+            if mode != MODES[0]:
                 outcome.sha["during"] = witness.digest(witness.state(spec, directory))
                 say(f"{mode}: restoring all settings")
                 _product(config, outcome, "restore-defaults", "--output", "json")

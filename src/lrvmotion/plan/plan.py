@@ -11,9 +11,9 @@ from typing import Any, Literal
 from lrvmotion.findings import Finding, errors
 from lrvmotion.forecast.estimate import Forecast
 from lrvmotion.model.inventory import MoRef
+from lrvmotion.model.mode import Mode
 from lrvmotion.model.placement import Placement
 
-Mode = Literal["stock", "native", "proxy"]
 ValueType = Literal["absent", "bool", "int", "long", "string", "document"]
 
 
@@ -76,6 +76,7 @@ def _is_object(data: object) -> bool:
 
 
 ABSENT = Value("absent", None)
+Wanted = tuple[str, Value, str]  # a setting's key, the value that it is to have, the reason
 
 
 def document(**content: Any) -> Value:  # noqa: ANN401 - any JSON
@@ -222,11 +223,11 @@ class Plan:
 def diff(
     target: str,
     actual: Mapping[str, Value],
-    desired: Iterable[tuple[str, Value, str]],
+    desired: Iterable[Wanted],
     *,
     reboot: frozenset[str] = frozenset(),
 ) -> list[Change]:
-    """Return a change for every desired (key, value, reason) that is not what *actual* says, in the given order."""
+    """Return a change for every *desired* setting that is not what *actual* says, in the given order."""
     return [
         Change(
             target=target,

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from typing import Literal
 
 from lrvmotion.config.schema import Config
 from lrvmotion.forecast import calibration, precopy, tcp_model
 from lrvmotion.forecast import estimate as forecast
 from lrvmotion.forecast.estimate import Bound, Estimate, Forecast, Measured, Sending, VmTime
-from lrvmotion.forecast.tcp_model import CongestionControl
 from lrvmotion.model.inventory import Host
-from lrvmotion.model.load_report import LoadReport
+from lrvmotion.model.load_report import CongestionControl, LoadReport
+from lrvmotion.model.mode import Mode
 from lrvmotion.model.path_quality import PathQuality
 from lrvmotion.plan import settings
-from lrvmotion.plan.plan import Migration, Mode, Plan
+from lrvmotion.plan.modes import MODES, available, stock
+from lrvmotion.plan.plan import Migration, Plan
 from lrvmotion.plan.schedule import Begin, Limits, Schedule, queue_end
-
-# Migrate.NetExpectedLineRateMBps as shipped sizes the window by rate x RTT above 4 ms, below it has a fixed size
-# (unconfirmed on hardware: the options' names and defaults say so).
-DEFAULT_LINE_MBYTES = 133
-LATENCY_MODE_MS, FIXED_WINDOW = 4.0, 562_540
 
 
 def make(
@@ -41,7 +36,7 @@ def make(
 
     *load* is the latest load probe, *age_s* seconds old; *past* are recorded moves on this path, (mode, Mbit/s);
     *dirty* is each VM's measured dirty rate in bytes/s. The hosts' uplinks bound all modes (*targets*: the target's
-    hosts), *relay_nics* proxy mode: the link of each relay's interface, Mbit/s.
+    hosts), *relay_nics* those with a relay: the link of each relay's interface, Mbit/s.
     """
     answered = [quality for quality in qualities if quality.received and quality.rtt_ms is not None]
     received = sum(quality.received for quality in answered)
@@ -56,9 +51,9 @@ def make(
         bounds=bounds(plan, config, sources, targets, relay_nics or {}),
     )
     law = _law(plan, sources)
-    stock = plan.streams if plan.mode == "stock" else 1
-    found = forecast.estimates(measured, senders(config, law, rtt or (load.min_rtt_ms if load else None), stock=stock))
-    found = calibration.corrected(found, past)
+    streams = 1 if MODES[plan.mode].CHANGES_SETTINGS else plan.streams
+    sending = senders(config, law, rtt or (load.min_rtt_ms if load else None), streams=streams)
+    found = calibration.corrected(forecast.estimates(measured, sending), past, sending)
     vms, concurrent, queue_s = _times(plan, config, found, load, dirty or {})
     line = load.bottleneck_mbps if load is not None else None
     return Forecast(
@@ -78,25 +73,22 @@ def bounds(
     here = {path.source_host for path in plan.paths} | {move.source_host for move in plan.migrations}
     there = {path.target_host for path in plan.paths} | {move.placement.host.name for move in plan.migrations}
     found: dict[Mode, list[Bound]] = {}
-    for mode in forecast.MODES:
+    for name, mode in MODES.items():
         sides = (
-            ([host for host in sources if host.name in here], _vmknics(config, mode, "source")),
-            ([host for host in targets if host.name in there], _vmknics(config, mode, "target")),
+            ([host for host in sources if host.name in here], mode.vmknics(config, "source")),
+            ([host for host in targets if host.name in there], mode.vmknics(config, "target")),
         )
-        found[mode] = [bound for hosts, count in sides if (bound := _uplinks(hosts, count)) is not None]
+        found[name] = [bound for hosts, count in sides if (bound := _uplinks(hosts, count)) is not None]
         if config.relay.circuit_rate is not None:
             rate = config.relay.circuit_rate / 1e6
             limiter = f"the circuit, which the configuration says carries {rate:.0f} Mbit/s"
-            found[mode].append(Bound(mbps=tcp_model.line(rate), limiter=limiter, source=tcp_model.LINE))
-    for relay, mbps in sorted(relay_nics.items(), key=lambda nic: -nic[1])[:1]:
-        limiter = f"the interface of relay {relay}, which runs at {mbps} Mbit/s"
-        found["proxy"].append(Bound(mbps=tcp_model.line(mbps), limiter=limiter, source=tcp_model.LINE))
+            found[name].append(Bound(mbps=tcp_model.line(rate), limiter=limiter, source=tcp_model.LINE))
+        if mode.NEEDS_RELAY and relay_nics:
+            relay = max(relay_nics, key=lambda relay: relay_nics[relay])
+            mbps = relay_nics[relay]
+            limiter = f"the interface of relay {relay}, which runs at {mbps} Mbit/s"
+            found[name].append(Bound(mbps=tcp_model.line(mbps), limiter=limiter, source=tcp_model.LINE))
     return found
-
-
-def _vmknics(config: Config, mode: Mode, role: Literal["source", "target"]) -> int:
-    """Return how many vMotion vmknics *mode* wants of a host, 0: those present."""
-    return 0 if mode == "stock" else settings.vmknics(config, mode, role)
 
 
 def _uplinks(hosts: Collection[Host], vmknics: int) -> Bound | None:
@@ -117,30 +109,19 @@ def limits(config: Config, line_mbps: float | None) -> Limits:
     return Limits.measured(config.limits, line_mbps=line_mbps, relay_mbps=relayed)
 
 
-def senders(config: Config, law: CongestionControl, rtt_ms: float | None, *, stock: int = 1) -> dict[Mode, Sending]:
-    """Return what each mode sends with: *law* is the hosts' own, the relay's is BBR; *stock* is today's streams."""
-    settings = config.settings
-    tuned = _window(settings.expected_line_rate_mbytes, rtt_ms)
-    return {
-        "stock": Sending(streams=stock, law=law, window_bytes=_window(DEFAULT_LINE_MBYTES, rtt_ms)),
-        "native": Sending(streams=max(settings.native_stream_helpers, 1), law=law, window_bytes=tuned),
-        "proxy": Sending(streams=max(settings.proxy_stream_helpers, 1), law="bbr", window_bytes=tuned),
-    }
+def senders(config: Config, law: CongestionControl, rtt_ms: float | None, *, streams: int = 1) -> dict[Mode, Sending]:
+    """Return what each mode sends with; the hosts as they are send *streams* of the congestion control *law*."""
+    window = settings.window_bytes(settings.DEFAULT_LINE_MBYTES, rtt_ms)
+    hosts = Sending(streams=streams, law=law, window_bytes=window)
+    return {name: mode.sending(config, hosts, rtt_ms) for name, mode in MODES.items()}
 
 
 def choose(config: Config, load: LoadReport) -> Mode | None:
-    """Return the mode with the best forecast from *load* that the configuration allows: proxy only with a relay."""
+    """Return the mode with the best forecast from *load* among those that the configuration allows."""
     cap = config.relay.cap_bps
     measured = Measured(rtt_ms=load.min_rtt_ms, load=load, relay_mbps=None if cap is None else cap / 1e6)
     found = forecast.estimates(measured, senders(config, "reno", load.min_rtt_ms))
-    available: tuple[Mode, ...] = ("stock", "native", "proxy") if config.relay.source else ("stock", "native")
-    return forecast.best(found, available)
-
-
-def _window(line_mbytes: int, rtt_ms: float | None) -> float | None:
-    if rtt_ms is None:
-        return None
-    return FIXED_WINDOW if rtt_ms < LATENCY_MODE_MS else max(FIXED_WINDOW, line_mbytes * 1e6 * rtt_ms / 1000)
+    return forecast.best(found, available(config))
 
 
 def _law(plan: Plan, sources: Collection[Host]) -> CongestionControl:
@@ -158,11 +139,11 @@ def _times(
     line = load.bottleneck_mbps if load is not None else None
     allowed, relay_by_host = limits(config, line), dict(plan.relay_by_host)
     concurrent = max(len(Schedule(plan.migrations, allowed, relay_by_host=relay_by_host).step(Begin())), 1)
-    cap = config.relay.cap_bps if plan.mode == "proxy" else None
+    cap = config.relay.cap_bps if MODES[plan.mode].NEEDS_RELAY else None
     relayed = line if cap is None else min(line or math.inf, cap / 1e6 * max(len(plan.relays), 1))
     hot, cold = (
         _shared(rates.get(plan.mode), relayed, concurrent),
-        _shared(rates.get("stock"), line, concurrent),
+        _shared(rates.get(stock.NAME), line, concurrent),
     )
     vms = tuple(_time(move, hot, cold, dirty.get(move.vm)) for move in plan.migrations)
     if not vms or any(vm.seconds is None for vm in vms):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 from lrvmotion.checks import catalogue
 from lrvmotion.checks import hosts as host_checks
@@ -16,23 +15,25 @@ from lrvmotion.errors import RefusedError, UsageError
 from lrvmotion.findings import Finding, Severity
 from lrvmotion.model import host_option
 from lrvmotion.model.inventory import DEFAULT_STACK, Host, Inventory, SiteName, VirtualMachine, Vmknic
-from lrvmotion.plan import settings, steering
+from lrvmotion.model.mode import Mode
+from lrvmotion.plan import settings
+from lrvmotion.plan.modes import MODES
 from lrvmotion.plan.placer import Placer
 from lrvmotion.plan.plan import (
     ABSENT,
     Change,
     Migration,
-    Mode,
     Path,
     Plan,
     Skipped,
     Theirs,
     Value,
+    Wanted,
     diff,
     document,
     string,
 )
-from lrvmotion.plan.steering import Wanted
+from lrvmotion.plan.steering import STEERING, assignment
 
 Read = Callable[[str, str], Value]
 Bounds = Callable[[str], Mapping[str, host_option.Bounds]]
@@ -83,7 +84,8 @@ def make(inputs: Inputs, mode: Mode, run: str, vms: Sequence[VirtualMachine], *,
     migrations = queued(_migrations(inputs, vms, draft))
     sources = _hosts(inputs, "source", [m.source_host for m in migrations], whole=not vms)
     targets = _hosts(inputs, "target", [m.placement.host.name for m in migrations], whole=not vms)
-    for site, hosts in (("source", sources), ("target", targets)):
+    sides: tuple[tuple[SiteName, list[Host]], ...] = (("source", sources), ("target", targets))
+    for site, hosts in sides:
         for host in hosts:
             draft.findings += host_checks.ready(site, host)
             draft.findings += host_checks.foreign_runs(site, host, inputs.runs)
@@ -92,14 +94,13 @@ def make(inputs: Inputs, mode: Mode, run: str, vms: Sequence[VirtualMachine], *,
             draft.vmotion[f"{site}/{host.name}"] = [(nic.address, nic.netstack, False) for nic in host.vmotion_vmknics]
     pairs = _pairs(migrations, sources, targets)
     relay_by_host: tuple[tuple[str, str], ...] = ()
-    if mode != "stock":
-        roles: tuple[tuple[SiteName, list[Host]], ...] = (("target", targets), ("source", sources))
-        for role, hosts in roles:
+    if MODES[mode].CHANGES_SETTINGS:
+        for site, hosts in reversed(sides):
             for host in hosts:
                 if host.connection_state == "connected" and host.vmotion_vmknics:
-                    _vmknics(inputs, mode, role, host, owner_id, draft)
-                    _options(inputs, mode, role, host, draft)
-    if mode == "proxy":
+                    _vmknics(inputs, mode, site, host, owner_id, draft)
+                    _options(inputs, mode, site, host, draft)
+    if MODES[mode].NEEDS_RELAY:
         relay_by_host = _relays(inputs, sources, pairs, draft)
     _leave(inputs.theirs, draft)
     streams = _streams(inputs, sources, draft)
@@ -112,7 +113,7 @@ def make(inputs: Inputs, mode: Mode, run: str, vms: Sequence[VirtualMachine], *,
         migrations=tuple(migrations),
         findings=tuple(draft.findings),
         paths=tuple(_paths(draft, pairs, new=False)),
-        proof_paths=tuple(_paths(draft, pairs, new=True)) if mode != "stock" else (),
+        proof_paths=tuple(_paths(draft, pairs, new=True)) if MODES[mode].CHANGES_SETTINGS else (),
         new_vmknics=tuple(draft.new_vmknics),
         relays=tuple(dict.fromkeys(relay for _, relay in relay_by_host)),
         far=inputs.config.relay.far.name if relay_by_host and inputs.config.relay.far else None,
@@ -192,29 +193,22 @@ def _hosts(inputs: Inputs, site: SiteName, names: list[str], *, whole: bool) -> 
     return [inventory.host(name) for name in dict.fromkeys(names)]
 
 
-def _vmknics(
-    inputs: Inputs,
-    mode: Literal["native", "proxy"],
-    role: Literal["source", "target"],
-    host: Host,
-    owner_id: str,
-    draft: _Draft,
-) -> None:
+def _vmknics(inputs: Inputs, mode: Mode, site: SiteName, host: Host, owner_id: str, draft: _Draft) -> None:
     """Plan the missing vMotion vmknics of *host*, each a clone of the present one in all but its address."""
     present = host.vmotion_vmknics
-    missing = settings.vmknics(inputs.config, mode, role) - len(present)
+    missing = MODES[mode].vmknics(inputs.config, site) - len(present)
     if missing <= 0:
         return
-    target = f"{role}/{host.name}"
+    target = f"{site}/{host.name}"
     model = present[0]
-    site = inputs.config.source if role == "source" else inputs.config.target
-    own = site.vmotion.hosts.get(host.name)
+    vmotion = (inputs.config.source if site == "source" else inputs.config.target).vmotion
+    own = vmotion.hosts.get(host.name)
     # Both sites': their vMotion networks reach each other, so that an address of one is no good in the other.
     nics = [nic for there in (inputs.source, inputs.target) for other in there.hosts for nic in other.vmknics]
     used = {at for nic in nics for at in (nic.address, nic.gateway) if at} | {at for _, at in draft.new_vmknics}
     subnet = f"{model.address}/{model.prefix_length}"
     try:
-        pool = own.addresses if own and own.addresses else site.vmotion.addresses
+        pool = own.addresses if own and own.addresses else vmotion.addresses
         addresses = take(pool, missing, used, subnet, target)
     except RefusedError as error:
         draft.findings.append(
@@ -260,16 +254,10 @@ def _vmknic(model: Vmknic, host: Host, address: str, name: str, reason: str) -> 
     return wanted
 
 
-def _options(
-    inputs: Inputs,
-    mode: Literal["native", "proxy"],
-    role: Literal["source", "target"],
-    host: Host,
-    draft: _Draft,
-) -> None:
-    target = f"{role}/{host.name}"
+def _options(inputs: Inputs, mode: Mode, site: SiteName, host: Host, draft: _Draft) -> None:
+    target = f"{site}/{host.name}"
     bounds = inputs.bounds(target)
-    for wanted in settings.options(inputs.config, mode, role):
+    for wanted in MODES[mode].options(inputs.config, site):
         key = f"option/{wanted.key}"
         limits = bounds.get(wanted.key)
         if limits is None:
@@ -320,26 +308,26 @@ def _relays(
             )
         )
         return ()
-    served, found = steering.assign(config.relay.source, sources, inputs.relay_unusable_reason)
+    served, found = assignment.assign(config.relay.source, sources, inputs.relay_unusable_reason)
     draft.findings += found
     relays = [relay for relay in config.relay.source if relay.name in served]
     left_out = {finding.subject.removeprefix("box/") for finding in found}
     away = {relay.address: relay.name for relay in config.relay.source if relay.name in left_out}
     if config.relay.far is not None:
-        draft.findings += steering.beyond(config.relay.far, relays, sources, (target for _, target in pairs))
-        remote = steering.addresses(target for _, target in pairs)
+        draft.findings += assignment.beyond(config.relay.far, relays, sources, (target for _, target in pairs))
+        remote = assignment.addresses(target for _, target in pairs)
         _box(inputs, config.relay.far, [relay.address for relay in relays], remote, draft)
     for relay in relays:
         hosts = served[relay.name]
-        remote = steering.addresses(target for source, target in pairs if source in hosts)
-        _box(inputs, relay, steering.addresses(hosts), remote, draft)
+        remote = assignment.addresses(target for source, target in pairs if source in hosts)
+        _box(inputs, relay, assignment.addresses(hosts), remote, draft)
         for host in hosts:
             targets = [target for source, target in pairs if source is host]
             draft.findings += host_checks.off_subnet(host, targets)
             draft.findings += host_checks.relay_beside(host, relay.name, relay.address)
-            draft.findings += steering.shared(host) if config.steer == "gateway" else ()
+            draft.findings += STEERING[config.steer].findings(host)
             target = f"source/{host.name}"
-            wanted = steering.wanted(config.steer, host, relay, steering.addresses(targets))
+            wanted = STEERING[config.steer].settings(host, relay, assignment.addresses(targets))
             now = {key: inputs.read(target, key) for key, _, _ in wanted}
             draft.routes += diff(target, now, wanted)
             if lost := {away[str(value.data)] for value in now.values() if str(value.data) in away}:

@@ -1,8 +1,6 @@
-"""Every host setting we manage: its key, the desired value in each mode, and the reason."""
+"""The advanced options that modes set: their keys, and what several modes want of them and have from them."""
 
 from __future__ import annotations
-
-from typing import Literal
 
 from lrvmotion.config.schema import Config
 from lrvmotion.model.host_option import Desired
@@ -13,55 +11,34 @@ BIND = "Migrate.BindToVmknic"
 QUEUES = "Net.TcpipRxDispatchQueues"
 KEYS = (HELPERS, LINE_RATE, BIND, QUEUES)
 
-Role = Literal["source", "target"]
+# LINE_RATE as shipped sizes the window by rate x RTT above 4 ms, below it has a fixed size (unconfirmed on hardware:
+# the options' names and defaults say so).
+DEFAULT_LINE_MBYTES = 133
+LATENCY_MODE_MS, FIXED_WINDOW = 4.0, 562_540
 
 
-def options(config: Config, mode: Literal["native", "proxy"], role: Role) -> list[Desired]:
-    """Return the options that *mode* wants on a host of *role* (vsphere.md 1.2).
+def field_report(config: Config) -> bool:
+    """Whether the options are to be exactly those of the field report."""
+    return config.settings.profile == "field-report"
 
-    In proxy mode the target's options stay, but for the line rate, which sizes its receive window: with one relay the
-    long leg still ends in the target host.
-    """
-    settings = config.settings
-    report = settings.profile == "field-report"
-    rate = Desired(
+
+def line_rate(config: Config) -> Desired:
+    """Return LINE_RATE as configured."""
+    return Desired(
         key=LINE_RATE,
-        value=settings.expected_line_rate_mbytes,
+        value=config.settings.expected_line_rate_mbytes,
         reason="sizes vMotion's socket buffers for the bandwidth-delay product (MB/s); the default is 133",
     )
-    queues = Desired(key=QUEUES, value=settings.rx_dispatch_queues, reason="field report; takes effect at a reboot")
-    if mode == "native":
-        bind = Desired(key=BIND, value=2, reason="streams are bound to the vmknics they are spread over", at_least=True)
-        helpers = Desired(
-            key=HELPERS,
-            value=settings.native_stream_helpers,
-            reason="the automatic count follows the NIC's speed, not loss; the field report measured 48 best",
-        )
-        return [helpers, rate, _bind_exactly(bind) if report else bind, queues]
-    if role == "target":
-        return [rate, queues] if report else [rate]
-    bind = Desired(
-        key=BIND,
-        value=2 if report else 3,
-        reason="field report"
-        if report
-        else "with one vmknic, 2 would leave traffic unbound and past the relay's route",
-        at_least=not report,
-    )
-    helpers = Desired(
-        key=HELPERS,
-        value=settings.proxy_stream_helpers,
-        reason="a few streams through the relay; more only where a receive window limits each",
-    )
-    return [helpers, rate, bind, queues]
 
 
-def _bind_exactly(bind: Desired) -> Desired:
-    return Desired(key=bind.key, value=2, reason="field report")
+def queues(config: Config) -> Desired:
+    """Return QUEUES as configured."""
+    value = config.settings.rx_dispatch_queues
+    return Desired(key=QUEUES, value=value, reason="field report; takes effect at a reboot")
 
 
-def vmknics(config: Config, mode: Literal["native", "proxy"], role: Role) -> int:
-    """Return how many vMotion vmknics a host of *role* needs at least in *mode*."""
-    if mode == "proxy":
-        return 1
-    return config.settings.source_vmknics if role == "source" else config.settings.target_vmknics
+def window_bytes(line_mbytes: int, rtt_ms: float | None) -> float | None:
+    """Return the receive window of one stream where LINE_RATE is *line_mbytes*; None where the RTT is not known."""
+    if rtt_ms is None:
+        return None
+    return FIXED_WINDOW if rtt_ms < LATENCY_MODE_MS else max(FIXED_WINDOW, line_mbytes * 1e6 * rtt_ms / 1000)

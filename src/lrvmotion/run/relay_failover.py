@@ -10,7 +10,8 @@ from lrvmotion.events import Message, Observer
 from lrvmotion.journal.changes import Outstanding
 from lrvmotion.journal.journal import Journal
 from lrvmotion.plan.plan import Change
-from lrvmotion.run.apply import STEERING_KINDS, Target, apply, revert
+from lrvmotion.plan.steering import relay_address
+from lrvmotion.run.apply import Target, apply, revert
 from lrvmotion.run.relay_monitor import SAMPLE_S, Watch
 
 LOST_S = 10.0  # a box that has not answered for so long is lost: the routes through it go back
@@ -123,9 +124,7 @@ class Detour:
         return [
             item
             for item in self._journal.outstanding()
-            if item.target.startswith("source/")
-            and item.key.startswith(STEERING_KINDS)
-            and item.planned[-1].data == address
+            if item.target.startswith("source/") and relay_address(item.key, item.planned[-1]) == address
         ]
 
     def _led_by(self, relay: str) -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lrvmotion.config.proposal import Guess, Introduction, Names, Need, Proposal, Seen
 from lrvmotion.config.schema import example_file
 from lrvmotion.model.inventory import Host, Inventory
+from lrvmotion.model.mode import MODE_CHOICES, MODE_NAMES
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
@@ -22,7 +23,7 @@ with "unmatched:" wants a decision. Every key is explained in
 No secret is in this file, and none belongs in it: passwords come from LRVMOTION_SOURCE_PASSWORD and
 LRVMOTION_TARGET_PASSWORD, from a password_file that only its owner can read, from the keyring, or from a prompt.
 
-mode = "proxy"   # native | proxy | stock | auto; what --mode is when it is not given"""
+mode = "{mode}"   # {modes}; what --mode is when it is not given"""
 _RELAY = """\
 A near relay: a Linux host on the source hosts' vMotion network, for proxy mode. Without one there is native mode.
 
@@ -49,7 +50,8 @@ def starter(found: Introduction) -> str:
     import tomlkit
 
     document = tomlkit.document()
-    _comment(document, _HEAD.replace("{example}", str(example_file())))
+    head = _HEAD.format(example=example_file(), mode=MODE_NAMES[-1], modes=" | ".join(MODE_CHOICES))
+    _comment(document, head)
     _site(document, "source", "The vCenter that the VMs leave", found.given["source"], found.source)
     _site(document, "target", "The vCenter that the VMs go to", found.given["target"], found.target)
     _relays(document, found.given.get("relay", {}), found.boxes)

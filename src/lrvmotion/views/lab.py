@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -11,9 +11,6 @@ from rich.table import Table
 from rich.text import Text
 
 from lrvmotion.views import console, units
-
-# The field report's own figures on 10 Gbit/s, 55 ms: stock "a few hundred megabits", native 2.4, socat 4+ Gbit/s.
-REPORT = {"stock": "2-5 %", "native": "24 %", "proxy": "40 % (socat)"}
 
 
 def status(found: dict[str, Any]) -> None:
@@ -74,8 +71,11 @@ def _circuit(to: Console, wan: dict[str, Any]) -> None:
     to.print(f"  vMotion streams: {streams['connections_open']} open, {streams['connections_peak']} at most")
 
 
-def demo(outcome: dict[str, Any], differences: Sequence[str], wire: dict[str, Any]) -> None:
-    """Print the demo's table from its JSON document, what did not come back, and the circuit's own report, *wire*."""
+def demo(outcome: dict[str, Any], differences: Sequence[str], wire: dict[str, Any], report: Mapping[str, str]) -> None:
+    """Print the demo's table from its JSON document, what did not come back, and the circuit's own report, *wire*.
+
+    *report* has the field report's own figure of each mode, first of the one that the others are compared with.
+    """
     to = console.out()
     title = "Three modes over one circuit: 1 Gbit/s, 55 ms, loss that rises with load"
     table = Table(
@@ -84,12 +84,12 @@ def demo(outcome: dict[str, Any], differences: Sequence[str], wire: dict[str, An
     )  # fmt: skip
     for name in ("mode", "vmknics", "streams", "bytes", "time", "Mbit/s", "of link", "ratio", "field report"):
         table.add_column(name, justify="left" if name == "mode" else "right", no_wrap=True)
-    stock, link = outcome["modes"]["stock"]["mbps"], outcome["link_mbps"]
+    first, link = outcome["modes"][next(iter(report))]["mbps"], outcome["link_mbps"]
     for mode, seen in outcome["modes"].items():
         rate = seen["mbps"]
         table.add_row(
             Text(mode, style="bold"), str(seen["vmknics"]), str(seen["streams"]), units.size(seen["bytes"]),
-            units.duration(seen["seconds"]), f"{rate:.0f}", f"{rate / link:.0%}", f"{rate / stock:.1f}x", REPORT[mode],
+            units.duration(seen["seconds"]), f"{rate:.0f}", f"{rate / link:.0%}", f"{rate / first:.1f}x", report[mode],
         )  # fmt: skip
     to.print()
     to.print(table)

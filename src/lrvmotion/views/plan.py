@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lrvmotion.findings import Finding, Severity
+from lrvmotion.plan.modes import MODES
 from lrvmotion.plan.plan import Plan
 from lrvmotion.views import console, forecast, plan_tree, units, words
 
@@ -29,7 +30,7 @@ def plan(made: Plan, state: Path, *, stderr: bool = False) -> None:
     plan_tree.changes(to, made)
     _skipped(to, made)
     if not made.changes:
-        to.print("No changes" + ("" if made.mode == "stock" else ": all settings already match"))
+        to.print("No changes" + (": all settings already match" if MODES[made.mode].CHANGES_SETTINGS else ""))
     if made.migrations:
         to.print()
         to.print(_migrations(made))

@@ -19,6 +19,7 @@ from lrvmotion.journal.records import Body, CancelAsked, MoveBegun, RestoreBegun
 from lrvmotion.journal.run_state import UnfinishedMove
 from lrvmotion.model.inventory import MoRef
 from lrvmotion.plan import plan_forecast
+from lrvmotion.plan.modes import MODES
 from lrvmotion.plan.plan import Migration, Plan
 from lrvmotion.plan.schedule import Schedule
 from lrvmotion.run import drift as settling
@@ -202,7 +203,7 @@ class Migrating:
         self._reboot()
         prove(
             self.plan, self.connections, self._echoes, self.observer,
-            unproven=self.options.unproven or self.plan.mode == "stock", proceed=self._proceed,
+            unproven=self.options.unproven or not MODES[self.plan.mode].CHANGES_SETTINGS, proceed=self._proceed,
         )  # fmt: skip
         admitted(self.config, self.connections, self.plan, self.observer)
 

@@ -18,9 +18,11 @@ from lrvmotion.events import Found, Observer
 from lrvmotion.findings import Finding, Severity, errors
 from lrvmotion.model.inventory import Inventory, MoRef, SiteName
 from lrvmotion.model.load_report import LoadReport
+from lrvmotion.model.mode import Mode
 from lrvmotion.model.path_quality import judge
 from lrvmotion.plan import data_paths, plan_forecast, planner, preconditions, reboot_order, vm_selection
-from lrvmotion.plan.plan import ABSENT, Mode, Plan, Theirs, Value
+from lrvmotion.plan.modes import MODES, available
+from lrvmotion.plan.plan import ABSENT, Plan, Theirs, Wanted
 from lrvmotion.plan.preconditions import Subjects
 from lrvmotion.plan.settings import KEYS
 from lrvmotion.plan.vm_selection import Choice
@@ -40,15 +42,14 @@ def new_run() -> str:
 def resolve(config: Config, mode: str | None, load: LoadReport | None = None) -> Mode:
     """Return the mode to use: asked, configured, else the one with the best forecast from the load probe *load*.
 
-    Without a probe: proxy where a relay is configured, else native.
+    Without a probe: the available one that changes most, proxy where a relay is configured, else native.
     """
     wanted = mode or config.mode or "auto"
     if wanted == "auto":
         if load is not None and (best := plan_forecast.choose(config, load)) is not None:
             return best
-        return "proxy" if config.relay.source else "native"
-    table: dict[str, Mode] = {"stock": "stock", "native": "native", "proxy": "proxy"}
-    return table[wanted]
+        return available(config)[-1]
+    return next(name for name in MODES if name == wanted)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -130,8 +131,9 @@ def inventories(connections: Connections) -> tuple[Inventory, Inventory]:
 def rests_on(
     subjects: Subjects, mode: Mode, config: Config, source: Inventory, target: Inventory, owner_id: str | None
 ) -> dict[str, str]:
-    """Return the facts; stock mode changes nothing, so that it rests on nothing that is outstanding."""
-    return preconditions.facts(subjects, config, source, target, None if mode == "stock" else owner_id)
+    """Return the facts; a mode that changes nothing rests on nothing that is outstanding."""
+    held = owner_id if MODES[mode].CHANGES_SETTINGS else None
+    return preconditions.facts(subjects, config, source, target, held)
 
 
 def with_vms(connections: Connections, source: Inventory, refs: Sequence[MoRef]) -> Inventory:
@@ -244,7 +246,7 @@ def _box_desired(
     owner_id: str,
     runs: Collection[str],
     found: list[Finding],
-) -> list[tuple[str, Value, str]]:
+) -> list[Wanted]:
     from lrvmotion.relay import facts, install
     from lrvmotion.relay.packet_filter import rules
     from lrvmotion.relay.spec import RelaySpec
@@ -348,6 +350,6 @@ def refuse(plan: Plan) -> None:
 def refuse_unproven(plan: Plan) -> None:
     """Raise RefusedError where it is known before anything is changed that the path cannot be verified."""
     unmeasured = [finding for finding in plan.findings if finding.code == "path-not-measured"]
-    if plan.mode != "stock" and unmeasured:
+    if MODES[plan.mode].CHANGES_SETTINGS and unmeasured:
         message = f"the path cannot be verified: {unmeasured[0].subject}: {unmeasured[0].summary}; nothing was changed"
         raise RefusedError(message, hint=f"--unproven moves in {plan.mode} mode all the same")

@@ -12,8 +12,8 @@ from lrvmotion.errors import LrvmotionError, RefusedError
 from lrvmotion.events import Observer, Proven
 from lrvmotion.findings import Finding, Severity, errors
 from lrvmotion.model.inventory import Host, SiteName
-from lrvmotion.plan import steering
 from lrvmotion.plan.plan import Plan
+from lrvmotion.plan.steering import STEERING, assignment
 from lrvmotion.workflows.connections import Connections
 
 if TYPE_CHECKING:
@@ -48,9 +48,9 @@ def look(
     runs: Collection[str],
     away: Mapping[str, LrvmotionError],
     *,
-    proxy: bool,
+    relayed: bool,
 ) -> Boxes:
-    """Look at every configured box from the box itself; without *proxy* no host is led through one.
+    """Look at every configured box from the box itself; without *relayed* no host is led through one.
 
     A box that does not answer, or is not trusted, is a finding: *away* is what *log_in* returned.
     """
@@ -67,7 +67,7 @@ def look(
             done.boxes.append({"box": f"box/{relay.name}", "reachable": False})
         if reason is not None:
             reasons[relay.name] = reason
-    if proxy and config.relay.source:
+    if relayed and config.relay.source:
         _steering(config, hosts, reasons, done)
     return done
 
@@ -92,12 +92,12 @@ def _one(
     seen = connections.facts(name)
     far = isinstance(relay, FarRelay)
     near_by = hosts["target" if far else "source"]
-    neighbours = [nic for host in near_by if steering.is_beside(host, relay.address) for nic in host.vmotion_vmknics]
-    targets = steering.addresses(hosts["target"])
+    neighbours = [nic for host in near_by if assignment.is_beside(host, relay.address) for nic in host.vmotion_vmknics]
+    targets = assignment.addresses(hosts["target"])
     forward = None if far or config.relay.far is None else (config.relay.far.address, config.relay.far.listen_port)
     spec = RelaySpec(
         name=relay.name, run="", address=relay.address, listen_port=relay.listen_port,
-        sources=tuple(steering.addresses(hosts["source"])), targets=tuple(targets), forward=forward,
+        sources=tuple(assignment.addresses(hosts["source"])), targets=tuple(targets), forward=forward,
         accept_proxy_from=tuple(near.address for near in config.relay.source) if far else (),
     )  # fmt: skip
     standing = facts.findings(seen, spec, runs)
@@ -186,12 +186,12 @@ def _steering(
     config: Config, hosts: Mapping[SiteName, Sequence[Host]], reasons: Mapping[str, str], done: Boxes
 ) -> None:
     """Say which hosts no relay stands beside, and what blocks the way into them."""
-    served, found = steering.assign(config.relay.source, hosts["source"], lambda relay: reasons.get(relay.name))
+    served, found = assignment.assign(config.relay.source, hosts["source"], lambda relay: reasons.get(relay.name))
     done.findings += found
     for relay in config.relay.source:
         for host in served.get(relay.name, ()):
             done.findings += host_checks.relay_beside(host, relay.name, relay.address)
-            done.findings += steering.shared(host) if config.steer == "gateway" else ()
+            done.findings += STEERING[config.steer].findings(host)
     if config.relay.far is not None:
         near = [relay for relay in config.relay.source if relay.name in served]
-        done.findings += steering.beyond(config.relay.far, near, hosts["source"], hosts["target"])
+        done.findings += assignment.beyond(config.relay.far, near, hosts["source"], hosts["target"])

@@ -18,8 +18,10 @@ from lrvmotion.findings import Finding, Severity
 from lrvmotion.journal import changes, effective_values
 from lrvmotion.journal.records import Record
 from lrvmotion.model.inventory import Host, Inventory, SiteName, VirtualMachine
+from lrvmotion.model.mode import Mode
 from lrvmotion.model.path_quality import Frames, PathQuality, judge, judge_frames
 from lrvmotion.plan import settings, vm_selection
+from lrvmotion.plan.modes import MODES, available
 from lrvmotion.plan.placer import Placer
 from lrvmotion.run import path_survey
 from lrvmotion.workflows import relay_survey as boxes
@@ -60,7 +62,12 @@ class SurveyScope:
     hosts: dict[SiteName, list[Host]]
     vms: tuple[VirtualMachine, ...]
     places: privileges.Places
-    modes: frozenset[str]
+    modes: frozenset[Mode]
+
+    @property
+    def relayed(self) -> frozenset[Mode]:
+        """Those of the modes that need a relay."""
+        return frozenset(mode for mode in self.modes if MODES[mode].NEEDS_RELAY)
 
 
 def survey(
@@ -91,7 +98,7 @@ def survey(
     step("hosts", 0, 1)
     _hosts(chosen, connections, records, found)
     step("relay hosts", 0, 1)
-    seen = boxes.look(config, connections, chosen.hosts, changes.runs(records), away, proxy="proxy" in chosen.modes)
+    seen = boxes.look(config, connections, chosen.hosts, changes.runs(records), away, relayed=bool(chosen.relayed))
     found.findings += seen.findings
     found.boxes += seen.boxes
     _path(chosen, connections, observer, asked, step, found)
@@ -130,8 +137,7 @@ def choose(
             datastores=[store for store in target.datastores if store.ref in stores],
             networks=[network for network in target.networks if network.ref in networks],
         )
-    mode = config.mode or "auto"
-    modes = {mode} if mode != "auto" else {"native", *(["proxy"] if config.relay.source else [])}
+    modes = available(config) if config.mode is None or config.mode == "auto" else (config.mode,)
     return SurveyScope(
         config=config, inventories={"source": source, "target": target}, hosts={"source": sources, "target": targets},
         vms=source.vms, places=places, modes=frozenset(modes),
@@ -184,7 +190,8 @@ def _privileges(site: SiteName, chosen: SurveyScope, session: Any, about: dict[s
     from lrvmotion.vsphere import health
 
     inventory = chosen.inventories[site]
-    wanted = privileges.on_hosts(site, chosen.modes, chosen.hosts[site], inventory.networks)
+    needed = {privilege for mode in chosen.modes for privilege in MODES[mode].privileges(site)}
+    wanted = privileges.on_hosts(site, needed, chosen.hosts[site], inventory.networks)
     own = (
         privileges.at_source(chosen.vms, inventory.folders) if site == "source" else privileges.at_target(chosen.places)
     )
@@ -231,9 +238,9 @@ def _hosts(chosen: SurveyScope, connections: Connections, records: Sequence[Reco
             found.findings += host_checks.congestion(site, host)
             found.findings += host_checks.vmknics(site, host)
             found.findings += host_checks.reboot(site, host, waiting.get(name, ()), former.get(name, ()))
-            if site == "source" and "proxy" in chosen.modes:
+            if site == "source" and chosen.relayed:
                 same = host_checks.off_subnet(host, chosen.hosts["target"])
-                found.findings += same if chosen.modes == {"proxy"} else map(_milder, same)
+                found.findings += same if chosen.modes == chosen.relayed else map(_milder, same)
     names = [(site, host) for site in _SITES for host in chosen.hosts[site]]
     with ThreadPoolExecutor(_THREADS) as pool:
         for about, said in pool.map(lambda item: _options(item[0], item[1], chosen, connections), names):
@@ -270,12 +277,8 @@ def _options(
         }
     except LrvmotionError as error:
         return about, [_unmeasured(name, "advanced options", _short(error, name))]
-    wanted = [
-        item
-        for mode in ("native", "proxy")
-        if mode in chosen.modes
-        for item in settings.options(chosen.config, mode, site)
-    ]
+    modes = [mode for name, mode in MODES.items() if name in chosen.modes]
+    wanted = [item for mode in modes for item in mode.options(chosen.config, site)]
     return about, list(host_checks.options(site, host, wanted, bounds))
 
 

@@ -1,17 +1,13 @@
-"""Which relay serves which source host, and what leads the host's vMotion through it."""
+"""Which relay serves which source host, and what blocks the far one."""
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Literal
+from collections.abc import Callable, Iterable, Sequence
 
 from lrvmotion.config.schema import FarRelay, Relay
 from lrvmotion.findings import Finding, Severity
 from lrvmotion.model.inventory import Host
-from lrvmotion.plan.plan import Value, string
-
-Wanted = tuple[str, Value, str]
 
 
 def assign(
@@ -80,30 +76,6 @@ def is_beside(host: Host, address: str) -> bool:
         ipaddress.ip_address(address) in ipaddress.ip_interface(f"{nic.address}/{nic.prefix_length}").network
         for nic in host.vmotion_vmknics
     )
-
-
-def wanted(steer: Literal["route", "gateway"], host: Host, relay: Relay, targets: Sequence[str]) -> list[Wanted]:
-    """Return what leads *host*'s vMotion to *targets* through *relay*: a route for each, or its vmknics' gateway."""
-    if steer == "gateway":
-        reason = f"all off-subnet traffic of this vmknic goes through relay {relay.name}"
-        return [(f"gateway/{nic.address}", string(relay.address), reason) for nic in host.vmotion_vmknics]
-    reason = f"vMotion to this address goes through relay {relay.name}"
-    return [
-        (f"route/{stack}/{address}/{ipaddress.ip_address(address).max_prefixlen}", string(relay.address), reason)
-        for stack in dict.fromkeys(nic.netstack for nic in host.vmotion_vmknics)
-        for address in targets
-    ]
-
-
-def shared(host: Host) -> Iterator[Finding]:
-    """A vmknic that carries another service keeps its gateway (vsphere.md 2.6)."""
-    for nic in host.vmotion_vmknics:
-        if others := sorted(nic.services - {"vmotion"}):
-            summary = f"{nic.device} also carries {', '.join(others)}: its gateway is left alone"
-            yield Finding(
-                severity=Severity.ERROR, code="gateway-shared", subject=f"source/{host.name}", summary=summary,
-                hint='use steer = "route"',
-            )  # fmt: skip
 
 
 def addresses(hosts: Iterable[Host]) -> list[str]:

@@ -1,0 +1,36 @@
+"""Steering by gateway: the relay is the gateway of each vMotion vmknic, as in the field report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from lrvmotion.config.schema import Relay
+from lrvmotion.findings import Finding, Severity
+from lrvmotion.model.inventory import Host
+from lrvmotion.model.mode import Steering
+from lrvmotion.plan.plan import Value, Wanted, string
+
+NAME: Steering = "gateway"
+KIND = "gateway"
+
+
+def settings(host: Host, relay: Relay, _targets: Sequence[str]) -> list[Wanted]:
+    """Return the gateway of every vMotion vmknic, wherever its traffic goes."""
+    reason = f"all off-subnet traffic of this vmknic goes through relay {relay.name}"
+    return [(f"{KIND}/{nic.address}", string(relay.address), reason) for nic in host.vmotion_vmknics]
+
+
+def findings(host: Host) -> Iterator[Finding]:
+    """A vmknic that carries another service keeps its gateway (vsphere.md 2.6)."""
+    for nic in host.vmotion_vmknics:
+        if others := sorted(nic.services - {"vmotion"}):
+            summary = f"{nic.device} also carries {', '.join(others)}: its gateway is left alone"
+            yield Finding(
+                severity=Severity.ERROR, code="gateway-shared", subject=f"source/{host.name}", summary=summary,
+                hint='use steer = "route"',
+            )  # fmt: skip
+
+
+def relay_address(key: str, value: Value) -> str | None:
+    """Return the vmknic's gateway."""
+    return str(value.data) if key.startswith(f"{KIND}/") and value.type == "string" else None
