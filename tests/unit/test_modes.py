@@ -75,7 +75,7 @@ def test_the_documents_name_them_all():
 
 @pytest.mark.parametrize("name", MODES)
 def test_a_mode_that_changes_nothing_wants_nothing(name):
-    """What is set, made or needed on hosts, and whether the path is proven before the first move, go together."""
+    """What is set, made or needed on hosts, and whether the path is verified before the first move, go together."""
     mode = MODES[name]
     wants = [found for site in SITES for found in (mode.options(config(), site), mode.vmknics(config(), site))]
     wants += [mode.privileges(site) for site in SITES]

@@ -16,7 +16,7 @@ from lrvmotion.plan.modes import native, proxy, stock
 class ModeModule(Protocol):
     """What every module of this package has (PEP 544: a module has no *self*).
 
-    *CHANGES_SETTINGS*: hosts are changed for it, so that the path is proven before the first move. *NEEDS_RELAY*: the
+    *CHANGES_SETTINGS*: hosts are changed for it, so that the path is verified before the first move. *NEEDS_RELAY*: the
     source hosts' vMotion is steered through relays.
     """
 
