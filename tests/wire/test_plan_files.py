@@ -46,14 +46,14 @@ def test_a_saved_plan_moves_what_it_says(lab):
     stale(lab, file, "vm/vm1: is no longer at the source")
 
 
-def test_what_is_made_carries_the_plans_mark_and_is_known_as_ours(lab):
+def test_what_is_made_carries_the_plans_owner_id_and_is_known_as_ours(lab):
     """Another id for the run, the planned names on the hosts; the next run goes on with them, restore finds them."""
     before = lab.state()
     file = planned(lab, "vm2", mode="native")
-    mark = json.loads((lab.folder / file).read_text())["plan"]["mark"]
+    owner_id = json.loads((lab.folder / file).read_text())["plan"]["owner_id"]
     done = lab.json("migrate", "--plan", file, "--yes", "--unproven")
-    assert (done["moves"]["vm2"]["state"], done["run"] != mark) == ("success", True)
-    assert f"lrvmotion-{mark}-1" in json.dumps(lab.state())
+    assert (done["moves"]["vm2"]["state"], done["run"] != owner_id) == ("success", True)
+    assert f"lrvmotion-{owner_id}-1" in json.dumps(lab.state())
     again = lab.json("plan", "--mode", "native", "vm3", status=0)
     assert not [finding for finding in again["findings"] if finding["code"] == "host-locked"]
     assert lab.json("restore-defaults")["left"] == []
