@@ -1,7 +1,7 @@
 # lrvmotion: `make help` lists what can be made.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install root tools demo test check fuzz lint schemas bench bench-full crash-matrix fleet-trial clean
+.PHONY: help install root tools demo test check fuzz lint docs schemas bench bench-full crash-matrix fleet-trial clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -64,6 +64,9 @@ lint: install ## format, lint, types, import contracts
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+
+docs: install ## write docs/checks.md again, from the catalogue of findings
+	$(VENV)/bin/python docs/generate.py
 
 schemas: install ## write the JSON Schemas in docs/schemas again, from the types
 	PYTHONPATH=tests $(VENV)/bin/python -m schemas

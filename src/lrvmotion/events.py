@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, Protocol
 
-from lrvmotion.findings import Finding, Severity
+from lrvmotion.findings import Finding
 
 SCHEMA = "2.0"  # of the records that to_json makes: a minor version only adds (docs/ndjson.md)
 MoveState = Literal["queued", "running", "waiting", "success", "error", "cancelled", "held"]
@@ -298,7 +298,7 @@ def from_json(record: Mapping[str, Any]) -> Event | None:
         if item.name in record:
             value = record[item.name]
             if item.name == "finding":
-                value = Finding(**{**value, "severity": Severity(value["severity"])})
+                value = Finding.from_json(value)
             given[item.name] = tuple(value) if isinstance(value, list) else value
     return kind(**given)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 
 class Severity(StrEnum):
@@ -22,10 +24,15 @@ class Finding:
     """
 
     severity: Severity
-    code: str
+    code: str  # of checks/catalogue.py; what was recorded may be another version's
     subject: str
     summary: str
     hint: str | None = None
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Finding:
+        """Return the finding that was recorded as *record*; TypeError or ValueError where it is none."""
+        return cls(**{**record, "severity": Severity(record["severity"])})
 
 
 def errors(findings: tuple[Finding, ...] | list[Finding]) -> list[Finding]:

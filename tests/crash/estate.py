@@ -15,11 +15,11 @@ from lrvmotion.errors import RefusedError, UnreachableError
 from lrvmotion.journal import places
 from lrvmotion.journal.records import Connection
 from lrvmotion.model.inventory import Host, HostPortGroup, Inventory, Vmknic
+from lrvmotion.model.relay_spec import RelaySpec
 from lrvmotion.plan import planner, reverse
 from lrvmotion.plan.plan import ABSENT, Plan, Theirs, Value, string
 from lrvmotion.relay.facts import parse
 from lrvmotion.relay.install import desired
-from lrvmotion.relay.spec import RelaySpec
 
 At = tuple[str, str]  # a host or box ("A/a1", "box/r1") and a key
 SITES = {"A": {"a1": "10.88.0.9", "a2": "10.88.0.10"}, "B": {"b1": "10.99.0.9", "b2": "10.99.0.10"}}

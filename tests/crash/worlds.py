@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from fakes import host, inventory, vm
 from lrvmotion.config import schema as configs
 from lrvmotion.model import host_option
+from lrvmotion.model.relay_host import BoxFacts
+from lrvmotion.model.relay_spec import RelaySpec
 from lrvmotion.plan import planner, settings
 from lrvmotion.plan.plan import ABSENT, Change, Value, document, string
-from lrvmotion.relay.facts import BoxFacts, parse
+from lrvmotion.relay.facts import parse
 from lrvmotion.relay.install import desired
-from lrvmotion.relay.spec import RelaySpec
 
 RUN = "abc234"
 BOUNDS = {

@@ -8,6 +8,7 @@ from contextlib import suppress
 from rich.console import Console
 
 from fuzzing import bytes_of, dumped, json_of, subject, text_of
+from lrvmotion.checks import relay_hosts
 from lrvmotion.errors import LrvmotionError
 from lrvmotion.plan.plan import Value
 from lrvmotion.ports.shell import Completed
@@ -206,7 +207,7 @@ def test_what_a_relay_host_sees(content, printed):
     """Neighbours and ports."""
     for answer in (dumped(content), printed):
         view = neighbours.look(Box(answer), "python3", ["10.88.0.9"], ["10.99.0.9"])
-        list(neighbours.view_findings("relay-a", view, {"10.88.0.9": "00:50:56:00:00:01"}))
+        list(relay_hosts.neighbours("relay-a", view, {"10.88.0.9": "00:50:56:00:00:01"}))
 
 
 SENT = {"mss": 1448, "retransmit_ratio": 0.01, "rtt_ms": 55.0, "min_rtt_ms": 54.0, "window_limited": 0.0}

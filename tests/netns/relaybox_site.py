@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from lrvmotion.checks.relay_hosts import usable
 from lrvmotion.errors import UnreachableError
 from lrvmotion.events import Changed, Event
 from lrvmotion.findings import errors
@@ -23,7 +24,7 @@ from lrvmotion.lab.box.record import BoxRecord
 from lrvmotion.lab.spec import BoxSpec
 from lrvmotion.plan.plan import diff
 from lrvmotion.relay.box import RelayBox, RelaySpec, desired, health
-from lrvmotion.relay.facts import facts, findings
+from lrvmotion.relay.facts import facts
 from lrvmotion.relay.packet_filter import rules
 from lrvmotion.run.apply import Restored, apply, revert
 from lrvmotion.ssh import SshShell
@@ -50,7 +51,7 @@ class Box:
 
     def install(self, spec: RelaySpec, *, opened: bool = False) -> int:
         seen = facts(self.shell)
-        assert errors(findings(seen, spec, [RUN])) == []
+        assert errors(usable(seen, spec, [RUN])) == []
         openings = rules.openings(rules.look(self.shell, seen, spec), seen, spec, RUN) if opened else []
         wanted = desired(spec, seen, opened=openings)
         changes = diff(self.name, {key: self.target.read(key) for key, _, _ in wanted}, wanted)

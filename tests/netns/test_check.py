@@ -7,6 +7,7 @@ import re
 import pytest
 
 from lab_client import Lab
+from lrvmotion.checks import relay_hosts
 from lrvmotion.config.schema import load
 from lrvmotion.lab import witness
 from lrvmotion.relay import neighbours as looking
@@ -68,7 +69,7 @@ def test_a_neighbour_that_is_not_there_and_a_port_that_nobody_listens_on(shell):
     assert view.reason is None
     assert view.arp["10.88.0.77"] is None
     assert view.ports == {"10.99.0.9": "refused"}
-    found = {finding.code: finding for finding in looking.view_findings("relay-a", view, {}, port=8001)}
+    found = {finding.code: finding for finding in relay_hosts.neighbours("relay-a", view, {}, port=8001)}
     assert set(found) == {"box-arp", "box-target"}
     assert "10.88.0.77" in found["box-arp"].summary
     assert "refused at 10.99.0.9" in found["box-target"].summary
@@ -77,9 +78,9 @@ def test_a_neighbour_that_is_not_there_and_a_port_that_nobody_listens_on(shell):
 def test_somebody_else_at_a_neighbours_address(shell):
     """The MAC that answers is not the vmknic's own."""
     view = looking.look(shell, "python3", ["10.88.0.9"], [])
-    (finding,) = looking.view_findings("relay-a", view, {"10.88.0.9": "00:50:56:60:ff:ff"})
+    (finding,) = relay_hosts.neighbours("relay-a", view, {"10.88.0.9": "00:50:56:60:ff:ff"})
     assert finding.code == "box-arp-other"
-    assert list(looking.view_findings("relay-a", view, {"10.88.0.9": str(view.arp["10.88.0.9"]).upper()})) == []
+    assert list(relay_hosts.neighbours("relay-a", view, {"10.88.0.9": str(view.arp["10.88.0.9"]).upper()})) == []
 
 
 def test_a_far_relay_is_tried_from_the_near_one(lab):

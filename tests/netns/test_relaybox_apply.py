@@ -7,12 +7,13 @@ import time
 
 import pytest
 
+from lrvmotion.checks.relay_hosts import usable
 from lrvmotion.errors import RefusedError, UnreachableError
 from lrvmotion.findings import errors
 from lrvmotion.lab.box.state import processes, state
 from lrvmotion.plan.plan import diff, string
 from lrvmotion.relay.box import RelaySpec, counters, desired, health, limit, list_leftovers
-from lrvmotion.relay.facts import facts, findings
+from lrvmotion.relay.facts import facts
 from lrvmotion.relay.status import ask
 from lrvmotion.run.apply import apply
 from netns.box_world import requires_box
@@ -108,7 +109,7 @@ def test_relaybox_relay_that_cannot_start_is_taken_back(systemd_site):
     script = 'setsid python3 -c "$1" >/dev/null 2>&1 </dev/null & sleep 1; echo $!'
     held = systemd_site.shell.run(["sh", "-c", script, "hold", code])
     seen = facts(systemd_site.shell)
-    assert [finding.code for finding in errors(findings(seen, systemd_site.spec))] == ["box-port"]
+    assert [finding.code for finding in errors(usable(seen, systemd_site.spec))] == ["box-port"]
     wanted = desired(systemd_site.spec, seen)
     changes = diff(NAME, {key: systemd_site.box.read(key) for key, _, _ in wanted}, wanted)
     with pytest.raises(RefusedError, match=r"did not start.*9000"):

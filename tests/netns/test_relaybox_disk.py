@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from lrvmotion.checks.relay_hosts import usable
 from lrvmotion.findings import errors
 from lrvmotion.lab.box.state import state
-from lrvmotion.relay.facts import facts, findings
+from lrvmotion.relay.facts import facts
 from netns.box_packages import run
 from netns.box_world import requires_box
 from netns.relaybox_site import NEAR_ADDRESS, make_site
@@ -70,16 +71,16 @@ def site(tmp_path_factory):
 def test_trouble_of_the_host_is_found_before_anything_is_written(site, case):
     """The folder, the mount or the program is named, with what cures it; nothing is written by looking."""
     done, undone, code, words = CASES[case]
-    assert errors(findings(facts(site.shell), site.spec)) == []
+    assert errors(usable(facts(site.shell), site.spec)) == []
     before = state(site.record)
     run(site.record, done)
     changed = state(site.record)
-    found = errors(findings(facts(site.shell), site.spec))
+    found = errors(usable(facts(site.shell), site.spec))
     assert {finding.code for finding in found} == {code}
     assert any(words in f"{finding.summary} {finding.hint}" for finding in found), found
     assert state(site.record) == changed
     run(site.record, undone)
-    assert errors(findings(facts(site.shell), site.spec)) == []
+    assert errors(usable(facts(site.shell), site.spec)) == []
     assert state(site.record) == before
 
 
@@ -87,7 +88,7 @@ def test_noexec_of_tmp_and_run_is_no_matter(site):
     """The relay is installed, carries and is taken away where nothing in /tmp and /run may be executed."""
     run(site.record, "mount -o remount,noexec /tmp && mount -o remount,noexec /run")
     before = state(site.record)
-    assert errors(findings(facts(site.shell), site.spec)) == []
+    assert errors(usable(facts(site.shell), site.spec)) == []
     site.install()
     assert arrives(site) == NEAR_ADDRESS
     assert site.restore().left == []

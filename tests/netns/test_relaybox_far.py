@@ -6,11 +6,12 @@ import dataclasses
 
 import pytest
 
+from lrvmotion.checks.relay_hosts import way_to_far
 from lrvmotion.lab.box import machine
 from lrvmotion.lab.box.state import processes, state
 from lrvmotion.relay.box import RelaySpec, health, list_leftovers
 from lrvmotion.relay.facts import facts
-from lrvmotion.relay.far_reach import far_findings
+from lrvmotion.relay.far_reach import reach
 from lrvmotion.relay.status import ask
 from netns.box_world import requires_box
 from netns.iptables_kinds import KINDS
@@ -145,17 +146,22 @@ def test_relaybox_far_relay_that_is_away_resets_the_source_at_once(pair):
         pair.world.touch()
 
 
+def tried(pair, seen, spec) -> list:
+    """Try the way to the far relay, and return the findings."""
+    return list(way_to_far(spec, reach(pair.shell, seen, spec)))
+
+
 def test_relaybox_way_to_the_far_relay_is_tried_before_anything_is_changed(pair):
     """A port that nobody listens on yet is reached; one behind a firewall, or from another address, is a finding."""
     near = facts(pair.shell)
-    assert far_findings(pair.shell, near, NEAR_SPEC) == []
-    (other,) = far_findings(pair.shell, near, dataclasses.replace(NEAR_SPEC, address="10.88.0.77"))
+    assert tried(pair, near, NEAR_SPEC) == []
+    (other,) = tried(pair, near, dataclasses.replace(NEAR_SPEC, address="10.88.0.77"))
     assert (other.code, other.severity) == ("far-source", "error")
     assert "from 10.88.0.1, not from 10.88.0.77" in other.summary
     wall = "table ip wall { chain in { type filter hook input priority 0; tcp dport 9000 drop; }; }"
     assert pair.far.shell.run(["nft", wall]).ok
-    (silent,) = far_findings(pair.shell, near, NEAR_SPEC)
+    (silent,) = tried(pair, near, NEAR_SPEC)
     assert silent.code == "far-silent"
     assert silent.summary == f"no way to the far relay at {FAR_ADDRESS} port 9000: no answer within 5 s"
-    (nowhere,) = far_findings(pair.shell, near, dataclasses.replace(NEAR_SPEC, forward=("203.0.113.9", 9000)))
+    (nowhere,) = tried(pair, near, dataclasses.replace(NEAR_SPEC, forward=("203.0.113.9", 9000)))
     assert nowhere.code == "far-silent"

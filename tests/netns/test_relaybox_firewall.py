@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from lrvmotion.checks.relay_hosts import packet_filter
 from lrvmotion.findings import Severity
 from lrvmotion.lab.box.state import state
+from lrvmotion.model.relay_spec import RelaySpec
 from lrvmotion.plan.plan import ABSENT, string
 from lrvmotion.relay.facts import facts
 from lrvmotion.relay.packet_filter import rules as firewall
-from lrvmotion.relay.spec import RelaySpec
 from netns.box_packages import add, add_iptables, run
 from netns.box_world import requires_box
 from netns.relaybox_site import NEAR_ADDRESS, RUN, SOURCE, TARGET, Site, make_site
@@ -162,6 +163,12 @@ def site(tmp_path):
         yield made
 
 
+def judged(site, seen, view) -> list:
+    """Return the findings about the packet filter as it was seen."""
+    commands = firewall.commands(view, seen, site.spec)
+    return list(packet_filter(view, site.spec, commands, opened=False))
+
+
 def looked(site: Site):
     seen = facts(site.shell)
     return seen, firewall.look(site.shell, seen, site.spec)
@@ -226,7 +233,7 @@ def test_rule_before_the_redirect_is_named_opened_and_as_before(site, place):
     before = state(site.record)
     seen, view = looked(site)
     assert view.reason is None
-    (found,) = firewall.findings(view, seen, site.spec, opened=False)
+    (found,) = judged(site, seen, view)
     assert (found.code, found.severity) == ("box-forward", Severity.ERROR)
     assert f"{family} early seen: tcp dport 8000 drop" in found.summary
     assert f'nft insert rule {family} early seen iifname "lan0" ip saddr 10.88.0.0/24 accept' in str(found.hint)
@@ -246,7 +253,7 @@ def test_rule_against_invalid_packets_is_a_warning(site):
     run(site.record, f"echo 'table inet own {{ chain past {{ {chain}; }}; }}' | nft -f -")
     before = state(site.record)
     seen, view = looked(site)
-    (found,) = firewall.findings(view, seen, site.spec, opened=False)
+    (found,) = judged(site, seen, view)
     assert (found.code, found.severity) == ("box-forward", Severity.WARNING)
     assert "inet own past: ct state invalid drop" in found.summary
     site.install()
@@ -316,7 +323,7 @@ def goes_round(site: Site, shut: dict[str, str], cure: str) -> None:
     seen, view = looked(site)
     assert view.reason is None
     assert state(site.record) == before, "looking changes nothing"
-    found = list(firewall.findings(view, seen, site.spec, opened=False))
+    found = judged(site, seen, view)
     assert {finding.code for finding in found} == set(shut)
     assert all(finding.severity is Severity.ERROR for finding in found)
     for code, rule in shut.items():

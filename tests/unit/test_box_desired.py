@@ -7,15 +7,17 @@ from dataclasses import replace
 
 import pytest
 
+from lrvmotion.checks.relay_hosts import usable
 from lrvmotion.errors import RefusedError
 from lrvmotion.findings import Severity
+from lrvmotion.model.relay_host import Address, BoxFacts, runs_in
+from lrvmotion.model.relay_spec import RelaySpec
 from lrvmotion.relay import relayd
-from lrvmotion.relay.facts import Address, BoxFacts, findings, parse
+from lrvmotion.relay.facts import parse
 from lrvmotion.relay.install import desired
-from lrvmotion.relay.names import Names, runs_in
+from lrvmotion.relay.names import Names
 from lrvmotion.relay.redirect import parse as rules
 from lrvmotion.relay.redirect.render import Redirect
-from lrvmotion.relay.spec import RelaySpec
 from lrvmotion.relay.status import parse_status
 
 PRINTED = """\
@@ -92,7 +94,7 @@ def test_box_facts_that_break_off_are_still_read(cut):
 
 def test_box_that_fits_has_no_error(seen):
     """A good box gives no error; what cannot be written is a warning, not a failure."""
-    found = findings(seen, SPEC)
+    found = usable(seen, SPEC)
     assert codes(found, Severity.ERROR) == []
     assert codes(found, Severity.WARNING) == ["box-sysctl"]
 
@@ -110,7 +112,7 @@ def test_box_that_fits_has_no_error(seen):
 )
 def test_box_that_does_not_fit_is_an_error(seen, changes, code):
     """What a relay cannot do without is an error that names the box."""
-    found = findings(replace(seen, **changes), SPEC)
+    found = usable(replace(seen, **changes), SPEC)
     assert codes(found, Severity.ERROR) == [code]
     assert all(finding.subject == "box/relay-a" for finding in found)
 
@@ -125,7 +127,7 @@ def test_box_that_does_not_fit_is_an_error(seen, changes, code):
 )
 def test_box_with_a_lack_is_a_warning(seen, changes, code):
     """What a relay can live without is said."""
-    assert code in codes(findings(replace(seen, **changes), SPEC), Severity.WARNING)
+    assert code in codes(usable(replace(seen, **changes), SPEC), Severity.WARNING)
 
 
 ZONES = """\
@@ -157,18 +159,18 @@ zone=		oifname "eth0.88" ct zone set 5
 )  # fmt: skip
 def test_box_whose_rules_set_a_conntrack_zone_is_refused(lines, told):
     """The relay would refuse every connection there: the rule is named, if it is one for what comes in by the LAN."""
-    found = [entry for entry in findings(parse(PRINTED + lines), SPEC) if entry.code == "box-conntrack-zone"]
+    found = [entry for entry in usable(parse(PRINTED + lines), SPEC) if entry.code == "box-conntrack-zone"]
     assert [entry.severity for entry in found] == [Severity.ERROR] * (told is not None)
     assert all(told in entry.summary for entry in found)
-    assert [e for e in findings(parse(PRINTED + lines), FAR) if e.code == "box-conntrack-zone"] == []
+    assert [e for e in usable(parse(PRINTED + lines), FAR) if e.code == "box-conntrack-zone"] == []
 
 
 def test_box_of_another_run_names_the_run(seen):
     """A box that another run holds is refused by that run's name; our own runs' marks do not lock us out."""
     marked = replace(seen, marks=("table ip lrvmotion_xyz789",), listening=frozenset({9000}))
-    found = [finding for finding in findings(marked, SPEC, ["old"]) if finding.code == "box-locked"]
+    found = [finding for finding in usable(marked, SPEC, ["old"]) if finding.code == "box-locked"]
     assert "xyz789" in found[0].summary
-    assert codes(findings(marked, SPEC, ["xyz789"]), Severity.ERROR) == []
+    assert codes(usable(marked, SPEC, ["xyz789"]), Severity.ERROR) == []
 
 
 def test_box_order_is_safe(seen):
@@ -463,7 +465,7 @@ def test_a_box_that_forwards_ipv6_keeps_its_own_default_route(seen: BoxFacts) ->
 
 def test_findings_of_a_far_box_name_its_own_section(seen: BoxFacts) -> None:
     """What to correct is under [relay.target]; a stream may hold more there."""
-    found = findings(replace(seen, addresses=(), listening=frozenset({9000}), memory_free_kib=100_000), FAR)
+    found = usable(replace(seen, addresses=(), listening=frozenset({9000}), memory_free_kib=100_000), FAR)
     hints = {finding.code: finding.hint for finding in found}
     assert "[relay.target]" in hints["box-address"]
     assert "[relay.target]" in hints["box-port"]
@@ -474,7 +476,7 @@ def test_a_box_that_cannot_tie_a_table_to_a_process_says_what_that_means(seen: B
     """Without systemd and such a table a dead relay is not forwarded past."""
     old = replace(seen, systemd=False, kernel="5.4.0-1")
     for box, told in ((old, True), (replace(seen, systemd=False), False)):
-        (summary,) = (finding.summary for finding in findings(box, SPEC) if finding.code == "box-systemd")
+        (summary,) = (finding.summary for finding in usable(box, SPEC) if finding.code == "box-systemd")
         assert ("new connections are refused" in summary) is told
 
 

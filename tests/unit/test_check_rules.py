@@ -6,15 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from lrvmotion.checks import hosts, privileges, sites
+from lrvmotion.checks import hosts, path, privileges, sites, steering
+from lrvmotion.checks.relay_hosts import capacity
 from lrvmotion.findings import Severity
 from lrvmotion.model import host_option
 from lrvmotion.model.inventory import Host, MoRef, Network, Vmknic
-from lrvmotion.model.path_quality import Frames, judge_frames
+from lrvmotion.model.path_quality import Frames
+from lrvmotion.model.relay_host import Address, BoxFacts
 from lrvmotion.plan import settings
 from lrvmotion.plan.modes import MODES
-from lrvmotion.relay import facts
-from lrvmotion.relay.neighbours import capacity
 from lrvmotion.run import path_survey
 from lrvmotion.run.path_probe import MessageTooLong, PingRefused, Pings
 from lrvmotion.views import checks as view
@@ -63,7 +63,7 @@ JUMBO = {"source_mtu": 9000, "target_mtu": 9000, "jumbo": "passed"}
 )
 def test_frames(seen, codes):
     """A path that drops full frames is an error; one that says so, or carries more than is used, is told."""
-    assert {finding.code: finding.severity for finding in judge_frames(seen)} == codes
+    assert {finding.code: finding.severity for finding in path.frames(seen)} == codes
 
 
 class Stretch:
@@ -119,12 +119,12 @@ def test_every_vmknic_is_tried_and_one_pair_a_host_is_measured():
     two = host("esx-a1", nic(), nic("vmk2", "10.88.0.10"))
     away = host("esx-a2", connection_state="notResponding")
     targets = [host(f"esx-b{n}", nic(address=f"10.99.0.{n}"), nic("vmk2", f"10.99.0.{n}0")) for n in (1, 2)]
-    seen, path, steps = look(Stretch(1500), [two, away], targets)
+    seen, pairs, steps = look(Stretch(1500), [two, away], targets)
     assert [(one.source, one.target) for one in seen] == [
         (f"source/esx-a1 {source}", f"target/esx-b{n} 10.99.0.{n}")
         for source in ("10.88.0.9", "10.88.0.10") for n in (1, 2)
     ]  # fmt: skip
-    assert [(one.source, one.target, one.sent) for one in path] == [
+    assert [(one.source, one.target, one.sent) for one in pairs] == [
         ("source/esx-a1 10.88.0.9", "target/esx-b1 10.99.0.1", 10)
     ]
     assert steps[-1] == ("pings", 10, 10)
@@ -230,22 +230,22 @@ def test_the_other_way_is_only_a_warning():
 
 def test_what_bounds_a_box():
     """One core, a slow clock, a slow link; and a box that has none of these."""
-    address = facts.Address(interface="lan0", address="10.88.0.1", length=24)
-    good = facts.BoxFacts(
+    address = Address(interface="lan0", address="10.88.0.1", length=24)
+    good = BoxFacts(
         cores=4, governors=(("cpu0", "performance"),), addresses=(address,), links=(("lan0", 1500, 25_000),)
     )
     assert list(capacity("r", good, "10.88.0.1")) == []
     poor = replace(good, cores=1, governors=(("cpu0", "powersave"),), links=(("lan0", 1500, 1000),))
     assert [f.code for f in capacity("r", poor, "10.88.0.1")] == ["box-cores", "box-governor", "box-link"]
     assert [f.code for f in capacity("r", good, "10.88.0.1", 9000)] == ["box-mtu"]
-    assert list(capacity("r", facts.BoxFacts(), "10.88.0.1")) == []  # what is not known is not held against it
+    assert list(capacity("r", BoxFacts(), "10.88.0.1")) == []  # what is not known is not held against it
 
 
 def test_same_subnet_is_found_by_its_network():
     """No relay can be put between neighbours."""
-    (told,) = hosts.off_subnet(host(), [host("esx-b1", nic(address="10.88.0.30"))])
+    (told,) = steering.off_subnet(host(), [host("esx-b1", nic(address="10.88.0.30"))])
     assert (told.code, "10.88.0.0/24" in told.summary) == ("same-subnet", True)
-    assert list(hosts.off_subnet(host(), [host("esx-b1", nic(address="10.99.0.30"))])) == []
+    assert list(steering.off_subnet(host(), [host("esx-b1", nic(address="10.99.0.30"))])) == []
 
 
 def test_the_closing_line_counts():

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from fakes import host, vm
-from lrvmotion.checks import catalogue, metadata
+from lrvmotion.checks import metadata, vms
 from lrvmotion.checks.compatibility import LADDERS, fits
-from lrvmotion.checks.surroundings import ClusterBindings, PrecheckContext, TargetConflicts
 from lrvmotion.findings import Severity
 from lrvmotion.model.inventory import Datastore, Device, Disk, Folder, MoRef, Pool
 from lrvmotion.model.placement import Placement
+from lrvmotion.model.surroundings import ClusterBindings, PrecheckContext, TargetConflicts
 
 HOST = host("b1", "10.99.0.9", evc_mode="", max_evc_mode="intel-cascadelake", most_disks=4, encrypted_vmotion=True)
 FOLDER = Folder(ref=MoRef("Folder", "group-v1"), path="", datacenter="DC")
@@ -30,7 +30,7 @@ def placement(**changes):
 def found(machine, place=None, **around):
     """Return {code: severity} of everything that the catalogue says."""
     surroundings = PrecheckContext(**{**AROUND, **around})
-    said = [*catalogue.alone(machine), *catalogue.placed(machine, place or placement(), surroundings)]
+    said = [*vms.alone(machine), *vms.placed(machine, place or placement(), surroundings)]
     for finding in said:
         assert finding.subject == "vm/vm1"
         assert finding.summary

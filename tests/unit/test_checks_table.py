@@ -1,44 +1,84 @@
-"""docs/checks.md names every finding's code, and no other."""
+"""Findings are made in checks/ alone, each with a code of the catalogue, of which docs/checks.md is made."""
 
 from __future__ import annotations
 
 import ast
 import re
+import runpy
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
+from lrvmotion.checks.catalogue import SECTIONS, Code
+
 HOME = Path(__file__).parents[2]
-CODE = re.compile(r"[a-z]+(-[a-z0-9]+)+")
-MAKERS = {"finding", "Finding", "_finding", "_error", "_tell", "found"}
-# Formed at run time: of a device's kind, and of where a VM was found.
-FORMED = {"vm-passthrough", "vm-sriov", "vm-at-source", "vm-at-both", "vm-at-neither"}
-WHOLE = ("checks/devices.py", "checks/compatibility.py", "checks/hosts.py", "vsphere/vm/precheck.py")
+SOURCE = HOME / "src" / "lrvmotion"
+CHECKS = SOURCE / "checks"
 
 
-def codes(path: Path) -> set[str]:
-    """Return the codes in *path*: every argument of what makes a finding; in some files all of that form with "vm-"."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+def trees() -> Iterator[tuple[Path, ast.Module]]:
+    """Yield every module of the product and its syntax tree."""
+    for path in SOURCE.rglob("*.py"):
+        if "lab" not in path.parts:
+            yield path, ast.parse(path.read_text())
+
+
+def calls(tree: ast.Module) -> Iterator[tuple[str, ast.Call]]:
+    """Yield every call in *tree* with the name of what is called."""
+    for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             function = node.func
-            name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
-            if name in MAKERS:
-                given = [*node.args, *(keyword.value for keyword in node.keywords if keyword.arg == "code")]
-                found |= {item.value for item in given if isinstance(item, ast.Constant)}
-        elif isinstance(node, ast.Constant) and str(path).endswith(WHOLE):
-            found |= {node.value} if str(node.value).startswith(("vm-", "relocate-", "option-")) else set()
-    return {code for code in found if isinstance(code, str) and CODE.fullmatch(code)}
+            yield function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", ""), node
 
 
-def test_every_code_is_in_the_table_and_nothing_else():
-    """A new check is documented with its severity before it is shown to anyone."""
-    source = HOME / "src" / "lrvmotion"
-    made = set().union(*(codes(path) for path in source.rglob("*.py") if "lab" not in path.parts)) | FORMED
-    told = set()
-    for line in (HOME / "docs" / "checks.md").read_text().splitlines():
-        if line.startswith("| `"):
-            cells = [cell.strip() for cell in line.strip("|").split("|")]
-            assert set(cells[1].split()) <= {"E", "W", "I"}, line
-            assert cells[2], line
-            told |= set(re.findall(r"`([^`]+)`", cells[0]))
-    assert made - told == set(), "not in docs/checks.md"
-    assert told - made == set(), "in docs/checks.md, and no check says it"
+def used(path: Path) -> set[str]:
+    """Return the names of the codes that the module *path* names: `Code.NAME`."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "Code":
+            found.add(node.attr)
+    return found
+
+
+def test_findings_are_made_in_checks_alone():
+    """Who measures returns facts; what they mean is said where every other check is found."""
+    made = {path.relative_to(SOURCE) for path, tree in trees() for name, _ in calls(tree) if name == "Finding"}
+    assert made == {Path("checks/catalogue.py")}
+
+
+def test_every_code_is_used_and_no_other():
+    """A code that no check says is not documented; AttributeError would tell of one that is not in the catalogue."""
+    modules = [path for path in CHECKS.glob("*.py") if path.name != "catalogue.py"]
+    assert set().union(*map(used, modules)) == set(Code.__members__)
+    assert len(list(CHECKS.glob("*.py"))) <= 16
+
+
+@pytest.mark.parametrize("path", sorted(CHECKS.glob("*.py")), ids=lambda path: path.stem)
+def test_a_severity_is_one_that_the_catalogue_names(path):
+    """Wherever a code is named with its severity."""
+    for name, call in calls(ast.parse(path.read_text())):
+        function = call.func
+        if name in {"error", "warning", "info"} and isinstance(function, ast.Attribute):
+            code = function.value
+            if isinstance(code, ast.Attribute) and isinstance(code.value, ast.Name) and code.value.id == "Code":
+                assert name in Code[code.attr].severities, f"{code.attr} in line {call.lineno}"
+
+
+def test_every_code_is_said_in_full():
+    """Its own spelling, a severity at least, one line of what it means and one of what helps, fit for a table."""
+    for code in Code:
+        assert code.name == code.upper().replace("-", "_")
+        assert re.fullmatch(r"[a-z]+(-[a-z0-9]+)+", code)
+        assert list(code.severities) == sorted(set(code.severities), key=["error", "warning", "info"].index)
+        for text in (code.meaning, code.remedy):
+            assert text
+            assert not set(text) & set("\n|"), code
+            assert not text.endswith(".")
+    assert next(iter(Code)) in SECTIONS
+
+
+def test_the_page_is_made_of_the_catalogue():
+    """`make docs` writes it again."""
+    page = runpy.run_path(str(HOME / "docs" / "generate.py"))["checks"]()
+    assert (HOME / "docs" / "checks.md").read_text() == page

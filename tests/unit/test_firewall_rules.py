@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from lrvmotion.checks import relay_hosts
 from lrvmotion.findings import Severity
-from lrvmotion.relay.facts import Address, BoxFacts
+from lrvmotion.model.packet_filter import Block, FirewallView
+from lrvmotion.model.relay_host import Address, BoxFacts
+from lrvmotion.model.relay_spec import RelaySpec
 from lrvmotion.relay.packet_filter import rules, trial
-from lrvmotion.relay.packet_filter.rules import Block, FirewallView
-from lrvmotion.relay.spec import RelaySpec
 
 SEEN = BoxFacts(python="/usr/bin/python3", addresses=(Address(interface="lan0", address="10.88.0.1", length=24),))
 NEAR = RelaySpec(name="a", run="abc123", address="10.88.0.1", sources=("10.88.0.9",), targets=("10.99.0.9",))
@@ -68,31 +69,35 @@ def test_opening_of_a_far_relay_is_for_the_near_ones():
     ]  # fmt: skip
 
 
+def judged(view: FirewallView, *, opened: bool):
+    return relay_hosts.packet_filter(view, NEAR, rules.commands(view, SEEN, NEAR), opened=opened)
+
+
 def test_firewall_that_is_opened_is_information_and_one_that_is_not_an_error():
     """Without open_firewall the rule is an error with its cure; with it, it is said what the run will do."""
     view = FirewallView(blocks=(block(rule="policy DROP"),))
-    (shut,) = rules.findings(view, SEEN, NEAR, opened=False)
+    (shut,) = judged(view, opened=False)
     assert (shut.severity, shut.code) == (Severity.ERROR, "box-input")
     assert "iptables, INPUT: policy DROP" in shut.summary
     assert shut.hint == (
         "iptables -I INPUT -s 10.88.0.0/24 -i lan0 -p tcp -m tcp --dport 9000 -j ACCEPT; "
         "or open_firewall = true in [[relay.source]]"
     )
-    (opened,) = rules.findings(view, SEEN, NEAR, opened=True)
+    (opened,) = judged(view, opened=True)
     assert (opened.severity, opened.code) == (Severity.INFO, "box-input")
 
 
 def test_firewall_that_drops_what_is_invalid_is_a_warning():
     """Only a dead relay makes it matter: it refuses no run, and open_firewall opens it all the same."""
     view = FirewallView(blocks=(block(what="later", chain="FORWARD"),), out=("lan0",))
-    (shut,) = rules.findings(view, SEEN, NEAR, opened=False)
+    (shut,) = judged(view, opened=False)
     assert (shut.severity, shut.code) == (Severity.WARNING, "box-forward")
     assert len(rules.openings(view, SEEN, NEAR, "abc123")) == 1
 
 
 def test_firewall_that_could_not_be_tried_is_said():
     """What is not known is a warning with its reason, never taken for open."""
-    (found,) = rules.findings(FirewallView(reason="no nft"), SEEN, NEAR, opened=True)
+    (found,) = judged(FirewallView(reason="no nft"), opened=True)
     assert (found.severity, found.code) == (Severity.WARNING, "box-filter-unknown")
     assert "no nft" in found.summary
 

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lrvmotion.checks import path
 from lrvmotion.findings import Severity
-from lrvmotion.model.path_quality import PathQuality, bdp_bytes, jitter, judge, wilson
+from lrvmotion.model.path_quality import PathQuality, bdp_bytes, jitter, wilson
 
 
 def quality(**changes):
@@ -53,6 +54,6 @@ def test_jitter_needs_two_samples():
 )
 def test_a_path_is_judged_against_the_limits(sample, code):
     """Too far, too lossy, dead, or not measured."""
-    found = judge(sample, limit_rtt_ms=150, limit_loss=0.02)
+    found = list(path.quality(sample, limit_rtt_ms=150, limit_loss=0.02))
     assert [finding.code for finding in found] == ([code] if code else [])
     assert all((finding.severity is Severity.WARNING) == (code == "path-not-measured") for finding in found)

@@ -7,12 +7,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from fakes import Died, FakeTarget, Fuse, MortalFile
+from lrvmotion.checks import reboot as reboot_checks
 from lrvmotion.errors import RefusedError, UnreachableError
 from lrvmotion.events import Rebooting, Waiting
 from lrvmotion.journal import effective_values
 from lrvmotion.journal.journal import Journal
+from lrvmotion.model.reboot_readiness import RebootReadiness
 from lrvmotion.plan.plan import Change, Value
-from lrvmotion.plan.reboot_order import MAINTENANCE, RebootReadiness, findings, order
+from lrvmotion.plan.reboot_order import MAINTENANCE, order
 from lrvmotion.run import rolling_reboot as reboot
 from lrvmotion.run.rolling_reboot import IN, OUT, HostRuntime, Rolling
 
@@ -148,7 +150,7 @@ def test_one_host_at_a_time_each_step_recorded_first(journal):
 def test_what_forbids_a_reboot_forbids_it_before_anything_is_done(journal, standing, code):
     """VMs that would not leave, and the last host of a cluster: an error of the plan, and again at the last moment."""
     machine = Machine("source/a1", [], **standing)
-    (finding,) = findings([machine.about])
+    (finding,) = reboot_checks.order([machine.about])
     assert (finding.severity, finding.code) == ("error", code)
     with pytest.raises(RefusedError, match="is not rebooted"):
         roll(journal, HostAccess(machine), ["source/a1"])
@@ -159,7 +161,7 @@ def test_what_does_not_forbid_it_is_told():
     """The order, and what happens to the VMs."""
     full = RebootReadiness(host="a", cluster="C", running=("vm1",), drs="fullyAutomated", others=("b",))
     empty = RebootReadiness(host="b", cluster="C", others=("a",))
-    told = list(findings([full, empty]))
+    told = list(reboot_checks.order([full, empty]))
     assert [finding.code for finding in told] == ["reboot-order", "reboot-order"]
     assert "1 of 2" in told[0].summary
     assert "DRS moves 1 running VM away" in told[0].summary

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lrvmotion.checks.window import fits
 from lrvmotion.config import schema, time_zone
 from lrvmotion.config.maintenance_window import DAYS, Windows, window
 from lrvmotion.errors import ExitStatus, UsageError
@@ -138,12 +139,12 @@ def test_a_plan_says_when_the_first_vm_starts_and_which_never_will():
     """Before anybody waits for the night."""
     windows = Windows((window("22:00", "06:00", (), ZoneInfo("Europe/Berlin")),))
     day, night = datetime(2026, 11, 23, 12, tzinfo=UTC), datetime(2026, 11, 23, 22, tzinfo=UTC)
-    closed, short = windows.findings(day, {"a": 3600.0, "b": 30_000.0, "c": None})
+    closed, short = fits(windows, day, {"a": 3600.0, "b": 30_000.0, "c": None})
     assert (closed.code, short.code, short.subject) == ("window-closed", "window-too-short", "vm/b")
     assert closed.summary == "none is open: the first VM starts at 2026-11-23 22:00 (Europe/Berlin)"
     assert short.summary == "would take 8.3 h, the longest window has 8.0 h: it is held"
-    assert [found.code for found in windows.findings(night, {"a": 3600.0})] == []
-    assert list(Windows().findings(day, {"b": 1e9})) == []
+    assert [found.code for found in fits(windows, night, {"a": 3600.0})] == []
+    assert list(fits(Windows(), day, {"b": 1e9})) == []
 
 
 @pytest.mark.parametrize(

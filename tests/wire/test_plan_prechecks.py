@@ -11,6 +11,7 @@ import pytest
 
 from lab_client import Lab
 from lrvmotion import checks
+from lrvmotion.checks.catalogue import Code
 
 ALWAYS = {"path-not-measured", "tags-not-read"}  # no network is emulated; tags need another API
 
@@ -213,10 +214,9 @@ CODES = {code for code, *_ in (*TRAITS, *PLACES, *UNREAD)} | {
 def test_every_precheck_of_a_vm_has_a_scenario():
     """A check cannot be added without a lab that trips it."""
     folder = Path(checks.__file__).parent
-    names = ("vms", "devices", "storage", "compatibility", "metadata")
-    texts = [(folder / f"{name}.py").read_text() for name in names]
-    made = {code for text in texts for code in re.findall(r'"((?:vm|rules|tags|datastore)-[a-z-]+)"', text)}
-    assert made - CODES - ALWAYS == set()
+    texts = [(folder / f"{name}.py").read_text() for name in ("vms", "devices", "compatibility", "metadata")]
+    made = {Code[name] for text in texts for name in re.findall(r"Code\.((?:VM|RULES|TAGS|DATASTORE)_[A-Z_]+)", text)}
+    assert made - CODES - ALWAYS - {Code.VM_GONE} == set()  # a resumed run's is not of a plan
 
 
 def test_what_a_vm_of_the_target_has_is_found(lab, reset):

@@ -1,1 +1,1 @@
-"""The precheck catalogue: one pure function a check, one file an area."""
+"""All findings: one pure function a check, one file a subject, and the catalogue of their codes."""

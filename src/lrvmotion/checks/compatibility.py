@@ -1,14 +1,14 @@
-"""Whether the target can take a VM: CPU, hardware version, keys, and what another VM there already has."""
+"""Whether the target can take a VM: CPU, hardware version, keys, what another VM there has, and what vCenter says."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
 
-from lrvmotion.checks.surroundings import PrecheckContext
-from lrvmotion.findings import Finding, Severity
+from lrvmotion.checks.catalogue import Code
+from lrvmotion.findings import Finding
 from lrvmotion.model.inventory import Host, VirtualMachine
 from lrvmotion.model.placement import Placement
+from lrvmotion.model.surroundings import PrecheckContext
 
 # EVC mode keys by vendor, each a superset of the one before (VMware KB 1003212, "EVC and CPU Compatibility FAQ").
 LADDERS: tuple[tuple[str, ...], ...] = (
@@ -40,85 +40,106 @@ def cpu(vm: VirtualMachine, host: Host) -> Iterator[Finding]:
 
     Without EVC a host offers what its CPU has; the highest EVC mode of it is the nearest that vCenter tells.
     """
+    subject = f"vm/{vm.name}"
     offered = host.evc_mode or host.max_evc_mode
     if vm.power_state == "poweredOff" or not vm.evc_mode:
         return
     matches = fits(vm.evc_mode, offered) if offered else None
     if matches is None:
         summary = f"needs EVC mode {vm.evc_mode}; {host.name} offers {offered or 'none that it tells'}: not compared"
-        yield _finding(Severity.WARNING, "vm-evc-unknown", vm, summary, None)
+        yield Code.VM_EVC_UNKNOWN.warning(subject, summary)
     elif not matches:
         what = "its cluster's EVC mode" if host.evc_mode else "the highest EVC mode of its CPU"
         summary = f"needs EVC mode {vm.evc_mode}; of {host.name} {what} is {offered}"
         hint = "power it off to move it, choose another host, or raise the target cluster's EVC mode"
-        yield _finding(Severity.ERROR, "vm-evc", vm, summary, hint)
+        yield Code.VM_EVC.error(subject, summary, hint)
 
 
 def hardware(vm: VirtualMachine, host: Host, around: PrecheckContext) -> Iterator[Finding]:
     """The virtual hardware version must be one that the target runs (QueryConfigOptionDescriptor)."""
+    subject = f"vm/{vm.name}"
     known = around.hardware.get(host.ref)
     if known is None:
         summary = f"whether {host.name} runs its hardware version {vm.hardware} is not read"
-        yield _finding(Severity.WARNING, "vm-hardware-unread", vm, summary, None)
+        yield Code.VM_HARDWARE_UNREAD.warning(subject, summary)
     elif vm.hardware and vm.hardware not in known:
         newest = max(known, key=_number, default="none")
         summary = f"has hardware version {vm.hardware}; {host.name} runs up to {newest}"
-        yield _finding(Severity.ERROR, "vm-hardware", vm, summary, "choose a newer host: it cannot be lowered")
+        yield Code.VM_HARDWARE.error(subject, summary, "choose a newer host: it cannot be lowered")
 
 
 def encryption(vm: VirtualMachine, host: Host, around: PrecheckContext) -> Iterator[Finding]:
     """An encrypted VM needs its key provider at the target: without it, it fails near the end (KB 378053, 386333)."""
+    subject = f"vm/{vm.name}"
     if vm.key_provider is not None:
         what = "has a virtual TPM" if any(device.kind == "tpm" for device in vm.devices) else "is encrypted"
         named = f" by key provider {vm.key_provider!r}" if vm.key_provider else ""
         hint = "add the same key provider, of the same name, to the target vCenter"
         if around.providers is None or not vm.key_provider:
             summary = f"{what}: which key providers the target has is not read, and its own{named} must be there"
-            yield _finding(Severity.WARNING, "vm-key-unread", vm, summary, hint)
+            yield Code.VM_KEY_UNREAD.warning(subject, summary, hint)
         elif vm.key_provider not in around.providers:
             has = ", ".join(sorted(around.providers)) or "none"
             summary = f"{what}: its key provider {vm.key_provider!r} is not at the target, which has {has}"
-            yield _finding(Severity.ERROR, "vm-key-provider", vm, summary, hint)
+            yield Code.VM_KEY_PROVIDER.error(subject, summary, hint)
     if vm.migrate_encryption == "required" and vm.power_state == "poweredOn":
         if host.encrypted_vmotion is False:
             summary = f"requires encrypted vMotion, which {host.name} does not have"
-            yield _finding(Severity.ERROR, "vm-encrypted-vmotion", vm, summary, "choose another host")
+            yield Code.VM_ENCRYPTED_VMOTION.error(subject, summary, "choose another host")
         else:
             summary = "requires encrypted vMotion: memory and disks are encrypted by the hosts, which costs them CPU"
-            yield _finding(Severity.WARNING, "vm-encrypted-vmotion", vm, summary, None)
+            yield Code.VM_ENCRYPTED_VMOTION.warning(subject, summary)
 
 
 def clashes(vm: VirtualMachine, place: Placement, around: PrecheckContext) -> Iterator[Finding]:
     """A name is there once in a folder, and an instance UUID once in a vCenter; MAC and BIOS UUID should be."""
+    subject = f"vm/{vm.name}"
     taken = around.taken
     if taken is None:
         summary = "the names, UUIDs and MACs of the target's VMs are not read: not compared"
-        yield _finding(Severity.WARNING, "vm-clash-unread", vm, summary, None)
+        yield Code.VM_CLASH_UNREAD.warning(subject, summary)
         return
     if (place.folder.ref, vm.name) in taken.names:
         summary = f"the target already has a VM or folder of this name in {place.folder.path or 'its VM folder'}"
-        yield _finding(Severity.ERROR, "vm-name-clash", vm, summary, "rename one of the two, or map to another folder")
-    rows: tuple[tuple[Severity, Literal["instance", "BIOS"], str, str | None], ...] = (
-        (Severity.ERROR, "instance", "vm-instance-uuid", taken.instance_uuids.get(vm.instance_uuid.lower())),
-        (Severity.WARNING, "BIOS", "vm-bios-uuid", taken.bios_uuids.get(vm.bios_uuid.lower())),
-    )
-    for severity, kind, code, other in rows:
-        if other is not None:
-            summary = f"the target's VM {other} has the same {kind} UUID: one is a copy of the other"
-            yield _finding(severity, code, vm, summary, "find out which of the two is wanted")
+        yield Code.VM_NAME_CLASH.error(subject, summary, "rename one of the two, or map to another folder")
+    hint = "find out which of the two is wanted"
+    if (other := taken.instance_uuids.get(vm.instance_uuid.lower())) is not None:
+        summary = f"the target's VM {other} has the same instance UUID: one is a copy of the other"
+        yield Code.VM_INSTANCE_UUID.error(subject, summary, hint)
+    if (other := taken.bios_uuids.get(vm.bios_uuid.lower())) is not None:
+        summary = f"the target's VM {other} has the same BIOS UUID: one is a copy of the other"
+        yield Code.VM_BIOS_UUID.warning(subject, summary, hint)
     if taken.macs is None:
-        yield _finding(Severity.WARNING, "vm-mac-unread", vm, "the MACs of the target's VMs are not read", None)
+        yield Code.VM_MAC_UNREAD.warning(subject, "the MACs of the target's VMs are not read")
     for nic in vm.nics:
         other = (taken.macs or {}).get(nic.mac.lower()) if nic.mac else None
         if other is not None:
             summary = f"{nic.label} has the MAC {nic.mac}, as has the target's VM {other}"
-            yield _finding(Severity.WARNING, "vm-mac", vm, summary, "give one of them another MAC")
+            yield Code.VM_MAC.warning(subject, summary, "give one of them another MAC")
+
+
+def refused(vm: str, cause: str, hint: str | None) -> Finding:
+    """A fault with which CheckRelocate_Task would refuse the move."""
+    return Code.RELOCATE_REFUSED.error(f"vm/{vm}", f"vCenter would refuse the move: {cause}", hint)
+
+
+def warned(vm: str, cause: str, hint: str | None) -> Finding:
+    """A fault of which CheckRelocate_Task only warns."""
+    return Code.RELOCATE_WARNING.warning(f"vm/{vm}", f"vCenter warns of the move: {cause}", hint)
+
+
+def no_way(cause: str, hint: str | None) -> Finding:
+    """A fault of the way between the vCenters: every VM would find it again."""
+    return Code.RELOCATE_WAY.error("vcenters", f"the source vCenter cannot work with the target's: {cause}", hint)
+
+
+def not_asked(reason: str) -> Finding:
+    """CheckRelocate_Task that did not answer for all VMs."""
+    summary = f"what vCenter itself says of the moves is not measured: {reason}"
+    hint = "CheckRelocate_Task did not answer for all VMs: only the checks of our own were made"
+    return Code.RELOCATE_NOT_MEASURED.warning("source", summary, hint)
 
 
 def _number(version: str) -> int:
     digits = version.rpartition("-")[2]
     return int(digits) if digits.isdigit() else 0
-
-
-def _finding(severity: Severity, code: str, vm: VirtualMachine, summary: str, hint: str | None) -> Finding:
-    return Finding(severity=severity, code=code, subject=f"vm/{vm.name}", summary=summary, hint=hint)

@@ -1,21 +1,26 @@
-"""What of a VM's virtual hardware blocks moving it: drives, ports and cards that are connected to a host."""
+"""What of a VM's virtual hardware blocks moving it: disks, drives, ports and cards."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lrvmotion.findings import Finding, Severity
-from lrvmotion.model.inventory import Device, DeviceKind, VirtualMachine
+from lrvmotion.checks.catalogue import Code
+from lrvmotion.findings import Finding
+from lrvmotion.model.inventory import Device, DeviceKind, Host, VirtualMachine
 
 # (code, what it is, hint). vCenter refuses each with CannotAccessVmDevice or DisallowedMigrationDeviceAttached (API
 # reference of the fault classes; VMware docs, "Host Configuration for vMotion": no device of one host only).
-_PLUGGED: dict[DeviceKind, tuple[str, str, str]] = {
-    "iso": ("vm-iso", "has an ISO image connected", "disconnect it: the target's hosts do not see that file"),
-    "cdrom": ("vm-cdrom", "has a CD drive of a host or of a client connected", "disconnect the drive"),
-    "floppy": ("vm-floppy", "has a floppy drive connected", "disconnect the drive"),
-    "usb": ("vm-usb", "has a USB device connected", "remove the USB device from the VM"),
-    "serial": ("vm-serial", "has a serial port of its host connected", "disconnect it, or connect it to the network"),
-    "parallel": ("vm-parallel", "has a parallel port of its host connected", "disconnect the port"),
+_PLUGGED: dict[DeviceKind, tuple[Code, str, str]] = {
+    "iso": (Code.VM_ISO, "has an ISO image connected", "disconnect it: the target's hosts do not see that file"),
+    "cdrom": (Code.VM_CDROM, "has a CD drive of a host or of a client connected", "disconnect the drive"),
+    "floppy": (Code.VM_FLOPPY, "has a floppy drive connected", "disconnect the drive"),
+    "usb": (Code.VM_USB, "has a USB device connected", "remove the USB device from the VM"),
+    "serial": (
+        Code.VM_SERIAL,
+        "has a serial port of its host connected",
+        "disconnect it, or connect it to the network",
+    ),
+    "parallel": (Code.VM_PARALLEL, "has a parallel port of its host connected", "disconnect the port"),
 }
 
 
@@ -24,23 +29,24 @@ def connected(vm: VirtualMachine) -> Iterator[Finding]:
     for device in vm.devices:
         if device.kind in _PLUGGED:
             code, what, hint = _PLUGGED[device.kind]
-            yield _finding(Severity.ERROR, code, vm, f"{what}: {_name(device)}", hint)
+            yield code.error(f"vm/{vm.name}", f"{what}: {_name(device)}", hint)
 
 
 def passed_through(vm: VirtualMachine) -> Iterator[Finding]:
     """A card that bypasses the hypervisor cannot move while it runs; a vGPU can, to a host with the same GPU."""
-    running = vm.power_state == "poweredOn"
+    subject, running = f"vm/{vm.name}", vm.power_state == "poweredOn"
     for device in vm.devices:
         if device.kind in {"passthrough", "sriov"}:
-            code = f"vm-{device.kind}"
-            severity = Severity.ERROR if running else Severity.WARNING
+            code = Code.VM_SRIOV if device.kind == "sriov" else Code.VM_PASSTHROUGH
             summary = f"has a device of its host passed through: {_name(device)}"
-            hint = "power it off and remove the device" if running else "it starts only where such a device is free"
-            yield _finding(severity, code, vm, summary, hint)
+            if running:
+                yield code.error(subject, summary, "power it off and remove the device")
+            else:
+                yield code.warning(subject, summary, "it starts only where such a device is free")
         elif device.kind == "vgpu":
             summary = f"has a virtual GPU: {_name(device)}"
             hint = "it moves only to a host with the same GPU and driver, vgpu.hotmigrate.enabled in both vCenters"
-            yield _finding(Severity.WARNING, "vm-vgpu", vm, summary, hint)
+            yield Code.VM_VGPU.warning(subject, summary, hint)
 
 
 def shared_bus(vm: VirtualMachine) -> Iterator[Finding]:
@@ -48,12 +54,50 @@ def shared_bus(vm: VirtualMachine) -> Iterator[Finding]:
     for device in vm.devices:
         if device.kind == "shared-bus":
             summary = f"shares the SCSI bus of {device.label} ({device.backing}) with other VMs: it cannot be moved"
-            yield _finding(Severity.ERROR, "vm-shared-bus", vm, summary, "take the cluster's shared disks off it first")
+            yield Code.VM_SHARED_BUS.error(f"vm/{vm.name}", summary, "take the cluster's shared disks off it first")
+
+
+def raw(vm: VirtualMachine) -> Iterator[Finding]:
+    """A raw device mapping is a LUN, which the target's hosts do not have (API: RDMNotSupported, RDMNotPreserved)."""
+    subject = f"vm/{vm.name}"
+    for disk in vm.disks:
+        if disk.rdm is not None:
+            summary = f"{disk.label} is a raw device mapping ({disk.rdm} mode): the LUN does not move"
+            hint = "turn it into a virtual disk at the source, or move the LUN's data by other means"
+            yield Code.VM_RDM.error(subject, summary, hint)
+
+
+def shared(vm: VirtualMachine) -> Iterator[Finding]:
+    """A multi-writer disk is open in other VMs too: its storage cannot be moved (VMware KB 1034165)."""
+    subject = f"vm/{vm.name}"
+    for disk in vm.disks:
+        if disk.multi_writer:
+            summary = f"{disk.label} may be written by several VMs at once: it cannot be moved"
+            yield Code.VM_MULTI_WRITER.error(subject, summary, "set its sharing to none, if only it uses it")
+
+
+def modes(vm: VirtualMachine) -> Iterator[Finding]:
+    """Storage moves with a running VM only from disks in persistent mode (VMware docs, "Storage vMotion Requirements").
+
+    Of an independent persistent disk no snapshot is made; it moves all the same.
+    """
+    subject = f"vm/{vm.name}"
+    for disk in vm.disks:
+        if disk.mode == "independent_persistent":
+            summary = f"{disk.label} is independent: snapshots leave it out, before and after the move"
+            yield Code.VM_DISK_INDEPENDENT.warning(subject, summary)
+        elif disk.mode not in {"persistent", ""}:
+            summary = f"{disk.label} is in mode {disk.mode}: what was written since power-on would be lost"
+            yield Code.VM_DISK_MODE.error(subject, summary, "set it to persistent")
+
+
+def count(vm: VirtualMachine, host: Host) -> Iterator[Finding]:
+    """A host moves only so many disks of a running VM (HostCapability.maxNumDisksSVMotion)."""
+    subject = f"vm/{vm.name}"
+    if vm.power_state == "poweredOn" and host.most_disks is not None and len(vm.disks) > host.most_disks:
+        summary = f"has {len(vm.disks)} disks; {host.name} moves at most {host.most_disks} with a running VM"
+        yield Code.VM_DISK_COUNT.error(subject, summary, "power it off to move it")
 
 
 def _name(device: Device) -> str:
     return f"{device.label} ({device.backing})" if device.backing else device.label
-
-
-def _finding(severity: Severity, code: str, vm: VirtualMachine, summary: str, hint: str | None = None) -> Finding:
-    return Finding(severity=severity, code=code, subject=f"vm/{vm.name}", summary=summary, hint=hint)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lrvmotion.checks.surroundings import ClusterBindings, PrecheckContext
-from lrvmotion.findings import Finding, Severity
+from lrvmotion.checks.catalogue import Code
+from lrvmotion.findings import Finding
 from lrvmotion.model.inventory import VirtualMachine
+from lrvmotion.model.surroundings import ClusterBindings, PrecheckContext
 
 _AGAIN = "set it again at the target after the move"
 _CARRIED = "after the move they are set where the target knows them by name; the report lists what was not"
@@ -17,36 +18,28 @@ def bound(vm: VirtualMachine, around: PrecheckContext) -> Iterator[Finding]:
     binding = (around.bindings or {}).get(vm.ref, ClusterBindings())
     if binding.rules:
         summary = f"is in DRS rules that do not follow: {', '.join(binding.rules)}"
-        yield _finding("vm-rules", vm, summary, "make the rules again at the target after the move")
+        yield Code.VM_RULES.warning(f"vm/{vm.name}", summary, "make the rules again at the target after the move")
     if binding.overrides:
         summary = f"has cluster settings that do not follow it: {', '.join(binding.overrides)}"
-        yield _finding("vm-overrides", vm, summary, _AGAIN)
+        yield Code.VM_OVERRIDES.warning(f"vm/{vm.name}", summary, _AGAIN)
 
 
 def named(vm: VirtualMachine, around: PrecheckContext) -> Iterator[Finding]:
     """Permissions set on the VM and custom attributes are the vCenter's, not the VM's."""
     if vm.permissions:
         summary = f"has permissions that do not follow by themselves, of {', '.join(dict.fromkeys(vm.permissions))}"
-        yield _finding("vm-permissions", vm, summary, _CARRIED)
+        yield Code.VM_PERMISSIONS.warning(f"vm/{vm.name}", summary, _CARRIED)
     if vm.attributes:
         names = ", ".join(sorted(around.attributes.get(key, f"attribute {key}") for key in vm.attributes))
         summary = f"has custom attributes that do not follow by themselves: {names}"
-        yield _finding("vm-attributes", vm, summary, _CARRIED)
+        yield Code.VM_ATTRIBUTES.warning(f"vm/{vm.name}", summary, _CARRIED)
 
 
 def unread(around: PrecheckContext) -> Iterator[Finding]:
     """Say once what is not read and would not follow."""
     if around.bindings is None:
         summary = "DRS rules and settings of single VMs are not read: none of them follows"
-        yield Finding(severity=Severity.WARNING, code="rules-not-read", subject="source", summary=summary)
-    yield Finding(
-        severity=Severity.INFO,
-        code="tags-not-read",
-        subject="source",
-        summary="tags and storage policies of the VMs are not read yet: migrate carries them over by name",
-        hint="create missing tags and policies at the target first; lrvmotion does not create them",
-    )
-
-
-def _finding(code: str, vm: VirtualMachine, summary: str, hint: str) -> Finding:
-    return Finding(severity=Severity.WARNING, code=code, subject=f"vm/{vm.name}", summary=summary, hint=hint)
+        yield Code.RULES_NOT_READ.warning("source", summary)
+    summary = "tags and storage policies of the VMs are not read yet: migrate carries them over by name"
+    hint = "create missing tags and policies at the target first; lrvmotion does not create them"
+    yield Code.TAGS_NOT_READ.info("source", summary, hint)

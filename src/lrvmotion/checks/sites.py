@@ -1,10 +1,11 @@
-"""What blocks a vCenter: privileges, licence, clock, the way to the other one, DRS."""
+"""Problems with a vCenter: privileges, licence, clock, the way to the other one, DRS."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from lrvmotion.checks.catalogue import Code
 from lrvmotion.findings import Finding, Severity
 from lrvmotion.model.inventory import SiteName
 
@@ -68,26 +69,26 @@ def clocks(source: Clock, target: Clock) -> Iterator[Finding]:
         summary = f"the vCenters' clocks differ by {abs(apart):.0f} s; {which} is ahead"
         severity = Severity.ERROR if least > SSO_TOLERANCE_S else Severity.WARNING
         hint = "give both the same NTP servers: a token of one must be valid at the other"
-        yield _finding(severity, "clock-skew", "vcenters", summary, hint)
+        yield Code.CLOCK_SKEW.found(severity, "vcenters", summary, hint)
     for site, clock in (("source", source), ("target", target)):
         if abs(clock.ahead_s) - clock.within_s > CLOCK_S:
             word = "ahead of" if clock.ahead_s > 0 else "behind"
             summary = f"its clock is {abs(clock.ahead_s):.0f} s {word} this machine's"
             hint = "times in the journal and of reboots are compared: give this machine and the vCenter the same NTP"
-            yield _finding(Severity.WARNING, "clock-here", site, summary, hint)
+            yield Code.CLOCK_HERE.warning(site, summary, hint)
 
 
 def privileges(site: str, username: str, lacking: Iterable[Lacking] | None, reason: str = "") -> Iterator[Finding]:
     """Name each privilege that is missing, and where; *lacking* None: they could not be asked for."""
     if lacking is None:
         summary = f"privileges not measured: {reason}"
-        yield _finding(Severity.WARNING, "privilege-unknown", site, summary)
+        yield Code.PRIVILEGE_UNKNOWN.warning(site, summary)
         return
     for item in lacking:
         noun = "privilege" if len(item.privileges) == 1 else "privileges"
         summary = f"{username} lacks the {noun} {', '.join(item.privileges)}"
         hint = "add what is missing to the account's role there"
-        yield _finding(Severity.ERROR, "privilege-missing", item.subject, summary, hint)
+        yield Code.PRIVILEGE_MISSING.error(item.subject, summary, hint)
 
 
 def licences(site: str, found: Sequence[Licence] | None, reason: str = "") -> Iterator[Finding]:
@@ -95,14 +96,14 @@ def licences(site: str, found: Sequence[Licence] | None, reason: str = "") -> It
     if found is None:
         summary = f"licence not readable: {reason}"
         hint = "cross-vCenter vMotion needs Enterprise Plus on both sides: look at the hosts' licences yourself"
-        yield _finding(Severity.INFO, "licence-unreadable", site, summary, hint)
+        yield Code.LICENCE_UNREADABLE.info(site, summary, hint)
         return
     for item in found:
         words = f"{item.name} {item.edition}".lower()
         if not any(word in words for word in _ENOUGH):
             summary = f"its licence is {item.name or item.edition}"
             hint = "cross-vCenter vMotion needs Enterprise Plus on both sides"
-            yield _finding(Severity.WARNING, "licence-edition", item.subject, summary, hint)
+            yield Code.LICENCE_EDITION.warning(item.subject, summary, hint)
 
 
 def sight(site: SiteName, seen: Sight) -> Iterator[Finding]:
@@ -110,11 +111,11 @@ def sight(site: SiteName, seen: Sight) -> Iterator[Finding]:
     other = "target" if site == "source" else "source"
     if seen.seen is None:
         summary = f"not tested: {site} vCenter to {other} vCenter, port 443 ({seen.detail})"
-        yield _finding(Severity.INFO, "vcenter-sight-unknown", site, summary, seen.hint)
+        yield Code.VCENTER_SIGHT_UNKNOWN.info(site, summary, seen.hint)
     elif not seen.seen:
         severity = Severity.ERROR if site == "source" else Severity.WARNING
         summary = f"it cannot work with the {other} vCenter: {seen.detail}"
-        yield _finding(severity, "vcenter-sight", site, summary, seen.hint)
+        yield Code.VCENTER_SIGHT.found(severity, site, summary, seen.hint)
 
 
 def drs(site: str, clusters: Iterable[Drs]) -> Iterator[Finding]:
@@ -123,15 +124,16 @@ def drs(site: str, clusters: Iterable[Drs]) -> Iterator[Finding]:
         if cluster.enabled and cluster.level == "fullyAutomated":
             summary = "DRS is fully automated: its own vMotions also use what a run sets on the hosts, and delay it"
             hint = "set it to partially automated while VMs are moved"
-            yield _finding(Severity.WARNING, "cluster-drs", f"{site}/{cluster.cluster}", summary, hint)
+            yield Code.CLUSTER_DRS.warning(f"{site}/{cluster.cluster}", summary, hint)
 
 
 def same_vcenter(source_uuid: str, target_uuid: str) -> Iterator[Finding]:
     """One vCenter cannot be both sides."""
     if source_uuid == target_uuid:
         summary = f"source and target are one vCenter (instance UUID {source_uuid})"
-        yield _finding(Severity.ERROR, "vcenter-same", "vcenters", summary, "name two vCenters in the configuration")
+        yield Code.VCENTER_SAME.error("vcenters", summary, "name two vCenters in the configuration")
 
 
-def _finding(severity: Severity, code: str, subject: str, summary: str, hint: str | None = None) -> Finding:
-    return Finding(severity=severity, code=code, subject=subject, summary=summary, hint=hint)
+def not_measured(subject: str, what: str, reason: str) -> Finding:
+    """What *subject* does not tell, and the *reason*."""
+    return Code.NOT_MEASURED.warning(subject, f"{what} not measured: {reason}")

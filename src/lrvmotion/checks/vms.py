@@ -1,22 +1,54 @@
-"""What blocks moving a VM, and what it should be known for."""
+"""What blocks moving a VM: of the VM alone, and of the VM with the place that it goes to."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from lrvmotion.findings import Finding, Severity
+from lrvmotion.checks import compatibility, devices, metadata
+from lrvmotion.checks.catalogue import Code
+from lrvmotion.findings import Finding
 from lrvmotion.model.inventory import VirtualMachine
+from lrvmotion.model.placement import Placement
+from lrvmotion.model.surroundings import PrecheckContext
+
+
+def alone(vm: VirtualMachine) -> list[Finding]:
+    """Return what the VM's own state says."""
+    return [
+        *movable(vm),
+        *cold_data(vm),
+        *busy(vm),
+        *devices.connected(vm),
+        *devices.passed_through(vm),
+        *devices.shared_bus(vm),
+        *devices.raw(vm),
+        *devices.shared(vm),
+        *devices.modes(vm),
+    ]
+
+
+def placed(vm: VirtualMachine, place: Placement, around: PrecheckContext) -> list[Finding]:
+    """Return what *place* and the *around* say."""
+    return [
+        *devices.count(vm, place.host),
+        *compatibility.cpu(vm, place.host),
+        *compatibility.hardware(vm, place.host, around),
+        *compatibility.encryption(vm, place.host, around),
+        *compatibility.clashes(vm, place, around),
+        *metadata.bound(vm, around),
+        *metadata.named(vm, around),
+    ]
 
 
 def movable(vm: VirtualMachine) -> Iterator[Finding]:
     """A template, a suspended VM and one without a host cannot be moved live."""
     subject = f"vm/{vm.name}"
     if vm.template:
-        yield _finding(Severity.ERROR, "vm-template", subject, "is a template", "convert it to a VM first")
+        yield Code.VM_TEMPLATE.error(subject, "is a template", "convert it to a VM first")
     if vm.host is None:
-        yield _finding(Severity.ERROR, "vm-no-host", subject, "is on no host")
+        yield Code.VM_NO_HOST.error(subject, "is on no host")
     if vm.power_state == "suspended":
-        yield _finding(Severity.ERROR, "vm-suspended", subject, "is suspended", "power it on or off first")
+        yield Code.VM_SUSPENDED.error(subject, "is suspended", "power it on or off first")
 
 
 def cold_data(vm: VirtualMachine) -> Iterator[Finding]:
@@ -24,11 +56,11 @@ def cold_data(vm: VirtualMachine) -> Iterator[Finding]:
     subject = f"vm/{vm.name}"
     if vm.power_state == "poweredOff":
         summary = "is powered off: its disks go by NFC (TCP 902) at about 1.3 Gbit/s at best, past streams and relay"
-        yield _finding(Severity.WARNING, "vm-powered-off", subject, summary, "power it on to move it over vMotion")
+        yield Code.VM_POWERED_OFF.warning(subject, summary, "power it on to move it over vMotion")
     elif vm.snapshots:
         noun = "snapshot" if vm.snapshots == 1 else "snapshots"
         summary = f"has {vm.snapshots} {noun}: all but its topmost disks go by NFC (TCP 902), past streams and relay"
-        yield _finding(Severity.WARNING, "vm-snapshots", subject, summary, "delete the snapshots before the move")
+        yield Code.VM_SNAPSHOTS.warning(subject, summary, "delete the snapshots before the move")
 
 
 def busy(vm: VirtualMachine) -> Iterator[Finding]:
@@ -36,11 +68,19 @@ def busy(vm: VirtualMachine) -> Iterator[Finding]:
     subject = f"vm/{vm.name}"
     if vm.fault_tolerance:
         summary = "is fault tolerant: its two copies cannot be moved to another vCenter"
-        yield _finding(Severity.ERROR, "vm-fault-tolerance", subject, summary, "turn fault tolerance off first")
+        yield Code.VM_FAULT_TOLERANCE.error(subject, summary, "turn fault tolerance off first")
     if vm.tools_installer:
         summary = "has the VMware Tools installer mounted"
-        yield _finding(Severity.ERROR, "vm-tools-installer", subject, summary, "unmount the installer in the VM")
+        yield Code.VM_TOOLS_INSTALLER.error(subject, summary, "unmount the installer in the VM")
 
 
-def _finding(severity: Severity, code: str, subject: str, summary: str, hint: str | None = None) -> Finding:
-    return Finding(severity=severity, code=code, subject=subject, summary=summary, hint=hint)
+def gone(vm: str) -> Finding:
+    """A VM of a resumed run that is not at the source."""
+    summary = "is no longer at the source: it was moved or removed since"
+    return Code.VM_GONE.warning(f"vm/{vm}", summary, "look for it at the target")
+
+
+def reverse_mode(mode: str, lacking: Sequence[str]) -> Finding:
+    """A way back in *mode*, for there is no relay host at the site that sends then, which *lacking* modes need."""
+    needs = f"{', '.join(lacking)} mode needs a relay at the site that sends ([relay.target])"
+    return Code.REVERSE_MODE.info("plan", f"the way back goes in {mode} mode: {needs}")

@@ -49,6 +49,7 @@ def check(
 
     Exit status 3 if a finding is an error.
     """
+    from lrvmotion.checks import path
     from lrvmotion.findings import errors
     from lrvmotion.journal import journal, load_report_store
     from lrvmotion.views import checks, lines, results
@@ -82,7 +83,7 @@ def check(
             report = load_test.load(config, connections, state, steps, clock=wall_clock)
     age_s = 0.0
     if report is not None:
-        done.findings += load_test.findings(report)
+        done.findings += path.load(report)
         age_s = load_report_store.age_s(report, wall_clock())
     if quiet:
         seen: dict[str, object] = {"sites": done.sites, "hosts": done.hosts, "boxes": done.boxes}

@@ -28,7 +28,7 @@ class MigrateRequest:
     """One of the four: *choice* alone, *saved* alone, *saved* and *progress* (--resume), or all three (--reverse).
 
     *config* and *known* (connections) are swapped on the way back. *mode* is what the order itself says, None
-    where it leaves that to the user; *note* is a sentence for the plan.
+    where it leaves that to the user; *lacking* are the modes that it replaces, for want of a relay.
     """
 
     config: Config
@@ -37,7 +37,7 @@ class MigrateRequest:
     saved: Saved | None = None
     progress: Progress | None = None
     mode: str | None = None
-    note: str | None = None
+    lacking: tuple[str, ...] = ()
 
     @property
     def back(self) -> bool:
@@ -75,7 +75,7 @@ class MigrateRequest:
         theirs: Collection[Theirs],
     ) -> Plan:
         """Return the plan, made again; *theirs* is what somebody else has changed of what is outstanding."""
-        from lrvmotion.findings import Finding, Severity
+        from lrvmotion.checks import vms as vm_checks
         from lrvmotion.journal import changes
         from lrvmotion.journal import run_state as progress
         from lrvmotion.workflows import plan_run, replan
@@ -106,10 +106,9 @@ class MigrateRequest:
                 self.config, connections, observer, self.saved, left, options,
                 run=run, runs=runs, owner_id=owner_id, held=held, theirs=theirs,
             )  # fmt: skip
-        if self.note is None:
+        if not self.lacking:
             return made
-        finding = Finding(severity=Severity.INFO, code="reverse-mode", subject="plan", summary=self.note)
-        return replace(made, findings=(*made.findings, finding))
+        return replace(made, findings=(*made.findings, vm_checks.reverse_mode(made.mode, self.lacking)))
 
     def on_the_way(self, connections: Connections) -> Plan:
         """Return the plan of following what the run had begun: nothing is changed, nothing started."""
@@ -165,15 +164,9 @@ def to_reverse(
         message = f"run {progress.run} was itself a way back"
         raise UsageError(message, hint="migrate its VMs as any others")
     back = reverse.config(config)
-    wanted, note = mode or progress.mode, None
+    wanted = mode or progress.mode
     possible = modes.available(back)
-    lacking = [name for name in modes.MODES if name not in possible]
-    if lacking and wanted not in possible:
-        wanted = possible[-1]
-        note = (
-            f"the way back goes in {wanted} mode: {', '.join(lacking)} mode needs a relay at the site that sends "
-            "([relay.target])"
-        )
+    lacking = tuple(name for name in modes.MODES if name not in possible) if wanted not in possible else ()
     wishes = reverse.wishes(_saved(progress), names or moved)
     return MigrateRequest(
         config=back,
@@ -181,8 +174,8 @@ def to_reverse(
         choice=Choice(wishes=wishes, file=f"the way back of run {progress.run}"),
         saved=_saved(progress),
         progress=progress,
-        mode=wanted,
-        note=note,
+        mode=possible[-1] if lacking else wanted,
+        lacking=lacking,
     )
 
 

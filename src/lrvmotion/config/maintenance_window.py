@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta, tzinfo
 
 from lrvmotion.config import time_zone
 from lrvmotion.errors import UsageError
-from lrvmotion.findings import Finding, Severity
 
 _NAMES = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 DAYS = tuple(name[:3] for name in _NAMES)
@@ -172,21 +171,6 @@ class Windows:
             last = max((one for one in self.windows if isinstance(one, Once)), key=lambda one: one.end)
             message = f"the last maintenance window has passed: it ended at {time_zone.said(last.end, last.zone)}"
             raise UsageError(message, hint="set start and end of [[window]] to a time to come, or take it out")
-
-    def findings(self, now: datetime, seconds: Mapping[str, float | None]) -> Iterator[Finding]:
-        """Say when the first VM can start, and which of the VMs, that take *seconds*, never can."""
-        opens = self.opens(now)
-        if opens is not None and opens > now:
-            summary = f"none is open: the first VM starts at {time_zone.said(opens, self.zone())}"
-            yield Finding(severity=Severity.INFO, code="window-closed", subject="maintenance window", summary=summary)
-        longest = self.longest_s(now)
-        for vm, takes in seconds.items():
-            if takes is not None and longest is not None and takes > longest:
-                summary = f"would take {takes / 3600:.1f} h, the longest window has {longest / 3600:.1f} h: it is held"
-                hint = "a longer window, or a mode or circuit that is faster"
-                yield Finding(
-                    severity=Severity.WARNING, code="window-too-short", subject=f"vm/{vm}", summary=summary, hint=hint
-                )
 
     def zone(self) -> tzinfo:
         """Return the time zone that the windows are told in."""

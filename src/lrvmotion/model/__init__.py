@@ -1,1 +1,1 @@
-"""What is known: both inventories, the circuit, the metadata of VMs. Pure values; nothing here decides or does."""
+"""What is known: both inventories, the circuit, relay hosts, VMs; what is wanted of a relay. Pure: nothing decides."""

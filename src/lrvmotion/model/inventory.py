@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -110,6 +111,13 @@ class Host:
     def vmotion_vmknics(self) -> tuple[Vmknic, ...]:
         """The vmknics that carry vMotion, in device order."""
         return tuple(nic for nic in self.vmknics if nic.carries_vmotion)
+
+    def is_beside(self, address: str) -> bool:
+        """Whether *address* is in the subnet of a vMotion vmknic: a gateway is always a neighbour."""
+        return any(
+            ipaddress.ip_address(address) in ipaddress.ip_interface(f"{nic.address}/{nic.prefix_length}").network
+            for nic in self.vmotion_vmknics
+        )
 
     def uplink_mbps(self, vmknics: int = 0) -> int | None:
         """Return the most that the uplinks give to so many vMotion vmknics, those present at least; None: not known.

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
+from lrvmotion.checks import placement
 from lrvmotion.config.schema import Config
 from lrvmotion.config.vm_csv import VmOverride
-from lrvmotion.findings import Finding, Severity
-from lrvmotion.model.inventory import Datastore, Folder, Host, Inventory, Pool, VirtualMachine, near
+from lrvmotion.findings import Finding
+from lrvmotion.model.inventory import Datastore, Folder, Host, Inventory, Pool, VirtualMachine
 from lrvmotion.model.placement import NicMapping, Placement
 
 
@@ -42,8 +43,7 @@ class Placer:
             return None, found
         pool = self._pool(host, wish)
         if pool is None:
-            summary = f"cluster {host.cluster} has no resource pool {wish.pool or ''}".rstrip() + " that we can see"
-            found.append(_error("pool-missing", f"target/{host.name}", summary))
+            found.append(placement.pool_missing(host, wish.pool or ""))
             return None, found
         self._memory[host.name] += vm.memory_bytes if vm.power_state == "poweredOn" else 0
         self._placed[host.name] += 1
@@ -59,24 +59,16 @@ class Placer:
         for store in self._target.datastores:
             if store.name == wanted:
                 if not store.accessible:
-                    summary = f"datastore {store.name} of the target is not accessible"
-                    found.append(_error("datastore-inaccessible", f"vm/{vm.name}", summary, "map it to another one"))
+                    found.append(placement.datastore_inaccessible(vm.name, store.name))
                     return store
                 taken = self._taken[store.name]
                 free = store.free_bytes - taken
                 needed = vm.storage_bytes + vm.swap_bytes
                 if free < needed:
-                    others = f" once {taken / 2**30:.1f} GiB of VMs before it in this plan are there" if taken else ""
-                    summary = (
-                        f"needs {needed / 2**30:.1f} GiB on {store.name}, its swap file included; "
-                        f"{max(0, free) / 2**30:.1f} GiB are free{others}"
-                    )
-                    found.append(_error("datastore-space", f"vm/{vm.name}", summary, "map it to another datastore"))
+                    found.append(placement.datastore_space(vm.name, store.name, needed=needed, free=free, before=taken))
                 return store
-        hint = (
-            f"map it: [mappings.datastores] {source!r} = …; {near(wanted, [s.name for s in self._target.datastores])}"
-        )
-        found.append(_error("datastore-missing", f"vm/{vm.name}", f"the target has no datastore {wanted!r}", hint))
+        there = [store.name for store in self._target.datastores]
+        found.append(placement.datastore_missing(vm.name, source, wanted, there))
         return None
 
     def _nics(self, vm: VirtualMachine, wish: VmOverride, found: list[Finding]) -> list[NicMapping]:
@@ -89,15 +81,10 @@ class Placer:
                 mapped.append(NicMapping(key=nic.key, label=nic.label, source=source, network=networks[0]))
                 continue
             if networks:
-                summary = f"the target has {len(networks)} networks called {wanted!r}"
-                found.append(
-                    _error("network-ambiguous", f"vm/{vm.name}", summary, "map it to a name that is there once")
-                )
+                found.append(placement.network_ambiguous(vm.name, wanted, len(networks)))
             else:
-                names = [network.name for network in self._target.networks]
-                hint = f"map it: [mappings.networks] {source!r} = …; {near(wanted, names)}"
-                summary = f"{nic.label} is on {source!r}; the target has no network {wanted!r}"
-                found.append(_error("network-missing", f"vm/{vm.name}", summary, hint))
+                there = [network.name for network in self._target.networks]
+                found.append(placement.network_missing(vm.name, nic.label, source, wanted, there))
         return mapped
 
     def _folder(self, vm: VirtualMachine, wish: VmOverride, found: list[Finding]) -> Folder | None:
@@ -107,8 +94,7 @@ class Placer:
             return by_path[wanted]
         if wish.folder is None and vm.folder not in self._config.mappings.folders and "" in by_path:
             return by_path[""]  # nobody asked for a folder: the datacenter's own
-        hint = near(wanted, by_path)
-        found.append(_error("folder-missing", f"vm/{vm.name}", f"the target has no VM folder {wanted!r}", hint))
+        found.append(placement.folder_missing(vm.name, wanted, by_path))
         return None
 
     def _host(
@@ -136,8 +122,7 @@ class Placer:
                 reasons[host.name] = reason
         if not fit:
             if datastore is not None:
-                why = "; ".join(f"{name} {reason}" for name, reason in reasons.items()) or "the target has no host"
-                found.append(_error("host-missing", f"vm/{vm.name}", f"no target host can take it: {why}"))
+                found.append(placement.host_missing(vm.name, reasons))
             return None
         whole = all(host.memory_bytes for host in fit)  # else hosts are compared by bytes, not by shares
 
@@ -168,7 +153,3 @@ def _unfit(host: Host, datastore: Datastore | None, nics: list[NicMapping]) -> s
         return f"does not see datastore {datastore.name}"
     missing = [nic.network.name for nic in nics if nic.network.ref not in host.networks]
     return f"is not on network {missing[0]}" if missing else None
-
-
-def _error(code: str, subject: str, summary: str, hint: str | None = None) -> Finding:
-    return Finding(severity=Severity.ERROR, code=code, subject=subject, summary=summary, hint=hint)

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from lrvmotion.checks import catalogue
 from lrvmotion.checks import hosts as host_checks
+from lrvmotion.checks import path as path_checks
+from lrvmotion.checks import placement as placement_checks
+from lrvmotion.checks import steering as steering_checks
+from lrvmotion.checks import vms as vm_checks
 from lrvmotion.config import waves
 from lrvmotion.config.address_pool import take
 from lrvmotion.config.schema import Config, Relay
 from lrvmotion.config.vm_csv import VmOverride
 from lrvmotion.errors import RefusedError, UsageError
-from lrvmotion.findings import Finding, Severity
+from lrvmotion.findings import Finding
 from lrvmotion.model import host_option
 from lrvmotion.model.inventory import DEFAULT_STACK, Host, Inventory, SiteName, VirtualMachine, Vmknic
 from lrvmotion.model.mode import Mode
@@ -130,7 +133,7 @@ def _migrations(inputs: Inputs, vms: Sequence[VirtualMachine], draft: _Draft) ->
     stores = {store.ref: store.name for store in inputs.source.datastores}
     migrations = []
     for vm in vms:
-        found = catalogue.alone(vm)
+        found = vm_checks.alone(vm)
         placement, more = placer.place(vm)
         draft.findings += [*found, *more]
         if placement is None or vm.host is None:
@@ -211,11 +214,7 @@ def _vmknics(inputs: Inputs, mode: Mode, site: SiteName, host: Host, owner_id: s
         pool = own.addresses if own and own.addresses else vmotion.addresses
         addresses = take(pool, missing, used, subnet, target)
     except RefusedError as error:
-        draft.findings.append(
-            Finding(
-                severity=Severity.ERROR, code="pool-too-small", subject=target, summary=error.message, hint=error.hint
-            )
-        )
+        draft.findings.append(placement_checks.pool_too_small(target, error.message, error.hint))
         return
     reason = f"{mode} mode spreads streams over {len(present) + missing} vmknics"
     taken = {group.name for group in host.portgroups}
@@ -261,12 +260,11 @@ def _options(inputs: Inputs, mode: Mode, site: SiteName, host: Host, draft: _Dra
         key = f"option/{wanted.key}"
         limits = bounds.get(wanted.key)
         if limits is None:
-            _tell(draft, "option-missing", target, f"this build has no {wanted.key}")
+            draft.findings.append(host_checks.option_missing(target, wanted.key))
             continue
         value = min(max(wanted.value, limits.minimum), limits.maximum)
         if value != wanted.value:
-            summary = f"{wanted.key} {wanted.value} is outside {limits.minimum}..{limits.maximum} here: {value} is set"
-            _tell(draft, "option-bounds", target, summary)
+            draft.findings.append(host_checks.option_clamped(target, wanted, limits, value))
         now = inputs.read(target, key)
         planned = Value(limits.type, value)
         if now == planned or (wanted.at_least and isinstance(now.data, int) and now.data >= value):
@@ -297,16 +295,7 @@ def _relays(
     """
     config = inputs.config
     if not config.relay.source:
-        hint = "add [[relay.source]] to the configuration, or use --mode native"
-        draft.findings.append(
-            Finding(
-                severity=Severity.ERROR,
-                code="no-relay",
-                subject="relay",
-                summary="no relay host is configured",
-                hint=hint,
-            )
-        )
+        draft.findings.append(steering_checks.no_relay())
         return ()
     served, found = assignment.assign(config.relay.source, sources, inputs.relay_unusable_reason)
     draft.findings += found
@@ -314,7 +303,7 @@ def _relays(
     left_out = {finding.subject.removeprefix("box/") for finding in found}
     away = {relay.address: relay.name for relay in config.relay.source if relay.name in left_out}
     if config.relay.far is not None:
-        draft.findings += assignment.beyond(config.relay.far, relays, sources, (target for _, target in pairs))
+        draft.findings += steering_checks.far(config.relay.far, relays, sources, (target for _, target in pairs))
         remote = assignment.addresses(target for _, target in pairs)
         _box(inputs, config.relay.far, [relay.address for relay in relays], remote, draft)
     for relay in relays:
@@ -323,8 +312,8 @@ def _relays(
         _box(inputs, relay, assignment.addresses(hosts), remote, draft)
         for host in hosts:
             targets = [target for source, target in pairs if source is host]
-            draft.findings += host_checks.off_subnet(host, targets)
-            draft.findings += host_checks.relay_beside(host, relay.name, relay.address)
+            draft.findings += steering_checks.off_subnet(host, targets)
+            draft.findings += steering_checks.relay_beside(host, relay.name, relay.address)
             draft.findings += STEERING[config.steer].findings(host)
             target = f"source/{host.name}"
             wanted = STEERING[config.steer].settings(host, relay, assignment.addresses(targets))
@@ -332,8 +321,7 @@ def _relays(
             draft.routes += diff(target, now, wanted)
             if lost := {away[str(value.data)] for value in now.values() if str(value.data) in away}:
                 draft.astray.add(host.name)
-                summary = f"it still sends through {', '.join(lost)}: its path is not measured before that is changed"
-                _tell(draft, "path-astray", target, summary)
+                draft.findings.append(path_checks.astray(target, lost))
     return tuple((host.name, relay.name) for relay in relays for host in served[relay.name])
 
 
@@ -384,18 +372,9 @@ def _leave(theirs: Collection[Theirs], draft: _Draft) -> None:
     for changes in (draft.boxes, draft.hosts, draft.routes):
         changes[:] = [change for change in changes if (change.target, change.key) not in taken]
     for one in theirs:
-        summary = f"{one.key} is {one.now.brief()}, run {one.run} set {one.ours.brief()}: somebody else changed it"
-        hint = f"'lrvmotion restore-defaults' leaves it too (exit status 7); --force makes it {one.prior.brief()} again"
-        needed = (one.target, one.key) in ways
-        severity, end = (
-            (Severity.ERROR, "vMotion would not go through the relay") if needed else (Severity.WARNING, "it stays")
-        )
         draft.findings.append(
-            Finding(
-                severity=severity, code="setting-theirs", subject=one.target, summary=f"{summary}; {end}", hint=hint
+            host_checks.changed_by_others(
+                one.target, one.key, run=one.run, now=one.now.brief(), ours=one.ours.brief(), prior=one.prior.brief(),
+                needed=(one.target, one.key) in ways,
             )
-        )
-
-
-def _tell(draft: _Draft, code: str, subject: str, summary: str) -> None:
-    draft.findings.append(Finding(severity=Severity.WARNING, code=code, subject=subject, summary=summary))
+        )  # fmt: skip

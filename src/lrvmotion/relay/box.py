@@ -6,6 +6,7 @@ import base64
 import time
 
 from lrvmotion.errors import LrvmotionError, RefusedError
+from lrvmotion.model.relay_spec import RelaySpec
 from lrvmotion.plan.plan import ABSENT, Value, document, string
 from lrvmotion.ports.shell import Completed, Shell
 from lrvmotion.relay import answers, service
@@ -13,7 +14,6 @@ from lrvmotion.relay.install import desired
 from lrvmotion.relay.names import Names, family_of, of_table
 from lrvmotion.relay.packet_filter import opening
 from lrvmotion.relay.redirect import parse, render
-from lrvmotion.relay.spec import RelaySpec
 from lrvmotion.relay.status import RelayStatus, ask, counters, health, limit, list_leftovers
 
 __all__ = ["RelayBox", "RelaySpec", "RelayStatus", "counters", "desired", "health", "limit", "list_leftovers"]

@@ -1,23 +1,17 @@
-"""What a relay host is and has: collected by one remote call, read without guessing; findings about it."""
+"""What a relay host is and has: collected by one remote call, read without guessing."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 from lrvmotion.errors import RefusedError, printable
-from lrvmotion.findings import Finding, Severity
+from lrvmotion.model.relay_host import Address, BoxFacts, Place, version_numbers
 from lrvmotion.ports.shell import Shell
-from lrvmotion.relay import names
-from lrvmotion.relay.spec import FAR_BUFFER_BYTES, STREAM_BUFFER_BYTES, RelaySpec
 
 MIN_PYTHON = (3, 9)
 _VERSION = re.compile(r"[0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9}")
 _PORT = re.compile(r":([0-9A-Fa-f]{4})$")
-LOW_MEMORY_KIB = 256 * 1024
-PROGRAMS = "/usr/local/lib"
-NEEDED_KIB, NEEDED_FILES = 1024, 32  # the relay is below 200 KiB; a file is written beside the one that it replaces
 
 # Prints key=value, keys repeated where there are several. Only what every Linux has: sh, cat, and tools it asks for.
 SCRIPT = r"""
@@ -107,109 +101,6 @@ say end yes
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
-    """An address of the box: *interface*, plain *address*, prefix *length*."""
-
-    interface: str
-    address: str
-    length: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """A folder that the relay's files go to: KiB and files that fit (None: not known), mount point and its options."""
-
-    path: str
-    writable: bool
-    free_kib: int | None
-    free_files: int | None
-    options: frozenset[str]
-    mount: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BoxFacts:
-    """A box as it was seen. Paths are "" where a tool is missing; sysctls map a key to (value, writable).
-
-    *governors* maps each CPU to its governor, empty where the box has none. *listening* are TCP ports that
-    something listens on, at any address. *marks* is everything that carries lrvmotion's name. Memory in KiB.
-    *links* maps an interface to (MTU, speed in Mbit/s or None). *zones*: rules that put what comes in into a conntrack
-    zone, each with its table and chain. *lacking* is a module that its Python has not, *filter_error* what nft said
-    that cannot be used.
-    """
-
-    kernel: str = ""
-    available: frozenset[str] = frozenset()
-    allowed: frozenset[str] = frozenset()
-    bbr_module: bool = False
-    tools: tuple[tuple[str, str, str], ...] = ()
-    systemd: bool = False
-    python: str = ""
-    python_version: tuple[int, int, int] = (0, 0, 0)
-    pythons: tuple[str, ...] = ()
-    splice: bool = False
-    cores: int = 0
-    governors: tuple[tuple[str, str], ...] = ()
-    available_governors: frozenset[str] = frozenset()
-    addresses: tuple[Address, ...] = ()
-    links: tuple[tuple[str, int, int | None], ...] = ()
-    listening: frozenset[int] = frozenset()
-    sysctls: tuple[tuple[str, str, bool], ...] = ()
-    marks: tuple[str, ...] = ()
-    zones: tuple[str, ...] = ()
-    memory_total_kib: int = 0
-    memory_free_kib: int = 0
-    places: tuple[Place, ...] = ()
-    lacking: str = ""
-    filter_error: str = ""
-
-    @property
-    def bbr(self) -> bool:
-        """Whether the relay can use BBR: it is in the kernel, or the kernel loads it when first asked for."""
-        return "bbr" in self.available or self.bbr_module
-
-    @property
-    def nft(self) -> str:
-        """Where nft is, "" where it is not."""
-        return self._tool("nft")
-
-    @property
-    def iptables(self) -> str:
-        """Where iptables is, "" where it is not."""
-        return self._tool("iptables")
-
-    @property
-    def legacy_iptables(self) -> bool:
-        """Whether its iptables is the older one, which speaks to the kernel by a raw socket and locks a file of root's.
-
-        Since 1.8 each says of itself which it is: "(legacy)" or "(nf_tables)".
-        """
-        return any(name == "iptables" and "nf_tables" not in version for name, _, version in self.tools)
-
-    @property
-    def owner_tables(self) -> bool:
-        """Whether a packet filter table can belong to a process (`flags owner`: kernel 5.12, nft 1.0)."""
-        version = next((version for name, _, version in self.tools if name == "nft"), "")
-        return _numbers(self.kernel) >= (5, 12) and _numbers(version) >= (1, 0)
-
-    @property
-    def runs(self) -> frozenset[str]:
-        """The runs that have left something on this box."""
-        return frozenset(names.runs_in(self.marks))
-
-    def sysctl(self, key: str) -> str | None:
-        """Return the value of the kernel setting *key*, None where the box has none."""
-        return next((value for name, value, _ in self.sysctls if name == key), None)
-
-    def interface_of(self, address: str) -> str | None:
-        """Return the interface that carries *address*, None where none does."""
-        return next((entry.interface for entry in self.addresses if entry.address == address), None)
-
-    def _tool(self, wanted: str) -> str:
-        return next((path for name, path, _ in self.tools if name == wanted), "")
-
-
 def facts(shell: Shell) -> BoxFacts:
     """Ask the box, in one call, what it is and has; RefusedError where its shell did not get to the end."""
     done = shell.run(["sh", "-s"], stdin=SCRIPT.encode())
@@ -235,7 +126,7 @@ def parse(printed: str) -> BoxFacts:
     fit = [
         words
         for words in pythons
-        if len(words) == 3 and _VERSION.fullmatch(words[1]) and _numbers(words[1]) >= MIN_PYTHON
+        if len(words) == 3 and _VERSION.fullmatch(words[1]) and version_numbers(words[1]) >= MIN_PYTHON
     ]
     python, version, splice = fit[0] if fit else ("", "0.0.0", "none")
     major, minor, patch = (int(part) for part in version.split("."))
@@ -271,83 +162,6 @@ def parse(printed: str) -> BoxFacts:
     )
 
 
-def findings(seen: BoxFacts, spec: RelaySpec, runs: Collection[str] = ()) -> list[Finding]:
-    """Return what blocks, or should be known of, a relay as in *spec*; *runs* are those of this journal."""
-    subject = f"box/{spec.name}"
-    where = "[relay.target]" if spec.far else "[[relay.source]]"
-    ours = {*runs, spec.run}
-
-    def found(severity: Severity, code: str, summary: str, hint: str | None = None) -> Finding:
-        return Finding(severity=severity, code=code, subject=subject, summary=summary, hint=hint)
-
-    said = []
-    for run, marks in sorted(names.runs_in(seen.marks).items()):
-        if run not in ours:
-            hint = "its operator restores it with lrvmotion restore-defaults; use another relay host until then"
-            said.append(found(Severity.ERROR, "box-locked", f"locked by run {run} ({', '.join(marks)})", hint))
-    if not seen.python:
-        there = f"; it has {', '.join(seen.pythons)}" if seen.pythons else ""
-        said.append(
-            found(Severity.ERROR, "box-python", f"no Python 3.9 or newer{there}", "install python3 on the relay host")
-        )
-    elif seen.lacking:
-        hint = "install all of Python's standard library (Debian: python3, not python3-minimal)"
-        said.append(found(Severity.ERROR, "box-python", f"{seen.python} has no module {seen.lacking}", hint))
-    elif not seen.splice:
-        hint = "install its ctypes, or Python 3.10"
-        said.append(found(Severity.ERROR, "box-splice", f"{seen.python} knows no splice(2)", hint))
-    if not seen.nft and not seen.iptables:
-        said.append(
-            found(Severity.ERROR, "box-firewall", "neither nft nor iptables", "install nftables on the relay host")
-        )
-    if seen.filter_error:
-        hint = "a kernel with nf_tables; in a container, CAP_NET_ADMIN"
-        said.append(found(Severity.ERROR, "box-firewall", f"nft cannot be used: {seen.filter_error}", hint))
-    said += _placed(seen, subject)
-    if seen.interface_of(spec.address) is None:
-        have = ", ".join(entry.address for entry in seen.addresses if entry.interface != "lo") or "none"
-        summary = f"{spec.address} is not an address of this host; it has {have}"
-        said.append(found(Severity.ERROR, "box-address", summary, f"correct address in {where}"))
-    if spec.listen_port in seen.listening and not ours & seen.runs:
-        summary = f"TCP port {spec.listen_port} is taken"
-        said.append(found(Severity.ERROR, "box-port", summary, f"set another listen_port in {where}"))
-    for rule in () if spec.far else _zoned(seen, spec):
-        summary = f"a rule puts vMotion's connections into a conntrack zone, where their target is not found: {rule}"
-        hint = f"exempt TCP port {spec.service_port} to the targets from that rule, or take another relay host"
-        said.append(found(Severity.ERROR, "box-conntrack-zone", summary, hint))
-    if not seen.bbr:
-        summary = f"kernel {seen.kernel} has no BBR: the relay uses cubic, which loss slows to a few Mbit/s a stream"
-        said.append(found(Severity.WARNING, "box-bbr", summary, "modprobe tcp_bbr, or a newer kernel"))
-    if not seen.systemd:
-        summary = "no systemd: the relay is supervised, but does not come back after a reboot"
-        if not spec.far and not (seen.nft and seen.owner_tables):
-            summary += "; while it is dead new connections are refused, for this kernel cannot tie a table to a process"
-        said.append(found(Severity.WARNING, "box-systemd", summary))
-    fixed = [key for key, _, writable in seen.sysctls if not writable]
-    if fixed:
-        summary = f"kernel settings that cannot be written here: {', '.join(fixed)}"
-        said.append(found(Severity.WARNING, "box-sysctl", summary))
-    if 0 < seen.memory_free_kib < LOW_MEMORY_KIB:
-        most = FAR_BUFFER_BYTES if spec.far else STREAM_BUFFER_BYTES
-        summary = f"{seen.memory_free_kib // 1024} MiB of memory free; a stream may hold up to {most // 1024**2} MiB"
-        said.append(found(Severity.WARNING, "box-memory", summary))
-    return said
-
-
-def _zoned(seen: BoxFacts, spec: RelaySpec) -> Iterator[str]:
-    """Yield the rules that hide from the relay where a connection that comes in by its LAN was addressed to.
-
-    SO_ORIGINAL_DST looks in conntrack's default zone only (getorigdst in the kernel's nf_conntrack_proto.c).
-    """
-    lan = seen.interface_of(spec.address)
-    for rule in seen.zones:
-        named = re.search(r"(?:iifname|iif|-i) (?:\{([^}]*)\}|(\S+))", rule)
-        there = [word.strip('", +*') for word in (named[1] or named[2]).split(",")] if named else []
-        begins = named is not None and any(end in named[0] for end in "*+")
-        if named is None or lan in there or (begins and lan is not None and lan.startswith(tuple(there))):
-            yield rule
-
-
 def _zones(lines: list[str]) -> Iterator[str]:
     """Read the rules of nft with the lines of their tables and chains, and those of iptables-save."""
     table = chain = hook = ""
@@ -364,31 +178,6 @@ def _zones(lines: list[str]) -> Iterator[str]:
             hook = " ".join(words[3:4])
         elif "zone set" in line and hook in {"", "prerouting"} and not line.endswith(" 0"):
             yield f"table {table}, chain {chain}: {line.strip()}"
-
-
-def _placed(seen: BoxFacts, subject: str) -> Iterator[Finding]:
-    """Say which folders the relay's files cannot be put into, or not be run from."""
-
-    def found(code: str, summary: str, hint: str) -> Finding:
-        return Finding(severity=Severity.ERROR, code=code, subject=subject, summary=summary, hint=hint)
-
-    for place in seen.places:
-        if place.path == "/etc/systemd/system" and not seen.systemd:
-            continue
-        if "ro" in place.options:
-            summary = f"{place.path} cannot be written: {place.mount} is mounted read-only"
-            yield found("box-read-only", summary, f"on the relay host: mount -o remount,rw {place.mount}")
-        elif not place.writable:
-            yield found("box-read-only", f"{place.path} cannot be written by root", f"look at lsattr -d {place.path}")
-        elif place.free_kib is not None and place.free_kib < NEEDED_KIB:
-            summary = f"{place.free_kib} KiB are free on {place.mount}, for {place.path}: {NEEDED_KIB} KiB are needed"
-            yield found("box-full", summary, f"make room on {place.mount}")
-        elif place.free_files is not None and place.free_files < NEEDED_FILES:
-            summary = f"{place.free_files} more files fit on {place.mount}, for {place.path}: {NEEDED_FILES} are needed"
-            yield found("box-full", summary, f"remove files from {place.mount} (df -i)")
-        if place.path == PROGRAMS and "noexec" in place.options:
-            summary = f"programs in {place.path} cannot be run: {place.mount} is mounted noexec"
-            yield found("box-noexec", summary, f"on the relay host: mount -o remount,exec {place.mount}")
 
 
 def _places(lines: list[str]) -> Iterator[Place]:
@@ -453,8 +242,3 @@ def _ours(lines: list[str]) -> Iterator[str]:
 
 def _integer(text: str) -> int:
     return int(text) if re.fullmatch("[0-9]{1,18}", text) else 0
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    found = re.search(r"([0-9]{1,9})\.([0-9]{1,9})", text)
-    return (int(found[1]), int(found[2])) if found else (0, 0)

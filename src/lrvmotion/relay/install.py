@@ -10,14 +10,14 @@ from importlib import resources
 from typing import Any, Literal
 
 from lrvmotion.errors import RefusedError
+from lrvmotion.model.relay_host import BoxFacts
+from lrvmotion.model.relay_spec import FAR_BUFFER_BYTES, STREAM_BUFFER_BYTES, RelaySpec
 from lrvmotion.plan.plan import Value, document, string
-from lrvmotion.relay.facts import BoxFacts
 from lrvmotion.relay.names import Names
 from lrvmotion.relay.packet_filter.opening import ACCEPT
 from lrvmotion.relay.packet_filter.rules import Opening
 from lrvmotion.relay.redirect import parse
 from lrvmotion.relay.redirect.render import Redirect, nft_fence, nft_install, nft_owned
-from lrvmotion.relay.spec import FAR_BUFFER_BYTES, STREAM_BUFFER_BYTES, RelaySpec
 from lrvmotion.relay.unit import Unit, nft_commands, unit_text
 
 Wanted = tuple[str, Value, str]
@@ -30,7 +30,7 @@ def desired(spec: RelaySpec, seen: BoxFacts, run: str | None = None, opened: Ite
 
     *opened* are the rules that its packet filter needs. net.core.* is left alone: the relay forces its receive buffers,
     and tcp_wmem alone bounds what autotuning sends. default_qdisc too: it takes hold only of interfaces made later, and
-    BBR paces by itself. RefusedError where the box cannot carry a relay at all (see `facts.findings`).
+    BBR paces by itself. RefusedError where the box cannot carry a relay at all (see `checks/relay_hosts.py`).
     """
     names = Names(run or spec.run)
     interface = seen.interface_of(spec.address)

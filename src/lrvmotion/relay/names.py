@@ -87,13 +87,3 @@ def of_table(table: str) -> Names:
 def family_of(table: str) -> Literal["ip", "ip6"]:
     """Return the address family of *table*."""
     return "ip6" if table.endswith(_V6) else "ip"
-
-
-def runs_in(texts: tuple[str, ...]) -> dict[str, list[str]]:
-    """Return the run ids in names and paths such as ours, each with the texts that carry it."""
-    found: dict[str, list[str]] = {}
-    for text in texts:
-        mark = re.search(r"(?:lrvmotion[-_](?:relay-)?|LRVM_)([a-z0-9]{1,16})", text)
-        if mark:
-            found.setdefault(mark[1], []).append(text)
-    return found

@@ -10,14 +10,16 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Protocol
 
+from lrvmotion.checks.reboot import refusals, some
 from lrvmotion.errors import LrvmotionError, RefusedError, UnreachableError
 from lrvmotion.events import Message, Observer, Rebooting, Waiting
 from lrvmotion.journal.effective_values import PendingReboot, stale, waiting
 from lrvmotion.journal.journal import Journal
 from lrvmotion.journal.records import RebootStep, of
 from lrvmotion.model.inventory import MoRef
+from lrvmotion.model.reboot_readiness import RebootReadiness
 from lrvmotion.plan.plan import Change, Value
-from lrvmotion.plan.reboot_order import MAINTENANCE, RebootReadiness, order, refusals, some
+from lrvmotion.plan.reboot_order import MAINTENANCE, order
 from lrvmotion.run.apply import Target, revert
 
 IN, OUT = Value("bool", True), Value("bool", False)

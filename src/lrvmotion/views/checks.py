@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
@@ -148,17 +148,14 @@ def _rank(finding: Finding) -> int:
 
 def _by_subject(findings: Sequence[Finding]) -> list[tuple[str, list[Finding]]]:
     """Return findings by subject, errors first; one that holds of many subjects stands under them together."""
-    same: dict[tuple[Severity, str, str, str | None], list[str]] = {}
+    same: dict[Finding, list[str]] = {}
     for finding in findings:
-        subjects = same.setdefault((finding.severity, finding.code, finding.summary, finding.hint), [])
+        subjects = same.setdefault(replace(finding, subject=""), [])
         if finding.subject not in subjects:
             subjects.append(finding.subject)
     groups: dict[str, list[Finding]] = {}
-    for (severity, code, summary, hint), subjects in same.items():
-        subject = some(subjects)
-        groups.setdefault(subject, []).append(
-            Finding(severity=severity, code=code, subject=subject, summary=summary, hint=hint)
-        )
+    for finding, subjects in same.items():
+        groups.setdefault(some(subjects), []).append(finding)
     ordered = [(subject, sorted(own, key=_rank)) for subject, own in groups.items()]
     return sorted(ordered, key=lambda group: _rank(group[1][0]))
 

@@ -17,8 +17,8 @@ from lrvmotion.run.credentials import Credentials
 from lrvmotion.run.path_probe import PING_SIZE, Pings
 
 if TYPE_CHECKING:
+    from lrvmotion.model.relay_host import BoxFacts
     from lrvmotion.relay.box import RelayBox
-    from lrvmotion.relay.facts import BoxFacts
     from lrvmotion.ssh import SshShell
     from lrvmotion.vsphere.host.power import HostPower
     from lrvmotion.vsphere.host.target import HostTarget

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from lrvmotion.config.schema import Config, Relay
 from lrvmotion.errors import RefusedError
-from lrvmotion.findings import Finding, Severity
 from lrvmotion.journal import load_report_store
 from lrvmotion.model.load_report import LoadReport
 from lrvmotion.workflows.connections import Connections
@@ -47,26 +46,3 @@ def load(
     report = load_test_runner.load(made[0], made[1], step, clock=clock)
     load_report_store.keep(state, report)
     return report
-
-
-def findings(report: LoadReport) -> Iterator[Finding]:
-    """Say what limits the circuit, a policer, a deep queue, and what could not be measured."""
-    subject = f"box/{report.near} -> box/{report.far}"
-
-    def found(severity: Severity, code: str, summary: str, hint: str | None = None) -> Finding:
-        return Finding(severity=severity, code=code, subject=subject, summary=summary, hint=hint)
-
-    if report.runs:
-        yield found(Severity.INFO, "load-limiter", report.limiter)
-    if report.policer_mbps is not None:
-        hint = "more streams help: native mode, or settings.proxy_stream_helpers"
-        yield found(Severity.WARNING, "load-policer", f"each stream is held at {report.policer_mbps:.0f} Mbit/s", hint)
-    queueing, least = report.queueing_ms, report.min_rtt_ms
-    if queueing is not None and least is not None and queueing > least:
-        summary = (
-            f"under load the RTT grows from {least:.0f} to {least + queueing:.0f} ms: the bottleneck's queue is deep"
-        )
-        yield found(Severity.WARNING, "load-queue", summary, "relay.circuit_rate or relay.limit keeps the queue short")
-    for run in report.missing:
-        streams = "1 stream" if run.streams == 1 else f"{run.streams} streams"
-        yield found(Severity.WARNING, "load-not-measured", f"{run.algorithm}, {streams}: not measured: {run.reason}")

@@ -10,16 +10,19 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from lrvmotion.checks import path as path_checks
+from lrvmotion.checks import placement, reboot, relay_hosts, window
+from lrvmotion.checks.catalogue import LOCKED, Code
 from lrvmotion.config import name_check, vm_csv
 from lrvmotion.config.schema import Config, Relay
 from lrvmotion.config.vm_csv import VmOverride
 from lrvmotion.errors import LrvmotionError, RefusedError, UnreachableError
 from lrvmotion.events import Found, Observer
-from lrvmotion.findings import Finding, Severity, errors
+from lrvmotion.findings import Finding, errors
 from lrvmotion.model.inventory import Inventory, MoRef, SiteName
 from lrvmotion.model.load_report import LoadReport
 from lrvmotion.model.mode import Mode
-from lrvmotion.model.path_quality import judge
+from lrvmotion.model.relay_spec import RelaySpec
 from lrvmotion.plan import data_paths, plan_forecast, planner, preconditions, reboot_order, vm_selection
 from lrvmotion.plan.modes import MODES, available
 from lrvmotion.plan.plan import ABSENT, Plan, Theirs, Wanted
@@ -29,7 +32,6 @@ from lrvmotion.plan.vm_selection import Choice
 from lrvmotion.run import path_probe
 from lrvmotion.workflows.connections import Connections
 
-LOCKED = frozenset({"host-locked", "box-locked"})
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 _SITES: tuple[SiteName, SiteName] = ("source", "target")
 
@@ -184,13 +186,13 @@ def planned(
     plan = replace(plan, data_paths=data_paths.find(plan, source, inputs.target))
     qualities = path_probe.measure(plan.paths, connections, observer, probes=config.limits.probes)
     for quality in qualities:
-        found += judge(quality, limit_rtt_ms=config.limits.rtt_ms, limit_loss=config.limits.loss)
+        found += path_checks.quality(quality, limit_rtt_ms=config.limits.rtt_ms, limit_loss=config.limits.loss)
     found += prechecks(
         connections.session("source"), connections.session("target"), source, inputs.target, plan.migrations
     )
     found += _answering(plan, connections)
     found += _reaching(plan, connections, config)
-    found += reboot_order.findings([connections.rebooter(host).standing() for host in reboot_order.order(plan.changes)])
+    found += reboot.order([connections.rebooter(host).standing() for host in reboot_order.order(plan.changes)])
     running = {move.ref: move.vm for move in plan.migrations if move.power_state == "poweredOn"}
     dirty = {running[ref]: rate for ref, rate in written(connections.session("source"), list(running)).items()}
     made = plan_forecast.make(
@@ -199,7 +201,7 @@ def planned(
         targets=inputs.target.hosts, relay_nics=_relay_nics(plan, config, connections),
     )  # fmt: skip
     if options.now is not None:
-        found += config.windows.findings(options.now, {vm.vm: vm.seconds for vm in made.vms})
+        found += window.fits(config.windows, options.now, {vm.vm: vm.seconds for vm in made.vms})
     plan = replace(plan, findings=(*plan.findings, *found), forecast=made)
     for finding in plan.findings:
         observer(Found(finding=finding))
@@ -247,9 +249,8 @@ def _box_desired(
     runs: Collection[str],
     found: list[Finding],
 ) -> list[Wanted]:
-    from lrvmotion.relay import facts, install
+    from lrvmotion.relay import install
     from lrvmotion.relay.packet_filter import rules
-    from lrvmotion.relay.spec import RelaySpec
 
     seen = connections.facts(f"box/{relay.name}")
     far = config.relay.far
@@ -269,20 +270,19 @@ def _box_desired(
         **roles,
         congestion_control="bbr" if seen.bbr else "cubic",
     )
-    standing = facts.findings(seen, spec, runs)
+    standing = relay_hosts.usable(seen, spec, runs)
     found += standing
     if errors(standing):
         return []
     view = rules.look(connections.shell(f"box/{relay.name}"), seen, spec)
-    found += rules.findings(view, seen, spec, opened=relay.open_firewall)
+    cures = rules.commands(view, seen, spec)
+    found += relay_hosts.packet_filter(view, spec, cures, opened=relay.open_firewall)
     opened = rules.openings(view, seen, spec, owner_id) if relay.open_firewall else ()
     return install.desired(spec, seen, opened=opened)
 
 
 def _relay_unusable_reason(connections: Connections, relay: Relay, owner_id: str, runs: Collection[str]) -> str | None:
     """Return why *relay* cannot be used at all: its box does not answer, or a check refuses it."""
-    from lrvmotion.relay import facts
-    from lrvmotion.relay.spec import RelaySpec
 
     try:
         seen = connections.facts(f"box/{relay.name}")
@@ -291,20 +291,19 @@ def _relay_unusable_reason(connections: Connections, relay: Relay, owner_id: str
     spec = RelaySpec(
         name=relay.name, run=owner_id, address=relay.address, listen_port=relay.listen_port, sources=(), targets=()
     )
-    standing = errors(facts.findings(seen, spec, runs))
+    standing = errors(relay_hosts.usable(seen, spec, runs))
     return standing[0].summary if standing else None
 
 
 def _reaching(plan: Plan, connections: Connections, config: Config) -> list[Finding]:
     """Try the way from every near relay's box to a far relay that does not run yet: nothing listens, but it answers."""
-    from lrvmotion.relay.far_reach import far_findings
-    from lrvmotion.relay.spec import RelaySpec
+    from lrvmotion.relay.far_reach import reach
 
     far = config.relay.far
     starts = [c for c in plan.changes if c.target == f"box/{plan.far}" and c.key.startswith(("unit/", "process/"))]
     if far is None or not starts or starts[0].prior != ABSENT:
         return []
-    found = []
+    found: list[Finding] = []
     for relay in config.relay.source:
         if relay.name in plan.relays:
             name = f"box/{relay.name}"
@@ -312,7 +311,7 @@ def _reaching(plan: Plan, connections: Connections, config: Config) -> list[Find
                 name=relay.name, run=plan.owner_id, address=relay.address, sources=(), targets=(),
                 forward=(far.address, far.listen_port),
             )  # fmt: skip
-            found += far_findings(connections.shell(name), connections.facts(name), spec)
+            found += relay_hosts.way_to_far(spec, reach(connections.shell(name), connections.facts(name), spec))
     return found
 
 
@@ -327,11 +326,7 @@ def _answering(plan: Plan, connections: Connections) -> list[Finding]:
         except path_probe.PingRefused:
             continue  # the path's own finding says that nothing can be pinged
         if pings.received:
-            summary = f"{address} of the address pool answers a ping: something else has it"
-            hint = f"take it out of {site}.vmotion.addresses"
-            found.append(
-                Finding(severity=Severity.ERROR, code="address-in-use", subject=target, summary=summary, hint=hint)
-            )
+            found.append(placement.address_in_use(target, address, site))
     return found
 
 
@@ -349,7 +344,7 @@ def refuse(plan: Plan) -> None:
 
 def refuse_unproven(plan: Plan) -> None:
     """Raise RefusedError where it is known before anything is changed that the path cannot be verified."""
-    unmeasured = [finding for finding in plan.findings if finding.code == "path-not-measured"]
+    unmeasured = [finding for finding in plan.findings if finding.code == Code.PATH_NOT_MEASURED]
     if MODES[plan.mode].CHANGES_SETTINGS and unmeasured:
         message = f"the path cannot be verified: {unmeasured[0].subject}: {unmeasured[0].summary}; nothing was changed"
         raise RefusedError(message, hint=f"--unproven moves in {plan.mode} mode all the same")

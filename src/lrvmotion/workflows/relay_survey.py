@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from lrvmotion.checks import hosts as host_checks
+from lrvmotion.checks import relay_hosts
+from lrvmotion.checks import steering as steering_checks
 from lrvmotion.config.schema import Config, FarRelay, Relay
 from lrvmotion.errors import LrvmotionError, RefusedError
 from lrvmotion.events import Observer, Proven
-from lrvmotion.findings import Finding, Severity, errors
+from lrvmotion.findings import Finding, errors
 from lrvmotion.model.inventory import Host, SiteName
+from lrvmotion.model.relay_spec import RelaySpec
 from lrvmotion.plan.plan import Plan
 from lrvmotion.plan.steering import STEERING, assignment
 from lrvmotion.workflows.connections import Connections
-
-if TYPE_CHECKING:
-    from lrvmotion.relay.spec import RelaySpec
-
-_MEASURING = frozenset({"box-python", "box-address"})  # what a far relay host needs that only measures
 
 
 @dataclass(slots=True, kw_only=True)
@@ -82,17 +79,16 @@ def _one(
     done: Boxes,
 ) -> str | None:
     """Look at one box; return why it cannot be used, None where it can."""
-    from lrvmotion.relay import facts, far_reach
+    from lrvmotion.relay import far_reach
     from lrvmotion.relay import neighbours as looking
     from lrvmotion.relay.packet_filter import rules
-    from lrvmotion.relay.spec import RelaySpec
 
     name = f"box/{relay.name}"
     shell = connections.shell(name)
     seen = connections.facts(name)
     far = isinstance(relay, FarRelay)
     near_by = hosts["target" if far else "source"]
-    neighbours = [nic for host in near_by if assignment.is_beside(host, relay.address) for nic in host.vmotion_vmknics]
+    neighbours = [nic for host in near_by if host.is_beside(relay.address) for nic in host.vmotion_vmknics]
     targets = assignment.addresses(hosts["target"])
     forward = None if far or config.relay.far is None else (config.relay.far.address, config.relay.far.listen_port)
     spec = RelaySpec(
@@ -100,21 +96,22 @@ def _one(
         sources=tuple(assignment.addresses(hosts["source"])), targets=tuple(targets), forward=forward,
         accept_proxy_from=tuple(near.address for near in config.relay.source) if far else (),
     )  # fmt: skip
-    standing = facts.findings(seen, spec, runs)
+    standing = relay_hosts.usable(seen, spec, runs)
     if isinstance(relay, FarRelay) and not relay.forward:
-        standing = [finding for finding in standing if finding.code in _MEASURING]
+        standing = [finding for finding in standing if finding.code in relay_hosts.MEASURING]
     done.findings += standing
     view = looking.look(shell, seen.python, [nic.address for nic in neighbours], targets)
-    done.findings += looking.view_findings(relay.name, view, {nic.address: nic.mac for nic in neighbours})
+    done.findings += relay_hosts.neighbours(relay.name, view, {nic.address: nic.mac for nic in neighbours})
     largest = max((nic.mtu for nic in neighbours), default=1500)
-    done.findings += looking.capacity(relay.name, seen, relay.address, largest)
+    done.findings += relay_hosts.capacity(relay.name, seen, relay.address, largest)
     if forward is not None and not _running(config, connections, runs, away):
-        done.findings += far_reach.far_findings(shell, seen, spec)
+        done.findings += relay_hosts.way_to_far(spec, far_reach.reach(shell, seen, spec))
     done.boxes.append(looking.document(name, seen, relay.address, view))
     bad = errors(standing)
     if not bad and (not isinstance(relay, FarRelay) or relay.forward):
         tried = rules.look(shell, seen, spec)
-        done.findings += rules.findings(tried, seen, spec, opened=relay.open_firewall)
+        cures = rules.commands(tried, seen, spec)
+        done.findings += relay_hosts.packet_filter(tried, spec, cures, opened=relay.open_firewall)
     return bad[0].summary if bad else None
 
 
@@ -132,7 +129,8 @@ def admitted(config: Config, connections: Connections, plan: Plan, observer: Obs
             continue
         seen = connections.facts(f"box/{relay.name}")
         view = rules.look(connections.shell(f"box/{relay.name}"), seen, spec)
-        shut = errors(list(rules.findings(view, seen, spec, opened=False)))
+        found = relay_hosts.packet_filter(view, spec, rules.commands(view, seen, spec), opened=False)
+        shut = errors(list(found))
         if shut:
             message = f"box/{relay.name}: {shut[0].summary}"
             raise RefusedError(message, hint=shut[0].hint)
@@ -143,7 +141,6 @@ def admitted(config: Config, connections: Connections, plan: Plan, observer: Obs
 
 def _planned(config: Config, relay: Relay, plan: Plan) -> RelaySpec | None:
     """Return what *plan* has *relay* carry, None where it has no part in it."""
-    from lrvmotion.relay.spec import RelaySpec
 
     hosts = {host for host, relay_by_host in plan.relay_by_host if relay_by_host == relay.name}
     pairs = [path for path in plan.proof_paths if path.source_host in hosts]
@@ -159,10 +156,9 @@ def _planned(config: Config, relay: Relay, plan: Plan) -> RelaySpec | None:
 
 
 def _away(relay: Relay, reason: str, error: LrvmotionError) -> Finding:
-    subject = f"box/{relay.name}"
-    if isinstance(error, RefusedError):  # it answers, and runs no commands for us
-        return Finding(severity=Severity.ERROR, code="box-shell", subject=subject, summary=reason, hint=error.hint)
-    return Finding(severity=Severity.ERROR, code="box-away", subject=subject, summary=reason, hint=error.hint)
+    if isinstance(error, RefusedError):
+        return relay_hosts.no_shell(relay.name, reason, error.hint)
+    return relay_hosts.away(relay.name, reason, error.hint)
 
 
 def _all(config: Config) -> list[Relay]:
@@ -190,8 +186,8 @@ def _steering(
     done.findings += found
     for relay in config.relay.source:
         for host in served.get(relay.name, ()):
-            done.findings += host_checks.relay_beside(host, relay.name, relay.address)
+            done.findings += steering_checks.relay_beside(host, relay.name, relay.address)
             done.findings += STEERING[config.steer].findings(host)
     if config.relay.far is not None:
         near = [relay for relay in config.relay.source if relay.name in served]
-        done.findings += assignment.beyond(config.relay.far, near, hosts["source"], hosts["target"])
+        done.findings += steering_checks.far(config.relay.far, near, hosts["source"], hosts["target"])

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
+from lrvmotion.checks import vms as vm_checks
 from lrvmotion.config.schema import Config
 from lrvmotion.errors import StaleError
 from lrvmotion.events import Observer
-from lrvmotion.findings import Finding, Severity
 from lrvmotion.plan import preconditions
 from lrvmotion.plan.plan import Plan, Theirs
 from lrvmotion.plan.plan_file import Saved
@@ -82,17 +82,7 @@ def rest(
         config, connections, observer, source, refs, saved.wishes(), options,
         runs=runs, run=run, owner_id=owner_id, held=held, theirs=theirs,
     )  # fmt: skip
-    left_out = [
-        Finding(
-            severity=Severity.WARNING,
-            code="vm-gone",
-            subject=f"vm/{vm}",
-            summary="is no longer at the source: it was moved or removed since",
-            hint="look for it at the target",
-        )
-        for vm in gone
-    ]
-    return replace(made, findings=(*made.findings, *left_out))
+    return replace(made, findings=(*made.findings, *map(vm_checks.gone, gone)))
 
 
 def _refuse_stale(differences: Sequence[str]) -> None:

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
 from lrvmotion.checks import hosts as host_checks
+from lrvmotion.checks import path as path_checks
 from lrvmotion.checks import privileges, sites
+from lrvmotion.checks import steering as steering_checks
 from lrvmotion.config import name_check
 from lrvmotion.config.schema import Config
 from lrvmotion.errors import LrvmotionError
 from lrvmotion.events import Observer
-from lrvmotion.findings import Finding, Severity
+from lrvmotion.findings import Finding
 from lrvmotion.journal import changes, effective_values
 from lrvmotion.journal.records import Record
 from lrvmotion.model.inventory import Host, Inventory, SiteName, VirtualMachine
 from lrvmotion.model.mode import Mode
-from lrvmotion.model.path_quality import Frames, PathQuality, judge, judge_frames
+from lrvmotion.model.path_quality import Frames, PathQuality
 from lrvmotion.plan import settings, vm_selection
 from lrvmotion.plan.modes import MODES, available
 from lrvmotion.plan.placer import Placer
@@ -29,7 +31,6 @@ from lrvmotion.workflows.connections import Connections
 
 _SITES: tuple[SiteName, SiteName] = ("source", "target")
 _THREADS = 8
-LOAD_HINT = "'lrvmotion check --load' measures it under load, from a relay host to a far one"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,7 +177,7 @@ def _vcenters(chosen: SurveyScope, connections: Connections, clock: Callable[[],
             found.findings += sites.drs(site, clusters)
             about["clusters"] = [asdict(cluster) for cluster in clusters]
         except LrvmotionError as error:
-            found.findings.append(_unmeasured(site, "DRS", _short(error, f"{site}: clusters")))
+            found.findings.append(sites.not_measured(site, "DRS", _short(error, f"{site}: clusters")))
     found.findings += sites.clocks(clocks["source"], clocks["target"])
     uuids = [chosen.inventories[site].instance_uuid for site in _SITES]
     found.findings += sites.same_vcenter(*uuids)
@@ -239,8 +240,8 @@ def _hosts(chosen: SurveyScope, connections: Connections, records: Sequence[Reco
             found.findings += host_checks.vmknics(site, host)
             found.findings += host_checks.reboot(site, host, waiting.get(name, ()), former.get(name, ()))
             if site == "source" and chosen.relayed:
-                same = host_checks.off_subnet(host, chosen.hosts["target"])
-                found.findings += same if chosen.modes == chosen.relayed else map(_milder, same)
+                only = chosen.modes == chosen.relayed
+                found.findings += steering_checks.off_subnet(host, chosen.hosts["target"], only=only)
     names = [(site, host) for site in _SITES for host in chosen.hosts[site]]
     with ThreadPoolExecutor(_THREADS) as pool:
         for about, said in pool.map(lambda item: _options(item[0], item[1], chosen, connections), names):
@@ -276,7 +277,7 @@ def _options(
             key: {"value": target.read(f"option/{key}").data, **asdict(limits)} for key, limits in bounds.items()
         }
     except LrvmotionError as error:
-        return about, [_unmeasured(name, "advanced options", _short(error, name))]
+        return about, [sites.not_measured(name, "advanced options", _short(error, name))]
     modes = [mode for name, mode in MODES.items() if name in chosen.modes]
     wanted = [item for mode in modes for item in mode.options(chosen.config, site)]
     return about, list(host_checks.options(site, host, wanted, bounds))
@@ -319,24 +320,11 @@ def _path(
     refused = {quality.source for quality in found.path if quality.reason is not None}  # said once, with the RTT
     for frames in found.frames:
         if frames.reason is None or frames.source not in refused:
-            found.findings += judge_frames(frames)
+            found.findings += path_checks.frames(frames)
     for quality in found.path:
-        found.findings += judge(quality, limit_rtt_ms=limits.rtt_ms, limit_loss=limits.loss)
-    if not asked.loaded and any(quality.sent for quality in found.path):
-        summary = "loss was measured on an idle circuit, which underestimates what a busy one loses"
-        found.findings.append(
-            Finding(severity=Severity.INFO, code="path-idle-only", subject="path", summary=summary, hint=LOAD_HINT)
-        )
-
-
-def _milder(finding: Finding) -> Finding:
-    """Return what forbids one mode only as a warning: another mode is left."""
-    return replace(finding, severity=Severity.WARNING)
-
-
-def _unmeasured(subject: str, what: str, reason: str) -> Finding:
-    summary = f"{what} not measured: {reason}"
-    return Finding(severity=Severity.WARNING, code="not-measured", subject=subject, summary=summary)
+        found.findings += path_checks.quality(quality, limit_rtt_ms=limits.rtt_ms, limit_loss=limits.loss)
+    if not asked.loaded:
+        found.findings += path_checks.idle_only(found.path)
 
 
 def _short(error: LrvmotionError, subject: str) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from lrvmotion.checks import steering
 from lrvmotion.config.schema import Relay
-from lrvmotion.findings import Finding, Severity
+from lrvmotion.findings import Finding
 from lrvmotion.model.inventory import Host
 from lrvmotion.model.mode import Steering
 from lrvmotion.plan.plan import Value, Wanted, string
@@ -21,14 +22,8 @@ def settings(host: Host, relay: Relay, _targets: Sequence[str]) -> list[Wanted]:
 
 
 def findings(host: Host) -> Iterator[Finding]:
-    """A vmknic that carries another service keeps its gateway (vsphere.md 2.6)."""
-    for nic in host.vmotion_vmknics:
-        if others := sorted(nic.services - {"vmotion"}):
-            summary = f"{nic.device} also carries {', '.join(others)}: its gateway is left alone"
-            yield Finding(
-                severity=Severity.ERROR, code="gateway-shared", subject=f"source/{host.name}", summary=summary,
-                hint='use steer = "route"',
-            )  # fmt: skip
+    """A vmknic that carries another service keeps its gateway."""
+    return steering.gateway_shared(host)
 
 
 def relay_address(key: str, value: Value) -> str | None:

@@ -1,4 +1,4 @@
-"""Whether a relay host's packet filter lets vMotion through: tried there, judged here, and what opens it."""
+"""Whether a relay host's packet filter lets vMotion through: tried there, and what opens it."""
 
 from __future__ import annotations
 
@@ -8,63 +8,16 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any, Literal
+from typing import Any
 
-from lrvmotion.findings import Finding, Severity
+from lrvmotion.model.packet_filter import Block, FirewallView
+from lrvmotion.model.relay_host import BoxFacts
+from lrvmotion.model.relay_spec import RelaySpec
 from lrvmotion.ports.shell import Shell
-from lrvmotion.relay.facts import BoxFacts
 from lrvmotion.relay.redirect import parse as rules
-from lrvmotion.relay.spec import RelaySpec
 
 MOST = 32  # sources that are tried
 TRIAL_S = 300.0  # each source that is shut out takes some seconds
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Block:
-    """What ends packets: *what* is "input" (to the relay's port), "forward" (past the relay: pings, new connections) or
-    "later" (past the relay: all but the first packet of a connection whose answers do not come this way).
-
-    *program* is "nft", "iptables" or "iptables-legacy"; *chain* the one that the kernel calls, where a rule at its head
-    lets the packets through; *rule* what ended them, in the program's own words. *hook*: where the kernel calls it.
-    """
-
-    what: Literal["input", "forward", "later"]
-    program: str
-    family: str
-    table: str
-    chain: str
-    rule: str
-    hook: str = ""
-
-    @property
-    def is_early(self) -> bool:
-        """Whether it comes before the redirect and the choice of a way: neither our port nor an interface is known."""
-        return self.hook in {"ingress", "prerouting"}
-
-    def __str__(self) -> str:
-        where = f"{self.family} {self.table} {self.chain}" if self.program == "nft" else self.chain
-        return f"{self.program}, {where}: {self.rule}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FirewallView:
-    """What was found. *zone*: firewalld's of the interface, which is *bound* to it by name or falls to it by default;
-    *forwards*: between interfaces that are bound to it; *owned*: nobody else may change its table. *out*: interfaces
-    that lead to the targets.
-
-    *reason* says why it is not known, None where it is.
-    """
-
-    blocks: tuple[Block, ...] = ()
-    zone: str | None = None
-    bound: bool = False
-    forwards: bool = False
-    owned: bool = False
-    ufw: bool = False
-    docker: bool = False
-    out: tuple[str, ...] = ()
-    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,32 +65,12 @@ def parse(answer: dict[str, Any]) -> FirewallView:
     )  # fmt: skip
 
 
-def findings(view: FirewallView, seen: BoxFacts, spec: RelaySpec, *, opened: bool) -> Iterator[Finding]:
-    """Say which rules stand in the way and what lets vMotion through; with *opened*, a run puts that there itself."""
-    subject = f"box/{spec.name}"
-    severity = Severity.INFO if opened else Severity.ERROR
-    where = "[relay.target]" if spec.far else "[[relay.source]]"
-
-    def finding(code: str, severity: Severity, summary: str, hint: str) -> Finding:
-        return Finding(severity=severity, code=code, subject=subject, summary=summary, hint=hint)
-
-    if view.reason is not None:
-        summary = f"whether its packet filter lets vMotion through is not known: {view.reason}"
-        yield Finding(severity=Severity.WARNING, code="box-filter-unknown", subject=subject, summary=summary)
-    for block in view.blocks:
-        commands = "; ".join(opening.command for opening in _openings(block, view, seen, spec, spec.run))
-        if opened:
-            hint = f"open_firewall: the run does {commands}; restore-defaults takes it back"
-        else:
-            hint = f"{commands}; or open_firewall = true in {where}"
-        if block.what == "input":
-            summary = f"it drops connections to the relay's TCP port {spec.listen_port}: {block}"
-            yield finding("box-input", severity, summary, hint)
-        elif block.what == "forward":
-            yield finding("box-forward", severity, f"it drops what is to be forwarded past the relay: {block}", hint)
-        else:
-            summary = f"connections that pass it while its relay is dead would hang: {block}"
-            yield finding("box-forward", Severity.INFO if opened else Severity.WARNING, summary, hint)
+def commands(view: FirewallView, seen: BoxFacts, spec: RelaySpec) -> dict[Block, str]:
+    """Return what an administrator would type against each rule that stands in the way."""
+    return {
+        block: "; ".join(opening.command for opening in _openings(block, view, seen, spec, spec.run))
+        for block in view.blocks
+    }
 
 
 def openings(view: FirewallView, seen: BoxFacts, spec: RelaySpec, run: str) -> list[Opening]:

@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 
 from pyVmomi import vim
 
-from lrvmotion.checks.surroundings import ClusterBindings, PrecheckContext, TargetConflicts
 from lrvmotion.errors import RefusedError
 from lrvmotion.model.inventory import Inventory, MoRef, VirtualMachine
+from lrvmotion.model.surroundings import ClusterBindings, PrecheckContext, TargetConflicts
 from lrvmotion.plan.plan import Migration
 from lrvmotion.vsphere.client import (
     container_view,

@@ -12,9 +12,10 @@ from typing import Any
 
 from pyVmomi import vim, vmodl
 
-from lrvmotion.checks import catalogue, metadata
+from lrvmotion.checks import compatibility, metadata
+from lrvmotion.checks import vms as vm_checks
 from lrvmotion.errors import LrvmotionError
-from lrvmotion.findings import Finding, Severity
+from lrvmotion.findings import Finding
 from lrvmotion.model.inventory import Inventory, MoRef
 from lrvmotion.plan.plan import Migration
 from lrvmotion.vsphere import faults
@@ -45,7 +46,7 @@ def prechecks(
         return []
     around = surroundings.read(source, target, here, there, migrations)
     vms = {vm.ref: vm for vm in here.vms}
-    found = [finding for one in migrations for finding in catalogue.placed(vms[one.ref], one.placement, around)]
+    found = [finding for one in migrations for finding in vm_checks.placed(vms[one.ref], one.placement, around)]
     return [*found, *metadata.unread(around), *check_relocate(source, target, migrations)]
 
 
@@ -63,18 +64,18 @@ def check_relocate(source: Session, target: Session, migrations: Sequence[Migrat
                     continue
                 found += _findings(migration, outcome)
                 if common := [fault for fault in outcome[0] if isinstance(fault, _COMMON)]:
-                    return [_common(common[0])]
+                    verdict = faults.classify(common[0])
+                    return [compatibility.no_way(verdict.cause, verdict.hint)]
             if late:
                 break  # a vCenter that does not get on with it is not given more
     except _NotMeasuredError as error:
-        return [*found, _not_measured(str(error))]
+        return [*found, compatibility.not_asked(str(error))]
     except LrvmotionError as error:
-        return [*found, _not_measured(error.message)]
+        return [*found, compatibility.not_asked(error.message)]
     if late:
         more = f" and {len(late) - 1} more" if len(late) > 1 else ""
-        found.append(
-            _not_measured(f"the check of {late[0]}{more} did not end within {provisioning_checker.WAIT_S:.0f} s")
-        )
+        within = f"did not end within {provisioning_checker.WAIT_S:.0f} s"
+        found.append(compatibility.not_asked(f"the check of {late[0]}{more} {within}"))
     return found
 
 
@@ -134,29 +135,7 @@ def _outcome(row: dict[str, Any]) -> Outcome:
 
 
 def _findings(migration: Migration, outcome: Outcome) -> Iterator[Finding]:
-    subject = f"vm/{migration.vm}"
-    for severity, code, found in (
-        (Severity.ERROR, "relocate-refused", outcome[0]),
-        (Severity.WARNING, "relocate-warning", outcome[1]),
-    ):
+    for make, found in zip((compatibility.refused, compatibility.warned), outcome, strict=True):
         for fault in found:
             verdict = faults.classify(fault)
-            word = "would refuse the move" if severity is Severity.ERROR else "warns of the move"
-            summary = f"vCenter {word}: {verdict.cause}"
-            yield Finding(severity=severity, code=code, subject=subject, summary=summary, hint=verdict.hint)
-
-
-def _common(fault: Any) -> Finding:  # noqa: ANN401
-    verdict = faults.classify(fault)
-    summary = f"the source vCenter cannot work with the target's: {verdict.cause}"
-    return Finding(severity=Severity.ERROR, code="relocate-way", subject="vcenters", summary=summary, hint=verdict.hint)
-
-
-def _not_measured(reason: str) -> Finding:
-    return Finding(
-        severity=Severity.WARNING,
-        code="relocate-not-measured",
-        subject="source",
-        summary=f"what vCenter itself says of the moves is not measured: {reason}",
-        hint="CheckRelocate_Task did not answer for all VMs: only the checks of our own were made",
-    )
+            yield make(migration.vm, verdict.cause, verdict.hint)

@@ -9,9 +9,10 @@ from typing import Any, Self
 
 from pyVmomi import vim, vmodl
 
+from lrvmotion.checks import arrival as arrival_checks
 from lrvmotion.errors import LrvmotionError, RefusedError, UnreachableError
 from lrvmotion.events import Carried
-from lrvmotion.findings import Finding, Severity
+from lrvmotion.findings import Finding
 from lrvmotion.model.inventory import MoRef
 from lrvmotion.model.vm_metadata import VmMetadata
 from lrvmotion.plan.plan import Migration
@@ -133,19 +134,21 @@ class RelocateMover:
         until = time.monotonic() + SETTLE_S
         while (where := locate(self._source, self._target, migration.instance_uuid)) != "target":
             if time.monotonic() > until:
-                return [_lost(migration, where)]
+                return [arrival_checks.lost(migration.vm, where)]
             time.sleep(1.0)
         vm = find(self._target, migration.instance_uuid)
         if vm is None:
-            return [_lost(migration, "neither")]
+            return [arrival_checks.lost(migration.vm, "neither")]
         had = before or self._had.get(migration.instance_uuid)
         if had is not None:
             self._guests.expect(vm, migration, had)
-        return arrival.proof(self._target, vm, migration, had)
+        seen = arrival.look(self._target, vm, migration.vm)
+        found = arrival_checks.as_planned(migration.vm, migration.power_state, migration.placement, seen)
+        return [*found, *arrival_checks.same_macs(migration.vm, had.macs if had is not None else {}, seen)]
 
     def late(self) -> list[Finding]:
         """Return a warning for each moved VM whose VMware Tools did not come back in time; raises LrvmotionError."""
-        return self._guests.late()
+        return [arrival_checks.late(guest) for guest in self._guests.late()]
 
     @property
     def awaited(self) -> int:
@@ -259,15 +262,3 @@ class RelocateMover:
         wanted = {vim.Task: ("info.descriptionId", "info.state")}
         found = self._source.call(subject, lambda: retrieve(content, wanted, list(row.get("recentTask") or ())))
         return [(task, info) for task, info in found if "relocate" in str(info.get("info.descriptionId"))]
-
-
-def _lost(migration: Migration, where: Location) -> Finding:
-    if where == "both":
-        summary = "the task succeeded, and both vCenters have the VM"
-        hint = "look which of the two runs before you power on or remove either"
-    elif where == "source":
-        summary, hint = "the task succeeded, and the VM is still at the source", "look at the task's events there"
-    else:
-        summary = "the task succeeded, and neither vCenter finds the VM by its instance UUID"
-        hint = f"look for {migration.vm} by name at the target: its instance UUID may have changed there"
-    return arrival.finding(Severity.ERROR, f"vm-at-{where}", migration, summary, hint)

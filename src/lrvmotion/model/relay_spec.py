@@ -1,4 +1,4 @@
-"""RelaySpec: the relay that is wanted on a box."""
+"""RelaySpec: the relay that is wanted on a host."""
 
 from __future__ import annotations
 

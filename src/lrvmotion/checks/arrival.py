@@ -1,0 +1,80 @@
+"""What is wrong with a VM after its move: where it is, its power, host, disks, networks, MAC addresses, its guest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+from lrvmotion.checks.catalogue import Code
+from lrvmotion.findings import Finding
+from lrvmotion.model.arrival import ArrivedNic, ArrivedVm, LateGuest
+from lrvmotion.model.inventory import Network
+from lrvmotion.model.placement import Placement
+
+
+def lost(vm: str, where: Literal["source", "target", "both", "neither"]) -> Finding:
+    """A VM whose task succeeded, and which is not at the target alone."""
+    subject = f"vm/{vm}"
+    if where == "both":
+        summary = "the task succeeded, and both vCenters have the VM"
+        hint = "look which of the two runs before you power on or remove either"
+        return Code.VM_AT_BOTH.error(subject, summary, hint)
+    if where == "source":
+        summary = "the task succeeded, and the VM is still at the source"
+        return Code.VM_AT_SOURCE.error(subject, summary, "look at the task's events there")
+    summary = "the task succeeded, and neither vCenter finds the VM by its instance UUID"
+    hint = f"look for {vm} by name at the target: its instance UUID may have changed there"
+    return Code.VM_AT_NEITHER.error(subject, summary, hint)
+
+
+def as_planned(vm: str, power_state: str, place: Placement, seen: ArrivedVm) -> Iterator[Finding]:
+    """Whether the VM has the *power_state* that it had, and is where *place* says."""
+    subject = f"vm/{vm}"
+    if seen.power_state != power_state:
+        summary = f"is {seen.power_state} at the target, and was {power_state}"
+        yield Code.VM_POWER.error(subject, summary, "look at the VM's events there")
+    if seen.connection_state != "connected":
+        yield Code.VM_CONNECTION.error(subject, f"is {seen.connection_state} at the target")
+    if seen.host != place.host.ref.value:
+        # A warning: DRS may have moved it on as soon as it was there.
+        there = seen.host or "a host that vCenter did not report"
+        summary = f"is not on {place.host.name} at the target, but on {there}"
+        yield Code.VM_OTHER_HOST.warning(subject, summary, "see whether DRS or somebody moved it on")
+    for label, store in seen.disks:
+        if store != place.datastore.ref.value:
+            summary = f"{label} is not on datastore {place.datastore.name} at the target"
+            yield Code.VM_OTHER_DATASTORE.error(subject, summary, "look where its files are")
+    cards = {card.key: card for card in seen.nics}
+    for nic in place.nics:
+        card = cards.get(nic.key)
+        if card is None:
+            yield Code.VM_NIC_GONE.error(subject, f"{nic.label} is not there at the target")
+        elif not _is_on(card, nic.network):
+            summary = f"{nic.label} is not on network {nic.network.name} at the target"
+            yield Code.VM_OTHER_NETWORK.error(subject, summary, "connect it to that network")
+
+
+def same_macs(vm: str, before: Mapping[int, str], seen: ArrivedVm) -> Iterator[Finding]:
+    """Whether each network card has the MAC address of *before*, by device key."""
+    cards = {card.key: card for card in seen.nics}
+    for key, mac in before.items():
+        card = cards.get(key)
+        if card is not None and card.mac != mac:
+            summary = f"{card.label} has the MAC address {card.mac or '(none)'} at the target, and had {mac}"
+            hint = "set the old one by hand if the guest or a licence depends on it"
+            yield Code.VM_OTHER_MAC.error(f"vm/{vm}", summary, hint)
+
+
+def late(guest: LateGuest) -> Finding:
+    """A guest that is not back in time."""
+    what = "VMware Tools and the guest's address are" if guest.had_address else "VMware Tools are"
+    summary = f"{what} not back {guest.limit_s:.0f} s after the move"
+    return Code.VM_TOOLS.warning(f"vm/{guest.vm}", summary, "look at the guest's console and network")
+
+
+def _is_on(card: ArrivedNic, network: Network) -> bool:
+    if card.portgroup_key is not None:
+        return card.portgroup_key == network.portgroup_key
+    if card.opaque:
+        return network.kind == "opaque"  # its id is not among what the plan knows
+    return card.network_name == network.name
