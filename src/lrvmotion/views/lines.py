@@ -25,17 +25,17 @@ from lrvmotion.events import (
     Waiting,
     WindowChanged,
 )  # fmt: skip
-from lrvmotion.findings import Severity
+from lrvmotion.findings import Finding
 from lrvmotion.plan.plan import ABSENT
 from lrvmotion.views import console, streams, units, words
 
 
 class Lines:
-    """An observer that prints a line per event; with *quiet* nothing at all. *findings* off: the plan shows them."""
+    """An observer that prints a line per event; with *quiet* nothing at all."""
 
-    def __init__(self, *, quiet: bool = False, findings: bool = False) -> None:
+    def __init__(self, *, quiet: bool = False) -> None:
         self._quiet = quiet
-        self._findings = findings
+        self._running = False  # before a run has started the plan shows what was found
         self._console = console.err()
         self._states: dict[str, str] = {}
 
@@ -59,9 +59,10 @@ class Lines:
                 return f"{site}: {address}, {version}"
             case PathMeasured(reason=None):
                 return measured(event)  # what could not be measured is a finding, and shown with the plan
-            case Found(finding=finding) if self._findings or finding.severity is Severity.ERROR:
-                return None if not self._findings else f"{finding.severity}: {finding.subject}: {finding.summary}"
+            case Found(finding=finding):
+                return found(finding) if self._running else None
             case RunStarted(run=run, mode=mode, journal=journal, log=log):
+                self._running = True
                 return f"run {run}, mode {mode}; journal {journal}{f'; log {log}' if log else ''}"
             case RestoreStarted(outstanding=left, log=log):
                 return f"restoring {words.count(left, 'setting')}{f'; log {log}' if log else ''}"
@@ -117,6 +118,11 @@ def measured(event: PathMeasured) -> str:
     rtt = "RTT -" if event.rtt_ms is None else f"RTT {event.rtt_ms:.1f} ms"
     loss = "" if event.loss is None else f", loss {event.loss:.1%} of {event.sent} pings"
     return f"{pair}: {rtt}{loss}"
+
+
+def found(finding: Finding) -> str:
+    """Return a finding in one line, with its code."""
+    return f"{finding.severity}: {finding.subject}: {finding.summary}  [{finding.code}]"
 
 
 def failing(event: HookRan | Carried) -> str | None:

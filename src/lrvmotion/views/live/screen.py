@@ -16,6 +16,7 @@ from lrvmotion.events import (
     Carried,
     Changed,
     Event,
+    Found,
     HookRan,
     Interrupted,
     Left,
@@ -112,6 +113,8 @@ class Screen:
                     self._say(f"left: {target} {words.setting(key)}")
                 case Message(text=text):
                     self._tell(text, now)
+                case Found(finding=finding):
+                    self._tell(lines.found(finding), now)
                 case HookRan() | Carried() if (said := lines.failing(event)) is not None:
                     self._tell(said, now)
                 case Interrupted():

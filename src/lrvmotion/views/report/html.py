@@ -48,8 +48,8 @@ def report(story: RunHistory, entries: Sequence[Entry]) -> str:
     parts.append(_section("VMs", _table(say.VM_HEAD, [say.vm_row(vm) for vm in story.vms], right=say.VM_RIGHT)))
     if rows := say.troubles(story):
         parts.append(_section("What failed", _table(("VM", "when", "cause", "what helps"), rows)))
-    found = [(vm.vm, one.summary, one.hint or "") for vm in story.vms for one in vm.found]
-    after = _table(("VM", "found after its move", "what helps"), found) if found else ""
+    found = say.found_rows(story)
+    after = _table(say.FOUND_HEAD, found) if found else ""
     parts.append(_section("Guests", f"<p>{escape(say.IMPACT)}</p>{after}"))
     carried = say.carried_rows(story)
     text = _table(say.CARRIED_HEAD, carried) if carried else "<p>None of it was looked at.</p>"

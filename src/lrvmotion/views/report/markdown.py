@@ -19,8 +19,8 @@ def report(story: RunHistory) -> str:
     if rows := say.troubles(story):
         parts += ["## What failed", table(("VM", "when", "cause", "what helps"), rows)]
     parts += ["## Guests", say.IMPACT]
-    if found := [(vm.vm, one.summary, one.hint or "") for vm in story.vms for one in vm.found]:
-        parts.append(table(("VM", "found after its move", "what helps"), found))
+    if found := say.found_rows(story):
+        parts.append(table(say.FOUND_HEAD, found))
     parts += ["## Tags, permissions and policies", _carried(story)]
     parts += ["## Settings", _settings(story)]
     if story.left:

@@ -12,6 +12,7 @@ VM_HEAD = ("VM", "result", "from", "to", "wave", "attempts", "began", "took", "f
 VM_RIGHT = {"wave", "attempts", "began", "took", "forecast", "size", "mean rate"}
 SETTING_HEAD = ("target", "setting", "before", "during the run", "now")
 CARRIED_HEAD = ("VM", "what", "name", "carried", "why")
+FOUND_HEAD = ("VM", "found after its move", "code", "what helps")
 AUDIT_HEAD = ("no.", "when (UTC)", "who", "account", "what", "subject", "setting", "prior", "new", "detail")
 IMPACT = (
     "How long the guests stood still at switchover is not measured: vCenter does not tell it, and a guest is not asked."
@@ -101,6 +102,11 @@ def setting_row(setting: Setting, run: str) -> tuple[str, ...]:
     ended = f" {when(setting.ended)}" if setting.ended else ""
     now = f"restored{ended}" if setting.now == "restored" else setting.now
     return (setting.target, words.setting(setting.key), words.value(setting.prior), during, now)
+
+
+def found_rows(story: RunHistory) -> list[tuple[str, ...]]:
+    """Return a line for each finding about a VM after its move, as FOUND_HEAD has it."""
+    return [(vm.vm, one.summary, one.code, one.hint or "") for vm in story.vms for one in vm.found]
 
 
 def carried_rows(story: RunHistory) -> list[tuple[str, ...]]:
