@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from enum import IntEnum
+from typing import Self
 
 # What a terminal obeys, and what turns the order of letters round. Newline and tab are ours to use.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -15,20 +16,42 @@ def printable(text: str) -> str:
 
 
 class ExitStatus(IntEnum):
-    """The documented exit statuses of every command."""
+    """The documented exit statuses of every command: the number, what it means, what to do."""
 
-    OK = 0
-    UNEXPECTED = 1
-    USAGE = 2
-    REFUSED = 3
-    TRUST = 4
-    UNREACHABLE = 5
-    SOME_FAILED = 6
-    NOT_RESTORED = 7
-    LIMIT = 8
-    STALE = 9
-    PENDING = 10
-    INTERRUPTED = 130
+    meaning: str
+    remedy: str
+
+    def __new__(cls, status: int, meaning: str = "", remedy: str = "") -> Self:
+        """Make the member that equals the number *status*."""
+        member = int.__new__(cls, status)
+        member._value_ = status
+        member.meaning = meaning
+        member.remedy = remedy
+        return member
+
+    # fmt: off
+    OK = 0, "done", "nothing"
+    UNEXPECTED = (1, "unexpected error",
+        "`lrvmotion status` shows what is outstanding; send what `lrvmotion support` packs to whoever helps")
+    USAGE = (2, "usage, configuration, or a name that does not exist",
+        "read the hint: it says what is wrong, and often what was meant")
+    REFUSED = (3, "a check refused; nothing was changed, or all of it was restored",
+        "correct what `lrvmotion check` and `plan` name; `lrvmotion explain CODE` says more of each finding")
+    TRUST = (4, "login or trust: password, certificate, host key",
+        "correct the password, or compare the fingerprint that is shown and pin it in the configuration")
+    UNREACHABLE = (5, "unreachable, or locked by another run: safe to try again",
+        "run the command again once the other side answers, or the other run has ended")
+    SOME_FAILED = (6, "some VMs failed, were held or cancelled",
+        "`lrvmotion report` says why; `lrvmotion migrate --resume` goes on with them")
+    NOT_RESTORED = (7, "not fully restored",
+        "`lrvmotion status` names what is left; `restore-defaults --force` overwrites what somebody else changed")
+    LIMIT = (8, "the last window closed with VMs left: `migrate --resume` goes on",
+        "run `lrvmotion migrate --resume` in the next window")
+    STALE = (9, "the saved plan is stale: `migrate --plan` names what changed, and changed nothing", "plan again")
+    PENDING = (10, "changes are pending (`plan --detailed-exitcode`)", "`lrvmotion migrate` makes them")
+    INTERRUPTED = (130, "interrupted",
+        "`lrvmotion status` shows what is outstanding; `lrvmotion migrate --resume` goes on with the run")
+    # fmt: on
 
 
 class LrvmotionError(Exception):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from lrvmotion.config.schema import Config
 from lrvmotion.model.host_option import Desired
 
@@ -9,7 +11,40 @@ HELPERS = "Migrate.VMotionStreamHelpers"
 LINE_RATE = "Migrate.NetExpectedLineRateMBps"
 BIND = "Migrate.BindToVmknic"
 QUEUES = "Net.TcpipRxDispatchQueues"
-KEYS = (HELPERS, LINE_RATE, BIND, QUEUES)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptionReference:
+    """What an advanced option is for; *default* is ESXi's, in words (vsphere.md 1.1, 1.2)."""
+
+    key: str
+    default: str
+    meaning: str
+
+
+OPTIONS = (
+    OptionReference(
+        key=HELPERS,
+        default="0, automatic: by the speed of the host's NICs",
+        meaning="how many stream helpers, and so TCP streams, a vMotion has; at most 32 before ESXi 7.0U2, then 112",
+    ),
+    OptionReference(
+        key=LINE_RATE,
+        default="133",
+        meaning="the line rate, in megabytes a second, that vMotion sizes its socket buffers for; at most 2000",
+    ),
+    OptionReference(
+        key=BIND,
+        default="3, on ESXi 6.0 2",
+        meaning="when vMotion binds to a vmknic: 0 never, 1 for fault tolerance only, 2 with several vmknics, 3 always",
+    ),
+    OptionReference(
+        key=QUEUES,
+        default="1, from ESXi 7.0 on 2, from 9.0 on 0 (automatic)",
+        meaning="the receive queues of the host's TCP/IP stack; takes effect at a reboot of the host",
+    ),
+)
+KEYS = tuple(option.key for option in OPTIONS)
 
 # LINE_RATE as shipped sizes the window by rate x RTT above 4 ms, below it has a fixed size (unconfirmed on hardware:
 # the options' names and defaults say so).
