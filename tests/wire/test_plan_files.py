@@ -89,8 +89,8 @@ def test_a_setting_that_somebody_changed_makes_a_plan_stale(lab):
 
 def test_an_edited_plan_is_refused(lab):
     """Exit 2, in a sentence."""
-    file = lab.folder / "plan.json"
-    file.write_text(file.read_text().replace("esx-b1", "esx-b2"))
+    file = lab.folder / planned(lab, "vm6")
+    file.write_text(file.read_text().replace("esx-b", "esx-c"))
     # LRVMOTION_MODE is for runs without a plan: it neither changes one nor stands against it.
     done = lab.run("migrate", "--plan", file.name, "--yes", env={**os.environ, "LRVMOTION_MODE": "proxy"})
     assert (done.returncode, "changed after it was written" in done.stderr) == (2, True)
