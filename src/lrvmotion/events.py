@@ -7,9 +7,9 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, Protocol
 
 from lrvmotion.findings import Finding
+from lrvmotion.model.migration_state import MigrationState
 
 SCHEMA = "2.0"  # of the records that to_json makes: a minor version only adds (docs/ndjson.md)
-MoveState = Literal["queued", "running", "waiting", "success", "error", "cancelled", "held"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,11 +122,11 @@ class Move(Event):
     """A VM's migration changed state or progressed; *percent* never falls.
 
     *bytes_total* is what it carries, *cold_bytes* of it by NFC; *attempts* counts its relocates, *wave* begins with 1.
-    State "waiting": the last try failed, and the next is due in *wait_s* seconds.
+    WAITING: the last attempt failed, and the next is due in *wait_s* seconds. *queued*: vCenter has not begun the task.
     """
 
     vm: str
-    state: MoveState
+    state: MigrationState
     source_host: str
     target_host: str
     percent: int = 0
@@ -136,8 +136,12 @@ class Move(Event):
     wave: int = 1
     attempts: int = 0
     wait_s: float = 0.0
+    queued: bool = False
     reason: str | None = None
     hint: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "state", MigrationState(self.state))  # a kept event has it as text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ import re
 import types
 import typing
 from dataclasses import fields
+from enum import Enum
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from lrvmotion import events
 from lrvmotion.events import Event, Message, Move, RestoreEnded, RunEnded
 from lrvmotion.findings import Finding
+from lrvmotion.model.migration_state import MigrationState
 from lrvmotion.views import errors as trouble
 from lrvmotion.views import ndjson
 
@@ -38,7 +40,7 @@ def word(kind: object) -> str:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in {types.UnionType, typing.Union}:
         return word(next(one for one in arguments if one is not type(None))) + "?"
-    if origin is typing.Literal:
+    if origin is typing.Literal or (isinstance(kind, type) and issubclass(kind, Enum)):
         return "string"
     return "strings" if origin is tuple else WORDS[kind]
 
@@ -56,7 +58,7 @@ def test_the_page_has_every_event_and_field_and_no_other():
 def test_the_page_has_every_state_of_a_move():
     """By its name in code."""
     text = PAGE.split("### move\n")[1].split("\n### ")[0]
-    assert [state for state in typing.get_args(events.MoveState) if f"`{state}`" not in text] == []
+    assert [state for state in MigrationState if f"`{state}`" not in text] == []
 
 
 def test_the_page_names_the_version():

@@ -187,12 +187,12 @@ def test_phases_in_words():
     """Queued by vCenter is not moving yet; at 100 % the VM is looked at."""
     state = State()
     phases = {
-        ("running", 3, None, 0.0): "moving", ("running", 0, "queued by vCenter", 0.0): "pending",
-        ("running", 100, None, 0.0): "verifying", ("waiting", 0, None, 65.0): "retry 1:05",
-        ("success", 100, None, 0.0): "moved", ("error", 0, None, 0.0): "failed", ("held", 0, None, 0.0): "held",
+        ("running", 3, False, 0.0): "moving", ("running", 0, True, 0.0): "pending",
+        ("running", 100, False, 0.0): "verifying", ("waiting", 0, False, 65.0): "retry 1:05",
+        ("success", 100, False, 0.0): "moved", ("error", 0, False, 0.0): "failed", ("held", 0, False, 0.0): "held",
     }  # fmt: skip
-    for (name, percent, reason, wait_s), phase in phases.items():
-        state.take(move(1, name, percent, wave=1, reason=reason, wait_s=wait_s), 0.0)
+    for (name, percent, queued, wait_s), phase in phases.items():
+        state.take(move(1, name, percent, wave=1, queued=queued, wait_s=wait_s), 0.0)
         columns = Columns.of(80, state)
         assert row(state, "web-1", columns, 0.0).plain[columns.vm + 1 :].startswith(f"{phase} ")
 

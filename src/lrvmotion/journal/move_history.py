@@ -10,6 +10,7 @@ from pathlib import Path
 from lrvmotion import files
 from lrvmotion.config.schema import Config
 from lrvmotion.events import Event, Move
+from lrvmotion.model.migration_state import MigrationState
 from lrvmotion.model.mode import MODE_NAMES, Mode
 from lrvmotion.plan.plan import Plan
 
@@ -39,14 +40,14 @@ class Recorder:
         """Take one event."""
         if not isinstance(event, Move):
             return
-        if event.state == "running":
+        if event.state == MigrationState.RUNNING:
             self._running.add(event.vm)
             if len(self._running) > 1:
                 self._shared |= self._running
             return
         self._running.discard(event.vm)
         alone = event.vm in self._hot - self._shared
-        if event.state == "success" and alone and event.elapsed_s >= LEAST_S:
+        if event.state == MigrationState.SUCCESS and alone and event.elapsed_s >= LEAST_S:
             self._keep(event.bytes_total * 8 / event.elapsed_s / 1e6)
 
     def _keep(self, mbps: float) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from lrvmotion.errors import UsageError
 from lrvmotion.journal.records import Body, MoveBegun, MoveEnded, MoveTask, Record, RunBegun, RunPlan
 from lrvmotion.model.inventory import near
+from lrvmotion.model.migration_state import MigrationState
 from lrvmotion.model.vm_metadata import VmMetadata
 
 
@@ -42,12 +43,12 @@ class Progress:
     @property
     def moved(self) -> list[str]:
         """The VMs that have moved."""
-        return [vm for vm in self.vms if self.ended.get(vm) == "success"]
+        return [vm for vm in self.vms if self.ended.get(vm) == MigrationState.SUCCESS]
 
     @property
     def left(self) -> list[str]:
         """The VMs that have not, but for those that are open."""
-        return [vm for vm in self.vms if self.ended.get(vm) != "success" and vm not in self.open]
+        return [vm for vm in self.vms if self.ended.get(vm) != MigrationState.SUCCESS and vm not in self.open]
 
     @property
     def finished(self) -> bool:

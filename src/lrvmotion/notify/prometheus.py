@@ -7,7 +7,6 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import get_args
 
 from lrvmotion import files
 from lrvmotion.events import (
@@ -16,17 +15,17 @@ from lrvmotion.events import (
     Event,
     Message,
     Move,
-    MoveState,
     Observer,
     RelaySample,
     RunEnded,
     RunStarted,
     WindowChanged,
 )
+from lrvmotion.model.migration_state import MigrationState
 
 EVERY_S = 5.0
 SLOPE_S = 60.0  # where no relay counts, the rate is what arrived in that long: vCenter tells whole percents
-STATES: tuple[MoveState, ...] = get_args(MoveState)
+STATES = tuple(MigrationState)
 
 
 class Metrics:

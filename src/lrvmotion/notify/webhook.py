@@ -15,6 +15,7 @@ from typing import Any, Self
 from lrvmotion.config.schema import is_web_address
 from lrvmotion.errors import UsageError
 from lrvmotion.events import Event, Message, Move, Observer, RunEnded, RunStarted
+from lrvmotion.model.migration_state import MigrationState
 from lrvmotion.run.credentials import hide
 
 TIMEOUT_S = 10.0
@@ -70,7 +71,7 @@ class Webhook:
                 self._post("run_started", f"run {run} started: {len(vms)} VMs in {mode} mode", vms=len(vms))
             case Move(vm=vm, state=state, reason=reason):
                 self._states[vm] = state
-                if state in {"error", "held"}:
+                if state in {MigrationState.ERROR, MigrationState.HELD}:
                     self._post("vm_not_moved", f"{vm}: {state}: {reason}", vm=vm, state=state, reason=reason)
             case RunEnded(run=run, outstanding=outstanding):
                 counts = dict(Counter(self._states.values()))

@@ -8,13 +8,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import Literal, assert_never
+from typing import assert_never
 
 from lrvmotion.config import schema
+from lrvmotion.model.migration_state import MigrationState
 from lrvmotion.plan.plan import Migration
 
-State = Literal["queued", "running", "waiting", "success", "error", "cancelled", "held"]
-FINAL = frozenset({"success", "error", "cancelled", "held"})
 OVERTAKEN = 4  # VMs that pass the head of the queue and take what it waits for; then that is kept for it
 FAR = 100  # so many VMs of the queue are looked at for those that come next
 LEAST_MBPS = 250.0  # a vMotion is supported at this rate or above (vsphere.md 5: 250 Mbit/s per concurrent vMotion)
@@ -72,7 +71,7 @@ class Ended:
     """A migration ended in a final state: success, error, cancelled, or held before it started."""
 
     vm: str
-    state: Literal["success", "error", "cancelled", "held"]
+    state: MigrationState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,7 +166,7 @@ class Schedule:
         relay_by_host: Mapping[str, str] | None = None,
     ) -> None:
         self._migrations = {migration.vm: migration for migration in migrations}
-        self.states: dict[str, State] = dict.fromkeys(self._migrations, "queued")
+        self.states: dict[str, MigrationState] = dict.fromkeys(self._migrations, MigrationState.QUEUED)
         self._limits = limits or Limits()
         self._max_failures = max_failures
         self._seconds = seconds or {}
@@ -188,11 +187,11 @@ class Schedule:
             case Ended(vm=vm, state=state):
                 self._end(vm, state)
             case Withdrawn(vm=vm) | Due(vm=vm):
-                self._expect(vm, "running" if isinstance(event, Withdrawn) else "waiting")
-                self.states[vm] = "queued"
+                self._expect(vm, MigrationState.RUNNING if isinstance(event, Withdrawn) else MigrationState.WAITING)
+                self.states[vm] = MigrationState.QUEUED
             case Failed(vm=vm):
-                self._expect(vm, "running")
-                self.states[vm] = "waiting"
+                self._expect(vm, MigrationState.RUNNING)
+                self.states[vm] = MigrationState.WAITING
             case Room(seconds=seconds):
                 self._room = seconds
             case Bar(hosts=hosts):
@@ -200,25 +199,25 @@ class Schedule:
             case Stop(cancel=cancel):
                 self.stopped = True
                 if cancel:
-                    return [Cancel(vm=vm) for vm, state in self.states.items() if state == "running"]
+                    return [Cancel(vm=vm) for vm, state in self.states.items() if state == MigrationState.RUNNING]
             case _:
                 assert_never(event)
         return [] if self.stopped else [*self._hopeless(), *self._startable()]
 
     def adopt(self, vm: str) -> None:
         """Count *vm*, which is queued or waits, as running: its task was found."""
-        self._expect(vm, "waiting" if self.states[vm] == "waiting" else "queued")
-        self.states[vm] = "running"
+        self._expect(vm, MigrationState.WAITING if self.states[vm] == MigrationState.WAITING else MigrationState.QUEUED)
+        self.states[vm] = MigrationState.RUNNING
 
     @property
     def running(self) -> list[str]:
         """The VMs that run."""
-        return [vm for vm, state in self.states.items() if state == "running"]
+        return [vm for vm, state in self.states.items() if state == MigrationState.RUNNING]
 
     @property
     def left(self) -> list[str]:
         """The VMs that have neither started nor ended."""
-        return [vm for vm, state in self.states.items() if state in {"queued", "waiting"}]
+        return [vm for vm, state in self.states.items() if state in {MigrationState.QUEUED, MigrationState.WAITING}]
 
     @property
     def finished(self) -> bool:
@@ -236,30 +235,32 @@ class Schedule:
         """
         later = copy.copy(self)
         own = {"states": {**self.states}, "_waves": self._waves.copy(), "_overtaken": Counter(self._overtaken)}
-        later.__dict__ |= own | {"_order": list(islice((vm for vm in self._order if self.states[vm] == "queued"), FAR))}
+        later.__dict__ |= own | {
+            "_order": list(islice((vm for vm in self._order if self.states[vm] == MigrationState.QUEUED), FAR))
+        }
         running = [(self._seconds.get(vm, 1.0) * (100 - percents.get(vm, 0)), vm) for vm in self.running]
         heapq.heapify(running)
         found: list[str] = []
         while running and len(found) < most and not later.stopped:
             now, vm = heapq.heappop(running)
-            for command in later.step(Ended(vm=vm, state="success")):
+            for command in later.step(Ended(vm=vm, state=MigrationState.SUCCESS)):
                 if isinstance(command, Start):
                     found.append(command.migration.vm)
                     heapq.heappush(running, (now + self._seconds.get(found[-1], 1.0) * 100, found[-1]))
         return found[:most]
 
-    def _expect(self, vm: str, state: State) -> None:
+    def _expect(self, vm: str, state: MigrationState) -> None:
         if self.states[vm] != state:
             message = f"{vm} is {self.states[vm]}, not {state}"
             raise ValueError(message)
 
-    def _end(self, vm: str, state: State) -> None:
-        if self.states[vm] in FINAL:
+    def _end(self, vm: str, state: MigrationState) -> None:
+        if self.states[vm].is_final:
             message = f"{vm} has ended already"
             raise ValueError(message)
-        self.states[vm] = state
+        self.states[vm] = MigrationState(state)
         self._waves[self._migrations[vm].wave] -= 1
-        failures = sum(1 for state in self.states.values() if state == "error")
+        failures = sum(1 for state in self.states.values() if state == MigrationState.ERROR)
         if self._max_failures is not None and failures > self._max_failures:
             self.stopped = True
 
@@ -268,14 +269,11 @@ class Schedule:
         again = True
         while again:
             again = False
-            for vm in [vm for vm in self._order if self.states[vm] in {"queued", "waiting"}]:
-                bad = [
-                    before
-                    for before in self._migrations[vm].depends_on
-                    if self.states.get(before) in FINAL - {"success"}
-                ]
+            for vm in [vm for vm in self._order if self.states[vm] in {MigrationState.QUEUED, MigrationState.WAITING}]:
+                needed = self._migrations[vm].depends_on
+                bad = [before for before in needed if before in self.states and self.states[before].is_bad]
                 if bad:
-                    self._end(vm, "held")
+                    self._end(vm, MigrationState.HELD)
                     again = True
                     yield Hold(vm=vm, reason=f"comes after {bad[0]}, which did not move")
 
@@ -293,7 +291,7 @@ class Schedule:
                     self._keep(head, busy)
                 continue
             busy.update(self._leases[vm])
-            self.states[vm] = "running"
+            self.states[vm] = MigrationState.RUNNING
             self._overtaken.pop(vm, None)
             if head is not None and self._overtaken[head] < OVERTAKEN and self._hinders(vm, head, busy):
                 self._overtaken[head] += 1
@@ -303,11 +301,14 @@ class Schedule:
     def _may(self, migration: Migration, wave: int) -> bool:
         """Return whether *migration*, leases apart, may start now."""
         return (
-            self.states[migration.vm] == "queued"
+            self.states[migration.vm] == MigrationState.QUEUED
             and migration.wave == wave
             and self._fits(migration.vm)
             and migration.source_host not in self._barred
-            and all(self.states.get(before, "success") == "success" for before in migration.depends_on)
+            and all(
+                self.states.get(before, MigrationState.SUCCESS) == MigrationState.SUCCESS
+                for before in migration.depends_on
+            )
         )
 
     def _full(self, lease: str, busy: Mapping[str, int]) -> bool:
@@ -340,7 +341,7 @@ def queue_end(schedule: Schedule, seconds: Mapping[str, float]) -> float:
         if not running:
             return now
         now, vm = heapq.heappop(running)
-        event = Ended(vm=vm, state="success")
+        event = Ended(vm=vm, state=MigrationState.SUCCESS)
 
 
 def leases(migration: Migration, relay: str | None) -> tuple[str, ...]:

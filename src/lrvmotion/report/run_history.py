@@ -29,9 +29,8 @@ from lrvmotion.findings import Finding
 from lrvmotion.journal.changes import history
 from lrvmotion.journal.event_log import RecordedEvents, TimedEvent
 from lrvmotion.journal.records import MoveBegun, MoveEnded, Record, RunBegun, RunPlan, of
+from lrvmotion.model.migration_state import MigrationState
 from lrvmotion.plan.plan import Value
-
-ENDED = {"success", "error", "cancelled", "held"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +39,7 @@ class Attempt:
 
     began: float
     ended: float | None
-    state: str
+    state: MigrationState
     reason: str | None = None
     hint: str | None = None
 
@@ -55,14 +54,14 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VmStory:
+class VmHistory:
     """One VM: how it ended, its attempts, its progress. *forecast_s* None: there was none.
 
     *carried* is what does not follow a VM by itself, *found* what was found after the move; *hooks* ran for it.
     """
 
     vm: str
-    state: str
+    state: MigrationState
     source_host: str = ""
     target_host: str = ""
     wave: int = 1
@@ -86,7 +85,7 @@ class VmStory:
     @property
     def bps(self) -> float | None:
         """The mean rate of the move that brought it over, bit/s; None for any other."""
-        return self.bytes * 8 / self.seconds if self.state == "success" and self.seconds else None
+        return self.bytes * 8 / self.seconds if self.state == MigrationState.SUCCESS and self.seconds else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +145,7 @@ class RunHistory:
     forecast_s: float | None = None
     interrupted: int = 0
     sittings: int = 1
-    vms: tuple[VmStory, ...] = ()
+    vms: tuple[VmHistory, ...] = ()
     settings: tuple[Setting, ...] = ()
     samples: tuple[Sample, ...] = ()
     moments: tuple[Moment, ...] = ()
@@ -162,7 +161,7 @@ class RunHistory:
     @property
     def bytes(self) -> int:
         """The bytes of the VMs that moved."""
-        return sum(vm.bytes for vm in self.vms if vm.state == "success")
+        return sum(vm.bytes for vm in self.vms if vm.state == MigrationState.SUCCESS)
 
     @property
     def end_s(self) -> float:
@@ -287,26 +286,28 @@ class _Fold:
     def _move(self, event: Move, t: float) -> None:
         vm = self._of(event.vm)
         runs = bool(vm.attempts) and vm.attempts[-1].ended is None
-        if event.state == "running":
+        if event.state == MigrationState.RUNNING:
             if not runs or (vm.last is not None and event.attempts > vm.last.attempts):
-                vm.attempts.append(Attempt(began=t, ended=None, state="running"))
+                vm.attempts.append(Attempt(began=t, ended=None, state=MigrationState.RUNNING))
             point = Point(t=t, bytes=event.bytes_total * event.percent / 100, attempts=len(vm.attempts))
             if not vm.points or (point.bytes, point.attempts) != (vm.points[-1].bytes, vm.points[-1].attempts):
                 vm.points.append(point)
-        elif runs and event.state in {*ENDED, "waiting"}:
-            state = "error" if event.state == "waiting" else event.state
+        elif runs and (event.state.is_final or event.state == MigrationState.WAITING):
+            state = MigrationState.ERROR if event.state == MigrationState.WAITING else event.state
             vm.attempts[-1] = replace(vm.attempts[-1], ended=t, state=state, reason=event.reason, hint=event.hint)
-            if event.state == "success":
+            if event.state == MigrationState.SUCCESS:
                 vm.points.append(Point(t=t, bytes=event.bytes_total, attempts=len(vm.attempts)))
         vm.last = event
 
-    def vm(self, name: str, moved: MoveEnded | None, forecast_s: float | None) -> VmStory:
+    def vm(self, name: str, moved: MoveEnded | None, forecast_s: float | None) -> VmHistory:
         """Return the story of one VM; *moved* is the journal's last word on it, which counts."""
         vm = self._of(name)
         last = vm.last
-        state = moved.state if moved is not None else (last.state if last is not None else "queued")
+        state = last.state if last is not None else MigrationState.QUEUED
+        if moved is not None:
+            state = MigrationState(moved.state)
         agreed = last is not None and last.state == state
-        return VmStory(
+        return VmHistory(
             vm=name, state=state, source_host=last.source_host if last else "",
             target_host=last.target_host if last else "", wave=last.wave if last else 1,
             bytes=last.bytes_total if last else 0, cold_bytes=last.cold_bytes if last else 0,
@@ -339,7 +340,7 @@ def _by_journal(mine: Sequence[Record], sizes: Mapping[str, Mapping[str, Any]]) 
                 event: Event = RunStarted(run=record.run, mode=mode, journal="", vms=vms)
             case MoveBegun(vm=vm, source_host=source, target_host=target, attempt=attempt):
                 hosts[vm] = (source, target, attempt or 1)
-                event = _moved(vm, "running", hosts, sizes, None)
+                event = _moved(vm, MigrationState.RUNNING, hosts, sizes, None)
             case MoveEnded(vm=vm, state=state, reason=reason):
                 event = _moved(vm, state, hosts, sizes, reason or None)
             case _:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from lrvmotion.errors import ExitStatus
 from lrvmotion.events import Changed, Event, Interrupted, Left, Move, RelaySample, RunEnded, RunStarted
+from lrvmotion.model.migration_state import MigrationState
 
 
 @dataclass(slots=True)
@@ -52,7 +53,7 @@ class Report:
     @property
     def unmoved(self) -> tuple[str, ...]:
         """The VMs that have not moved."""
-        moved = {vm for vm, move in self.moves.items() if move.state == "success"}
+        moved = {vm for vm, move in self.moves.items() if move.state == MigrationState.SUCCESS}
         return tuple(vm for vm in self.vms if vm not in moved)
 
     @property
@@ -61,13 +62,13 @@ class Report:
         if self.left:
             return ExitStatus.NOT_RESTORED
         states = [move.state for move in self.moves.values()]
-        if any(state in {"error", "held"} for state in states):
+        if any(state in {MigrationState.ERROR, MigrationState.HELD} for state in states):
             return ExitStatus.SOME_FAILED
         if self.interrupted:
             return ExitStatus.INTERRUPTED
-        if "cancelled" in states:
+        if MigrationState.CANCELLED in states:
             return ExitStatus.SOME_FAILED
-        if any(state != "success" for state in states):
+        if any(state != MigrationState.SUCCESS for state in states):
             return ExitStatus.LIMIT
         return ExitStatus.OK
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 from lrvmotion.errors import LrvmotionError, TrustError, UnreachableError
-from lrvmotion.events import Found, Interrupted, Message, Move, MoveState, Observer, Upcoming
+from lrvmotion.events import Found, Interrupted, Message, Move, Observer, Upcoming
 from lrvmotion.findings import errors
 from lrvmotion.journal.records import Body, CancelAsked, MoveBegun, MoveEnded, MoveTask
 from lrvmotion.journal.run_state import UnfinishedMove
+from lrvmotion.model.migration_state import MigrationState
 from lrvmotion.model.vm_metadata import VmMetadata
 from lrvmotion.plan.plan import Migration
 from lrvmotion.plan.schedule import (
@@ -37,8 +37,6 @@ AHEAD = 10  # VMs that are told to come next
 LOOK_S = 10.0  # between two looks at vCenters that did not answer where a VM is
 SILENT_S = 300.0  # for so long they are asked
 LONGEST_WAIT_S = 900.0
-
-Outcome = Literal["success", "error", "cancelled", "held"]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -115,7 +113,7 @@ class _Driver:
                 case Cancel(vm=vm):
                     self.cancel(vm)
                 case Hold(vm=vm, reason=reason):
-                    self.close(self.migrations[vm], "held", reason=reason)
+                    self.close(self.migrations[vm], MigrationState.HELD, reason=reason)
                 case Start(migration=migration):
                     pending += self.poll_interrupts()
                     if self.schedule.stopped:
@@ -191,7 +189,7 @@ class _Driver:
         if before is None and (longest := self.guard.longest()) is not None:
             for vm in self.schedule.too_long(longest):
                 reason = f"would take longer than the longest window, {longest / 3600:.1f} h"
-                self.carry_out(self.end(self.migrations[vm], "held", reason=reason))
+                self.carry_out(self.end(self.migrations[vm], MigrationState.HELD, reason=reason))
         self.step(Room(seconds=self.room))
 
     def look_at_relays(self) -> None:
@@ -249,7 +247,7 @@ class _Driver:
         trip = self.trips[migration.vm]
         try:
             if reasons := self.held(migration):
-                return self.end(migration, "held", reason="; ".join(reasons))
+                return self.end(migration, MigrationState.HELD, reason="; ".join(reasons))
             trip.metadata = trip.metadata or self.mover.record(migration)
         except TrustError as error:
             self.distrust(error)
@@ -258,16 +256,16 @@ class _Driver:
             trip.vain += 1
             return self.settle(migration, _refused(migration, error))
         except LrvmotionError as error:
-            return self.end(migration, "held", reason=error.message)
+            return self.end(migration, MigrationState.HELD, reason=error.message)
         except Exception as error:  # noqa: BLE001 - as in foreseen
-            return self.end(migration, "held", reason=self.unforeseen(migration.vm, error))
+            return self.end(migration, MigrationState.HELD, reason=self.unforeseen(migration.vm, error))
         begun = MoveBegun(
             vm=migration.vm, instance_uuid=migration.instance_uuid, source_ref=str(migration.ref),
             source_host=migration.source_host, target_host=migration.placement.host.name, attempt=trip.attempts + 1,
             metadata=trip.metadata,
         )  # fmt: skip
         if (reason := self.record(begun)) is not None:
-            return self.end(migration, "held", reason=reason)
+            return self.end(migration, MigrationState.HELD, reason=reason)
         trip.attempts += 1
         trip.began = self.guard.clock() if trip.began is None else trip.began
         try:
@@ -277,11 +275,11 @@ class _Driver:
         except TrustError as error:
             return self.unseen(migration, "its relocate was asked for", error)
         except LrvmotionError as error:
-            return self.end(migration, "error", reason=error.message, hint=error.hint)
+            return self.end(migration, MigrationState.ERROR, reason=error.message, hint=error.hint)
         except Exception as error:  # noqa: BLE001 - as in foreseen
             return self.begun_or_not(migration, self.unforeseen(migration.vm, error))
         self.record(MoveTask(vm=migration.vm, task=task))
-        self.tell(migration, "running")
+        self.tell(migration, MigrationState.RUNNING)
         return []
 
     def begun_or_not(self, migration: Migration, reason: str) -> list[Command]:
@@ -309,9 +307,9 @@ class _Driver:
             return []
         if self.mover.locate(migration) == "source":
             reason = "its relocate has ended, and it is at the source"
-            self.record(MoveEnded(vm=migration.vm, state="held", reason=reason))  # no move is open now
-            self.tell(migration, "queued", reason=reason)
-            return self.schedule.step(Ended(vm=migration.vm, state="held"))
+            self.record(MoveEnded(vm=migration.vm, state=MigrationState.HELD, reason=reason))  # no move is open now
+            self.tell(migration, MigrationState.QUEUED, reason=reason)
+            return self.schedule.step(Ended(vm=migration.vm, state=MigrationState.HELD))
         reason = "its relocate ended while lrvmotion was not running"
         return self.settle(migration, TaskUpdate(vm=migration.vm, state="error", reason=reason))
 
@@ -327,7 +325,7 @@ class _Driver:
     def follow(self, migration: Migration, task: str) -> None:
         """Follow a task that was not seen to begin."""
         self.mover.follow(migration, task)
-        self.tell(migration, "running", reason="resumed: its task was running")
+        self.tell(migration, MigrationState.RUNNING, reason="resumed: its task was running")
 
     def take(self, update: TaskUpdate) -> None:
         migration = self.migrations[update.vm]
@@ -335,7 +333,7 @@ class _Driver:
             trip = self.trips[update.vm]
             trip.runs = trip.runs or update.state == "running"
             trip.percent = max(update.percent, trip.percent)
-            self.tell(migration, "running", reason="queued by vCenter" if update.state == "queued" else None)
+            self.tell(migration, MigrationState.RUNNING, queued=update.state == "queued")
         else:
             self.carry_out(self.settle(migration, None if update.state == "success" else update))
 
@@ -365,21 +363,23 @@ class _Driver:
             return self.lost(migration, failed, self.unforeseen(migration.vm, error))
         has = "both vCenters have" if where == "both" else "neither vCenter has"
         hint = "it is left as it is: look at both sides before you power on or remove either"
-        return self.end(migration, "error", reason=f"{has} the VM: {failed.reason if failed else ''}", hint=hint)
+        return self.end(
+            migration, MigrationState.ERROR, reason=f"{has} the VM: {failed.reason if failed else ''}", hint=hint
+        )
 
     def lost(self, migration: Migration, failed: TaskUpdate | None, why: str, hint: str | None = None) -> list[Command]:
         """Give up a VM whose place could not be read."""
         self.trips[migration.vm].look_at = None
         reason = f"{_said(failed)}; where the VM is now could not be read: {why}"
-        return self.end(migration, "error", reason=reason, hint=hint)
+        return self.end(migration, MigrationState.ERROR, reason=reason, hint=hint)
 
     def unseen(self, migration: Migration, said: str, error: TrustError) -> list[Command]:
         """End a move whose vCenter is no longer trusted; the journal keeps it open, so that --resume looks again."""
         self.distrust(error)
         reason = f"{said}; where the VM is now could not be read: {error.message}"
-        self.tell(migration, "error", reason=reason, hint=error.hint)
-        self.ended(migration, "error", reason)
-        return self.schedule.step(Ended(vm=migration.vm, state="error"))
+        self.tell(migration, MigrationState.ERROR, reason=reason, hint=error.hint)
+        self.ended(migration, MigrationState.ERROR, reason)
+        return self.schedule.step(Ended(vm=migration.vm, state=MigrationState.ERROR))
 
     def arrived(self, migration: Migration) -> list[Command]:
         """Verify a VM that is at the target, and carry over what does not follow it."""
@@ -389,7 +389,7 @@ class _Driver:
             self.observer(Found(finding=finding))
         bad = errors(found)
         if bad:
-            return self.end(migration, "error", reason=bad[0].summary, hint=bad[0].hint)
+            return self.end(migration, MigrationState.ERROR, reason=bad[0].summary, hint=bad[0].hint)
         trip.percent = 100
 
         def carry() -> list[Command]:
@@ -403,26 +403,26 @@ class _Driver:
             return []
 
         self.foreseen(migration.vm, carry, not_carried)
-        return self.end(migration, "success")
+        return self.end(migration, MigrationState.SUCCESS)
 
     def stayed(self, migration: Migration, failed: TaskUpdate) -> list[Command]:
         """A VM whose task failed is at the source still: wait for the next try, or give it up."""
         trip = self.trips[migration.vm]
         if failed.cancelled:
-            return self.end(migration, "cancelled", reason="cancelled; the VM stays at the source")
+            return self.end(migration, MigrationState.CANCELLED, reason="cancelled; the VM stays at the source")
         spent = trip.attempts + trip.vain
         if not failed.passing or spent >= self.guard.max_attempts or self.schedule.stopped:
             return self.lay_down(migration, failed.reason, failed.hint)
         wait = wait_s(spent, self.guard.retry_wait_s)
         trip.reason, trip.hint, trip.due = failed.reason, failed.hint, self.guard.clock() + wait
         trip.percent, trip.runs = 0, False
-        self.tell(migration, "waiting", reason=failed.reason, hint=failed.hint, wait_s=wait)
+        self.tell(migration, MigrationState.WAITING, reason=failed.reason, hint=failed.hint, wait_s=wait)
         return self.schedule.step(Failed(vm=migration.vm))
 
     def lay_down(self, migration: Migration, reason: str | None, hint: str | None) -> list[Command]:
         """Give up a VM after its last try: held where no relocate of it was ever asked for."""
         asked = self.trips[migration.vm].attempts > 0
-        return self.end(migration, "error" if asked else "held", reason=reason, hint=hint)
+        return self.end(migration, MigrationState.ERROR if asked else MigrationState.HELD, reason=reason, hint=hint)
 
     def run_due_retries(self) -> None:
         """Look again where VMs are that could not be found, and queue those whose wait is over."""
@@ -448,7 +448,7 @@ class _Driver:
             trip = self.trips[migration.vm]
             trip.reason, trip.hint = f"{trip.reason}; {self.unforeseen(migration.vm, error)}", None
             return []
-        self.tell(migration, "queued")
+        self.tell(migration, MigrationState.QUEUED)
         if task is None:
             return self.schedule.step(Due(vm=migration.vm))
         self.schedule.adopt(migration.vm)
@@ -456,21 +456,21 @@ class _Driver:
         return []
 
     def end(
-        self, migration: Migration, state: Outcome, *, reason: str | None = None, hint: str | None = None
+        self, migration: Migration, state: MigrationState, *, reason: str | None = None, hint: str | None = None
     ) -> list[Command]:
         self.close(migration, state, reason=reason, hint=hint)
         self.moved_on = True
         return self.schedule.step(Ended(vm=migration.vm, state=state))
 
     def close(
-        self, migration: Migration, state: Outcome, *, reason: str | None = None, hint: str | None = None
+        self, migration: Migration, state: MigrationState, *, reason: str | None = None, hint: str | None = None
     ) -> None:
         """Record and tell how a migration ended."""
         self.record(MoveEnded(vm=migration.vm, state=state, reason=reason or ""))
         self.tell(migration, state, reason=reason, hint=hint)
         self.ended(migration, state, reason)
 
-    def ended(self, migration: Migration, state: Outcome, reason: str | None) -> None:
+    def ended(self, migration: Migration, state: MigrationState, reason: str | None) -> None:
         try:
             self.guard.ended(migration, state, reason)
         except Exception as error:  # noqa: BLE001 - as in foreseen
@@ -496,11 +496,12 @@ class _Driver:
     def tell(
         self,
         migration: Migration,
-        state: MoveState,
+        state: MigrationState,
         *,
         reason: str | None = None,
         hint: str | None = None,
         wait_s: float = 0.0,
+        queued: bool = False,
     ) -> None:
         trip = self.trips[migration.vm]
         self.observer(
@@ -516,6 +517,7 @@ class _Driver:
                 wave=migration.wave,
                 attempts=trip.attempts,
                 wait_s=wait_s,
+                queued=queued,
                 reason=reason,
                 hint=hint,
             )
@@ -541,7 +543,7 @@ def drive(
     by_name = {migration.vm: migration for migration in migrations}
     driver = _Driver(schedule, mover, observer, guard, by_name, {vm: _Attempts() for vm in by_name})
     for migration in migrations:
-        driver.tell(migration, "queued")
+        driver.tell(migration, MigrationState.QUEUED)
     for vm in begun or {}:
         schedule.adopt(vm)
     for vm, open_ in (begun or {}).items():
@@ -559,7 +561,7 @@ def drive(
         driver.look_at_window()
         driver.look_at_relays()
         driver.look_ahead()
-    for vm in [vm for vm, state in schedule.states.items() if state == "waiting"]:
+    for vm in [vm for vm, state in schedule.states.items() if state == MigrationState.WAITING]:
         trip = driver.trips[vm]
         driver.carry_out(driver.lay_down(by_name[vm], trip.reason, trip.hint))
     driver.verify()

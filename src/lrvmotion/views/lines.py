@@ -26,6 +26,7 @@ from lrvmotion.events import (
     WindowChanged,
 )  # fmt: skip
 from lrvmotion.findings import Finding
+from lrvmotion.model.migration_state import MigrationState
 from lrvmotion.plan.plan import ABSENT
 from lrvmotion.views import console, streams, units, words
 
@@ -97,15 +98,17 @@ class Lines:
     def _move(self, move: Move) -> str | None:
         before = self._states.get(move.vm)
         self._states[move.vm] = move.state
-        if before == move.state or (before is None and move.state == "queued"):  # that a VM is in the plan is no news
+        if before == move.state or (
+            before is None and move.state == MigrationState.QUEUED
+        ):  # that a VM is in the plan is no news
             return None
         where = f"{move.source_host} -> {move.target_host}"
         text = f"{move.vm}: {words.state(move.state)}, {where}"
         if move.attempts > 1:
             text += f", attempt {move.attempts}"
-        if move.state == "waiting":
+        if move.state == MigrationState.WAITING:
             text += f", next attempt in {units.clock(move.wait_s)}"
-        if move.state == "success":
+        if move.state == MigrationState.SUCCESS:
             text += f", {units.duration(move.elapsed_s)}"
         if move.reason:
             text += f": {move.reason}"

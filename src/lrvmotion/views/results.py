@@ -17,12 +17,19 @@ from lrvmotion.events import Error, Move
 from lrvmotion.journal import run_state
 from lrvmotion.journal.changes import Outstanding
 from lrvmotion.journal.records import Record
+from lrvmotion.model.migration_state import MigrationState
 from lrvmotion.plan.plan import ABSENT
 from lrvmotion.report.run_result import Report
 from lrvmotion.views import console, errors, units, words
 from lrvmotion.views.relays import relays as show_relays
 
-STYLES = {"success": "green", "error": "bold red", "held": "yellow", "cancelled": "yellow", "running": "cyan"}
+STYLES = {
+    MigrationState.SUCCESS: "green",
+    MigrationState.ERROR: "bold red",
+    MigrationState.HELD: "yellow",
+    MigrationState.CANCELLED: "yellow",
+    MigrationState.RUNNING: "cyan",
+}
 
 
 def document(content: dict[str, Any]) -> None:
@@ -46,7 +53,7 @@ def report(done: Report, state: Path, restore: str, to: Console | None = None) -
             if move.reason:
                 hint = f" (hint: {move.hint})" if move.hint else ""
                 console.hang(to, Text(f"{move.vm}: "), Text(f"{move.reason}{hint}", style=STYLES.get(move.state, "")))
-        moved = [move for move in moves if move.state == "success"]
+        moved = [move for move in moves if move.state == MigrationState.SUCCESS]
         size = units.size(sum(move.bytes_total for move in moved))
         to.print(f"{len(moved)} of {words.count(len(moves), 'VM')} moved, {size}")
     put_back = f", {done.reverted} restored" if done.reverted else ""
@@ -65,7 +72,7 @@ def _moves(moves: Sequence[Move]) -> Table:
         right = name in {"size", "time", "mean rate"}
         table.add_column(name, justify="right" if right else "left", overflow="fold")
     for move in moves:
-        result = "not started" if move.state == "queued" else words.state(move.state)
+        result = "not started" if move.state == MigrationState.QUEUED else words.state(move.state)
         table.add_row(
             escape(move.vm), Text(result, style=STYLES.get(move.state, "")), escape(move.source_host),
             escape(move.target_host), units.size(move.bytes_total) if move.bytes_total else "-",
@@ -76,7 +83,7 @@ def _moves(moves: Sequence[Move]) -> Table:
 
 def mean_rate(move: Move) -> str:
     """Return the mean rate of a move that succeeded."""
-    if move.state != "success" or move.elapsed_s <= 0:
+    if move.state != MigrationState.SUCCESS or move.elapsed_s <= 0:
         return "-"
     return units.rate(move.bytes_total * 8 / move.elapsed_s)
 

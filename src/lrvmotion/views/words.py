@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lrvmotion.model.migration_state import MigrationState
 from lrvmotion.plan.plan import ABSENT, Value
 
 _KINDS = {
@@ -18,8 +19,16 @@ _LABELS = {
     "vswitch": "switch",
 }  # fmt: skip
 SUBJECTS = 6  # names in one line: the rest is a number
-_STATES = {"success": "moved", "error": "failed"}
-_COUNTED = ("success", "running", "waiting", "error", "held", "cancelled", "queued")
+_STATES: dict[str, str] = {MigrationState.SUCCESS: "moved", MigrationState.ERROR: "failed"}
+_COUNTED = (
+    MigrationState.SUCCESS,
+    MigrationState.RUNNING,
+    MigrationState.WAITING,
+    MigrationState.ERROR,
+    MigrationState.HELD,
+    MigrationState.CANCELLED,
+    MigrationState.QUEUED,
+)
 _PHASES = {
     "maintenance": "enters maintenance mode", "reboot": "is rebooted", "back": "is up again",
     "home": "the VMs of this run go back to it", "verified": "rebooted, its settings are in force",

@@ -72,9 +72,9 @@ PLAIN = {
 }  # sections that list no names of others
 
 
-def names(records: Sequence[Record], story: RunHistory, configuration: Mapping[str, Any]) -> list[tuple[str, str]]:
+def names(records: Sequence[Record], history: RunHistory, configuration: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return every name that says whose data centre this is, (kind, name)."""
-    found: dict[str, str] = {vm.vm: "vm" for vm in story.vms}
+    found: dict[str, str] = {vm.vm: "vm" for vm in history.vms}
 
     def add(kind: str, name: Any) -> None:  # noqa: ANN401 - any JSON
         for part in (name, *name.split("/")) if isinstance(name, str) else ():
@@ -105,10 +105,10 @@ def names(records: Sequence[Record], story: RunHistory, configuration: Mapping[s
                     _account(add, account)
             case _:
                 pass
-    for vm in story.vms:
+    for vm in history.vms:
         for carried in vm.carried:
             add(carried.kind, carried.name)
-    for one in story.connected:
+    for one in history.connected:
         add("server", one.address.rpartition(":")[0])
     for site in ("source", "target"):
         _account(add, str(_of(configuration, site, "username") or ""))
@@ -139,7 +139,7 @@ def _told(record: Record) -> dict[str, Any]:
 
 
 def files(
-    story: RunHistory,
+    history: RunHistory,
     records: Sequence[Record],
     entries: Sequence[Entry],
     kept: RecordedEvents,
@@ -151,7 +151,7 @@ def files(
 ) -> dict[str, str]:
     """Return the archive's files, by name."""
     events = [{"at": told.at, "t": told.t, "sitting": told.sitting, **to_json(told.event)} for told in kept.told]
-    connected = [{"site": one.site, "address": one.address, "version": one.version} for one in story.connected]
+    connected = [{"site": one.site, "address": one.address, "version": one.version} for one in history.connected]
     plain = [
         {"seq": r.seq, "at": r.at, "kind": r.kind, "run": r.run, "body": _told(r), "hash": r.hash} for r in records
     ]
@@ -165,13 +165,13 @@ def files(
         return "".join(json.dumps(redactor.value(one), ensure_ascii=False) + "\n" for one in content)
 
     return {
-        "README.txt": README.format(run=story.run, anonymous=ANONYMOUS if anonymous else ""),
+        "README.txt": README.format(run=history.run, anonymous=ANONYMOUS if anonymous else ""),
         "journal.ndjson": lines(plain),
         "audit.csv": redactor.text(report_data.audit_csv(audited)),
         "plan.json": document(plan),
         "events.ndjson": lines(events),
-        "report.md": redactor.text(markdown.report(story)),
-        "report.json": document(report_data.story_json(story)),
+        "report.md": redactor.text(markdown.report(history)),
+        "report.json": document(report_data.story_json(history)),
         "configuration.json": document(
             {name: item for name, item in configuration.items() if not anonymous or name in PLAIN}
         ),

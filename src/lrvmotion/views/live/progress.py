@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from lrvmotion.events import Move
+from lrvmotion.model.migration_state import MigrationState
 
 WINDOW_S = 20.0  # the rate is that of the last steps, not of the slow start
 LEAST_S = 2.0
@@ -20,7 +21,9 @@ class Progress:
 
     def take(self, move: Move, now: float) -> None:
         """Take the next event of the same VM; a new attempt starts over."""
-        if move.attempts != self.move.attempts or (self.move.state != "running" and move.state == "running"):
+        if move.attempts != self.move.attempts or (
+            self.move.state != MigrationState.RUNNING and move.state == MigrationState.RUNNING
+        ):
             self._steps.clear()
         self.move, self.seen = move, now
         if not self._steps or self._step() > self._steps[-1][1]:
@@ -30,7 +33,7 @@ class Progress:
 
     def elapsed(self, now: float) -> float:
         """Return for how long it has run, s."""
-        running = self.move.state == "running"
+        running = self.move.state == MigrationState.RUNNING
         return self.move.elapsed_s + (now - self.seen if running else 0.0)
 
     def rate(self, now: float | None = None) -> float | None:
@@ -38,7 +41,7 @@ class Progress:
 
         At *now* it is not more than the next percent would make of it: a move that stands still is seen to slow down.
         """
-        if self.move.state == "success":
+        if self.move.state == MigrationState.SUCCESS:
             return self.move.bytes_total * 8 / self.move.elapsed_s if self.move.elapsed_s > 0 else None
         first, last = self._steps[0], self._steps[-1]
         if last[0] - first[0] < LEAST_S:
@@ -50,9 +53,9 @@ class Progress:
 
     def carried(self, now: float, bps: float | None) -> float:
         """Return bytes so far: the last step and what *bps* added since, less than the next step."""
-        if self.move.state == "success":
+        if self.move.state == MigrationState.SUCCESS:
             return float(self.move.bytes_total)
-        if self.move.state != "running":
+        if self.move.state != MigrationState.RUNNING:
             return self._step()
         since = (bps or 0.0) / 8 * (now - self._steps[-1][0])
         return min(self._step() + min(since, self.move.bytes_total * 0.0099), float(self.move.bytes_total))

@@ -10,15 +10,16 @@ from rich.cells import cell_len, chop_cells, set_cell_size
 from rich.text import Text
 
 from lrvmotion.events import Move
+from lrvmotion.model.migration_state import MigrationState
 from lrvmotion.views import units, words
 from lrvmotion.views.live.progress import left
-from lrvmotion.views.live.state import BAD, ENDED, State
+from lrvmotion.views.live.state import State
 from lrvmotion.views.results import STYLES
 
 BADS = 4  # failed and held VMs, the last ones, that keep a line beside those that run
 NEXT = 3  # of the queue
 FULL, EMPTY = "━", "─"
-_PHASES = {"running": "moving", "success": "moved", "error": "failed"}
+_PHASES = {MigrationState.RUNNING: "moving", MigrationState.SUCCESS: "moved", MigrationState.ERROR: "failed"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +78,7 @@ def chosen(state: State, rows: int, now: float) -> list[str]:
     busy = [*placed, *sorted(state.waiting, key=lambda vm: state.waiting[vm])]
     bad = [vm for vm in reversed(state.bad) if vm not in placed]
     moved = (vm for vm in reversed(state.moved) if vm not in placed)
-    least_bad, least_next = min(BADS, rows // 5, len(bad)), min(NEXT, rows // 7, state.counts["queued"])
+    least_bad, least_next = min(BADS, rows // 5, len(bad)), min(NEXT, rows // 7, state.counts[MigrationState.QUEUED])
     shown = busy[: max(rows - least_bad - least_next, 1)]
     shown += bad[: max(rows - len(shown) - least_next, 0)]
     shown += state.queued(rows - len(shown))
@@ -101,19 +102,19 @@ def row(state: State, vm: str, columns: Columns, now: float) -> Text:
         *([Text(f"{right(str(move.wave), columns.wave)} ")] if columns.wave else []),
         Text(f"{fit(phase(move, state.waiting.get(vm, now) - now), columns.phase)} ", style=style),
     ]
-    if move.state in BAD or move.state == "waiting":
-        tried = f"attempt {move.attempts}: " if move.attempts > 1 or move.state == "waiting" else ""
+    if move.state.is_bad or move.state == MigrationState.WAITING:
+        tried = f"attempt {move.attempts}: " if move.attempts > 1 or move.state == MigrationState.WAITING else ""
         return _line([*head, Text(clean(f"{tried}{move.reason or ''}"), style="dim")])
-    bps = state.rate(vm, now) if move.state in {"running", "success"} else None
+    bps = state.rate(vm, now) if move.state in {MigrationState.RUNNING, MigrationState.SUCCESS} else None
     done = progress.carried(now, bps)
     percent = done / move.bytes_total * 100 if move.bytes_total else float(move.percent)
     rest: float | None = None
-    if move.state in ENDED:
+    if move.state.is_final:
         rest = progress.elapsed(now)  # how long it took
-    elif move.state == "running" and percent < 99:
+    elif move.state == MigrationState.RUNNING and percent < 99:
         # The last percent is what the VM dirtied meanwhile, transferred again: nobody knows how long that takes.
         rest = left(move.bytes_total, done, bps)
-    begun = move.state != "queued"
+    begun = move.state != MigrationState.QUEUED
     cells = [
         right(_size(move.bytes_total - move.cold_bytes), columns.vmotion), right(_size(move.cold_bytes), columns.nfc),
         right(str(int(percent)) if begun else "", columns.percent),
@@ -133,11 +134,11 @@ def row(state: State, vm: str, columns: Columns, now: float) -> Text:
 
 def phase(move: Move, wait_s: float) -> str:
     """Return what a VM does now, in at most 10 characters; *wait_s* is left to its next attempt."""
-    if move.state == "waiting":
+    if move.state == MigrationState.WAITING:
         return f"retry {units.clock(wait_s)}" if wait_s > 0 else "retry now"
-    if move.state == "running" and move.percent >= 100:
+    if move.state == MigrationState.RUNNING and move.percent >= 100:
         return "verifying"
-    if move.state == "running" and move.reason == "queued by vCenter":
+    if move.state == MigrationState.RUNNING and move.queued:
         return "pending"
     return _PHASES.get(move.state, move.state)
 

@@ -27,6 +27,7 @@ from lrvmotion.events import (
     RunStarted,
     Waiting,
 )
+from lrvmotion.model.migration_state import MigrationState
 from lrvmotion.plan.plan import Plan
 from lrvmotion.views import console, lines, streams, units, words
 from lrvmotion.views.live import heartbeat, rows
@@ -96,7 +97,7 @@ class Screen:
             match event:
                 case RunStarted():
                     self._tell("changing hosts and relay hosts" if self._plan.changes else "starting", now)
-                case Move() if event.state == "running" and not self._state.history:
+                case Move() if event.state == MigrationState.RUNNING and not self._state.history:
                     self._note = ""
                 case Changed(done=done, total=total):
                     self._tell(f"{'changed' if event.how == 'applied' else 'restored'} {done} of {total}", now)

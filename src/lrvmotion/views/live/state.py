@@ -10,12 +10,12 @@ from lrvmotion.events import (
     Event,
     Interrupted,
     Move,
-    MoveState,
     RelaySample,
     RunStarted,
     Upcoming,
     WindowChanged,
 )
+from lrvmotion.model.migration_state import MigrationState
 from lrvmotion.views.live.progress import Progress, left
 
 FRESH_S = 6.0  # a relay's sample older than this says nothing about now
@@ -23,8 +23,7 @@ HISTORY_S = 120  # of the circuit's rate, one figure a second
 SLOPE_S = 5  # the circuit's rate, where no relay counts it, is what was carried in that long
 LINGER_S = 8.0  # so long a VM that has ended keeps its place, if no other takes it
 MEAN_S = 60  # the queue's end goes by the mean rate of that long: it does not jump with every sample
-BAD: tuple[MoveState, ...] = ("error", "held", "cancelled")
-ENDED: tuple[MoveState, ...] = ("success", *BAD)
+BAD = tuple(state for state in MigrationState if state.is_bad)
 
 
 class State:
@@ -36,7 +35,7 @@ class State:
 
     def __init__(self) -> None:
         self.vms: dict[str, Progress] = {}
-        self.counts: Counter[MoveState] = Counter()
+        self.counts: Counter[MigrationState] = Counter()
         self.waiting: dict[str, float] = {}  # VM: when its next attempt is due
         self.bad: list[str] = []  # in the order in which they ended, as moved
         self.moved: list[str] = []
@@ -53,7 +52,7 @@ class State:
         self.highest = 0.0
         self._places: list[str] = []
         self._carried: deque[tuple[float, float]] = deque(maxlen=SLOPE_S + 1)  # when, bytes
-        self._bytes: Counter[MoveState] = Counter()
+        self._bytes: Counter[MigrationState] = Counter()
         self._first: float | None = None  # when the first VM ran
         self._ticked = 0.0
 
@@ -90,7 +89,7 @@ class State:
     @property
     def running(self) -> list[str]:
         """The VMs that run, each in its place."""
-        return [vm for vm in self._places if self.vms[vm].move.state == "running"]
+        return [vm for vm in self._places if self.vms[vm].move.state == MigrationState.RUNNING]
 
     def placed(self, now: float) -> list[str]:
         """Return the VMs that run or have just ended, each in its place."""
@@ -98,20 +97,22 @@ class State:
         return [
             vm
             for vm, it in there
-            if it.move.state == "running" or (it.move.state in ENDED and now - it.seen < LINGER_S)
+            if it.move.state == MigrationState.RUNNING or (it.move.state.is_final and now - it.seen < LINGER_S)
         ]
 
     @property
     def ended(self) -> bool:
         """Whether every VM has come to an end."""
-        return not any(self.counts[state] for state in ("queued", "running", "waiting"))
+        return not any(
+            self.counts[state] for state in (MigrationState.QUEUED, MigrationState.RUNNING, MigrationState.WAITING)
+        )
 
     def queued(self, most: int) -> list[str]:
         """Return the next VMs of the queue, at most *most*."""
-        if most <= 0 or not self.counts["queued"]:
+        if most <= 0 or not self.counts[MigrationState.QUEUED]:
             return []
-        ahead = [vm for vm in self.ahead if vm in self.vms and self.vms[vm].move.state == "queued"]
-        rest = (vm for vm, it in self.vms.items() if it.move.state == "queued" and vm not in ahead)
+        ahead = [vm for vm in self.ahead if vm in self.vms and self.vms[vm].move.state == MigrationState.QUEUED]
+        rest = (vm for vm, it in self.vms.items() if it.move.state == MigrationState.QUEUED and vm not in ahead)
         return list(islice(chain(ahead, rest), most))
 
     def bps(self, now: float) -> float:
@@ -123,18 +124,20 @@ class State:
 
     def rate(self, vm: str, now: float) -> float | None:
         """Return bit/s of a move: what the relays carry where it is the only one that runs, else by its percent."""
-        if self.counts["running"] == 1 and self.vms[vm].move.state == "running":
+        if self.counts[MigrationState.RUNNING] == 1 and self.vms[vm].move.state == MigrationState.RUNNING:
             return self._relayed(now) or self.vms[vm].rate(now)
         return self.vms[vm].rate(now)
 
     def carried(self, now: float) -> float:
         """Return the bytes that were carried of those that move or have moved."""
-        return self._bytes["success"] + sum(self.vms[vm].carried(now, self.rate(vm, now)) for vm in self.running)
+        return self._bytes[MigrationState.SUCCESS] + sum(
+            self.vms[vm].carried(now, self.rate(vm, now)) for vm in self.running
+        )
 
     @property
     def total(self) -> int:
         """The bytes of all VMs that have moved or will: not of those that failed, are held, or will not start."""
-        idle: tuple[MoveState, ...] = ("queued", "waiting") if self.stopped else ()
+        idle: tuple[MigrationState, ...] = (MigrationState.QUEUED, MigrationState.WAITING) if self.stopped else ()
         return self._bytes.total() - sum(self._bytes[state] for state in (*BAD, *idle))
 
     def moving_s(self, now: float) -> float | None:
@@ -144,7 +147,7 @@ class State:
     def left_s(self, now: float) -> float | None:
         """Return when the last VM will have moved, in seconds from now; None where that is not known."""
         recent = list(self.history)[-MEAN_S:]
-        if not recent or not self.counts["running"]:
+        if not recent or not self.counts[MigrationState.RUNNING]:
             return None
         rest = left(self.total, self.carried(now), sum(recent) / len(recent))
         longest = 0.0
@@ -175,29 +178,29 @@ class State:
             if before is not None:
                 self._leave(before)
             self._enter(move, now)
-        if move.state == "waiting":
+        if move.state == MigrationState.WAITING:
             self.waiting[move.vm] = now + move.wait_s
 
     def _enter(self, move: Move, now: float) -> None:
         self.counts[move.state] += 1
-        if move.state == "running":
+        if move.state == MigrationState.RUNNING:
             self._first = now if self._first is None else self._first
-            free = [place for place, vm in enumerate(self._places) if self.vms[vm].move.state != "running"]
+            free = [place for place, vm in enumerate(self._places) if self.vms[vm].move.state != MigrationState.RUNNING]
             mine = [place for place in free if self._places[place] == move.vm]
             if free:
                 self._places[(mine or free)[0]] = move.vm
             else:
                 self._places.append(move.vm)
-        elif move.state == "success":
+        elif move.state == MigrationState.SUCCESS:
             self.moved.append(move.vm)
-        elif move.state in BAD:
+        elif move.state.is_bad:
             self.bad.append(move.vm)
 
     def _leave(self, move: Move) -> None:
         self.counts[move.state] -= 1
-        if move.state == "waiting":
+        if move.state == MigrationState.WAITING:
             del self.waiting[move.vm]
-        elif move.state == "success":
+        elif move.state == MigrationState.SUCCESS:
             self.moved.remove(move.vm)
-        elif move.state in BAD:
+        elif move.state.is_bad:
             self.bad.remove(move.vm)

@@ -19,7 +19,7 @@ VM_COLUMNS = (
 AUDIT_COLUMNS = ("seq", "at", "run", "who", "account", "what", "subject", "key", "prior", "new", "detail")
 
 
-def vms_csv(story: RunHistory) -> str:
+def vms_csv(history: RunHistory) -> str:
     """Return a line a VM: times in seconds since the run began, rates in bit/s; what is not known is empty."""
     rows = [
         (
@@ -27,7 +27,7 @@ def vms_csv(story: RunHistory) -> str:
             _number(vm.attempts[0].began if vm.attempts else None), _number(vm.seconds), _number(vm.forecast_s),
             vm.bytes, vm.cold_bytes, _number(vm.bps), vm.reason, vm.hint,
         )
-        for vm in story.vms
+        for vm in history.vms
     ]  # fmt: skip
     return _csv(VM_COLUMNS, rows)
 
@@ -37,10 +37,10 @@ def audit_csv(entries: Sequence[Entry]) -> str:
     return _csv(AUDIT_COLUMNS, [[getattr(entry, name) for name in AUDIT_COLUMNS] for entry in entries])
 
 
-def story_json(story: RunHistory) -> dict[str, Any]:
-    """Return the whole story: bytes, bit/s, seconds since the run began, and times in ISO 8601 (UTC)."""
-    document = asdict(story)
-    for vm, made in zip(story.vms, document["vms"], strict=True):
+def story_json(history: RunHistory) -> dict[str, Any]:
+    """Return the whole history: bytes, bit/s, seconds since the run began, and times in ISO 8601 (UTC)."""
+    document = asdict(history)
+    for vm, made in zip(history.vms, document["vms"], strict=True):
         made |= {"seconds": vm.seconds, "bps": vm.bps}
     return {"schema": SCHEMA, **document}
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from lrvmotion.journal.audit_log import Entry
+from lrvmotion.model.migration_state import MigrationState
 from lrvmotion.report.run_history import RunHistory
 from lrvmotion.views import units
 from lrvmotion.views.report import plots
@@ -37,35 +38,35 @@ details summary{cursor:pointer;color:#3b6fb6}footer{color:#66707d;font-size:12.5
 """
 
 
-def report(story: RunHistory, entries: Sequence[Entry]) -> str:
-    """Return the report of *story* with its audit log."""
-    parts = [f"<h1>{escape(say.title(story))}</h1>"]
-    ended = f" to {say.when(story.ended)}" if story.ended else ""
-    parts.append(f'<p class="sub">{escape(say.when(story.began) + ended)} UTC, by {escape(story.who or "-")}</p>')
-    parts.append(_tiles(story))
-    parts += [f'<section class="note">{escape(note)}</section>' for note in story.notes]
-    parts += _plots(story)
-    parts.append(_section("VMs", _table(say.VM_HEAD, [say.vm_row(vm) for vm in story.vms], right=say.VM_RIGHT)))
-    if rows := say.troubles(story):
+def report(history: RunHistory, entries: Sequence[Entry]) -> str:
+    """Return the report of *history* with its audit log."""
+    parts = [f"<h1>{escape(say.title(history))}</h1>"]
+    ended = f" to {say.when(history.ended)}" if history.ended else ""
+    parts.append(f'<p class="sub">{escape(say.when(history.began) + ended)} UTC, by {escape(history.who or "-")}</p>')
+    parts.append(_tiles(history))
+    parts += [f'<section class="note">{escape(note)}</section>' for note in history.notes]
+    parts += _plots(history)
+    parts.append(_section("VMs", _table(say.VM_HEAD, [say.vm_row(vm) for vm in history.vms], right=say.VM_RIGHT)))
+    if rows := say.troubles(history):
         parts.append(_section("What failed", _table(("VM", "when", "cause", "what helps"), rows)))
-    found = say.found_rows(story)
+    found = say.found_rows(history)
     after = _table(say.FOUND_HEAD, found) if found else ""
     parts.append(_section("Guests", f"<p>{escape(say.IMPACT)}</p>{after}"))
-    carried = say.carried_rows(story)
+    carried = say.carried_rows(history)
     text = _table(say.CARRIED_HEAD, carried) if carried else "<p>None of it was looked at.</p>"
     parts.append(_section("Tags, permissions and policies", text))
-    settings = [say.setting_row(setting, story.run) for setting in story.settings]
+    settings = [say.setting_row(setting, history.run) for setting in history.settings]
     text = _table(say.SETTING_HEAD, settings) if settings else "<p>None was changed.</p>"
-    if story.left:
-        lefts = [(one.target, one.key, one.reason) for one in story.left]
+    if history.left:
+        lefts = [(one.target, one.key, one.reason) for one in history.left]
         text += f"<p>Not restored when the run tried to:</p>{_table(('target', 'setting', 'why'), lefts)}"
     parts.append(_section("Settings before, during and now", text))
-    if story.moments:
-        diary = [(units.clock(moment.t), moment.text) for moment in story.moments]
+    if history.moments:
+        diary = [(units.clock(moment.t), moment.text) for moment in history.moments]
         parts.append(_section("What else happened", _table(("after", "what"), diary, right={"after"})))
-    parts.append(_section("The run", _table(("", ""), say.facts(story))))
+    parts.append(_section("The run", _table(("", ""), say.facts(history))))
     parts.append(_section("Every write", _audit(entries)))
-    return _page(say.title(story), parts)
+    return _page(say.title(history), parts)
 
 
 def audit(entries: Sequence[Entry], run: str) -> str:
@@ -74,18 +75,18 @@ def audit(entries: Sequence[Entry], run: str) -> str:
     return _page(title, [f"<h1>{escape(title)}</h1>", _section("", _audit(entries, whole=True))])
 
 
-def _tiles(story: RunHistory) -> str:
-    bad = story.count("error")
-    still = sum(setting.now == "not restored" for setting in story.settings)
-    rate = say.mean_bps(story)
-    forecast = "no forecast" if story.forecast_s is None else f"forecast {units.duration(story.forecast_s)}"
+def _tiles(history: RunHistory) -> str:
+    bad = history.count(MigrationState.ERROR)
+    still = sum(setting.now == "not restored" for setting in history.settings)
+    rate = say.mean_bps(history)
+    forecast = "no forecast" if history.forecast_s is None else f"forecast {units.duration(history.forecast_s)}"
     tiles = [
-        (f"{story.count('success')} / {len(story.vms)}", "VMs moved", False),
+        (f"{history.count('success')} / {len(history.vms)}", "VMs moved", False),
         (str(bad), "failed", bad > 0),
-        (units.size(story.bytes), "moved", False),
-        ("-" if story.seconds is None else units.duration(story.seconds), forecast, False),
+        (units.size(history.bytes), "moved", False),
+        ("-" if history.seconds is None else units.duration(history.seconds), forecast, False),
         ("-" if rate is None else units.rate(rate), "mean rate", False),
-        (str(still), f"of {len(story.settings)} settings not restored", still > 0),
+        (str(still), f"of {len(history.settings)} settings not restored", still > 0),
     ]
     return f'<div class="tiles">{"".join(_tile(*one) for one in tiles)}</div>'
 
@@ -94,12 +95,12 @@ def _tile(value: str, name: str, bad: bool) -> str:
     return f'<div class="tile{" bad" if bad else ""}"><b>{escape(value)}</b><span>{escape(name)}</span></div>'
 
 
-def _plots(story: RunHistory) -> list[str]:
+def _plots(history: RunHistory) -> list[str]:
     made = [
-        (f"Rate over time, {story.mode} mode", plots.rates(story), ""),
-        ("The queue", plots.waterfall(story), ""),
-        ("Data moved, forecast and actual", plots.amounts(story), ""),
-        ("Time of each VM, forecast and actual", plots.times(story), ' class="small"'),
+        (f"Rate over time, {history.mode} mode", plots.rates(history), ""),
+        ("The queue", plots.waterfall(history), ""),
+        ("Data moved, forecast and actual", plots.amounts(history), ""),
+        ("Time of each VM, forecast and actual", plots.times(history), ' class="small"'),
     ]
     return [
         _section(title, f"<div{style}>{one[0]}</div>{_legend(one[1])}") for title, one, style in made if one is not None

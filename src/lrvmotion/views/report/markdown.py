@@ -10,30 +10,30 @@ from lrvmotion.views import units
 from lrvmotion.views.report import wording as say
 
 
-def report(story: RunHistory) -> str:
-    """Return the report of *story*."""
-    parts = [f"# {say.title(story)}", say.headline(story) + "."]
-    parts += [f"> {_text(note)}" for note in story.notes]
-    parts.append(table(("", ""), say.facts(story)))
-    parts += ["## VMs", table(say.VM_HEAD, [say.vm_row(vm) for vm in story.vms], right=say.VM_RIGHT)]
-    if rows := say.troubles(story):
+def report(history: RunHistory) -> str:
+    """Return the report of *history*."""
+    parts = [f"# {say.title(history)}", say.headline(history) + "."]
+    parts += [f"> {_text(note)}" for note in history.notes]
+    parts.append(table(("", ""), say.facts(history)))
+    parts += ["## VMs", table(say.VM_HEAD, [say.vm_row(vm) for vm in history.vms], right=say.VM_RIGHT)]
+    if rows := say.troubles(history):
         parts += ["## What failed", table(("VM", "when", "cause", "what helps"), rows)]
     parts += ["## Guests", say.IMPACT]
-    if found := say.found_rows(story):
+    if found := say.found_rows(history):
         parts.append(table(say.FOUND_HEAD, found))
-    parts += ["## Tags, permissions and policies", _carried(story)]
-    parts += ["## Settings", _settings(story)]
-    if story.left:
-        rows_left = [(one.target, one.key, one.reason) for one in story.left]
+    parts += ["## Tags, permissions and policies", _carried(history)]
+    parts += ["## Settings", _settings(history)]
+    if history.left:
+        rows_left = [(one.target, one.key, one.reason) for one in history.left]
         parts += ["Not restored when the run tried to:", table(("target", "setting", "why"), rows_left)]
-    if story.proofs:
+    if history.proofs:
         ok = {True: "yes", False: "no", None: "not possible"}
-        proofs = [(one.subject, ok[one.ok], one.detail) for one in story.proofs]
+        proofs = [(one.subject, ok[one.ok], one.detail) for one in history.proofs]
         parts += ["## The proof before the first move", table(("path", "proven", "how"), proofs)]
-    if story.samples:
-        parts += ["## Relays", _relays(story)]
-    if story.moments:
-        diary = [(units.clock(moment.t), moment.text) for moment in story.moments]
+    if history.samples:
+        parts += ["## Relays", _relays(history)]
+    if history.moments:
+        diary = [(units.clock(moment.t), moment.text) for moment in history.moments]
         parts += ["## What else happened", table(("after", "what"), diary, right={"after"})]
     return "\n\n".join(parts) + "\n"
 
@@ -56,21 +56,21 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, right: set[str]
     return "\n".join([row(head), f"| {' | '.join(rule)} |", *(row(line) for line in lines)])
 
 
-def _carried(story: RunHistory) -> str:
-    rows = say.carried_rows(story)
+def _carried(history: RunHistory) -> str:
+    rows = say.carried_rows(history)
     return table(say.CARRIED_HEAD, rows) if rows else "None of it was looked at."
 
 
-def _settings(story: RunHistory) -> str:
-    if not story.settings:
+def _settings(history: RunHistory) -> str:
+    if not history.settings:
         return "None was changed."
-    return table(say.SETTING_HEAD, [say.setting_row(setting, story.run) for setting in story.settings])
+    return table(say.SETTING_HEAD, [say.setting_row(setting, history.run) for setting in history.settings])
 
 
-def _relays(story: RunHistory) -> str:
+def _relays(history: RunHistory) -> str:
     rows = []
-    for relay in dict.fromkeys(sample.relay for sample in story.samples):
-        mine = [sample for sample in story.samples if sample.relay == relay]
+    for relay in dict.fromkeys(sample.relay for sample in history.samples):
+        mine = [sample for sample in history.samples if sample.relay == relay]
         rtts = sorted(sample.rtt_ms for sample in mine if sample.rtt_ms is not None)
         again = [sample.retransmits for sample in mine if sample.retransmits is not None]
         limiter = next((sample.limiter for sample in reversed(mine) if sample.bps and sample.limiter), "-")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from lrvmotion.journal.audit_log import Entry
 from lrvmotion.journal.chain import Opened
-from lrvmotion.report.run_history import RunHistory, Setting, VmStory
+from lrvmotion.model.migration_state import MigrationState
+from lrvmotion.report.run_history import RunHistory, Setting, VmHistory
 from lrvmotion.views import units, words
 
 NOT_MEASURED = "not measured"
@@ -19,53 +20,58 @@ IMPACT = (
 )
 
 
-def title(story: RunHistory) -> str:
+def title(history: RunHistory) -> str:
     """Return the report's first line."""
-    return f"Run {story.run}, {story.mode} mode" + (", the way back" if story.back else "")
+    return f"Run {history.run}, {history.mode} mode" + (", the way back" if history.back else "")
 
 
-def headline(story: RunHistory) -> str:
+def headline(history: RunHistory) -> str:
     """Return what the run came to in one sentence: "2 of 3 VMs moved, 1 failed"."""
-    named = {"success": "moved", "error": "failed", "held": "held", "cancelled": "cancelled"}
-    moved = f"{story.count('success')} of {words.count(len(story.vms), 'VM')} moved"
-    rest = [f"{story.count(state)} {word}" for state, word in named.items() if state != "success"]
-    others = len(story.vms) - story.count(*named)
+    named = {
+        MigrationState.SUCCESS: "moved",
+        MigrationState.ERROR: "failed",
+        MigrationState.HELD: "held",
+        MigrationState.CANCELLED: "cancelled",
+    }
+    moved = f"{history.count('success')} of {words.count(len(history.vms), 'VM')} moved"
+    rest = [f"{history.count(state)} {word}" for state, word in named.items() if state != MigrationState.SUCCESS]
+    others = len(history.vms) - history.count(*named)
     rest = [text for text in rest if not text.startswith("0 ")] + ([f"{others} not started"] if others else [])
     return ", ".join([moved, *rest])
 
 
-def facts(story: RunHistory) -> list[tuple[str, str]]:
+def facts(history: RunHistory) -> list[tuple[str, str]]:
     """Return the facts of the run, (name, value)."""
-    changed = [setting for setting in story.settings if setting.now == "not restored"]
+    changed = [setting for setting in history.settings if setting.now == "not restored"]
     rows = [
-        ("result", headline(story)),
-        ("began", when(story.began)),
-        ("ended", when(story.ended) if story.ended else "not seen"),
-        ("took", "not known" if story.seconds is None else units.duration(story.seconds)),
-        ("forecast", "none" if story.forecast_s is None else units.duration(story.forecast_s)),
-        ("moved", units.size(story.bytes)),
-        ("settings", f"{len(story.settings)} changed, {len(changed)} not restored"),
-        ("run by", story.who or "not recorded"),
-        *((f"account, {name}", account) for name, account in sorted(story.accounts.items())),
-        *((name, f"{one.address}, {one.version}") for name, one in sorted((c.site, c) for c in story.connected)),
+        ("result", headline(history)),
+        ("began", when(history.began)),
+        ("ended", when(history.ended) if history.ended else "not seen"),
+        ("took", "not known" if history.seconds is None else units.duration(history.seconds)),
+        ("forecast", "none" if history.forecast_s is None else units.duration(history.forecast_s)),
+        ("moved", units.size(history.bytes)),
+        ("settings", f"{len(history.settings)} changed, {len(changed)} not restored"),
+        ("run by", history.who or "not recorded"),
+        *((f"account, {name}", account) for name, account in sorted(history.accounts.items())),
+        *((name, f"{one.address}, {one.version}") for name, one in sorted((c.site, c) for c in history.connected)),
     ]
-    if (rate := mean_bps(story)) is not None:
+    if (rate := mean_bps(history)) is not None:
         rows.insert(6, ("mean rate", units.rate(rate)))
-    if story.sittings > 1:
-        rows.append(("resumed", "once" if story.sittings == 2 else words.count(story.sittings - 1, "time")))
+    if history.sittings > 1:
+        rows.append(("resumed", "once" if history.sittings == 2 else words.count(history.sittings - 1, "time")))
     return rows
 
 
-def mean_bps(story: RunHistory) -> float | None:
+def mean_bps(history: RunHistory) -> float | None:
     """Return the rate at which VMs moved, from the first that began to the last that arrived; None where none did."""
-    moved = [vm.attempts[-1] for vm in story.vms if vm.state == "success" and vm.attempts]
+    moved = [vm.attempts[-1] for vm in history.vms if vm.state == MigrationState.SUCCESS and vm.attempts]
     if not moved:
         return None
     span = max(one.ended or 0.0 for one in moved) - min(one.began for one in moved)
-    return story.bytes * 8 / span if span > 0 else None
+    return history.bytes * 8 / span if span > 0 else None
 
 
-def vm_row(vm: VmStory) -> tuple[str, ...]:
+def vm_row(vm: VmHistory) -> tuple[str, ...]:
     """Return the line of *vm*, as VM_HEAD has it."""
     began = units.clock(vm.attempts[0].began) if vm.attempts else "-"
     return (
@@ -79,19 +85,23 @@ def vm_row(vm: VmStory) -> tuple[str, ...]:
 
 def result(state: str) -> str:
     """Return how a VM ended, in words."""
-    return "not started" if state == "queued" else words.state(state)
+    return "not started" if state == MigrationState.QUEUED else words.state(state)
 
 
-def troubles(story: RunHistory) -> list[tuple[str, str, str, str]]:
+def troubles(history: RunHistory) -> list[tuple[str, str, str, str]]:
     """Return every failed attempt: (VM, when and which attempt, cause, what helps)."""
     rows = []
-    for vm in story.vms:
-        failed = [(number, one) for number, one in enumerate(vm.attempts, 1) if one.state in {"error", "cancelled"}]
+    for vm in history.vms:
+        failed = [
+            (number, one)
+            for number, one in enumerate(vm.attempts, 1)
+            if one.state in {MigrationState.ERROR, MigrationState.CANCELLED}
+        ]
         rows += [
             (vm.vm, f"attempt {number}, at {units.clock(one.ended or one.began)}", one.reason or "-", one.hint or "-")
             for number, one in failed
         ]
-        if vm.state in {"held", "error"} and not failed:
+        if vm.state in {MigrationState.HELD, MigrationState.ERROR} and not failed:
             rows.append((vm.vm, result(vm.state), vm.reason or "-", vm.hint or "-"))
     return rows
 
@@ -104,17 +114,17 @@ def setting_row(setting: Setting, run: str) -> tuple[str, ...]:
     return (setting.target, words.setting(setting.key), words.value(setting.prior), during, now)
 
 
-def found_rows(story: RunHistory) -> list[tuple[str, ...]]:
+def found_rows(history: RunHistory) -> list[tuple[str, ...]]:
     """Return a line for each finding about a VM after its move, as FOUND_HEAD has it."""
-    return [(vm.vm, one.summary, one.code, one.hint or "") for vm in story.vms for one in vm.found]
+    return [(vm.vm, one.summary, one.code, one.hint or "") for vm in history.vms for one in vm.found]
 
 
-def carried_rows(story: RunHistory) -> list[tuple[str, ...]]:
+def carried_rows(history: RunHistory) -> list[tuple[str, ...]]:
     """Return a line for all that does not follow a VM by itself, as CARRIED_HEAD has it."""
     how = {True: "yes", False: "no", None: "not looked"}
     return [
         (vm.vm, one.kind, one.name, how[one.carried], one.reason or "")
-        for vm in story.vms
+        for vm in history.vms
         for one in sorted(vm.carried, key=lambda one: (one.carried is True, one.kind, one.name))
     ]
 
