@@ -137,7 +137,7 @@ def test_what_is_shown_never_passes_the_next_step():
 def test_the_live_screen_is_steady(width):
     """No line wraps, and columns stay where they are while numbers and names grow."""
     now = [0.0]
-    plan = Plan(run="abcdef", mark="abcdef", mode="proxy", relays=("relay-a",), streams=5)
+    plan = Plan(run="abcdef", owner_id="abcdef", mode="proxy", relays=("relay-a",), streams=5)
     screen = Screen(plan, lambda: now[0])
     heads, heights = set(), set()
     sample = RelaySample(
@@ -158,7 +158,7 @@ def test_the_live_screen_is_steady(width):
 
 def test_an_interrupt_stays_on_the_screen():
     """Whatever else happens: the user pressed a key and sees that it was taken."""
-    screen = Screen(Plan(run="abcdef", mark="abcdef", mode="stock"), lambda: 0.0)
+    screen = Screen(Plan(run="abcdef", owner_id="abcdef", mode="stock"), lambda: 0.0)
     screen(move(1, 1.0))
     screen(Interrupted(level=1))
     screen(move(2, 2.0))
@@ -167,7 +167,7 @@ def test_an_interrupt_stays_on_the_screen():
 
 def test_the_live_screen_shows_the_last_changes_before_the_first_move():
     """A run that changes a hundred settings is not a still picture."""
-    plan = Plan(run="abcdef", mark="abcdef", mode="native", streams=48, vmknics=5)
+    plan = Plan(run="abcdef", owner_id="abcdef", mode="native", streams=48, vmknics=5)
     screen = Screen(plan, lambda: 0.0)
     for number in range(1, 31):
         key = f"vmknic/10.88.0.{number}"
