@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lrvmotion.commands import migrate_request as orders
-from lrvmotion.commands import mode_option, vm_options
+from lrvmotion.commands import plan_options
 from lrvmotion.commands.context import Context, Output, confirm, moment, wall_clock
 from lrvmotion.errors import UsageError
 
@@ -34,8 +34,8 @@ class OnFailure(StrEnum):
 def migrate(
     context: typer.Context,
     vms: Annotated[list[str] | None, typer.Argument(metavar="VM", help="Names of VMs at the source.")] = None,
-    select: vm_options.Select = None,
-    csv: vm_options.Csv = None,
+    select: plan_options.Select = None,
+    csv: plan_options.Csv = None,
     plan: Annotated[
         Path | None,
         typer.Option(
@@ -49,7 +49,7 @@ def migrate(
         str | None,
         typer.Option(
             envvar="LRVMOTION_MODE",
-            help=f"{mode_option.CHOICES}; required unless configured.",
+            help=f"{plan_options.MODE_HELP}; required unless configured.",
         ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", envvar="LRVMOTION_YES", help="Do not ask.")] = False,
@@ -142,9 +142,11 @@ def migrate(
         order = orders.to_resume(config, records(config), journal_file, run_id)
     elif reverse is not None:
         _alone(context, "--reverse", "select", "csv", "plan", "reboot_hosts")
-        order = orders.to_reverse(config, records(config), journal_file, reverse, mode_option.known(mode), vms or [])
+        order = orders.to_reverse(
+            config, records(config), journal_file, reverse, plan_options.known_mode(mode), vms or []
+        )
     else:
-        order = _order(context, config, vms or [], select, csv, plan, mode_option.known(mode))
+        order = _order(context, config, vms or [], select, csv, plan, plan_options.known_mode(mode))
     config = order.config
     load = None if order.back else load_report_store.latest(state)
     if on_failure is not None:
@@ -297,19 +299,19 @@ def _order(
         return orders.MigrateRequest(
             config=config, known=records(config), choice=Choice(), saved=saved, mode=saved.plan.mode
         )
-    choice = vm_options.choice(vms, select, csv)
+    choice = plan_options.choice(vms, select, csv)
     if not choice:
         message = "no VM is named"
         raise UsageError(message, hint="name VMs, or give --select EXPR, --csv FILE or --plan FILE")
     if mode is None and config.mode is None:
-        message = f"--mode is required: {mode_option.CHOICES}"
+        message = f"--mode is required: {plan_options.MODE_HELP}"
         raise UsageError(message, hint="name it, or set `mode` in the configuration; `plan` compares them")
     return orders.MigrateRequest(config=config, known=records(config), choice=choice, mode=mode)
 
 
 def _alone(context: typer.Context, option: str, *others: str) -> None:
     """Raise UsageError where *option* stands beside what it leaves no room for."""
-    if found := vm_options.given(context, *others):
+    if found := plan_options.given(context, *others):
         if option == "--resume" and "names of VMs" in found:
             message = "--resume takes no VM names: it continues the whole run"
             raise UsageError(message, hint="leave them out; a new 'lrvmotion migrate' moves single VMs")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lrvmotion.commands import migrate_request, mode_option, vm_options
+from lrvmotion.commands import migrate_request, plan_options
 from lrvmotion.commands.context import Context, Output, moment, wall_clock
 from lrvmotion.errors import ExitStatus, LrvmotionError
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 def plan(
     context: typer.Context,
     vms: Annotated[list[str] | None, typer.Argument(metavar="VM", help="Names of VMs at the source.")] = None,
-    select: vm_options.Select = None,
-    csv: vm_options.Csv = None,
+    select: plan_options.Select = None,
+    csv: plan_options.Csv = None,
     mode: Annotated[
         str | None,
         typer.Option(
-            envvar="LRVMOTION_MODE", help=f"{mode_option.CHOICES}; default from the configuration, else auto."
+            envvar="LRVMOTION_MODE", help=f"{plan_options.MODE_HELP}; default from the configuration, else auto."
         ),
     ] = None,
     out: Annotated[
@@ -62,7 +62,7 @@ def plan(
     from lrvmotion.workflows.connections import Connections, records
 
     own: Context = context.obj
-    choice = vm_options.choice(vms or [], select, csv)
+    choice = plan_options.choice(vms or [], select, csv)
     if out is not None:
         plan_file.writable(out)
     config, now = own.config(), moment()
@@ -70,7 +70,7 @@ def plan(
     state = own.state(config)
     load = load_report_store.latest(state)
     options = plan_run.RunOptions(
-        mode=plan_run.resolve(config.at(now), mode_option.known(mode), load),
+        mode=plan_run.resolve(config.at(now), plan_options.known_mode(mode), load),
         now=now,
         load=load,
         load_age_s=None if load is None else load_report_store.age_s(load, wall_clock()),

@@ -1,4 +1,4 @@
-"""Which VMs a command is about: names, --select or --csv; and what a saved plan leaves no room for."""
+"""What plan and migrate take alike: VMs by names, --select or --csv; --mode; what a saved plan leaves no room for."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lrvmotion.errors import UsageError
+from lrvmotion.model.mode import MODE_CHOICES
 
 if TYPE_CHECKING:
     from lrvmotion.plan.vm_selection import Choice
 
+MODE_HELP = " or ".join([", ".join(MODE_CHOICES[:-1]), MODE_CHOICES[-1]])
 Select = Annotated[
     str | None,
     typer.Option(
@@ -61,3 +63,13 @@ def given(context: typer.Context, *options: str) -> list[str]:
             parameter = named[option]
             found.append(parameter.opts[0] if parameter.param_type_name == "option" else "names of VMs")
     return found
+
+
+def known_mode(mode: str | None) -> str | None:
+    """Return *mode* where it is one; UsageError for anything else."""
+    from lrvmotion.model.inventory import near
+
+    if mode is not None and mode not in MODE_CHOICES:
+        message = f"there is no mode {mode!r}"
+        raise UsageError(message, hint=near(mode, MODE_CHOICES))
+    return mode
