@@ -92,7 +92,7 @@ def test_filter_that_shuts_after_the_plan_is_found_before_the_first_move(lab, re
         mode="proxy",
         relays=("relay-a",),
         relay_by_host=(("esx-a1", "relay-a"),),
-        proofs=(path,),
+        proof_paths=(path,),
     )
     told = []
     with Connections(connections.records(config), Credentials({}, None), lambda _: None) as world:
