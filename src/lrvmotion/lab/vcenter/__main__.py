@@ -15,7 +15,8 @@ from lrvmotion.lab.vcenter import certificate
 from lrvmotion.lab.vcenter.build import build
 from lrvmotion.lab.vcenter.control import ControlServer
 from lrvmotion.lab.vcenter.database import Database
-from lrvmotion.lab.vcenter.server import Server, Vcenter
+from lrvmotion.lab.vcenter.server import Server
+from lrvmotion.lab.vcenter.vcenter import Vcenter
 
 _WATCH_S = 1.0
 

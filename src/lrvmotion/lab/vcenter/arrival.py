@@ -8,18 +8,20 @@ lab's own stand-in for what two real vCenters say to each other.
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pyVmomi import VmomiSupport, vim, vmodl
 
-from lrvmotion.lab.vcenter import carriage, control_traits, vm_traits
+from lrvmotion.lab.vcenter import carriage, vm_traits
 from lrvmotion.lab.vcenter.entity import Folder, ResourcePool
+from lrvmotion.lab.vcenter.host_state import COST
 from lrvmotion.lab.vcenter.hostd_client import HostdError
 from lrvmotion.lab.vcenter.network import DistributedVirtualPortgroup
-from lrvmotion.lab.vcenter.virtual_machine import VirtualMachine
+from lrvmotion.lab.vcenter.registry import named, type_named
 
 if TYPE_CHECKING:
-    from lrvmotion.lab.vcenter.server import Vcenter
+    from lrvmotion.lab.vcenter.vcenter import Vcenter
 
 Problem = dict[str, Any]  # {"test": testType of CheckRelocate, "class": …, "msg": …, "fields": {…}}
 
@@ -42,6 +44,27 @@ def _field(value: Any) -> Any:
     if "class" in value:
         return fault_of(value)
     return VmomiSupport.GetWsdlType("urn:vim25", value["type"])(value["moid"])
+
+
+def answer(vcenter: Vcenter, op: str, request: dict[str, Any]) -> dict[str, Any]:
+    """Answer one of the operations below, for this vCenter itself or for another one: {"ok": …} or {"error": …}."""
+    demand = request["demand"]
+    try:
+        match op:
+            case "relocate_check":
+                with vcenter.lock:
+                    result: dict[str, Any] = {"problems": check(vcenter, demand)}
+            case "relocate_prepare":
+                result = prepare(vcenter, demand, request["move"], request["cost"])
+            case "relocate_release":
+                result = release(vcenter, demand, request["move"], request["cost"])
+            case "relocate_commit":
+                result = commit(vcenter, demand, request["document"])
+            case _:
+                return {"error": f"no operation {op}"}
+    except vmodl.MethodFault as error:
+        return {"error": error.msg}
+    return {"ok": result}
 
 
 def check(vcenter: Vcenter, demand: dict[str, Any]) -> list[Problem]:
@@ -139,8 +162,6 @@ def network_of(host: Any, wanted: dict[str, Any]) -> Any:
 
 def prepare(vcenter: Vcenter, demand: dict[str, Any], move: str, cost: int) -> dict[str, Any]:
     """Reserve *cost* on the target host and let its process expect the move; {"busy": true} where the host is full."""
-    from lrvmotion.lab.vcenter.host_system import COST
-
     with vcenter.lock:
         host: Any = vcenter.registry.find(demand["host"])
         if host.cost + cost > COST:
@@ -191,7 +212,7 @@ def commit(vcenter: Vcenter, demand: dict[str, Any], document: dict[str, Any]) -
         network = network_of(host, demand["network"])
         if network is None:
             raise vmodl.fault.SystemError(reason="the network has gone", msg="The network has gone.")
-        made = VirtualMachine(
+        made = type_named("VirtualMachine")(
             vcenter,
             name=demand["name"],
             folder=folder,
@@ -202,5 +223,21 @@ def commit(vcenter: Vcenter, demand: dict[str, Any], document: dict[str, Any]) -
         )
         made.arrived = True
         made.touch()
-        control_traits.lead_astray(vcenter, made)
+        _lead_astray(vcenter, made)
         return {"moid": made.moid}
+
+
+def _lead_astray(vcenter: Vcenter, vm: Any) -> None:
+    """Do to *vm*, which has just arrived, what control_traits.arrive_astray asked for."""
+    wrong = vcenter.astray
+    if "traits" in wrong:
+        vm.traits = replace(vm.traits, **wrong["traits"])
+    if "host" in wrong or "datastore" in wrong:
+        host = named(vcenter.hosts(), wrong.get("host", vm.host.name))
+        vm.place(host, named(vcenter.registry.of_type("Datastore"), wrong.get("datastore", vm.datastore.name)))
+    if "network" in wrong:
+        vm.network = named(vm.host.networks(), wrong["network"])
+    if "mac" in wrong:
+        vm.mac = str(wrong["mac"])
+    if "powered_on" in wrong:
+        vm.power(on=bool(wrong["powered_on"]))

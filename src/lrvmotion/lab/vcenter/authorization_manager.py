@@ -11,7 +11,7 @@ from pyVmomi import vim
 from lrvmotion.lab.vcenter.managed_object import ManagedObject, Values
 
 if TYPE_CHECKING:
-    from lrvmotion.lab.vcenter.server import Call
+    from lrvmotion.lab.vcenter.vcenter import Call
 
 
 class AuthorizationManager(ManagedObject):

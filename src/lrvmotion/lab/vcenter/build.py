@@ -1,4 +1,4 @@
-"""Builds the inventory from the spec."""
+"""Builds the inventory from the spec; and imports what registers itself, so that its types are known by name."""
 
 # ruff: noqa: ANN401 - pyVmomi makes its types at run time; parameters carry the API's names
 from __future__ import annotations
@@ -8,6 +8,12 @@ from typing import Any
 
 from pyVmomi import vim
 
+from lrvmotion.lab.vcenter import (  # noqa: F401 - a host makes these by the names of their types
+    host_network_system,
+    host_virtual_nic_manager,
+    managed_method_executer,
+    option_manager,
+)
 from lrvmotion.lab.vcenter.datastore import Datastore
 from lrvmotion.lab.vcenter.entity import ClusterComputeResource, Datacenter, Folder
 from lrvmotion.lab.vcenter.host_system import HostSystem
@@ -16,8 +22,10 @@ from lrvmotion.lab.vcenter.network import (
     Network,
     VmwareDistributedVirtualSwitch,
 )
-from lrvmotion.lab.vcenter.server import Vcenter
+from lrvmotion.lab.vcenter.pbm import Pbm
 from lrvmotion.lab.vcenter.service_instance import ServiceInstance
+from lrvmotion.lab.vcenter.tagging import Rest
+from lrvmotion.lab.vcenter.vcenter import Vcenter
 from lrvmotion.lab.vcenter.virtual_machine import VirtualMachine
 
 
@@ -26,6 +34,7 @@ def build(vcenter: Vcenter) -> None:
     site = vcenter.site
     names = uuid.uuid5(uuid.NAMESPACE_DNS, f"{vcenter.spec.name}.{site.name}.lrvmotion.lab")
     vcenter.instance_uuid = str(names)
+    vcenter.rest, vcenter.pbm = Rest(vcenter), Pbm(vcenter)
     ServiceInstance(vcenter)
     vcenter.root = Folder(vcenter, "Datacenters", None, [vim.Folder, vim.Datacenter], "group-d")
     datacenter = Datacenter(vcenter, site.datacenter, vcenter.root)
@@ -35,7 +44,7 @@ def build(vcenter: Vcenter) -> None:
     for name in site.datastores:
         Datastore(vcenter, name, datacenter)
     _networks(vcenter, datacenter)
-    stores = {item.name: item for item in vcenter.registry.of_type(Datastore)}
+    stores = {item.name: item for item in vcenter.registry.of_type("Datastore")}
     hosts = {item.name: item for item in vcenter.hosts()}
     folders: dict[str, Any] = {"": datacenter.folders["vm"]}
     site_byte = 0 if site.name == "source" else 1

@@ -12,39 +12,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pyVmomi import vmodl
-
 from lrvmotion.lab.vcenter import arrival, control_traits
-from lrvmotion.lab.vcenter.datastore import Datastore
-from lrvmotion.lab.vcenter.entity import ClusterComputeResource
 from lrvmotion.lab.vcenter.fault_rule import FaultRule
 from lrvmotion.lab.vcenter.license_manager import EDITIONS
-from lrvmotion.lab.vcenter.server import Vcenter
+from lrvmotion.lab.vcenter.registry import named
+from lrvmotion.lab.vcenter.vcenter import Vcenter
 from lrvmotion.lab.vcenter.virtual_machine import VirtualMachine
 
 log = logging.getLogger(__name__)
 Request = dict[str, Any]
-
-
-def relocate_op(vcenter: Vcenter, op: str, request: Request) -> dict[str, Any]:
-    """Answer one of the receiving side's operations, for this vCenter itself or for another one."""
-    demand = request["demand"]
-    try:
-        match op:
-            case "relocate_check":
-                with vcenter.lock:
-                    result: dict[str, Any] = {"problems": arrival.check(vcenter, demand)}
-            case "relocate_prepare":
-                result = arrival.prepare(vcenter, demand, request["move"], request["cost"])
-            case "relocate_release":
-                result = arrival.release(vcenter, demand, request["move"], request["cost"])
-            case "relocate_commit":
-                result = arrival.commit(vcenter, demand, request["document"])
-            case _:
-                return {"error": f"no operation {op}"}
-    except vmodl.MethodFault as error:
-        return {"error": error.msg}
-    return {"ok": result}
 
 
 class Control:
@@ -81,7 +57,7 @@ class Control:
         """Return the answer to one line."""
         op = str(request.get("op"))
         if op.startswith("relocate_") and "demand" in request:
-            return relocate_op(self.vcenter, op, request)
+            return arrival.answer(self.vcenter, op, request)
         operation = self.operations.get(op)
         if operation is None:
             return {"error": f"no operation {op}; there are {', '.join(self.operations)}"}
@@ -167,18 +143,10 @@ class Control:
             }
 
     def _vm(self, request: Request) -> Any:
-        for vm in self.vcenter.machines():
-            if request["vm"] in {vm.name, vm.moid}:
-                return vm
-        message = f"no VM {request['vm']}"
-        raise LookupError(message)
+        return named(self.vcenter.machines(), request["vm"])
 
     def _host(self, request: Request) -> Any:
-        for host in self.vcenter.hosts():
-            if request["host"] in {host.name, host.moid}:
-                return host
-        message = f"no host {request['host']}"
-        raise LookupError(message)
+        return named(self.vcenter.hosts(), request["host"])
 
     def vm_power(self, request: Request) -> None:
         """Switch a VM *on* or off."""
@@ -224,7 +192,7 @@ class Control:
                 name=request["document"]["name"],
                 folder=host.datacenter.folders["vm"],
                 host=host,
-                datastore=next(self.vcenter.registry.of_type(Datastore)),
+                datastore=next(self.vcenter.registry.of_type("Datastore")),
                 network=host.vm_networks[0],
                 document=request["document"],
             )
@@ -257,7 +225,7 @@ class Control:
     def cluster_drs(self, request: Request) -> None:
         """Set the clusters' DRS *level*: fullyAutomated, partiallyAutomated, manual; null is off."""
         with self.vcenter.lock:
-            for cluster in self.vcenter.registry.of_type(ClusterComputeResource):
+            for cluster in self.vcenter.registry.of_type("ClusterComputeResource"):
                 cluster.drs = request["level"]
                 cluster.touch()
 

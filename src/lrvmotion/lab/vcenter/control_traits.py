@@ -1,37 +1,26 @@
 """Control operations that give VMs, hosts, datastores and clusters what prechecks look for."""
 
-# ruff: noqa: ANN401 - pyVmomi makes its types at run time
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pyVmomi import vim
 
 from lrvmotion.lab.vcenter import host_power
-from lrvmotion.lab.vcenter.datastore import Datastore
-from lrvmotion.lab.vcenter.entity import ClusterComputeResource
+from lrvmotion.lab.vcenter.registry import named
 from lrvmotion.lab.vcenter.vm_traits import Traits
 
 if TYPE_CHECKING:
-    from lrvmotion.lab.vcenter.server import Vcenter
+    from lrvmotion.lab.vcenter.vcenter import Vcenter
 
 Request = dict[str, Any]
-
-
-def _named(things: Any, name: str) -> Any:
-    for item in things:
-        if name in {item.name, item.moid}:
-            return item
-    message = f"nothing is called {name}"
-    raise LookupError(message)
 
 
 def vm_set(vcenter: Vcenter, request: Request) -> None:
     """Give a VM *traits* (vm_traits.Traits; what is not named is a plain VM's), *mac*, *uuid*, *instance_uuid*."""
     traits = Traits.of(request.get("traits") or {})
     with vcenter.lock:
-        vm = _named(vcenter.machines(), request["vm"])
+        vm = named(vcenter.machines(), request["vm"])
         vm.traits = traits
         for key in ("mac", "uuid", "instance_uuid", "name"):
             if key in request:
@@ -45,7 +34,7 @@ def host_set(vcenter: Vcenter, request: Request) -> None:
     *boot_s* is how long a reboot takes it; null: it does not come back.
     """
     with vcenter.lock:
-        host = _named(vcenter.hosts(), request["host"])
+        host = named(vcenter.hosts(), request["host"])
         for key in ("evc", "max_evc", "most_disks", "encrypted_vmotion", "hardware", "boot_s"):
             if key in request:
                 setattr(host, key, request[key])
@@ -54,13 +43,13 @@ def host_set(vcenter: Vcenter, request: Request) -> None:
 
 def host_start(vcenter: Vcenter, request: Request) -> None:
     """Start a host that did not come back from a reboot by itself."""
-    host_power.start(_named(vcenter.hosts(), request["host"]))
+    host_power.start(named(vcenter.hosts(), request["host"]))
 
 
 def datastore_set(vcenter: Vcenter, request: Request) -> None:
     """Leave *free_bytes* on a datastore, null for all that the VMs leave; set whether it is *accessible*."""
     with vcenter.lock:
-        store = _named(vcenter.registry.of_type(Datastore), request["datastore"])
+        store = named(vcenter.registry.of_type("Datastore"), request["datastore"])
         store.accessible = bool(request.get("accessible", True))
         store.held = 0
         if request.get("free_bytes") is not None:
@@ -71,9 +60,9 @@ def datastore_set(vcenter: Vcenter, request: Request) -> None:
 def rename(vcenter: Vcenter, request: Request) -> None:
     """Give the datastore or network called *old* the name *new*, as its administrator might."""
     with vcenter.lock:
-        stores: list[Any] = list(vcenter.registry.of_type(Datastore))
+        stores: list[Any] = list(vcenter.registry.of_type("Datastore"))
         networks = {network.moid: network for host in vcenter.hosts() for network in host.networks()}
-        item = _named([*stores, *networks.values()], request["old"])
+        item = named([*stores, *networks.values()], request["old"])
         item.name = str(request["new"])
         item.touch()
 
@@ -89,7 +78,7 @@ def cluster_set(vcenter: Vcenter, request: Request) -> None:
             for number, rule in enumerate(request.get("rules", ()), 1)
         ]
         overrides = {vms[name].moid: own for name, own in request.get("overrides", {}).items()}
-        for cluster in vcenter.registry.of_type(ClusterComputeResource):
+        for cluster in vcenter.registry.of_type("ClusterComputeResource"):
             cluster.rules = rules
             cluster.overrides = overrides
             cluster.ha = bool(request.get("ha"))
@@ -143,22 +132,6 @@ def relocate_pace(vcenter: Vcenter, request: Request) -> None:
     """
     paces = (float(request.get("queued_s", 0)), float(request.get("prepare_s", 0)))
     vcenter.paces[str(request.get("vm", ""))] = paces
-
-
-def lead_astray(vcenter: Vcenter, vm: Any) -> None:
-    """Do to *vm*, which has just arrived, what arrive_astray asked for."""
-    wrong = vcenter.astray
-    if "traits" in wrong:
-        vm.traits = replace(vm.traits, **wrong["traits"])
-    if "host" in wrong or "datastore" in wrong:
-        host = _named(vcenter.hosts(), wrong.get("host", vm.host.name))
-        vm.place(host, _named(vcenter.registry.of_type(Datastore), wrong.get("datastore", vm.datastore.name)))
-    if "network" in wrong:
-        vm.network = _named(vm.host.networks(), wrong["network"])
-    if "mac" in wrong:
-        vm.mac = str(wrong["mac"])
-    if "powered_on" in wrong:
-        vm.power(on=bool(wrong["powered_on"]))
 
 
 OPERATIONS = {

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -32,7 +32,7 @@ from lrvmotion.lab.vcenter.virtual_machine import Snapshot, VirtualMachine
 from lrvmotion.lab.vcenter.vm_traits import Traits
 
 if TYPE_CHECKING:
-    from lrvmotion.lab.vcenter.server import Vcenter
+    from lrvmotion.lab.vcenter.vcenter import Vcenter
 
 FILE = "database.jsonl"
 _VCENTER = "vcenter"  # the key of what belongs to no object of its own
@@ -70,7 +70,7 @@ class Database:
                 if text != json.dumps(kept):
                     self._append(moid, text)
 
-    def note(self, items: Iterator[Any]) -> None:
+    def note(self, items: Iterable[Any]) -> None:
         """Write what has changed of *items*, and of the vCenter's own; called with the model's lock held."""
         for moid, kept in [(_VCENTER, _kept_vcenter(self.vcenter)), *_kept(items)]:
             text = json.dumps(kept)
@@ -90,7 +90,7 @@ class Database:
 
     def _all(self) -> Iterator[tuple[str, dict[str, Any]]]:
         yield _VCENTER, _kept_vcenter(self.vcenter)
-        for kind in (HostSystem, VirtualMachine, Datastore, Network, ClusterComputeResource):
+        for kind in ("HostSystem", "VirtualMachine", "Datastore", "Network", "ClusterComputeResource"):
             yield from _kept(self.vcenter.registry.of_type(kind))
 
     def _restore(self, moid: str, kept: dict[str, Any] | None) -> None:
@@ -136,7 +136,7 @@ def read(path: Path) -> dict[str, dict[str, Any] | None]:
     return rows
 
 
-def _kept(items: Iterator[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _kept(items: Iterable[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     for item in items:
         match item:
             case HostSystem():

@@ -11,7 +11,7 @@ from lrvmotion.lab.vcenter.entity import COMMON, Datacenter, Entity
 from lrvmotion.lab.vcenter.managed_object import Values
 
 if TYPE_CHECKING:
-    from lrvmotion.lab.vcenter.server import Vcenter
+    from lrvmotion.lab.vcenter.vcenter import Vcenter
 
 CAPACITY = 1 << 46  # 64 TiB, the lab's own figure: VMFS-6's largest volume
 LONG: Any = VmomiSupport.vmodlTypes["long"]

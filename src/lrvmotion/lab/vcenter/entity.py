@@ -11,7 +11,7 @@ from lrvmotion.lab.vcenter.environment_browser import EnvironmentBrowser
 from lrvmotion.lab.vcenter.managed_object import ManagedObject, Values
 
 if TYPE_CHECKING:
-    from lrvmotion.lab.vcenter.server import Vcenter
+    from lrvmotion.lab.vcenter.vcenter import Vcenter
 
 COMMON: dict[str, Any] = {
     "name": lambda self: self.name,

@@ -10,7 +10,7 @@ from pyVmomi import vim
 from lrvmotion.lab.vcenter.managed_object import ManagedObject
 
 if TYPE_CHECKING:
-    from lrvmotion.lab.vcenter.server import Call
+    from lrvmotion.lab.vcenter.vcenter import Call
 
 # The newest virtual hardware of each release (VMware KB 2007240).
 NEWEST = {"6.0": 11, "6.5": 13, "6.7": 14, "7.0.0": 17, "7.0.1": 18, "7.0": 19, "8.0.0": 20, "8.0": 21, "9.0": 22}

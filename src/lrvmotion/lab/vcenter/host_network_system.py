@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pyVmomi import vim, vmodl
 
 from lrvmotion.lab.vcenter import host_data
-from lrvmotion.lab.vcenter.host_state import DEFAULT_STACK, Netstack, PortGroup, Vmknic
+from lrvmotion.lab.vcenter.host_state import DEFAULT_STACK, Netstack, PortGroup, Vmknic, mac
 from lrvmotion.lab.vcenter.hostd_client import HostdError
 from lrvmotion.lab.vcenter.managed_object import ManagedObject, Values
-from lrvmotion.lab.vcenter.server import unlocked
+from lrvmotion.lab.vcenter.vcenter import unlocked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from lrvmotion.lab.vcenter.host_system import HostSystem
-    from lrvmotion.lab.vcenter.server import Call
+    from lrvmotion.lab.vcenter.vcenter import Call
 
 
 class HostNetworkSystem(ManagedObject):
@@ -158,8 +158,6 @@ class HostNetworkSystem(ManagedObject):
         return new.device
 
     def _mac(self) -> str:
-        from lrvmotion.lab.vcenter.host_system import mac
-
         site = 0 if self.vcenter.site.name == "source" else 1
         used = {nic.mac for nic in self.host.network.vmknics.values()}
         return next(made for n in itertools.count() if (made := mac(site, self.host.number, n)) not in used)

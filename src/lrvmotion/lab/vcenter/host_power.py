@@ -14,14 +14,13 @@ from lrvmotion.lab.vcenter.clock import now
 from lrvmotion.lab.vcenter.hostd_client import HostdError
 
 if TYPE_CHECKING:
-    from lrvmotion.lab.vcenter.host_system import HostSystem
     from lrvmotion.lab.vcenter.task import Task
 
 BOOT_S = 3.0  # the lab's own choice: a server takes minutes
 SHUTDOWN_S = 0.3  # between the reboot's call and the host's last sign
 
 
-def enter_maintenance(host: HostSystem, task: Task, timeout_s: int) -> None:
+def enter_maintenance(host: Any, task: Task, timeout_s: int) -> None:
     """Wait until no VM runs on *host*, then put it in maintenance mode; Timedout after *timeout_s*, 0: never.
 
     In a cluster whose DRS is fully automated the VMs are moved away, but for those with a level of their own; else it
@@ -46,13 +45,13 @@ def enter_maintenance(host: HostSystem, task: Task, timeout_s: int) -> None:
         host.touch()
 
 
-def _automated(host: HostSystem, vm: Any) -> bool:
+def _automated(host: Any, vm: Any) -> bool:
     cluster = host.parent
     level = cluster.overrides.get(vm.moid, {}).get("drs", cluster.drs)
     return cluster.drs is not None and level == "fullyAutomated"
 
 
-def _evacuate(host: HostSystem, vm: Any) -> None:
+def _evacuate(host: Any, vm: Any) -> None:
     """Move *vm* to the host of the cluster with the fewest VMs that can take it; nothing where there is none."""
     others = [
         other
@@ -64,7 +63,7 @@ def _evacuate(host: HostSystem, vm: Any) -> None:
         relocate.start(None, vm, vim.vm.RelocateSpec(host=where.ref))
 
 
-def reboot(host: HostSystem) -> None:
+def reboot(host: Any) -> None:
     """Take *host* down and, after its boot time, bring it back with what it keeps: its configuration, no VM running.
 
     With `boot_s` None it does not come back by itself.
@@ -83,7 +82,7 @@ def reboot(host: HostSystem) -> None:
         start(host)
 
 
-def start(host: HostSystem) -> None:
+def start(host: Any) -> None:
     """Let a host that is down come up; nothing for one that is up."""
     with host.io:
         with host.vcenter.lock:

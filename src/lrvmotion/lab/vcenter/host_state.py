@@ -1,4 +1,4 @@
-"""What a host's network consists of, as plain records."""
+"""What a host's network consists of, as plain records, and what a host carries at once."""
 
 from __future__ import annotations
 
@@ -8,6 +8,12 @@ from typing import Any
 
 DEFAULT_STACK = "defaultTcpipStack"
 VMOTION_STACK = "vmotion"
+COST = 8  # what a host carries at once; a relocate with storage that is not shared costs 4 (vsphere.md 5)
+
+
+def mac(site: int, number: int, index: int) -> str:
+    """Return a MAC of the range ESXi gives vmkernel NICs (00:50:56:6x)."""
+    return f"00:50:56:{0x60 + site:02x}:{number % 256:02x}:{index % 256:02x}"
 
 
 @dataclass(slots=True, kw_only=True)

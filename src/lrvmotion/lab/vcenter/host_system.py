@@ -13,19 +13,22 @@ from lrvmotion.lab.spec import HostSpec
 from lrvmotion.lab.vcenter import environment_browser, host_data, host_power
 from lrvmotion.lab.vcenter.clock import now
 from lrvmotion.lab.vcenter.entity import COMMON, Entity
-from lrvmotion.lab.vcenter.host_network_system import HostNetworkSystem
-from lrvmotion.lab.vcenter.host_state import DEFAULT_STACK, VMOTION_STACK, Netstack, NetworkState, PortGroup, Vmknic
-from lrvmotion.lab.vcenter.host_virtual_nic_manager import HostVirtualNicManager
+from lrvmotion.lab.vcenter.host_state import (
+    DEFAULT_STACK,
+    VMOTION_STACK,
+    Netstack,
+    NetworkState,
+    PortGroup,
+    Vmknic,
+    mac,
+)
 from lrvmotion.lab.vcenter.hostd_client import HostdClient, HostdError
-from lrvmotion.lab.vcenter.managed_method_executer import ManagedMethodExecuter
 from lrvmotion.lab.vcenter.managed_object import Values
-from lrvmotion.lab.vcenter.option_manager import OptionManager
+from lrvmotion.lab.vcenter.registry import type_named
 from lrvmotion.lab.vcenter.soap_codec import RawXml
 
 if TYPE_CHECKING:
-    from lrvmotion.lab.vcenter.server import Call, Vcenter
-
-COST = 8  # what a host carries at once; a relocate with storage that is not shared costs 4 (vsphere.md 5)
+    from lrvmotion.lab.vcenter.vcenter import Call, Vcenter
 
 
 class HostSystem(Entity):
@@ -67,10 +70,11 @@ class HostSystem(Entity):
         self.network = _initial(spec, number, vcenter)
         super().__init__(vcenter, spec.name, parent)
         suffix = self.moid.rpartition("-")[2]
-        self.options = OptionManager(self, f"EsxHostAdvSettings-{suffix}", spec.version)
-        self.network_system = HostNetworkSystem(self, f"networkSystem-{suffix}")
-        self.nic_manager = HostVirtualNicManager(self, f"virtualNicManager-{suffix}")
-        self.executer = ManagedMethodExecuter(self, f"ManagedMethodExecuter-{suffix}")
+        # These know their host; it knows them by the names of their types.
+        self.options = type_named("OptionManager")(self, f"EsxHostAdvSettings-{suffix}", spec.version)
+        self.network_system = type_named("HostNetworkSystem")(self, f"networkSystem-{suffix}")
+        self.nic_manager = type_named("HostVirtualNicManager")(self, f"virtualNicManager-{suffix}")
+        self.executer = type_named("ManagedMethodExecuter")(self, f"ManagedMethodExecuter-{suffix}")
         for item in (self.options, self.network_system, self.nic_manager, self.executer):
             vcenter.registry.add(item)
         parent.hosts.append(self)
@@ -209,11 +213,6 @@ class HostSystem(Entity):
     def uptime(self) -> timedelta:
         """Return the time since boot."""
         return now() - self.boot_time
-
-
-def mac(site: int, number: int, index: int) -> str:
-    """Return a MAC of the range ESXi gives vmkernel NICs (00:50:56:6x)."""
-    return f"00:50:56:{0x60 + site:02x}:{number % 256:02x}:{index % 256:02x}"
 
 
 def _initial(spec: HostSpec, number: int, vcenter: Vcenter) -> NetworkState:

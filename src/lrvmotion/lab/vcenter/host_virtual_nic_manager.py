@@ -11,11 +11,11 @@ from lrvmotion.lab.vcenter import host_data
 from lrvmotion.lab.vcenter.host_state import DEFAULT_STACK
 from lrvmotion.lab.vcenter.hostd_client import HostdError
 from lrvmotion.lab.vcenter.managed_object import ManagedObject, Values
-from lrvmotion.lab.vcenter.server import unlocked
+from lrvmotion.lab.vcenter.vcenter import unlocked
 
 if TYPE_CHECKING:
     from lrvmotion.lab.vcenter.host_system import HostSystem
-    from lrvmotion.lab.vcenter.server import Call
+    from lrvmotion.lab.vcenter.vcenter import Call
 
 # Services a 7.0 host knows and whether several vmkernel NICs may carry them (yavi vim.host.VirtualNicManager);
 # unconfirmed: the flag of the rarer ones.

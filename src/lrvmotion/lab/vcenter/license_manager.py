@@ -10,7 +10,7 @@ from pyVmomi import vim
 from lrvmotion.lab.vcenter.managed_object import ManagedObject, Values
 
 if TYPE_CHECKING:
-    from lrvmotion.lab.vcenter.server import Call, Vcenter
+    from lrvmotion.lab.vcenter.vcenter import Call, Vcenter
 
 # unconfirmed: VMware's documents name Global.Licenses for looking at licences, pyVmomi's metadata System.View.
 PRIVILEGE = "Global.Licenses"

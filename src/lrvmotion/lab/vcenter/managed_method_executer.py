@@ -11,12 +11,12 @@ from pyVmomi import vmodl
 
 from lrvmotion.lab.vcenter import esxcli
 from lrvmotion.lab.vcenter.managed_object import ManagedObject
-from lrvmotion.lab.vcenter.server import unlocked
 from lrvmotion.lab.vcenter.soap_codec import RawXml
+from lrvmotion.lab.vcenter.vcenter import unlocked
 
 if TYPE_CHECKING:
     from lrvmotion.lab.vcenter.host_system import HostSystem
-    from lrvmotion.lab.vcenter.server import Call
+    from lrvmotion.lab.vcenter.vcenter import Call
 
 
 class ManagedMethodExecuter(ManagedObject):

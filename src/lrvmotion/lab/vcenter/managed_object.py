@@ -7,10 +7,13 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pyVmomi import VmomiSupport, vmodl
+from pyVmomi import vmodl
+
+from lrvmotion.lab.vcenter import soap_codec
+from lrvmotion.lab.vcenter.registry import Registered
 
 if TYPE_CHECKING:
-    from lrvmotion.lab.vcenter.server import Call, Vcenter
+    from lrvmotion.lab.vcenter.vcenter import Call, Vcenter
 
 _SEGMENT = re.compile(r"^(\w+)(?:\[\"?([^\"\]]*)\"?\])?$")
 _PARTS = re.compile(r"\.(?![^\[]*\])")
@@ -19,7 +22,7 @@ Values = Mapping[str, Callable[[Any], Any]]
 Written = Mapping[str, Callable[[Any, str], str]]
 
 
-class ManagedObject:
+class ManagedObject(Registered):
     """The base of every simulated type.
 
     *values* maps a property path to what it reads: a scalar, another model object, a list of those, or pyVmomi data. A
@@ -27,7 +30,6 @@ class ManagedObject:
     own: building a whole `summary` for one name costs a hundred times as much.
     """
 
-    wsdl: ClassVar[str]
     values: ClassVar[Values] = {}
     written: ClassVar[Written] = {}  # path -> `val` element, where that is faster
     __slots__ = ("moid", "stamp", "vcenter")
@@ -36,16 +38,6 @@ class ManagedObject:
         self.vcenter = vcenter
         self.moid = moid
         self.stamp = 0
-
-    @classmethod
-    def vim_type(cls) -> Any:
-        """Return pyVmomi's class of this type."""
-        return VmomiSupport.GetWsdlType("urn:vim25", cls.wsdl)
-
-    @property
-    def ref(self) -> Any:
-        """Return the pyVmomi reference to this object."""
-        return self.vim_type()(self.moid)
 
     def touch(self) -> None:
         """Say that this object's properties changed."""
@@ -72,8 +64,6 @@ class ManagedObject:
 
     def Fetch(self, call: Call, prop: str) -> Any:
         """Return one property; pyVmomi's attribute access calls it, and no method table lists it."""
-        from lrvmotion.lab.vcenter import soap_codec
-
         if self is call.vcenter.sessions and prop == "currentSession":
             value = call.session.data() if call.session else None
         else:

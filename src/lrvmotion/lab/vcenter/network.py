@@ -12,7 +12,7 @@ from lrvmotion.lab.vcenter.entity import COMMON, Datacenter, Entity
 from lrvmotion.lab.vcenter.managed_object import Values
 
 if TYPE_CHECKING:
-    from lrvmotion.lab.vcenter.server import Vcenter
+    from lrvmotion.lab.vcenter.vcenter import Vcenter
 
 _NETWORK: dict[str, Any] = {
     **COMMON,

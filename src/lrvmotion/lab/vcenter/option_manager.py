@@ -12,7 +12,7 @@ from lrvmotion.lab.vcenter.option_table import Option, options
 
 if TYPE_CHECKING:
     from lrvmotion.lab.vcenter.host_system import HostSystem
-    from lrvmotion.lab.vcenter.server import Call
+    from lrvmotion.lab.vcenter.vcenter import Call
 
 LONG: Any = VmomiSupport.vmodlTypes["long"]
 

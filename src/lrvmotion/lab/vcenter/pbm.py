@@ -13,7 +13,7 @@ from pyVmomi import VmomiSupport, pbm, vim, vmodl
 from lrvmotion.lab.vcenter import soap_codec
 
 if TYPE_CHECKING:
-    from lrvmotion.lab.vcenter.server import Vcenter
+    from lrvmotion.lab.vcenter.vcenter import Vcenter
 
 NS = "urn:pbm"
 _LOWEST = VmomiSupport.versionMap["pbm/1.0"]

@@ -11,7 +11,7 @@ from lrvmotion.lab.vcenter.clock import now
 from lrvmotion.lab.vcenter.managed_object import ManagedObject, Values
 
 if TYPE_CHECKING:
-    from lrvmotion.lab.vcenter.server import Call
+    from lrvmotion.lab.vcenter.vcenter import Call
 
 LONG: Any = VmomiSupport.vmodlTypes["long"]
 INTERVAL_S = 20  # the real-time interval (vsphere.md 8)

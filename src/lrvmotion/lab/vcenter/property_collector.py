@@ -12,11 +12,11 @@ from pyVmomi import vim, vmodl
 from lrvmotion.lab.vcenter import traversal
 from lrvmotion.lab.vcenter.managed_object import ManagedObject, Values
 from lrvmotion.lab.vcenter.property_filter import Paths, PropertyFilter
-from lrvmotion.lab.vcenter.server import unlocked
 from lrvmotion.lab.vcenter.soap_codec import RawXml
+from lrvmotion.lab.vcenter.vcenter import unlocked
 
 if TYPE_CHECKING:
-    from lrvmotion.lab.vcenter.server import Call, Vcenter
+    from lrvmotion.lab.vcenter.vcenter import Call, Vcenter
 
 _NO_LIMIT = 1 << 30
 
@@ -111,7 +111,7 @@ class PropertyCollector(ManagedObject):
         traversal.select(self.vcenter.registry, spec)
         key = call.session.key
         moid = f"session[{key[:8]}]{secrets.token_hex(8)}"
-        made = PropertyFilter(self, moid, spec, partialUpdates, key)
+        made = PropertyFilter(self.vcenter, moid, spec, partialUpdates, key, self.filters)
         self.filters[moid] = made
         self.vcenter.registry.add(made)
         return made

@@ -12,8 +12,7 @@ from lrvmotion.lab.vcenter import soap_codec, traversal
 from lrvmotion.lab.vcenter.managed_object import ManagedObject, Values, property_type
 
 if TYPE_CHECKING:
-    from lrvmotion.lab.vcenter.property_collector import PropertyCollector
-    from lrvmotion.lab.vcenter.server import Call
+    from lrvmotion.lab.vcenter.vcenter import Call, Vcenter
 
 Plan = list[tuple[str, Callable[[Any], Any], Callable[[Any, str], str]]]
 
@@ -78,11 +77,13 @@ class PropertyFilter(ManagedObject):
         "spec": lambda self: self.spec,
         "partialUpdates": lambda self: self.partial,
     }
-    __slots__ = ("_paths", "_selected", "_structure", "collector", "owner", "partial", "seen", "spec")
+    __slots__ = ("_filters", "_paths", "_selected", "_structure", "owner", "partial", "seen", "spec")
 
-    def __init__(self, collector: PropertyCollector, moid: str, spec: Any, partial: bool, owner: str) -> None:
-        super().__init__(collector.vcenter, moid)
-        self.collector = collector
+    def __init__(
+        self, vcenter: Vcenter, moid: str, spec: Any, partial: bool, owner: str, filters: dict[str, PropertyFilter]
+    ) -> None:
+        super().__init__(vcenter, moid)
+        self._filters = filters  # its collector's
         self.spec = spec
         self.partial = partial
         self.owner = owner
@@ -142,5 +143,5 @@ class PropertyFilter(ManagedObject):
     def DestroyPropertyFilter(self, call: Call) -> None:
         """Stop watching."""
         del call
-        self.collector.filters.pop(self.moid, None)
+        self._filters.pop(self.moid, None)
         self.vcenter.registry.remove(self)

@@ -1,17 +1,60 @@
-"""The managed objects of one vCenter by moId, the lock that guards them, and the stamps that tell what changed."""
+"""Managed objects: their types by name, and those of one vCenter by moId, with the lock and stamps of what changed."""
 
 # ruff: noqa: ANN401 - pyVmomi makes its types at run time; parameters carry the API's names
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from typing import Any, Protocol
 
-from pyVmomi import vmodl
+from pyVmomi import VmomiSupport, vmodl
 
-if TYPE_CHECKING:
-    from lrvmotion.lab.vcenter.database import Database
-    from lrvmotion.lab.vcenter.managed_object import ManagedObject
+from lrvmotion.lab.vcenter.soap_codec import Referable
+
+_TYPES: dict[str, type[Registered]] = {}
+
+
+class Registered(Referable):
+    """What can be registered; *stamp* tells when its properties changed last.
+
+    A class of it registers itself by its name, so that whoever makes or looks for such objects need not import it. That
+    is the API's name of the type, but where two classes have one (the OptionManagers of a host and of the vCenter).
+    """
+
+    stamp: int
+    __slots__ = ()
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if cls.__name__ in _TYPES:
+            message = f"two types of managed objects are called {cls.__name__}"
+            raise TypeError(message)
+        _TYPES[cls.__name__] = cls
+
+    @classmethod
+    def vim_type(cls) -> Any:
+        """Return pyVmomi's class of this type."""
+        return VmomiSupport.GetWsdlType("urn:vim25", cls.wsdl)
+
+    @property
+    def ref(self) -> Any:
+        """Return the pyVmomi reference to this object."""
+        return self.vim_type()(self.moid)
+
+
+def type_named(name: str) -> Any:
+    """Return the type of managed objects called *name*; KeyError where no module that defines it was imported."""
+    return _TYPES[name]
+
+
+class Database(Protocol):
+    """What outlives this process: it is told what changes."""
+
+    def note(self, items: Iterable[Any]) -> None:
+        """Write what has changed of *items*; called with the model's lock held."""
+
+    def gone(self, moid: str) -> None:
+        """Write that the object *moid* is no more."""
 
 
 class Registry:
@@ -26,7 +69,7 @@ class Registry:
         self.changed = threading.Condition(self.lock)
         self.stamp = 0
         self.structure = 0
-        self._objects: dict[str, ManagedObject] = {}
+        self._objects: dict[str, Registered] = {}
         self.last_id = 1
         self.database: Database | None = None  # what outlives this process; None while the model is being built
 
@@ -35,13 +78,13 @@ class Registry:
         self.last_id += 1
         return f"{prefix}-{self.last_id}"
 
-    def add(self, item: ManagedObject) -> None:
+    def add(self, item: Registered) -> None:
         """Register *item*; containers that hold it are read afresh by every filter."""
         with self.lock:
             self._objects[item.moid] = item
             self.restructure(item)
 
-    def remove(self, item: ManagedObject) -> None:
+    def remove(self, item: Registered) -> None:
         """Forget *item*: its reference is ManagedObjectNotFound from now on."""
         with self.lock:
             self._objects.pop(item.moid, None)
@@ -49,7 +92,7 @@ class Registry:
                 self.database.gone(item.moid)
             self.restructure()
 
-    def touch(self, *items: ManagedObject) -> None:
+    def touch(self, *items: Registered) -> None:
         """Say that properties of *items* changed, and wake whoever waits for it."""
         with self.lock:
             self.stamp += 1
@@ -60,13 +103,13 @@ class Registry:
                 self.database.note(item for item in items if self._objects.get(item.moid) is item)
             self.changed.notify_all()
 
-    def restructure(self, *items: ManagedObject) -> None:
+    def restructure(self, *items: Registered) -> None:
         """Say that what contains what changed, along with properties of *items*."""
         with self.lock:
             self.touch(*items)
             self.structure = self.stamp
 
-    def find(self, moid: str) -> ManagedObject | None:
+    def find(self, moid: str) -> Any:
         """Return the object with *moid*, or None."""
         return self._objects.get(moid)
 
@@ -80,6 +123,16 @@ class Registry:
             )
         return item
 
-    def of_type(self, kind: type) -> Iterator[Any]:
-        """Return all objects that are instances of the class *kind*."""
+    def of_type(self, name: str) -> Iterator[Any]:
+        """Return all objects of the type called *name*, and of its subtypes."""
+        kind = _TYPES[name]
         return iter([item for item in self._objects.values() if isinstance(item, kind)])
+
+
+def named(items: Iterable[Any], name: str) -> Any:
+    """Return the one of *items* with that *name* or moId; LookupError where there is none."""
+    for item in items:
+        if name in {item.name, item.moid}:
+            return item
+    message = f"nothing is called {name}"
+    raise LookupError(message)

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from pyVmomi import vim, vmodl
 
-from lrvmotion.lab.vcenter import carriage, peer, vm_traits
+from lrvmotion.lab.vcenter import arrival, carriage, peer, vm_traits
+from lrvmotion.lab.vcenter.arrival import Problem, fault_of, network_of, problem
+from lrvmotion.lab.vcenter.host_state import COST
 from lrvmotion.lab.vcenter.hostd_client import HostdError
+from lrvmotion.lab.vcenter.vm_data import NIC
 
 if TYPE_CHECKING:
-    from lrvmotion.lab.vcenter.arrival import Problem
-    from lrvmotion.lab.vcenter.server import Call
     from lrvmotion.lab.vcenter.task import Task
+    from lrvmotion.lab.vcenter.vcenter import Call
 
 _POLL_S = 0.1
 
@@ -74,8 +76,6 @@ class Job:
         }
 
     def _network(self) -> dict[str, Any]:
-        from lrvmotion.lab.vcenter.vm_data import NIC
-
         card = vim.vm.device.VirtualEthernetCard
         for change in self.spec.deviceChange or ():
             backing = change.device.backing
@@ -105,8 +105,6 @@ class Job:
         return self._source_problems() + self._ask("relocate_check", demand=self.demand)["problems"]
 
     def _source_problems(self) -> list[Problem]:
-        from lrvmotion.lab.vcenter.arrival import problem
-
         vm, host = self.vm, self.source
         found = []
         if host.connection != "connected":
@@ -128,10 +126,8 @@ class Job:
         return found
 
     def _ask(self, op: str, **request: Any) -> dict[str, Any]:
-        from lrvmotion.lab.vcenter import control
-
         if self.control is None:
-            answer = control.relocate_op(self.vcenter, op, request)
+            answer = arrival.answer(self.vcenter, op, request)
         else:
             try:
                 answer = peer.ask(self.control, op=op, **request)
@@ -144,8 +140,6 @@ class Job:
 
     def refuse(self) -> None:
         """Raise the first of *problems* as its fault."""
-        from lrvmotion.lab.vcenter.arrival import fault_of
-
         self.connect()
         found = [item for item in self.problems() if not item.get("warns")]
         if found:
@@ -184,8 +178,6 @@ class Job:
 
     def _reserve(self, task: Task, move: str) -> dict[str, Any]:
         """Wait, queued, until both hosts have room; all or nothing, so opposite moves never wait for each other."""
-        from lrvmotion.lab.vcenter.host_system import COST
-
         local_same = not self.remote and self.demand["host"] == self.source.moid
         while True:
             task.check_cancelled()
@@ -261,8 +253,6 @@ class Job:
             if folder is not self.vm.parent:
                 self.vm.parent.drop(self.vm)
                 folder.put(self.vm)
-            from lrvmotion.lab.vcenter.arrival import network_of
-
             self.vm.network = network_of(host, self.demand["network"])
             self.vm.place(host, registry.find(self.demand["datastore"]))
             self.vm.changed()

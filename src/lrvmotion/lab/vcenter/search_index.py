@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lrvmotion.lab.vcenter.managed_object import ManagedObject
 
 if TYPE_CHECKING:
-    from lrvmotion.lab.vcenter.server import Call
+    from lrvmotion.lab.vcenter.vcenter import Call
 
 
 class SearchIndex(ManagedObject):

@@ -7,20 +7,15 @@ import contextlib
 import logging
 import socket
 import ssl
-import threading
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
 from pyVmomi import VmomiSupport, vim, vmodl
 
-from lrvmotion.lab.spec import LabSpec, SiteName, SiteSpec
 from lrvmotion.lab.vcenter import soap_codec
-from lrvmotion.lab.vcenter.fault_rule import READS, Trouble
-from lrvmotion.lab.vcenter.pbm import Pbm
-from lrvmotion.lab.vcenter.registry import Registry
-from lrvmotion.lab.vcenter.tagging import Rest
+from lrvmotion.lab.vcenter.fault_rule import READS
+from lrvmotion.lab.vcenter.vcenter import Call, Vcenter
 
 log = logging.getLogger(__name__)
 API = "7.0.3.0"
@@ -43,70 +38,6 @@ _ANONYMOUS = {
 
 class Dropped(Exception):  # noqa: N818 - not an error of ours: a rule asked for it
     """The connection is to be closed without an answer."""
-
-
-class Vcenter:
-    """Everything that one simulated vCenter holds; *folder* is the site's, *lab* the lab's directory."""
-
-    def __init__(self, spec: LabSpec, site: SiteName, lab: Path, pem: str) -> None:
-        self.spec = spec
-        self.site: SiteSpec = spec.site(site)
-        self.lab = lab
-        self.folder = lab / site
-        self.pem = pem
-        self.registry = Registry()
-        self.trouble = Trouble()
-        self.rest = Rest(self)
-        self.pbm = Pbm(self)
-        self.astray: dict[str, Any] = {}  # what is wrong with VMs that arrive; see control_traits.arrive_astray
-        self.instance_uuid = ""
-        self.content: Any = None
-        self.sessions: Any = None
-        self.tasks: Any = None
-        self.root: Any = None
-        self.denied: set[str] = set()
-        self.faults_at_call = False
-        self.paces: dict[str, tuple[float, float]] = {}  # by VM; see control_traits.relocate_pace
-        self.key_providers: list[str] | None = []
-        self.ahead_s = 0.0  # its clock, of the real one
-        self.waiting = 0  # calls of WaitForUpdatesEx that have no answer yet
-        self.most_waiting = 0
-
-    def hosts(self) -> list[Any]:
-        """Return all hosts."""
-        from lrvmotion.lab.vcenter.host_system import HostSystem
-
-        return list(self.registry.of_type(HostSystem))
-
-    def machines(self) -> list[Any]:
-        """Return all VMs."""
-        from lrvmotion.lab.vcenter.virtual_machine import VirtualMachine
-
-        return list(self.registry.of_type(VirtualMachine))
-
-    @property
-    def lock(self) -> threading.RLock:
-        """The lock of the model."""
-        return self.registry.lock
-
-
-@dataclass(slots=True, kw_only=True)
-class Call:
-    """Who calls: the vCenter, the client's API version (pyVmomi's name of it), the session if any."""
-
-    vcenter: Vcenter
-    version: str
-    session: Any
-    cookie: str | None
-    address: str
-    agent: str
-    new_cookie: str | None = None
-
-
-def unlocked(method: Any) -> Any:
-    """Mark *method* to run without the model's lock: it waits for something."""
-    method.unlocked = True
-    return method
 
 
 def execute(call: Call, body: bytes) -> bytes:

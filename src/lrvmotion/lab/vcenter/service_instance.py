@@ -24,7 +24,7 @@ from lrvmotion.lab.vcenter.view_manager import ViewManager
 from lrvmotion.lab.vcenter.vm_provisioning_checker import VirtualMachineProvisioningChecker
 
 if TYPE_CHECKING:
-    from lrvmotion.lab.vcenter.server import Call, Vcenter
+    from lrvmotion.lab.vcenter.vcenter import Call, Vcenter
 
 
 class ServiceInstance(ManagedObject):
@@ -84,7 +84,7 @@ class ServiceInstance(ManagedObject):
 
     def drop_session(self, key: str) -> None:
         """Forget what the session *key* owned: filters, collectors, views."""
-        for item in list(self.vcenter.registry.of_type(PropertyCollector)):
+        for item in list(self.vcenter.registry.of_type("PropertyCollector")):
             item.drop_session(key)
         self.managers["viewManager"].drop_session(key)
 

@@ -13,7 +13,7 @@ from lrvmotion.lab.vcenter.clock import now
 from lrvmotion.lab.vcenter.managed_object import ManagedObject, Values
 
 if TYPE_CHECKING:
-    from lrvmotion.lab.vcenter.server import Call, Vcenter
+    from lrvmotion.lab.vcenter.vcenter import Call, Vcenter
 
 IDLE_S = 1800.0  # vCenter's default of 30 minutes
 

@@ -9,13 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 from xml.parsers.expat import ParserCreate
 from xml.sax.saxutils import escape
 
 from pyVmomi import SoapAdapter, VmomiSupport, vmodl
-
-from lrvmotion.lab.vcenter.managed_object import ManagedObject
 
 NS = "urn:vim25"
 _HEAD = (
@@ -27,6 +25,14 @@ _HEAD = (
 )
 _TAIL = "\n</soapenv:Body>\n</soapenv:Envelope>"
 _BASE = "vim.version.version1"
+
+
+class Referable:
+    """What is written as a reference: the WSDL name of its type, and its moId."""
+
+    wsdl: ClassVar[str]
+    moid: str
+    __slots__ = ()
 
 
 class RawXml(str):
@@ -167,7 +173,7 @@ def element(name: str, value: Any, version: str, kind: Any = object, ns: str = N
     return out.getvalue()
 
 
-def reference(name: str, item: ManagedObject) -> str:
+def reference(name: str, item: Referable) -> str:
     """Return the element *name* that refers to *item*, for a place that is declared as a reference."""
     return f'<{name} type="{item.wsdl}">{escape(item.moid)}</{name}>'
 
@@ -179,7 +185,7 @@ def _references(items: Any, version: str) -> str:
 
 
 def _reference(item: Any, version: str) -> str:
-    if not isinstance(item, ManagedObject):
+    if not isinstance(item, Referable):
         return element("val", item, version)
     return f'<val type="{item.wsdl}" xsi:type="ManagedObjectReference">{escape(item.moid)}</val>'
 
@@ -223,9 +229,9 @@ def result_xml(value: Any, info: Any, version: str) -> str:
         return value
     if value is None:
         return ""
-    if isinstance(value, ManagedObject):
+    if isinstance(value, Referable):
         return reference("returnval", value)
-    if isinstance(value, list) and value and isinstance(value[0], ManagedObject):
+    if isinstance(value, list) and value and isinstance(value[0], Referable):
         return "".join(reference("returnval", item) for item in value)
     return element("returnval", value, version, info.result)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 if TYPE_CHECKING:
-    from lrvmotion.lab.vcenter.server import Vcenter
+    from lrvmotion.lab.vcenter.vcenter import Vcenter
 
 IDLE_S = 300.0  # a session's life without use, the default of the API's endpoint
 _TAGGING = "/api/cis/tagging/"

@@ -15,7 +15,7 @@ from lrvmotion.lab.vcenter.clock import now
 from lrvmotion.lab.vcenter.managed_object import ManagedObject, Values
 
 if TYPE_CHECKING:
-    from lrvmotion.lab.vcenter.server import Call, Vcenter
+    from lrvmotion.lab.vcenter.vcenter import Call, Vcenter
 
 log = logging.getLogger(__name__)
 # How long a finished task stays in recentTask; unconfirmed: about 10 minutes (vsphere.md 8).

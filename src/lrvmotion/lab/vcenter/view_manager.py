@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from lrvmotion.lab.vcenter.managed_object import ManagedObject, Values
 
 if TYPE_CHECKING:
-    from lrvmotion.lab.vcenter.server import Call, Vcenter
+    from lrvmotion.lab.vcenter.vcenter import Call, Vcenter
 
 
 class ContainerView(ManagedObject):

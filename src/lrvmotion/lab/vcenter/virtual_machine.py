@@ -13,10 +13,10 @@ from lrvmotion.lab.vcenter import pbm, relocate, vm_data, vm_traits
 from lrvmotion.lab.vcenter.clock import now
 from lrvmotion.lab.vcenter.entity import COMMON, Entity
 from lrvmotion.lab.vcenter.managed_object import Values, Written
-from lrvmotion.lab.vcenter.server import unlocked
+from lrvmotion.lab.vcenter.vcenter import unlocked
 
 if TYPE_CHECKING:
-    from lrvmotion.lab.vcenter.server import Call, Vcenter
+    from lrvmotion.lab.vcenter.vcenter import Call, Vcenter
 
 
 @dataclass(slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from lrvmotion.lab.vcenter.managed_object import ManagedObject
 from lrvmotion.lab.vcenter.relocate import Job
 
 if TYPE_CHECKING:
-    from lrvmotion.lab.vcenter.server import Call
+    from lrvmotion.lab.vcenter.vcenter import Call
 
 
 class VirtualMachineProvisioningChecker(ManagedObject):
