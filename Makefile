@@ -1,7 +1,7 @@
 # lrvmotion: `make help` lists what can be made.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install root tools demo test check fuzz lint docs schemas bench bench-full crash-matrix fleet-trial clean
+.PHONY: help install root tools demo test check fuzz lint site docs schemas bench bench-full crash-matrix fleet-trial clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -71,6 +71,9 @@ docs: install ## write docs/checks.md again, from the catalogue of findings
 schemas: install ## write the JSON Schemas in docs/schemas again, from the types
 	PYTHONPATH=tests $(VENV)/bin/python -m schemas
 
+site: docs ## build docs/ as a site in .site, links checked
+	$(VENV)/bin/mkdocs build --strict
+
 bench: install tools root ## measure relayd beside its peers, on a plain path and on the circuit; under 6 minutes each
 	@mkdir -p $(BENCH)
 	$(ROOT) $(VENV)/bin/python benchmarks/relay.py --quick --json $(BENCH)/relay-quick.json --plots $(BENCH)
@@ -93,4 +96,4 @@ fleet-trial: install tools root ## move a hundred VMs through faults and five re
 	$(ROOT) env PYTHONPATH=tests PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/python -m crash.fleet --json $(CRASH)/fleet.json
 
 clean: ## remove what was made here
-	rm -rf $(VENV) $(BENCH) $(CRASH) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(BENCH) $(CRASH) .site dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,10 +1,14 @@
-"""Write docs/checks.md, which src/lrvmotion/checks/catalogue.py holds the text of: `make docs`."""
+"""Write the pages that are made of the source: findings, commands, configuration: `make docs`."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 from lrvmotion.checks.catalogue import SECTIONS, Code
+from lrvmotion.config import reference
 
 HEAD = """\
 # Findings
@@ -31,5 +35,45 @@ def checks() -> str:
     return "\n".join(lines).replace("\n\n\n", "\n\n") + "\n"
 
 
+COMMANDS = """\
+# Commands
+
+<!-- Made of the commands themselves by `make docs`: edit their help texts. -->
+
+"""
+CONFIGURATION = """\
+# Configuration
+
+<!-- Made of src/lrvmotion/config/schema.py and the comments of examples/full.toml by `make docs`: edit them there. -->
+
+`lrvmotion init` writes a first configuration; `examples/full.toml` has every key where it belongs, with a value.
+`lrvmotion explain KEY` prints what stands here. A default of *none* means that the key may be left out; a key without a
+default must be set.
+
+| key | default | what it does |
+| --- | --- | --- |
+"""
+
+
+def commands() -> str:
+    """Return the text of docs/cli.md: what `--help` says of every command, wherever a terminal would break it."""
+    environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "TERM": "dumb", "COLUMNS": "120"}
+    words = [sys.executable, "-m", "typer", "lrvmotion.cli", "utils", "docs", "--name", "lrvmotion"]
+    made = subprocess.run(words, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
+    return COMMANDS + made.replace("\n# `", "\n## `").removeprefix("# `lrvmotion`\n\n").strip() + "\n"
+
+
+def configuration() -> str:
+    """Return the text of docs/configuration.md: a row for each key."""
+    rows = []
+    for one in reference.every_key():
+        default = {"": "", "none": "*none*"}.get(one.default, f"`{one.default}`")
+        rows.append(f"| `{one.key}` | {default} | {one.meaning.replace('|', chr(92) + '|')} |")
+    return CONFIGURATION + "\n".join(rows) + "\n"
+
+
+PAGES = {"checks.md": checks, "cli.md": commands, "configuration.md": configuration}
+
 if __name__ == "__main__":
-    (Path(__file__).parent / "checks.md").write_text(checks(), encoding="utf-8")
+    for name, page in PAGES.items():
+        (Path(__file__).parent / name).write_text(page(), encoding="utf-8")

@@ -9,7 +9,7 @@ from typing import get_args
 import pytest
 
 from fakes import host
-from lrvmotion.commands import plan_options
+from lrvmotion.commands import options
 from lrvmotion.config import schema
 from lrvmotion.errors import UsageError
 from lrvmotion.forecast.estimate import Sending
@@ -58,10 +58,10 @@ def test_the_configuration_takes_these_and_no_others():
 
 def test_the_command_line_takes_these_and_no_others():
     """--mode names them all in its help, and refuses others with what is near."""
-    assert [plan_options.known_mode(mode) for mode in (*MODE_CHOICES, None)] == [*MODES, "auto", None]
-    assert re.split(r", | or ", plan_options.MODE_HELP) == list(MODE_CHOICES)
+    assert [options.known_mode(mode) for mode in (*MODE_CHOICES, None)] == [*MODES, "auto", None]
+    assert re.split(r", | or ", options.MODES) == list(MODE_CHOICES)
     with pytest.raises(UsageError, match="no mode 'naive'"):
-        plan_options.known_mode("naive")
+        options.known_mode("naive")
 
 
 def test_the_documents_name_them_all():

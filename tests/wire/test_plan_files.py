@@ -102,7 +102,7 @@ def test_a_plan_leaves_no_room_for_another(lab):
     assert done.returncode == 2
     assert "names of VMs, --mode cannot be combined with --plan" in done.stderr
     done = lab.run("plan", "--mode", "stock", "--select", "name=vm5", "vm5")
-    assert (done.returncode, "exclude each other" in done.stderr) == (2, True)
+    assert (done.returncode, "cannot be combined" in done.stderr) == (2, True)
     done = lab.run("migrate", "--mode", "stock", "--yes")
     assert (done.returncode, "no VM is named" in done.stderr) == (2, True)
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from lrvmotion.commands import options
 from lrvmotion.commands.context import Context, Output, confirm, wall_clock
 from lrvmotion.errors import ExitStatus
 
@@ -41,9 +42,7 @@ def check(
     yes: Annotated[
         bool, typer.Option("--yes", "-y", envvar="LRVMOTION_YES", help="Do not ask before the circuit is filled.")
     ] = False,
-    output: Annotated[
-        Output, typer.Option(envvar="LRVMOTION_OUTPUT", help="text for people, json for programs.")
-    ] = Output.TEXT,
+    output: options.OneDocument = Output.TEXT,
 ) -> int:
     """Check both vCenters, the hosts, the relay hosts and the path; nothing is changed.
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from lrvmotion.commands import options
 from lrvmotion.commands.context import Output
 from lrvmotion.errors import ExitStatus
 
@@ -27,9 +28,7 @@ def explain(
             help="A finding's code, an exit status, a configuration key, a host's advanced option, or how some begin.",
         ),
     ] = None,
-    output: Annotated[
-        Output, typer.Option(envvar="LRVMOTION_OUTPUT", help="text for people, json for programs.")
-    ] = Output.TEXT,
+    output: options.OneDocument = Output.TEXT,
 ) -> int:
     """Explain a finding, an exit status or a setting and say what helps; without CODE, list everything."""
     from lrvmotion.views import explain as views

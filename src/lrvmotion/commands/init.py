@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from lrvmotion.commands import options
 from lrvmotion.commands.context import Context, Output
 from lrvmotion.errors import ExitStatus, LrvmotionError, UsageError
 
@@ -81,9 +82,7 @@ def init(
     force: Annotated[
         bool, typer.Option("--force", envvar="LRVMOTION_INIT_FORCE", help="Overwrite an existing file.")
     ] = False,
-    output: Annotated[
-        Output, typer.Option(envvar="LRVMOTION_OUTPUT", help="text for people, json for programs.")
-    ] = Output.TEXT,
+    output: options.OneDocument = Output.TEXT,
 ) -> int:
     """Write a commented configuration from both vCenters and the relay host; nothing is changed on them."""
     own: Context = context.obj
@@ -255,10 +254,10 @@ def _ask_address(
 def _command(given: dict[str, dict[str, Any]]) -> str:
     """Return the command that gives the same answers: without secrets, which are in none of them."""
     words = ["lrvmotion", "init"]
-    for name, options in given.items():
+    for name, values in given.items():
         words += [
             word
-            for key, value in options.items()
+            for key, value in values.items()
             if value and key != "name"
             for word in (f"--{name}-{key.replace('_', '-')}", str(value))
         ]

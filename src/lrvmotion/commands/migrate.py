@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lrvmotion.commands import migrate_request as orders
-from lrvmotion.commands import plan_options
+from lrvmotion.commands import options
 from lrvmotion.commands.context import Context, Output, confirm, moment, wall_clock
 from lrvmotion.errors import UsageError
 
@@ -34,8 +34,8 @@ class OnFailure(StrEnum):
 def migrate(
     context: typer.Context,
     vms: Annotated[list[str] | None, typer.Argument(metavar="VM", help="Names of VMs at the source.")] = None,
-    select: plan_options.Select = None,
-    csv: plan_options.Csv = None,
+    select: options.Select = None,
+    csv: options.Csv = None,
     plan: Annotated[
         Path | None,
         typer.Option(
@@ -49,7 +49,7 @@ def migrate(
         str | None,
         typer.Option(
             envvar="LRVMOTION_MODE",
-            help=f"{plan_options.MODE_HELP}; required unless configured.",
+            help=f"{options.MODES}; required unless configured.",
         ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", envvar="LRVMOTION_YES", help="Do not ask.")] = False,
@@ -110,10 +110,7 @@ def migrate(
             help="Bring back the VMs that RUN moved, or those that are named.",
         ),
     ] = None,
-    output: Annotated[
-        Output,
-        typer.Option(envvar="LRVMOTION_OUTPUT", help="text for people; json: one document; ndjson: one event a line."),
-    ] = Output.TEXT,
+    output: options.Events = Output.TEXT,
 ) -> int:
     """Change ESXi and relay hosts for the mode, move the VMs, and list the settings that remain changed."""
     from lrvmotion.journal import event_log, load_report_store, move_history
@@ -142,11 +139,9 @@ def migrate(
         order = orders.to_resume(config, records(config), journal_file, run_id)
     elif reverse is not None:
         _alone(context, "--reverse", "select", "csv", "plan", "reboot_hosts")
-        order = orders.to_reverse(
-            config, records(config), journal_file, reverse, plan_options.known_mode(mode), vms or []
-        )
+        order = orders.to_reverse(config, records(config), journal_file, reverse, options.known_mode(mode), vms or [])
     else:
-        order = _order(context, config, vms or [], select, csv, plan, plan_options.known_mode(mode))
+        order = _order(context, config, vms or [], select, csv, plan, options.known_mode(mode))
     config = order.config
     load = None if order.back else load_report_store.latest(state)
     if on_failure is not None:
@@ -154,7 +149,7 @@ def migrate(
     elif max_failures is None:
         max_failures = config.limits.max_failures
     saved = order.saved if order.progress is None or order.resumes else None
-    options = plan_run.RunOptions(
+    run_options = plan_run.RunOptions(
         load=load,
         load_age_s=None if load is None else load_report_store.age_s(load, wall_clock()),
         past=move_history.recorded(state, move_history.circuit(config)),
@@ -206,10 +201,10 @@ def migrate(
             if not report.run:
                 return
             with io.StringIO() as page:
-                results.report(report, state, options.restore_command, to=console.page(page))
+                results.report(report, state, run_options.restore_command, to=console.page(page))
                 text.write(page.getvalue())
             if output is Output.TEXT:
-                results.report(report, state, options.restore_command)
+                results.report(report, state, run_options.restore_command)
             elif output is Output.JSON:
                 failed = None if error is None else migrate_run.told(error)
                 results.document(results.report_json(report, state, failed))
@@ -219,7 +214,7 @@ def migrate(
             with (
                 Connections(order.known, own.credentials(), fan) as connections,
                 migrate_run.Closing(
-                    journal=journal, observer=fan, options=options, interrupts=interrupts, told=ended,
+                    journal=journal, observer=fan, options=run_options, interrupts=interrupts, told=ended,
                     unmoved=lambda: report.unmoved,
                 ) as closing,
             ):  # fmt: skip
@@ -227,14 +222,14 @@ def migrate(
                 def put_back() -> None:
                     migrate_run.restore(
                         journal, connections, fan, wait_s=config.limits.restore_wait_s, limits=config.limits,
-                        reboot_hosts=options.reboot_hosts, who=own.who(), interrupts=interrupts.count,
+                        reboot_hosts=run_options.reboot_hosts, who=own.who(), interrupts=interrupts.count,
                     )  # fmt: skip
 
                 def go(made: Plan, *, begun: Mapping[str, UnfinishedMove]) -> None:
                     # Each change is in the journal by itself, as it is made, files and all.
                     kept_plan = dataclasses.replace(made, changes=())
                     document = plan_file.text(
-                        kept_plan, {}, reboot_hosts=options.reboot_hosts, written=wall_clock(),
+                        kept_plan, {}, reboot_hosts=run_options.reboot_hosts, written=wall_clock(),
                         version=version("lrvmotion"),
                     )  # fmt: skip
                     recorder = move_history.Recorder(state, move_history.circuit(config), made, wall_clock)
@@ -244,7 +239,7 @@ def migrate(
                         fan.replace(plain, screen)
                         try:
                             migrate_run.Migrating(
-                                config, connections, journal, fan, made, options, document, moment, closing,
+                                config, connections, journal, fan, made, run_options, document, moment, closing,
                                 interrupts.count, begun, order.back, own.who(), called,
                             ).go()  # fmt: skip
                         finally:
@@ -262,7 +257,7 @@ def migrate(
                     order = order.after(journal)
                     seen_since = migrate_run.settle(journal, connections, fan, own.who())
                 if not (order.resumes and order.done) and not report.interrupted:
-                    made = order.plan(connections, journal, fan, options, seen_since.theirs)
+                    made = order.plan(connections, journal, fan, run_options, seen_since.theirs)
                     plan_run.refuse(made)
                     if not unproven:
                         plan_run.refuse_unproven(made)
@@ -299,19 +294,19 @@ def _order(
         return orders.MigrateRequest(
             config=config, known=records(config), choice=Choice(), saved=saved, mode=saved.plan.mode
         )
-    choice = plan_options.choice(vms, select, csv)
+    choice = options.choice(vms, select, csv)
     if not choice:
         message = "no VM is named"
         raise UsageError(message, hint="name VMs, or give --select EXPR, --csv FILE or --plan FILE")
     if mode is None and config.mode is None:
-        message = f"--mode is required: {plan_options.MODE_HELP}"
+        message = f"--mode is required: {options.MODES}"
         raise UsageError(message, hint="name it, or set `mode` in the configuration; `plan` compares them")
     return orders.MigrateRequest(config=config, known=records(config), choice=choice, mode=mode)
 
 
 def _alone(context: typer.Context, option: str, *others: str) -> None:
     """Raise UsageError where *option* stands beside what it leaves no room for."""
-    if found := plan_options.given(context, *others):
+    if found := options.given(context, *others):
         if option == "--resume" and "names of VMs" in found:
             message = "--resume takes no VM names: it continues the whole run"
             raise UsageError(message, hint="leave them out; a new 'lrvmotion migrate' moves single VMs")

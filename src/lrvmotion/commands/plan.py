@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lrvmotion.commands import migrate_request, plan_options
+from lrvmotion.commands import migrate_request, options
 from lrvmotion.commands.context import Context, Output, moment, wall_clock
 from lrvmotion.errors import ExitStatus, LrvmotionError
 
@@ -18,13 +18,11 @@ if TYPE_CHECKING:
 def plan(
     context: typer.Context,
     vms: Annotated[list[str] | None, typer.Argument(metavar="VM", help="Names of VMs at the source.")] = None,
-    select: plan_options.Select = None,
-    csv: plan_options.Csv = None,
+    select: options.Select = None,
+    csv: options.Csv = None,
     mode: Annotated[
         str | None,
-        typer.Option(
-            envvar="LRVMOTION_MODE", help=f"{plan_options.MODE_HELP}; default from the configuration, else auto."
-        ),
+        typer.Option(envvar="LRVMOTION_MODE", help=f"{options.MODES}; default from the configuration, else auto."),
     ] = None,
     out: Annotated[
         Path | None,
@@ -36,9 +34,7 @@ def plan(
             help="Save the plan to this file, for migrate --plan.",
         ),
     ] = None,
-    output: Annotated[
-        Output, typer.Option(envvar="LRVMOTION_OUTPUT", help="text for people, json for programs.")
-    ] = Output.TEXT,
+    output: options.OneDocument = Output.TEXT,
     reboot_hosts: Annotated[
         bool,
         typer.Option(
@@ -62,15 +58,15 @@ def plan(
     from lrvmotion.workflows.connections import Connections, records
 
     own: Context = context.obj
-    choice = plan_options.choice(vms or [], select, csv)
+    choice = options.choice(vms or [], select, csv)
     if out is not None:
         plan_file.writable(out)
     config, now = own.config(), moment()
     config.windows.require(now)
     state = own.state(config)
     load = load_report_store.latest(state)
-    options = plan_run.RunOptions(
-        mode=plan_run.resolve(config.at(now), plan_options.known_mode(mode), load),
+    run_options = plan_run.RunOptions(
+        mode=plan_run.resolve(config.at(now), options.known_mode(mode), load),
         now=now,
         load=load,
         load_age_s=None if load is None else load_report_store.age_s(load, wall_clock()),
@@ -86,7 +82,7 @@ def plan(
         )
         runs, owner_id = changes.runs(records_now), changes.owner_id(drift.closed(records_now, seen))
         prepared = plan_run.prepare(
-            config, connections, observer, choice, options, runs=runs, owner_id=owner_id, theirs=seen.theirs,
+            config, connections, observer, choice, run_options, runs=runs, owner_id=owner_id, theirs=seen.theirs,
             held={(item.target, item.key) for item in changes.outstanding(records_now)},
             moved=run_state.moved_by(records_now),
         )  # fmt: skip

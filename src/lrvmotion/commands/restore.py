@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from lrvmotion.commands import options
 from lrvmotion.commands.context import Context, Output, wall_clock
 from lrvmotion.errors import ExitStatus, NotRestoredError
 
@@ -49,10 +50,7 @@ def restore_defaults(
             help="Then reboot, one at a time, hosts on which a former value is still in force.",
         ),
     ] = False,
-    output: Annotated[
-        Output,
-        typer.Option(envvar="LRVMOTION_OUTPUT", help="text for people; json: one document; ndjson: one event a line."),
-    ] = Output.TEXT,
+    output: options.Events = Output.TEXT,
 ) -> int:
     """Restore all settings of ESXi and relay hosts; needs only the journal and credentials."""
     from lrvmotion.events import RestoreEnded

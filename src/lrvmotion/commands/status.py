@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
+from lrvmotion.commands import options
 from lrvmotion.commands.context import Context, Output
 from lrvmotion.errors import ExitStatus, LrvmotionError
 
 
 def status(
     context: typer.Context,
-    output: Annotated[
-        Output, typer.Option(envvar="LRVMOTION_OUTPUT", help="text for people, json for programs.")
-    ] = Output.TEXT,
+    output: options.OneDocument = Output.TEXT,
 ) -> int:
     """Show runs, settings not yet restored, and relay statistics."""
     from lrvmotion.journal import changes

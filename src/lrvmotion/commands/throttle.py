@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from lrvmotion.commands import options
 from lrvmotion.commands.context import Context, Output, wall_clock
 from lrvmotion.errors import ExitStatus, UsageError
 
@@ -13,9 +14,7 @@ from lrvmotion.errors import ExitStatus, UsageError
 def throttle(
     context: typer.Context,
     rate: Annotated[str, typer.Argument(help="Bit/s as 500M or 2G, shared by all streams of a relay; off: no cap.")],
-    output: Annotated[
-        Output, typer.Option(envvar="LRVMOTION_OUTPUT", help="text for people, json for programs.")
-    ] = Output.TEXT,
+    output: options.OneDocument = Output.TEXT,
 ) -> int:
     """Change the cap of every running relay, until it is restarted or a timetable in relay.limit has its next time."""
     from lrvmotion.config import rate_schedule

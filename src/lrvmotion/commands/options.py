@@ -1,4 +1,4 @@
-"""What plan and migrate take alike: VMs by names, --select or --csv; --mode; what a saved plan leaves no room for."""
+"""Options that commands share: --output, --mode, and the VMs by name, --select or --csv."""
 
 from __future__ import annotations
 
@@ -8,13 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lrvmotion.commands.context import Output
 from lrvmotion.errors import UsageError
 from lrvmotion.model.mode import MODE_CHOICES
 
 if TYPE_CHECKING:
     from lrvmotion.plan.vm_selection import Choice
 
-MODE_HELP = " or ".join([", ".join(MODE_CHOICES[:-1]), MODE_CHOICES[-1]])
+MODES = " or ".join([", ".join(MODE_CHOICES[:-1]), MODE_CHOICES[-1]])
+OneDocument = Annotated[Output, typer.Option(envvar="LRVMOTION_OUTPUT", help="text for people, json for programs.")]
+Events = Annotated[
+    Output,
+    typer.Option(envvar="LRVMOTION_OUTPUT", help="text for people; json: one document; ndjson: one event a line."),
+]
 Select = Annotated[
     str | None,
     typer.Option(
@@ -30,9 +36,19 @@ Csv = Annotated[
         "--csv",
         metavar="FILE",
         envvar="LRVMOTION_CSV",
-        help="VMs from a CSV file: vm, target_host, pool, folder, datastore, network(s), wave, after.",
+        help="VMs from a CSV file: vm, target_host, pool, folder, datastore, network(s), wave, depends_on.",
     ),
 ]
+
+
+def known_mode(mode: str | None) -> str | None:
+    """Return *mode* where it is one; UsageError for anything else."""
+    from lrvmotion.model.inventory import near
+
+    if mode is not None and mode not in MODE_CHOICES:
+        message = f"there is no mode {mode!r}"
+        raise UsageError(message, hint=near(mode, MODE_CHOICES))
+    return mode
 
 
 def choice(names: Sequence[str], expression: str | None, file: Path | None) -> Choice:
@@ -42,9 +58,9 @@ def choice(names: Sequence[str], expression: str | None, file: Path | None) -> C
     from lrvmotion.plan.vm_selection import Choice
 
     given = {"names of VMs": bool(names), "--select": expression is not None, "--csv": file is not None}
-    ways = [way for way, used in given.items() if used]
-    if len(ways) > 1:
-        message = f"{' and '.join(ways)} exclude each other"
+    used = [option for option, is_used in given.items() if is_used]
+    if len(used) > 1:
+        message = f"{' and '.join(used)} cannot be combined"
         raise UsageError(message, hint="choose the VMs in one way")
     if expression is not None:
         return Choice(expression=expression, test=expressions.parse(expression))
@@ -63,13 +79,3 @@ def given(context: typer.Context, *options: str) -> list[str]:
             parameter = named[option]
             found.append(parameter.opts[0] if parameter.param_type_name == "option" else "names of VMs")
     return found
-
-
-def known_mode(mode: str | None) -> str | None:
-    """Return *mode* where it is one; UsageError for anything else."""
-    from lrvmotion.model.inventory import near
-
-    if mode is not None and mode not in MODE_CHOICES:
-        message = f"there is no mode {mode!r}"
-        raise UsageError(message, hint=near(mode, MODE_CHOICES))
-    return mode
