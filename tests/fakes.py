@@ -19,8 +19,10 @@ from lrvmotion.model.inventory import (
     VirtualMachine,
     Vmknic,
 )
+from lrvmotion.model.setting import ABSENT, SettingKey, Value
+from lrvmotion.model.target_id import TargetId
 from lrvmotion.model.vm_metadata import VmMetadata
-from lrvmotion.plan.plan import ABSENT, Value
+from lrvmotion.plan.plan import Change
 from lrvmotion.ports.mover import TaskUpdate
 
 
@@ -174,6 +176,15 @@ class FakeMover:
 
     def verify(self, migration, before) -> list:
         return []
+
+
+def change_of(
+    target: str, key: str, prior: Value, planned: Value, reason: str = "test", *, reboot: bool = False
+) -> Change:
+    """Return the change of one setting, its target and key given as text."""
+    return Change(
+        target=TargetId(target), key=SettingKey(key), prior=prior, planned=planned, reason=reason, reboot=reboot
+    )
 
 
 def host(name: str, address: str, **changes) -> Host:

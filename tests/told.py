@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from fakes import change_of
 from lrvmotion.events import Carried, Connected, Event, Found, Message, Move, RelaySample, RunEnded, RunStarted
 from lrvmotion.findings import Finding, Severity
 from lrvmotion.journal.event_log import EventLog, RecordedEvents, read
 from lrvmotion.journal.journal import Journal
 from lrvmotion.journal.records import MoveEnded, Record, RunBegun, RunPlan
-from lrvmotion.plan.plan import ABSENT, Change, Value
+from lrvmotion.model.setting import ABSENT, Value
+from lrvmotion.plan.plan import Change
 
 START = datetime(2026, 11, 23, 20, 0, tzinfo=UTC)
 RUN = "abc234"
@@ -30,9 +32,7 @@ class Clock:
 
 
 def change(target: str = "source/a1", prior: int = 0, planned: int = 4) -> Change:
-    return Change(
-        target=target, key=OPTION, prior=Value("long", prior), planned=Value("long", planned), reason="streams"
-    )
+    return change_of(target, OPTION, Value("long", prior), Value("long", planned), "streams")
 
 
 def move(vm: str, state, percent: int = 0, *, size: int = 8 * GIB, attempts: int = 1, **more) -> Move:
@@ -64,7 +64,7 @@ def run(state: Path, events: list[tuple[float, Event]], vms: tuple[str, ...] = (
         for one in (change(), change("target/b1")):
             journal.intended(RUN, one)
             journal.applied(RUN, one.target, one.key)
-        file = Change(target="box/r", key="file//etc/x", prior=ABSENT, planned=Value("string", "y"), reason="relay")
+        file = change_of("box/r", "file//etc/x", ABSENT, Value("string", "y"), "relay")
         journal.intended(RUN, file)
         for seconds, event in events:
             clock.seconds = seconds

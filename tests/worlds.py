@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from fakes import host, inventory
+from fakes import change_of, host, inventory
 from lrvmotion.config import schema as configs
+from lrvmotion.model.setting import ABSENT, Value, document
+from lrvmotion.model.target_id import TargetId
 from lrvmotion.plan.placer import Placer
-from lrvmotion.plan.plan import ABSENT, Change, Migration, Plan, Value, document
+from lrvmotion.plan.plan import Migration, Plan
 
 CONFIG = {
     "source": {"vcenter": "a", "username": "u", "vmotion": {"addresses": ["10.88.0.20-10.88.0.59"]}},
     "target": {"vcenter": "b", "username": "u", "password_file": "/secret/place"},
     "relay": {"source": [{"name": "r1", "host": "h", "address": "10.88.0.1"}]},
 }
+HOST = TargetId.host("source", "a1")
 A1 = host("a1", "10.88.0.9")
 A2 = host("a2", "10.88.0.10")
 B1 = host("b1", "10.99.0.9")
@@ -34,10 +37,10 @@ def migration(machine, target=TARGET) -> Migration:
 def plan(*machines, **changes) -> Plan:
     content = {
         "changes": (
-            Change(target="source/a1", key="option/x", prior=Value("long", 0), planned=Value("long", 1), reason="why"),
-            Change(target="source/a1", key="vmknic/10.88.0.20", prior=ABSENT, planned=document(mtu=1500), reason="why"),
+            change_of(HOST, "option/x", Value("long", 0), Value("long", 1), "why"),
+            change_of(HOST, "vmknic/10.88.0.20", ABSENT, document(mtu=1500), "why"),
         ),
         "migrations": tuple(migration(machine) for machine in machines),
-        "new_vmknics": (("source/a1", "10.88.0.20"),),
+        "new_vmknics": ((HOST, "10.88.0.20"),),
     }
     return Plan(run="abcdef", owner_id="abcdef", mode="native", **{**content, **changes})

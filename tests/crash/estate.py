@@ -16,8 +16,10 @@ from lrvmotion.journal import places
 from lrvmotion.journal.records import Connection
 from lrvmotion.model.inventory import Host, HostPortGroup, Inventory, Vmknic
 from lrvmotion.model.relay_spec import RelaySpec
+from lrvmotion.model.setting import ABSENT, Value, string
+from lrvmotion.model.target_id import ConnectionId
 from lrvmotion.plan import planner, reverse
-from lrvmotion.plan.plan import ABSENT, Plan, Theirs, Value, string
+from lrvmotion.plan.plan import Plan, Theirs
 from lrvmotion.relay.facts import parse
 from lrvmotion.relay.install import desired
 
@@ -259,11 +261,12 @@ class World:
 
 def known(*, back: bool) -> dict[str, Connection]:
     """Return the connections of the configuration: one address, two ports; *back*: the sites swapped."""
-    found = {
-        name: Connection(name=name, host="lab", port=port, username="u", instance_uuid=site)
-        for name, port, site in (("source", 1, "A"), ("target", 2, "B"))
-    }
-    found["box/r1"] = Connection(name="box/r1", host="h", port=22, username="u")
+    listed = [
+        Connection(name=ConnectionId("source"), host="lab", port=1, username="u", instance_uuid="A"),
+        Connection(name=ConnectionId("target"), host="lab", port=2, username="u", instance_uuid="B"),
+        Connection(name=ConnectionId("box/r1"), host="h", port=22, username="u"),
+    ]
+    found = {one.name: one for one in listed}
     return places.swapped(found) if back else found
 
 

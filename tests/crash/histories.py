@@ -26,8 +26,9 @@ from lrvmotion.journal import changes
 from lrvmotion.journal import journal as journals
 from lrvmotion.journal.journal import Journal
 from lrvmotion.journal.records import RunBegun, of
+from lrvmotion.model.setting import ABSENT, Value, document, string
 from lrvmotion.plan import settings as options
-from lrvmotion.plan.plan import ABSENT, Plan, Value, document, string
+from lrvmotion.plan.plan import Plan
 from lrvmotion.run import drift as settle
 from lrvmotion.run.apply import Restored
 from lrvmotion.workflows import migrate_run as runs

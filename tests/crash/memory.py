@@ -13,7 +13,8 @@ from pathlib import Path
 from crash.worlds import World
 from lrvmotion.journal.changes import outstanding
 from lrvmotion.journal.journal import Journal, read
-from lrvmotion.plan.plan import ABSENT, Change, Value
+from lrvmotion.model.setting import ABSENT, Value
+from lrvmotion.plan.plan import Change
 from lrvmotion.run.apply import apply, revert
 
 State = dict[str, dict[str, Value]]

@@ -9,8 +9,9 @@ from lrvmotion.config import schema as configs
 from lrvmotion.model import host_option
 from lrvmotion.model.relay_host import BoxFacts
 from lrvmotion.model.relay_spec import RelaySpec
+from lrvmotion.model.setting import ABSENT, Value, document, string
 from lrvmotion.plan import planner, settings
-from lrvmotion.plan.plan import ABSENT, Change, Value, document, string
+from lrvmotion.plan.plan import Change
 from lrvmotion.relay.facts import parse
 from lrvmotion.relay.install import desired
 

@@ -10,7 +10,8 @@ from rich.console import Console
 from fuzzing import bytes_of, dumped, json_of, subject, text_of
 from lrvmotion.checks import relay_hosts
 from lrvmotion.errors import LrvmotionError
-from lrvmotion.plan.plan import Value
+from lrvmotion.model.setting import SettingKey, Value
+from lrvmotion.model.target_id import TargetId
 from lrvmotion.ports.shell import Completed
 from lrvmotion.relay import facts, link, load_test_runner, neighbours
 from lrvmotion.relay.box import RelayBox
@@ -20,11 +21,13 @@ from lrvmotion.relay.status import counters, health, parse_status
 from lrvmotion.views import relays
 from lrvmotion.vsphere.host import esxcli
 
+NAME = TargetId.relay("relay-a")
+
 
 class Box:
     """A Shell whose box answers everything with the same."""
 
-    name = "box/relay-a"
+    name = NAME
 
     def __init__(self, stdout: str, content: bytes | None = b"", status: int = 0) -> None:
         self.stdout, self.content, self.status = stdout, content, status
@@ -122,7 +125,7 @@ def listed(printed: str) -> None:
     """Read counters and redirect of a box whose packet filter lists *printed*."""
     for read in (
         lambda: counters(Box(printed), "abc123"),
-        lambda: RelayBox("box/relay-a", Box(f"{printed}\n\n\001{HEADER}")).read("redirect/lrvmotion_abc123"),
+        lambda: RelayBox(NAME, Box(f"{printed}\n\n\001{HEADER}")).read(SettingKey("redirect/lrvmotion_abc123")),
         lambda: render.tables(printed),
         lambda: render.parse_counters(printed),
         lambda: parse.nft_observed(printed, HEADER),
@@ -192,7 +195,7 @@ def test_settings_of_a_relay_host(printed, content):
     """Every setting that is read before it is changed, and after."""
     for key in KEYS:
         with suppress(LrvmotionError):
-            assert isinstance(RelayBox("box/relay-a", Box(printed, content)).read(key), Value)
+            assert isinstance(RelayBox(NAME, Box(printed, content)).read(SettingKey(key)), Value)
 
 
 SEEN = {

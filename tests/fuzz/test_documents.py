@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from fakes import host, inventory, vm
+from fakes import change_of, host, inventory, vm
 from fuzzing import bytes_of, dumped, json_of, subject, text_of
 from lrvmotion.config import rate_schedule, schema, vm_csv
 from lrvmotion.journal import (
@@ -28,8 +28,9 @@ from lrvmotion.journal import (
 )
 from lrvmotion.journal.records import Other
 from lrvmotion.model.inventory import DEFAULT_STACK
+from lrvmotion.model.setting import ABSENT, Value, document
 from lrvmotion.plan import plan_file, vm_filter
-from lrvmotion.plan.plan import ABSENT, Change, Migration, Plan, Value, document
+from lrvmotion.plan.plan import Migration, Plan
 from lrvmotion.plan.plan import Path as DataPath
 from lrvmotion.plan.vm_selection import by_name
 from lrvmotion.run.credentials import Credentials, read_file
@@ -115,7 +116,7 @@ def saved() -> str:
         vm="vm1", ref=machine.ref, source_host="a1", placement=place, hot_bytes=1, cold_bytes=0, wave=1,
         instance_uuid="u", power_state="poweredOn", snapshots=0,
     )  # fmt: skip
-    change = Change(target="source/a1", key="option/x", prior=ABSENT, planned=Value("long", 48), reason="streams")
+    change = change_of("source/a1", "option/x", ABSENT, Value("long", 48), "streams")
     way = DataPath(
         source_host="a1", target_host="b1", netstack=DEFAULT_STACK, source_address=source.vmknics[1].address,
         target_address="10.99.0.9",

@@ -22,6 +22,7 @@ from lrvmotion.journal.journal import Journal
 from lrvmotion.lab.box import machine
 from lrvmotion.lab.box.record import BoxRecord
 from lrvmotion.lab.spec import BoxSpec
+from lrvmotion.model.target_id import TargetId
 from lrvmotion.plan.plan import diff
 from lrvmotion.relay.box import RelayBox, RelaySpec, desired, health
 from lrvmotion.relay.facts import facts
@@ -32,7 +33,7 @@ from netns.iptables_kinds import Kind
 from netns.relayd_world import World, run, world
 
 RUN = "tst123"
-NAME, FAR = "box/relay1", "box/relay2"
+NAME, FAR = TargetId.relay("relay1"), TargetId.relay("relay2")
 NEAR_ADDRESS, FAR_ADDRESS, SOURCE, TARGET = "10.88.0.1", "10.99.0.5", "10.88.0.9", "10.99.0.9"
 
 
@@ -40,7 +41,7 @@ NEAR_ADDRESS, FAR_ADDRESS, SOURCE, TARGET = "10.88.0.1", "10.99.0.5", "10.88.0.9
 class Box:
     """A machine of the lab, and the shell that the product has on it."""
 
-    name: str
+    name: TargetId
     record: BoxRecord
     shell: SshShell
     journal: Journal
@@ -165,7 +166,7 @@ def start_box(
             pytest.skip(f"systemd does not run in a box here: {record.why_no_systemd}")
         if user not in record.users:
             pytest.skip(f"the box has no user {user}")
-        name = f"box/{spec.name}"
+        name = TargetId.relay(spec.name)
         shell = SshShell.open(
             name, record.address, record.port, user, key_file=Path(record.private_key), password=None,
             host_key=record.host_key, known_hosts=(),

@@ -10,6 +10,7 @@ from lab_client import Lab
 from lrvmotion.checks import relay_hosts
 from lrvmotion.config.schema import load
 from lrvmotion.lab import witness
+from lrvmotion.model.target_id import TargetId
 from lrvmotion.relay import neighbours as looking
 from lrvmotion.run.credentials import Credentials
 from lrvmotion.workflows import connections
@@ -29,7 +30,7 @@ def lab(tmp_path_factory):
 def shell(lab):
     config = load(lab.config)
     with Connections(connections.records(config), Credentials({}, None), lambda _: None) as world:
-        yield world.shell("box/relay-a")
+        yield world.shell(TargetId.relay("relay-a"))
 
 
 def codes(document: dict) -> dict[str, list[str]]:

@@ -11,7 +11,8 @@ from lrvmotion.checks.relay_hosts import usable
 from lrvmotion.errors import RefusedError, UnreachableError
 from lrvmotion.findings import errors
 from lrvmotion.lab.box.state import processes, state
-from lrvmotion.plan.plan import diff, string
+from lrvmotion.model.setting import SettingKey, string
+from lrvmotion.plan.plan import diff
 from lrvmotion.relay.box import RelaySpec, counters, desired, health, limit, list_leftovers
 from lrvmotion.relay.facts import facts
 from lrvmotion.relay.status import ask
@@ -63,7 +64,7 @@ def test_relaybox_comes_and_goes_without_a_trace(site):
 def test_relaybox_forwarding_changes_nothing_else(systemd_site, all_, default):
     """The kernel writes accept_redirects when forwarding is switched: what a hardened host has is there again after."""
     for name, value in (("all", all_), ("default", default)):
-        systemd_site.box.write(f"sysctl/net.ipv4.conf.{name}.accept_redirects", string(value))
+        systemd_site.box.write(SettingKey(f"sysctl/net.ipv4.conf.{name}.accept_redirects"), string(value))
     before = state(systemd_site.record)
     systemd_site.install()
     assert systemd_site.restore().left == []
@@ -84,9 +85,9 @@ def test_relaybox_cap_changes_while_it_runs(site):
 def test_relaybox_that_was_changed_meanwhile_is_left_alone(systemd_site):
     """A setting that somebody else changed is named and left; all else is restored."""
     systemd_site.install()
-    systemd_site.box.write("sysctl/net.ipv4.tcp_mtu_probing", string("2"))
+    systemd_site.box.write(SettingKey("sysctl/net.ipv4.tcp_mtu_probing"), string("2"))
     left = systemd_site.restore().left
-    assert [item.key for item, _ in left] == ["sysctl/net.ipv4.tcp_mtu_probing"]
+    assert [item.key for item, _ in left] == [SettingKey("sysctl/net.ipv4.tcp_mtu_probing")]
 
 
 def test_relaybox_new_targets_restart_the_relay(systemd_site):

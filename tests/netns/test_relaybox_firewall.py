@@ -8,7 +8,7 @@ from lrvmotion.checks.relay_hosts import packet_filter
 from lrvmotion.findings import Severity
 from lrvmotion.lab.box.state import state
 from lrvmotion.model.relay_spec import RelaySpec
-from lrvmotion.plan.plan import ABSENT, string
+from lrvmotion.model.setting import ABSENT, string
 from lrvmotion.relay.facts import facts
 from lrvmotion.relay.packet_filter import rules as firewall
 from netns.box_packages import add, add_iptables, run

@@ -13,7 +13,8 @@ from lrvmotion.errors import RefusedError
 from lrvmotion.lab.box import machine, packages
 from lrvmotion.lab.box.record import BoxError, BoxRecord
 from lrvmotion.lab.box.state import state
-from lrvmotion.plan.plan import document, string
+from lrvmotion.model.setting import SettingKey, document, string
+from lrvmotion.model.target_id import TargetId
 from lrvmotion.relay.box import RelayBox
 from lrvmotion.relay.facts import facts
 from lrvmotion.ssh import SshShell
@@ -92,17 +93,17 @@ def test_shell_of_the_account_is_in_no_value(box, user, login_shell):
         seen = facts(shell)
         assert seen.kernel
         assert seen.sysctl("net.ipv4.ip_forward") in {"0", "1"}
-        target = RelayBox("box/relay1", shell)
-        prior = target.read("sysctl/net.ipv4.tcp_mtu_probing")
+        target = RelayBox(TargetId.relay("relay1"), shell)
+        prior = target.read(SettingKey("sysctl/net.ipv4.tcp_mtu_probing"))
         assert prior == string(machine.run(box, ["cat", "/proc/sys/net/ipv4/tcp_mtu_probing"]).stdout.strip())
-        target.write("sysctl/net.ipv4.tcp_mtu_probing", string("2"))
-        assert target.read("sysctl/net.ipv4.tcp_mtu_probing") == string("2")
-        target.write("sysctl/net.ipv4.tcp_mtu_probing", prior)
+        target.write(SettingKey("sysctl/net.ipv4.tcp_mtu_probing"), string("2"))
+        assert target.read(SettingKey("sysctl/net.ipv4.tcp_mtu_probing")) == string("2")
+        target.write(SettingKey("sysctl/net.ipv4.tcp_mtu_probing"), prior)
         content = document(content="it's 100 %\n!! \\ $HOME `id` ü\n" * 500, mode="0640")
-        target.write("file//etc/lrvmotion-test/a file", content)
-        assert target.read("file//etc/lrvmotion-test/a file") == content
-        target.write("file//etc/lrvmotion-test/a file", target.read("file//nowhere"))
-        assert target.read("redirect/lrvmotion_tst123") == target.read("file//nowhere")
+        target.write(SettingKey("file//etc/lrvmotion-test/a file"), content)
+        assert target.read(SettingKey("file//etc/lrvmotion-test/a file")) == content
+        target.write(SettingKey("file//etc/lrvmotion-test/a file"), target.read(SettingKey("file//nowhere")))
+        assert target.read(SettingKey("redirect/lrvmotion_tst123")) == target.read(SettingKey("file//nowhere"))
     assert state(box) == before
 
 

@@ -8,6 +8,7 @@ import os
 from lab_client import Lab
 from lrvmotion.config.schema import load
 from lrvmotion.lab import witness
+from lrvmotion.model.target_id import TargetId
 from lrvmotion.run.credentials import Credentials
 from lrvmotion.workflows.connections import Connections, records
 from netns.box_world import requires_box
@@ -21,7 +22,7 @@ def sysctl(lab: Lab, value: str | None = None) -> str:
     """Return the box's value of KEY, after setting *value* as its administrator would."""
     config = load(lab.config)
     with Connections(records(config), Credentials(dict(os.environ), None), lambda event: None) as world:
-        shell = world.shell("box/relay-a")
+        shell = world.shell(TargetId.relay("relay-a"))
         if value is not None:
             assert shell.run(["sysctl", "-qw", f"{KEY}={value}"]).ok
         return shell.run(["sysctl", "-n", KEY]).stdout.strip()

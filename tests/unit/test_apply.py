@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fakes import Died, FakeTarget, Fuse, MortalFile
+from fakes import Died, FakeTarget, Fuse, MortalFile, change_of
 from lrvmotion.errors import RefusedError, TrustError, UnreachableError
 from lrvmotion.events import Changed, Left
 from lrvmotion.journal.journal import Journal
-from lrvmotion.plan.plan import ABSENT, Change, Value, document
+from lrvmotion.model.setting import ABSENT, Value, document
 from lrvmotion.run.apply import apply, revert
 
 KEYS = ["portgroup/p", "vmknic/10.0.0.1", "option/Migrate.VMotionStreamHelpers", "route/s/10.0.0.9/32"]
@@ -23,7 +23,7 @@ def clock():
 
 def changes_of(before, planned):
     return [
-        Change(target=target, key=key, prior=before[target].get(key, ABSENT), planned=value, reason="test")
+        change_of(target, key, before[target].get(key, ABSENT), value)
         for target, key, value in planned
         if before[target].get(key, ABSENT) != value
     ]
@@ -125,7 +125,7 @@ def test_every_single_death_point_of_one_run_is_survived(tmp_path):
 def test_a_setting_that_changed_since_the_plan_is_not_overwritten(tmp_path):
     """Compare and set: what is not the plan's prior is somebody's, and stays."""
     target = FakeTarget("source/a", {"option/x": Value("long", 6)})
-    change = Change(target="source/a", key="option/x", prior=Value("long", 0), planned=Value("long", 48), reason="test")
+    change = change_of("source/a", "option/x", Value("long", 0), Value("long", 48))
     with Journal(tmp_path, clock) as journal, pytest.raises(RefusedError, match="is 6"):
         apply([change], {"source/a": target}, journal, "r", lambda event: None)
     assert target.writes == []
@@ -134,7 +134,7 @@ def test_a_setting_that_changed_since_the_plan_is_not_overwritten(tmp_path):
 def test_what_somebody_else_changed_is_left_and_named_unless_forced(tmp_path):
     """restore-defaults leaves a foreign value alone; --force puts the prior back."""
     target = FakeTarget("source/a", {"option/x": Value("long", 0)})
-    change = Change(target="source/a", key="option/x", prior=Value("long", 0), planned=Value("long", 8), reason="test")
+    change = change_of("source/a", "option/x", Value("long", 0), Value("long", 8))
     events = []
     with Journal(tmp_path, clock) as journal:
         apply([change], {"source/a": target}, journal, "r", events.append)
@@ -155,7 +155,7 @@ def test_a_write_that_does_not_read_back_is_refused(tmp_path):
             pass
 
     target = Enforcing("source/a", {"option/x": Value("long", 0)})
-    change = Change(target="source/a", key="option/x", prior=Value("long", 0), planned=Value("long", 8), reason="test")
+    change = change_of("source/a", "option/x", Value("long", 0), Value("long", 8))
     with Journal(tmp_path, clock) as journal, pytest.raises(RefusedError, match="reads 0"):
         apply([change], {"source/a": target}, journal, "r", lambda event: None)
 
@@ -163,7 +163,7 @@ def test_a_write_that_does_not_read_back_is_refused(tmp_path):
 def test_revert_waits_while_a_relocate_runs_and_leaves_the_host_where_nobody_waits(tmp_path):
     """A host is written only while no relocate runs on it."""
     target = FakeTarget("source/a", {})
-    change = Change(target="source/a", key="option/x", prior=ABSENT, planned=Value("long", 8), reason="test")
+    change = change_of("source/a", "option/x", ABSENT, Value("long", 8))
     with Journal(tmp_path, clock) as journal:
         apply([change], {"source/a": target}, journal, "r", lambda event: None)
         target.running = ["relocate of vm1 runs (task-3)"]
@@ -196,9 +196,7 @@ class Trouble(FakeTarget):
 def changed(directory, *wanted):
     """Return a journal in which the targets of *wanted*, made here, were changed, and the targets by name."""
     targets = {name: Trouble(name, {}) for name, _ in wanted}
-    changes = [
-        Change(target=name, key=key, prior=ABSENT, planned=Value("long", 8), reason="test") for name, key in wanted
-    ]
+    changes = [change_of(name, key, ABSENT, Value("long", 8)) for name, key in wanted]
     with Journal(directory, clock) as journal:
         apply(changes, targets, journal, "r", lambda event: None)
     return targets
@@ -271,7 +269,7 @@ def test_a_service_that_died_is_still_ours(tmp_path):
     """What it runs and that it is enabled are settings; that it stopped is nobody's change."""
     target = FakeTarget("box/r", {})
     on = document(active=True, enabled=True, config="a.json")
-    change = Change(target="box/r", key="unit/x.service", prior=ABSENT, planned=on, reason="test")
+    change = change_of("box/r", "unit/x.service", ABSENT, on)
     with Journal(tmp_path, clock) as journal:
         apply([change], {"box/r": target}, journal, "r", lambda event: None)
         target.values["unit/x.service"] = document(active=False, enabled=True, config="b.json")
@@ -296,7 +294,7 @@ class Host(FakeTarget):
 
 
 def made(key, planned):
-    return Change(target="source/a", key=key, prior=ABSENT, planned=planned, reason="test")
+    return change_of("source/a", key, ABSENT, planned)
 
 
 def test_what_was_made_anew_is_put_back_before_what_it_stands_on(tmp_path):
@@ -350,8 +348,8 @@ def test_what_leads_to_a_box_goes_before_the_box_however_new_the_box_is(tmp_path
     targets = {name: Watched(name, {}) for name in ("box/r", "source/a")}
     unit = [document(active=True, enabled=True, config=name) for name in ("a.json", "b.json")]
     with Journal(tmp_path, clock) as journal:
-        first = Change(target="box/r", key="unit/x", prior=ABSENT, planned=unit[0], reason="test")
-        second = Change(target="box/r", key="unit/x", prior=unit[0], planned=unit[1], reason="test")
+        first = change_of("box/r", "unit/x", ABSENT, unit[0])
+        second = change_of("box/r", "unit/x", unit[0], unit[1])
         apply([first, made("route/s/10.0.0.9/32", Value("string", "10.0.0.5"))], targets, journal, "r1", print)
         apply([second], targets, journal, "r2", print)
         order.clear()
@@ -364,9 +362,7 @@ def test_an_outstanding_setting_that_somebody_else_changed_is_never_overwritten_
     target = FakeTarget("source/a", {"option/x": Value("long", 0)})
 
     def change(prior, planned):
-        return Change(
-            target="source/a", key="option/x", prior=Value("long", prior), planned=Value("long", planned), reason="test"
-        )
+        return change_of("source/a", "option/x", Value("long", prior), Value("long", planned))
 
     with Journal(tmp_path, clock) as journal:
         apply([change(0, 48)], {"source/a": target}, journal, "r1", lambda event: None)

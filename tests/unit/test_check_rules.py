@@ -19,6 +19,8 @@ from lrvmotion.run import path_survey
 from lrvmotion.run.path_probe import MessageTooLong, PingRefused, Pings
 from lrvmotion.views import checks as view
 
+OPTIONS, NETWORK = "Host.Config.AdvancedConfig", "Host.Config.Network"
+
 
 def nic(device="vmk1", address="10.88.0.9", **more) -> Vmknic:
     usual = {"prefix_length": 24, "mtu": 1500, "mac": "00:50:56:60:00:01", "portgroup": "vMotion"}
@@ -189,9 +191,9 @@ def test_vmknics_of_other_services_and_of_two_stacks():
     ("site", "modes", "wanted"),
     [
         ("source", {"stock"}, set()),
-        ("source", {"proxy"}, {privileges.OPTIONS, privileges.NETWORK}),
-        ("target", {"proxy"}, {privileges.OPTIONS}),
-        ("target", {"native", "proxy"}, {privileges.OPTIONS, privileges.NETWORK, privileges.ASSIGN}),
+        ("source", {"proxy"}, {OPTIONS, NETWORK}),
+        ("target", {"proxy"}, {OPTIONS}),
+        ("target", {"native", "proxy"}, {OPTIONS, NETWORK, privileges.ASSIGN}),
     ],
 )
 def test_privileges_on_hosts_follow_the_mode(site, modes, wanted):
@@ -201,8 +203,8 @@ def test_privileges_on_hosts_follow_the_mode(site, modes, wanted):
         portgroup_key="k",
     )  # fmt: skip
     there = host("a", nic(switch_uuid="u", portgroup_key="k"))
-    needed = {privilege for mode in modes for privilege in MODES[mode].privileges(site)}
-    asked = privileges.on_hosts(site, needed, [there], [group])
+    kinds = {kind for mode in modes for kind in MODES[mode].kinds(site)}
+    asked = privileges.on_hosts(site, kinds, [there], [group])
     assert {one for own in asked.values() for one in own} == wanted
 
 

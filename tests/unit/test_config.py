@@ -14,6 +14,7 @@ from lrvmotion.config import schema
 from lrvmotion.config.address_pool import parse_pool, take
 from lrvmotion.errors import RefusedError, UsageError
 from lrvmotion.journal.records import Connection
+from lrvmotion.model.target_id import ConnectionId, TargetId
 from lrvmotion.workflows.connections import all_known, records
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -59,10 +60,13 @@ def test_what_is_pinned_now_wins_over_what_a_run_recorded():
     old = {"pem": "OLD", "sha256": "cd" * 32, "username": "then", "instance_uuid": "1"}
     box_then = {"host_key": "ssh-ed25519 old", "known_hosts": ("kh",), "username": "then"}
     recorded = {
-        "source": Connection(name="source", host="a.example", port=443, **old),
-        "target": Connection(name="target", host="b.example", port=443, **old),
-        "abc:source": Connection(name="source", host="a.example", port=8443, **old),
-        "box/r": Connection(name="box/r", host="r.example", port=22, **box_then),
+        ConnectionId(name): Connection(name=ConnectionId(name), host=host, port=port, **more)
+        for name, host, port, more in (
+            ("source", "a.example", 443, old),
+            ("target", "b.example", 443, old),
+            ("abc:source", "a.example", 8443, old),
+            ("box/r", "r.example", 22, box_then),
+        )
     }
     every = all_known(known, recorded)
     assert every["source"] == replace(recorded["source"], pem=None, sha256="ab" * 32)
@@ -154,7 +158,7 @@ def test_an_address_in_use_is_never_taken(used, count):
     pool = parse_pool(["10.0.0.1-10.0.0.50", "10.0.9.1-10.0.9.5"])
     taken = {f"10.0.0.{n}" for n in used}
     try:
-        got = take(pool, count, taken, "10.0.0.9/24", "source/a")
+        got = take(pool, count, taken, "10.0.0.9/24", TargetId("source/a"))
     except RefusedError as error:
         assert count > 50 - len(used)
         assert f"{50 - len(used)} free" in error.message
@@ -247,9 +251,9 @@ def test_a_host_s_own_pool_is_apart_from_its_site_s():
 
 def test_a_pool_gives_no_address_that_a_host_cannot_have():
     """Not the network's, not the broadcast address; and a pool elsewhere says where it is."""
-    assert take(["10.0.0.0", "10.0.0.255", "10.0.0.7"], 1, (), "10.0.0.9/24", "source/a") == ["10.0.0.7"]
+    assert take(["10.0.0.0", "10.0.0.255", "10.0.0.7"], 1, (), "10.0.0.9/24", TargetId("source/a")) == ["10.0.0.7"]
     with pytest.raises(RefusedError, match=r"its 3 addresses are in another network: 10\.9\.0\.1-10\.9\.0\.3"):
-        take(parse_pool(["10.9.0.1-10.9.0.3"]), 1, (), "10.0.0.9/24", "source/a")
+        take(parse_pool(["10.9.0.1-10.9.0.3"]), 1, (), "10.0.0.9/24", TargetId("source/a"))
 
 
 def with_hooks(**hooks):

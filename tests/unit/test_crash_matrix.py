@@ -7,8 +7,9 @@ import pytest
 from crash import points
 from crash.memory import Life, Matrix, clock
 from crash.worlds import World, worlds
+from fakes import change_of
 from lrvmotion.journal.journal import Journal
-from lrvmotion.plan.plan import ABSENT, Change, Value
+from lrvmotion.model.setting import ABSENT, Value
 
 
 @pytest.mark.parametrize("world", worlds(), ids=lambda world: world.name)
@@ -43,7 +44,7 @@ class Hasty(Matrix):
 
 def test_a_change_that_is_not_recorded_first_is_found(tmp_path):
     """The matrix can fail."""
-    change = Change(target="source/a", key="option/x", prior=ABSENT, planned=Value("long", 1), reason="test")
+    change = change_of("source/a", "option/x", ABSENT, Value("long", 1))
     world = World(name="hasty", before={"source/a": {}}, changes=(change,))
     failures = Hasty(world, tmp_path).run().failures
     assert any("was changed and is not recorded" in line for line in failures)

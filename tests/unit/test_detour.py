@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from fakes import FakeTarget
+from fakes import FakeTarget, change_of
 from lrvmotion.events import Message
 from lrvmotion.journal.journal import Journal
-from lrvmotion.plan.plan import ABSENT, Change, string
+from lrvmotion.model.setting import ABSENT, string
 from lrvmotion.run.apply import apply
 from lrvmotion.run.relay_failover import LOST_S, Detour
 from lrvmotion.run.relay_monitor import Watch
@@ -23,9 +23,7 @@ class Site:
         self.journal = journal
         self.hosts = {f"source/{name}": FakeTarget(f"source/{name}", {}) for name in ("a1", "a2")}
         self.said = []
-        changes = [
-            Change(target=name, key=KEY, prior=ABSENT, planned=string("10.88.0.1"), reason="") for name in self.hosts
-        ]
+        changes = [change_of(name, KEY, ABSENT, string("10.88.0.1"), "") for name in self.hosts]
         apply(changes, self.hosts, self.journal, "run1", lambda _: None)
         watch = Watch(["r1"], lambda _: None, lambda _: True)
         self.detour = Detour({"r1": "10.88.0.1"}, watch, self.journal, self.hosts.__getitem__, self.take, "run1")

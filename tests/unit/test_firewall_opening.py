@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from lrvmotion.errors import RefusedError
-from lrvmotion.plan.plan import ABSENT, string
+from lrvmotion.model.setting import ABSENT, string
 from lrvmotion.ports.shell import Completed
 from lrvmotion.relay.packet_filter import opening
 

@@ -12,12 +12,14 @@ from dataclasses import replace
 
 import pytest
 
+from fakes import change_of
 from lrvmotion.errors import UnreachableError, UsageError
 from lrvmotion.journal import audit_log, changes, effective_values
 from lrvmotion.journal import journal as journals
 from lrvmotion.journal.journal import Journal, JournalError
 from lrvmotion.journal.records import Connection, Other, RunBegun
-from lrvmotion.plan.plan import ABSENT, Change, Value
+from lrvmotion.model.setting import ABSENT, SettingKey, Value
+from lrvmotion.model.target_id import ConnectionId, TargetId
 from lrvmotion.report import run_history
 
 
@@ -26,7 +28,7 @@ def clock():
 
 
 def change(key, prior, planned):
-    return Change(target="source/a", key=key, prior=prior, planned=planned, reason="test")
+    return change_of("source/a", key, prior, planned)
 
 
 LONG0, LONG48, LONG5 = Value("long", 0), Value("long", 48), Value("long", 5)
@@ -37,7 +39,7 @@ def test_an_intended_change_is_outstanding_until_it_is_reverted(tmp_path):
     with Journal(tmp_path, clock) as journal:
         journal.intended("r", change("option/x", LONG0, LONG48))
         assert [item.prior for item in journal.outstanding()] == [LONG0]
-        journal.reverted("r2", "source/a", "option/x", LONG0)
+        journal.reverted("r2", TargetId("source/a"), SettingKey("option/x"), LONG0)
         assert journal.outstanding() == []
 
 
@@ -56,7 +58,7 @@ def test_a_setting_whose_write_was_never_seen_may_be_as_it_was_before(tmp_path):
         journal.intended("r1", change("option/x", LONG0, LONG48))
         (item,) = journal.outstanding()
         assert [item.stands(now) for now in (LONG0, LONG48, LONG5)] == [True, True, False]
-        journal.applied("r1", "source/a", "option/x")
+        journal.applied("r1", TargetId("source/a"), SettingKey("option/x"))
         (item,) = journal.outstanding()
         assert [item.stands(now) for now in (LONG0, LONG48)] == [False, True]
         journal.intended("r2", change("option/x", LONG48, LONG5))
@@ -75,7 +77,7 @@ def test_what_a_saved_plan_made_carries_the_plans_id_until_it_is_put_back(tmp_pa
         journal.intended("r3", change("option/x", LONG48, LONG5))
         assert changes.owner_id(journal.records) == "planned"
         assert changes.runs(journal.records) == {"r1", "r2", "r3", "planned"}
-        journal.reverted("r4", "source/a", "option/x", LONG0)
+        journal.reverted("r4", TargetId("source/a"), SettingKey("option/x"), LONG0)
         assert changes.owner_id(journal.records) is None
         journal.intended("r1", change("option/x", LONG0, LONG48))  # written before owner ids were
         assert changes.owner_id(journal.records) == "r1"
@@ -86,7 +88,7 @@ def test_the_journal_survives_its_process(tmp_path):
     with Journal(tmp_path, clock) as journal:
         journal.intended("r", change("option/x", ABSENT, LONG48))
     with Journal(tmp_path, clock) as journal:
-        journal.applied("r", "source/a", "option/x")
+        journal.applied("r", TargetId("source/a"), SettingKey("option/x"))
         assert [record.seq for record in journal.records] == [1, 2]
         assert journal.outstanding()[0].prior == ABSENT
 
@@ -317,13 +319,13 @@ A, B, C = "uuid-a", "uuid-b", "uuid-c"
 def connected(journal, run, source, target, **boxes):
     """Record the connections of *run*: (host, port, instance UUID) of each site, (host, port) of each box."""
     for name, (host, port, uuid) in (("source", source), ("target", target)):
-        journal.append(run, Connection(name=name, host=host, port=port, username="u", instance_uuid=uuid))
+        journal.append(run, Connection(name=ConnectionId(name), host=host, port=port, username="u", instance_uuid=uuid))
     for name, (host, port) in boxes.items():
-        journal.append(run, Connection(name=f"box/{name}", host=host, port=port, username="u"))
+        journal.append(run, Connection(name=ConnectionId(f"box/{name}"), host=host, port=port, username="u"))
 
 
 def at(target, planned=LONG48, prior=LONG0):
-    return Change(target=target, key="option/x", prior=prior, planned=planned, reason="test")
+    return change_of(target, "option/x", prior, planned)
 
 
 def test_sites_that_a_run_swapped_are_told_apart_by_their_instance_uuid(tmp_path):
@@ -334,16 +336,18 @@ def test_sites_that_a_run_swapped_are_told_apart_by_their_instance_uuid(tmp_path
         journal.intended("r1", at("target/b1"))
         connected(journal, "r2", ("lab", 2, B), ("lab", 1, A))
         journal.intended("r2", at("source/b1", LONG5, LONG48))
-        journal.applied("r2", "source/b1", "option/x")
+        journal.applied("r2", TargetId("source/b1"), SettingKey("option/x"))
         items = {item.target: (item.prior, item.planned, item.applied) for item in journal.outstanding()}
         assert items == {"target/a1": (LONG0, (LONG48,), False), "source/b1": (LONG0, (LONG48, LONG5), True)}
         known = changes.connections(journal.records)
         assert (known["source"].instance_uuid, known["target"].instance_uuid) == (B, A)
-        journal.reverted("r3", "target/a1", "option/x", LONG0)  # as the newest connections call it
+        journal.reverted(
+            "r3", TargetId("target/a1"), SettingKey("option/x"), LONG0
+        )  # as the newest connections call it
         assert [item.target for item in journal.outstanding()] == ["source/b1"]
         connected(journal, "r4", ("lab", 1, A), ("lab", 2, B))
         assert [item.target for item in journal.outstanding()] == ["target/b1"]
-        journal.reverted("r5", "target/b1", "option/x", LONG0)
+        journal.reverted("r5", TargetId("target/b1"), SettingKey("option/x"), LONG0)
         assert journal.outstanding() == []
 
 
@@ -372,14 +376,15 @@ def test_what_none_of_the_newest_connections_leads_to_keeps_its_own(tmp_path):
         assert [item.target for item in items] == [
             "r1:source/a1", "target/b1", "r1:box/relay", "source/a1", "box/relay",
         ]  # fmt: skip
-        assert [item.door for item in items] == ["r1:source", "target", "r1:box/relay", "source", "box/relay"]
+        doors = ["r1:source", "target", "r1:box/relay", "source", "box/relay"]
+        assert [item.target.connection for item in items] == doors
         known = changes.connections(journal.records)
         assert {name: one.host for name, one in known.items()} == {
             "source": "lab", "target": "lab", "box/relay": "box2", "r1:source": "lab", "r1:box/relay": "box1",
         }  # fmt: skip
         assert known["r1:source"].instance_uuid == A
-        journal.reverted("r3", "r1:source/a1", "option/x", LONG0)
-        journal.reverted("r3", "box/relay", "option/x", LONG0)
+        journal.reverted("r3", TargetId("r1:source/a1"), SettingKey("option/x"), LONG0)
+        journal.reverted("r3", TargetId("box/relay"), SettingKey("option/x"), LONG0)
         assert [item.target for item in journal.outstanding()] == ["target/b1", "r1:box/relay", "source/a1"]
 
 
@@ -388,8 +393,8 @@ def test_a_setting_that_is_changed_again_after_its_restore_begins_anew(tmp_path)
     with Journal(tmp_path, clock) as journal:
         journal.intended("r1", at("source/a1"))
         journal.intended("r2", at("source/a1", LONG5, LONG48))
-        journal.applied("r2", "source/a1", "option/x")
-        journal.reverted("r3", "source/a1", "option/x", LONG0)
+        journal.applied("r2", TargetId("source/a1"), SettingKey("option/x"))
+        journal.reverted("r3", TargetId("source/a1"), SettingKey("option/x"), LONG0)
         journal.intended("r4", at("source/a1", LONG48, LONG5))
         once, again = changes.history(journal.records)
     assert [(one.run, one.seq, one.prior, one.planned) for one in once.intentions] == [
@@ -407,7 +412,7 @@ def test_all_that_ask_find_what_was_restored_under_another_name(tmp_path):
         connected(journal, "r1", ("lab", 1, A), ("lab", 2, B))
         journal.intended("r1", replace(at("source/a1"), reboot=True))
         connected(journal, "r2", ("lab", 2, B), ("lab", 1, A))
-        journal.reverted("r3", "target/a1", "option/x", LONG0)
+        journal.reverted("r3", TargetId("target/a1"), SettingKey("option/x"), LONG0)
         records = journal.records
     assert (changes.outstanding(records), changes.owner_id(records)) == ([], None)
     (setting,) = run_history.settings(records, "r1")

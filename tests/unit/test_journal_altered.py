@@ -12,14 +12,16 @@ from pathlib import Path
 
 import pytest
 
+from fakes import change_of
 from lrvmotion import cli
 from lrvmotion.errors import UsageError
 from lrvmotion.journal import journal as journals
 from lrvmotion.journal.chain import GENESIS, chained, line, parse
 from lrvmotion.journal.journal import Journal
 from lrvmotion.journal.records import SCHEMA, CapChange, Connection, MoveBegun, Other, Record, RunBegun, RunPlan
+from lrvmotion.model.setting import ABSENT, Value, document
+from lrvmotion.model.target_id import ConnectionId, TargetId
 from lrvmotion.model.vm_metadata import VmMetadata
-from lrvmotion.plan.plan import ABSENT, Change, Value, document
 
 
 def clock():
@@ -31,14 +33,16 @@ def write(directory: Path, count: int = 40) -> list[bytes]:
     with Journal(directory, clock) as journal:
         journal.append("abc123", RunBegun(mode="native", owner_id="abc123", vms=("vm1", "vm\u00e4 2")))
         journal.append("abc123", RunPlan(plan={"plan": {"forecast": None}, "share": [0.5, 1e-07, -3], "on": True}))
-        site = Connection(name="source", host="vc-a", port=443, username="u", pem="-----\nMII=\n", known_hosts=("k",))
+        site = Connection(
+            name=ConnectionId("source"), host="vc-a", port=443, username="u", pem="-----\nMII=\n", known_hosts=("k",)
+        )
         journal.append("abc123", site)
         number = 0
         while len(journal.records) < count:
             number += 1
             target, key = f"source/esx-a{number}", f"option/Migrate.X{number}"
             planned = document(content='a "quoted" \\ line\n', mode="0644") if number % 3 else Value("long", number)
-            change = Change(target=target, key=key, prior=ABSENT, planned=planned, reason="streams: {48}")
+            change = change_of(target, key, ABSENT, planned, "streams: {48}")
             journal.intended("abc123", change)
             journal.applied("abc123", target, key)
             if number % 4 == 0:
@@ -295,7 +299,8 @@ def test_a_record_that_no_writer_of_ours_makes_is_refused(kind, body):
 @pytest.mark.parametrize("value", [None, True, 7, -1, 1.0, "x", [], {}, "9" * 5000])
 def test_fields_of_another_type_are_refused(name, value):
     """Whatever stands in place of each."""
-    record = json.loads(line(chained(None, at=clock(), run="r", body=CapChange(target="box/r", planned=None))))
+    body = CapChange(target=TargetId("box/r"), planned=None)
+    record = json.loads(line(chained(None, at=clock(), run="r", body=body)))
     text = json.dumps({**record, name: value}).encode() + b"\n"
     if value == record[name]:
         return

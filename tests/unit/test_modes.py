@@ -14,10 +14,9 @@ from lrvmotion.config import schema
 from lrvmotion.errors import UsageError
 from lrvmotion.forecast.estimate import Sending
 from lrvmotion.model.mode import MODE_CHOICES, MODE_NAMES, Steering
+from lrvmotion.model.setting import ABSENT, SETTING_KINDS, SettingKey, string
 from lrvmotion.plan.modes import MODES, available
-from lrvmotion.plan.plan import ABSENT, string
 from lrvmotion.plan.steering import STEERING, relay_address
-from lrvmotion.run.apply import STEERING_KINDS
 
 ROOT = Path(__file__).parents[2]
 SITES = ("source", "target")
@@ -78,7 +77,7 @@ def test_a_mode_that_changes_nothing_wants_nothing(name):
     """What is set, made or needed on hosts, and whether the path is verified before the first move, go together."""
     mode = MODES[name]
     wants = [found for site in SITES for found in (mode.options(config(), site), mode.vmknics(config(), site))]
-    wants += [mode.privileges(site) for site in SITES]
+    wants += [mode.kinds(site) for site in SITES]
     assert any(wants) == mode.CHANGES_SETTINGS
 
 
@@ -100,7 +99,7 @@ def test_without_a_near_relay_the_modes_that_need_one_are_not_available():
 
 def test_revert_puts_steering_back_first_whatever_its_kind():
     """A route through a relay host that no longer forwards would cut its host off."""
-    assert set(STEERING_KINDS) == {f"{steering.KIND}/" for steering in STEERING.values()}
+    assert {name for name, kind in SETTING_KINDS.items() if kind.steers} == {one.KIND for one in STEERING.values()}
 
 
 @pytest.mark.parametrize("name", STEERING)
@@ -110,7 +109,7 @@ def test_what_leads_to_a_relay_is_known_by_key_and_value(name):
     made = STEERING[name].settings(host("a1", "10.88.0.9"), relay, ["10.99.0.9", "10.99.0.10"])
     assert made
     for key, value, _reason in made:
-        assert key.startswith(f"{STEERING[name].KIND}/")
+        assert key.kind.name == STEERING[name].KIND
         assert relay_address(key, value) == relay.address
         assert relay_address(key, ABSENT) is None
-    assert relay_address("unit/lrvmotion", string(relay.address)) is None
+    assert relay_address(SettingKey("unit/lrvmotion"), string(relay.address)) is None

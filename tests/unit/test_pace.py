@@ -14,6 +14,7 @@ from lrvmotion.config.rate_schedule import Timetable, parse
 from lrvmotion.errors import RefusedError, UsageError
 from lrvmotion.events import CapChanged, Message, WindowChanged
 from lrvmotion.journal.records import CapChange
+from lrvmotion.model.target_id import TargetId
 from lrvmotion.run.rate_limiter import AGAIN, RateLimiter
 from lrvmotion.views import words
 
@@ -194,7 +195,7 @@ def test_a_cap_is_recorded_before_it_is_sent_and_not_sent_where_it_cannot_be():
     """What is not recorded is not done: a full disk leaves the cap as it is, and that is said."""
     timetable, records = parsed("08:00 500M, 19:00 off"), []
     looked(RateLimiter(timetable, ["a"], Relays(), [].append, records.append), MORNING)
-    assert records == [CapChange(target="box/a", planned=None)]
+    assert records == [CapChange(target=TargetId("box/a"), planned=None)]
 
     def full(*_: object) -> None:
         message = "the journal cannot be written: No space left on device"

@@ -8,23 +8,25 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from fakes import host, inventory, vm
+from fakes import change_of, host, inventory, vm
+from lrvmotion.model.setting import ABSENT, Value, document, string
 from lrvmotion.plan import data_paths
-from lrvmotion.plan.plan import ABSENT, Change, Plan, Value, document, string
+from lrvmotion.plan.plan import Plan
 from lrvmotion.views import plan_tree
 from worlds import B1, TARGET, plan, source
 
+HOST = "source/esx-a1.a-rather-long-domain.example.com"
 CHANGES = (
-    Change(
-        target="source/esx-a1.a-rather-long-domain.example.com", key="vmknic/10.88.0.20", prior=ABSENT,
-        planned=document(portgroup="lrvmotion-abcdef-1", netstack="defaultTcpipStack", prefix_length=24, mtu=9000),
-        reason="native mode spreads streams over 5 vmknics, of which this host has but one",
+    change_of(
+        HOST, "vmknic/10.88.0.20", ABSENT,
+        document(portgroup="lrvmotion-abcdef-1", netstack="defaultTcpipStack", prefix_length=24, mtu=9000),
+        "native mode spreads streams over 5 vmknics, of which this host has but one",
     ),
-    Change(
-        target="source/esx-a1.a-rather-long-domain.example.com", key="option/Net.TcpipRxDispatchQueues",
-        prior=Value("long", 2), planned=Value("long", 5), reason="one queue is one core", reboot=True,
+    change_of(
+        HOST, "option/Net.TcpipRxDispatchQueues", Value("long", 2), Value("long", 5), "one queue is one core",
+        reboot=True,
     ),
-    Change(target="target/esx-b1", key="route/vmotion/10.99.0.9/32", prior=string("a"), planned=ABSENT, reason="why"),
+    change_of("target/esx-b1", "route/vmotion/10.99.0.9/32", string("a"), ABSENT, "why"),
 )  # fmt: skip
 
 

@@ -15,9 +15,11 @@ from lrvmotion.config import schema as configs
 from lrvmotion.errors import UsageError
 from lrvmotion.findings import Finding, Severity
 from lrvmotion.model.inventory import Disk, MoRef, Nic
+from lrvmotion.model.setting import ABSENT, SettingKey, Value, document
+from lrvmotion.model.target_id import TargetId
 from lrvmotion.plan import plan_file, preconditions
 from lrvmotion.plan.placer import Placer
-from lrvmotion.plan.plan import ABSENT, Change, Migration, Path, Plan, Skipped, Value, document
+from lrvmotion.plan.plan import Change, Migration, Path, Plan, Skipped
 from worlds import A1, A2, B1, CONFIG, TARGET, plan, source
 
 
@@ -39,14 +41,17 @@ values = st.one_of(
     texts.map(lambda given: Value("string", given)),
     texts.map(lambda given: document(content=given)),
 )
-changes = st.builds(Change, target=texts, key=texts, prior=values, planned=values, reason=texts, reboot=st.booleans())
+names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
+targets = st.builds(TargetId.host, st.sampled_from(["source", "target"]), names) | st.builds(TargetId.relay, names)
+keys = st.builds(SettingKey, texts)
+changes = st.builds(Change, target=targets, key=keys, prior=values, planned=values, reason=texts, reboot=st.booleans())
 plans = st.builds(
     Plan,
     run=texts,
     owner_id=texts,
     mode=st.sampled_from(["stock", "native", "proxy"]),
     changes=st.lists(changes, max_size=3).map(tuple),
-    skipped=st.lists(st.builds(Skipped, target=texts, key=texts, reason=texts), max_size=2).map(tuple),
+    skipped=st.lists(st.builds(Skipped, target=targets, key=keys, reason=texts), max_size=2).map(tuple),
     findings=st.lists(
         st.builds(
             Finding, severity=st.sampled_from(Severity), code=texts, subject=texts, summary=texts,
@@ -61,7 +66,7 @@ plans = st.builds(
         ),
         max_size=2,
     ).map(tuple),
-    new_vmknics=st.lists(st.tuples(texts, texts), max_size=2).map(tuple),
+    new_vmknics=st.lists(st.tuples(targets, texts), max_size=2).map(tuple),
     relays=st.lists(texts, max_size=2).map(tuple),
     far=st.none() | texts,
 )  # fmt: skip

@@ -10,9 +10,11 @@ from fakes import host, inventory, vm
 from lrvmotion.config import schema as configs
 from lrvmotion.model import host_option
 from lrvmotion.model.inventory import Disk, HostPortGroup, MoRef, Network
+from lrvmotion.model.setting import ABSENT, Value, string
 from lrvmotion.plan import planner, settings
+from lrvmotion.plan.modes import MODES
 from lrvmotion.plan.placer import Placer
-from lrvmotion.plan.plan import ABSENT, Theirs, Value, string
+from lrvmotion.plan.plan import Theirs
 
 BOUNDS = {
     settings.HELPERS: host_option.Bounds(type="long", minimum=0, maximum=112, default=0),
@@ -494,3 +496,15 @@ def test_hosts_that_do_not_tell_what_they_hold_are_compared_by_bytes():
     assert placed((b1, b2), vm("x", "a1")) == ["b2"]
     off = [vm(f"off{n}", "a1", power_state="poweredOff") for n in range(3)]
     assert placed((host("b1", "10.99.0.9"), b2), *off) == ["b1", "b2", "b1"]
+
+
+@pytest.mark.parametrize("steer", ["route", "gateway"])
+@pytest.mark.parametrize("mode", MODES)
+def test_a_mode_changes_the_kinds_of_settings_that_it_names(mode, steer):
+    """The privileges that are looked for rest on it; every value is of a type that its kind takes."""
+    plan = make(mode, config={**CONFIG, "steer": steer}, reboot=True)
+    changes = [change for change in plan.changes if not change.target.is_relay]
+    assert bool(changes) == MODES[mode].CHANGES_SETTINGS
+    for change in changes:
+        assert change.key.kind.name in MODES[mode].kinds(change.target.site)
+        assert change.key.kind.takes(change.planned)

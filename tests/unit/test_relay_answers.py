@@ -8,6 +8,8 @@ import pytest
 
 from lrvmotion.errors import LrvmotionError, UnreachableError, printable
 from lrvmotion.events import RelaySample
+from lrvmotion.model.setting import SettingKey
+from lrvmotion.model.target_id import TargetId
 from lrvmotion.ports.shell import Completed
 from lrvmotion.relay import answers
 from lrvmotion.relay.box import RelayBox
@@ -120,7 +122,7 @@ def test_counters_that_are_cut_off_or_not_ours_are_an_error():
 def test_a_setting_that_cannot_be_understood_is_an_error(key, printed, content):
     """A run takes back what it changed for an error of ours, and restore goes on with the next setting."""
     with pytest.raises(UnreachableError, match="box/relay-a: what is there of"):
-        RelayBox("box/relay-a", Box(printed, content)).read(key)
+        RelayBox(TargetId.relay("relay-a"), Box(printed, content)).read(SettingKey(key))
 
 
 def test_a_redirect_that_is_listed_otherwise_is_an_error():

@@ -6,26 +6,26 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from fakes import Died, FakeTarget, Fuse, MortalFile
+from fakes import Died, FakeTarget, Fuse, MortalFile, change_of
 from lrvmotion.checks import reboot as reboot_checks
 from lrvmotion.errors import RefusedError, UnreachableError
 from lrvmotion.events import Rebooting, Waiting
 from lrvmotion.journal import effective_values
 from lrvmotion.journal.journal import Journal
 from lrvmotion.model.reboot_readiness import RebootReadiness
-from lrvmotion.plan.plan import Change, Value
-from lrvmotion.plan.reboot_order import MAINTENANCE, order
+from lrvmotion.model.setting import MAINTENANCE, SettingKey, Value
+from lrvmotion.model.target_id import TargetId
+from lrvmotion.plan.plan import Change
+from lrvmotion.plan.reboot_order import order
 from lrvmotion.run import rolling_reboot as reboot
 from lrvmotion.run.rolling_reboot import IN, OUT, HostRuntime, Rolling
 
-QUEUES = "option/Net.TcpipRxDispatchQueues"
+QUEUES = SettingKey("option/Net.TcpipRxDispatchQueues")
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def change(host: str, planned: int = 5) -> Change:
-    return Change(
-        target=host, key=QUEUES, prior=Value("long", 2), planned=Value("long", planned), reason="why", reboot=True
-    )
+    return change_of(host, QUEUES, Value("long", 2), Value("long", planned), "why", reboot=True)
 
 
 class Machine:
@@ -118,7 +118,7 @@ def test_hosts_of_the_target_come_first_and_by_number():
     """Where VMs arrive nothing of the run is yet; esx-10 comes after esx-9."""
     hosts = ["source/esx-10", "source/esx-9", "target/b2", "target/b1"]
     assert order([change(host) for host in hosts]) == ("target/b1", "target/b2", "source/esx-9", "source/esx-10")
-    assert order([Change(target="a", key="x", prior=OUT, planned=IN, reason="")]) == ()
+    assert order([change_of("source/a", "option/x", OUT, IN, "")]) == ()
 
 
 def test_one_host_at_a_time_each_step_recorded_first(journal):
@@ -267,8 +267,8 @@ def test_what_was_put_back_is_in_force_only_after_another_reboot(tmp_path):
     times = iter(f"2026-01-01T0{hour}:00:00+00:00" for hour in (1, 2, 3, 4))
     with Journal(tmp_path, lambda: next(times)) as journal:
         journal.intended("abcdef", change("source/a1"))
-        journal.applied("abcdef", "source/a1", QUEUES)
-        journal.reverted("later", "source/a1", QUEUES, Value("long", 2))
+        journal.applied("abcdef", TargetId("source/a1"), QUEUES)
+        journal.reverted("later", TargetId("source/a1"), QUEUES, Value("long", 2))
         for minutes, expected in ((30, []), (150, ["source/a1"]), (200, [])):
             found = effective_values.stale(journal.records, lambda _, m=minutes: START + timedelta(minutes=m))
             assert [item.host for item in found] == expected
@@ -287,7 +287,7 @@ def test_after_a_restore_hosts_are_rebooted_again_only_where_that_is_asked_for(t
     said: list = []
     with Journal(tmp_path, lambda: next(times)) as journal:
         journal.intended("abcdef", change("source/a1"))
-        journal.reverted("later", "source/a1", QUEUES, Value("long", 2))
+        journal.reverted("later", TargetId("source/a1"), QUEUES, Value("long", 2))
         access = HostAccess(machine)
         rolling = Rolling(
             access=access, journal=journal, run="later", observer=said.append, enter_s=1.0, boot_s=0.02

@@ -7,19 +7,21 @@ from datetime import UTC, datetime
 
 import pytest
 
-from fakes import FakeTarget
+from fakes import FakeTarget, change_of
 from lrvmotion.config.schema import HookPoint
 from lrvmotion.errors import LrvmotionError, NotRestoredError, UnreachableError
 from lrvmotion.events import Changed, Error, Interrupted, Left, RunEnded
 from lrvmotion.journal.journal import Journal
 from lrvmotion.journal.records import Connection
-from lrvmotion.plan.plan import ABSENT, Change, Plan, Value
+from lrvmotion.model.setting import ABSENT, Value
+from lrvmotion.model.target_id import ConnectionId, TargetId
+from lrvmotion.plan.plan import Plan
 from lrvmotion.run.apply import StoppedError, revert
 from lrvmotion.run.hooks import Hooks
 from lrvmotion.workflows.migrate_run import Closing, Migrating
 from lrvmotion.workflows.plan_run import RunOptions
 
-HOST = "source/a1"
+HOST = TargetId("source/a1")
 KEYS = ("option/A", "option/B", "option/C")
 BEFORE = {"option/A": Value("int", 1), "option/B": Value("int", 2)}
 
@@ -51,7 +53,7 @@ class World:
 
     def pinned(self, name) -> Connection:
         return Connection(
-            name=name, host=f"{name}.example", port=443, username="u", instance_uuid=f"uuid-{name}"
+            name=ConnectionId(name), host=f"{name}.example", port=443, username="u", instance_uuid=f"uuid-{name}"
         )  # fmt: skip
 
     def target(self, name):
@@ -89,7 +91,7 @@ def broken(journal, target, *, presses=None, points=None, restore=None):
         presses.seen += isinstance(event, Changed)
 
     changes = tuple(
-        Change(target=HOST, key=key, prior=BEFORE.get(key, ABSENT), planned=Value("int", 10 * number), reason="")
+        change_of(HOST, key, BEFORE.get(key, ABSENT), Value("int", 10 * number), "")
         for number, key in enumerate(KEYS, 1)
     )
     plan = Plan(run="abc234", owner_id="abc234", mode="stock", changes=changes)
@@ -201,7 +203,7 @@ def test_a_run_that_was_not_begun_has_no_end(journal):
 def test_a_bug_of_one_host_leaves_the_others_restored(journal):
     """It is named as left, and comes out once all others were tried."""
     for key in KEYS[:2]:
-        journal.intended("abc234", Change(target=HOST, key=key, prior=BEFORE[key], planned=Value("int", 9), reason=""))
+        journal.intended("abc234", change_of(HOST, key, BEFORE[key], Value("int", 9), ""))
 
     class Odd(FakeTarget):
         def read(self, key):
@@ -222,7 +224,7 @@ def test_a_bug_of_one_host_leaves_the_others_restored(journal):
 def test_a_revert_ends_between_two_settings(journal):
     """What was stopped is no setting's fault: nothing is named as left."""
     for key in KEYS[:2]:
-        journal.intended("abc234", Change(target=HOST, key=key, prior=BEFORE[key], planned=Value("int", 9), reason=""))
+        journal.intended("abc234", change_of(HOST, key, BEFORE[key], Value("int", 9), ""))
     target = FakeTarget(HOST, dict.fromkeys(KEYS[:2], Value("int", 9)))
     told = []
 
@@ -238,9 +240,7 @@ def test_a_revert_ends_between_two_settings(journal):
 
 def test_a_wait_that_is_stopped_ends_the_revert(journal):
     """While a relocate runs on the host: no setting is left for that reason."""
-    journal.intended(
-        "abc234", Change(target=HOST, key=KEYS[0], prior=BEFORE[KEYS[0]], planned=Value("int", 9), reason="")
-    )
+    journal.intended("abc234", change_of(HOST, KEYS[0], BEFORE[KEYS[0]], Value("int", 9), ""))
     target = FakeTarget(HOST, {KEYS[0]: Value("int", 9)})
     target.running = ["vm9 moves"]
 

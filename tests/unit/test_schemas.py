@@ -11,11 +11,13 @@ import pytest
 import schemas
 from lrvmotion import events
 from lrvmotion.journal import records
+from lrvmotion.model.setting import SettingKey, Value
+from lrvmotion.model.target_id import ConnectionId, TargetId
 from lrvmotion.model.vm_metadata import MetadataItem, VmMetadata
-from lrvmotion.plan.plan import Value
 
 FULL = {
     str: "x", int: 1, bool: True, Value: Value("long", 48), tuple[str, ...]: ("x",), dict: {"x": "y"},
+    TargetId: TargetId("box/x"), ConnectionId: ConnectionId("source"), SettingKey: SettingKey("option/x"),
     VmMetadata: VmMetadata(things=(MetadataItem(kind="note", name="note", data={"text": "x"}),), macs={4000: "x"}),
 }  # fmt: skip
 

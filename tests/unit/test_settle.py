@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from fakes import FakeTarget
+from fakes import FakeTarget, change_of
 from lrvmotion.errors import UnreachableError
 from lrvmotion.journal import changes
 from lrvmotion.journal.journal import Journal
-from lrvmotion.plan.plan import ABSENT, Change, Value, document
+from lrvmotion.model.setting import ABSENT, Value, document
+from lrvmotion.model.target_id import TargetId
 from lrvmotion.run import drift
 from lrvmotion.run.apply import apply
 
@@ -18,9 +19,7 @@ def clock():
 def changed(directory, values):
     """Return a target whose settings were changed from absent, as a journal in *directory* says."""
     target = FakeTarget("source/a", {})
-    changes = [
-        Change(target="source/a", key=key, prior=ABSENT, planned=value, reason="test") for key, value in values.items()
-    ]
+    changes = [change_of("source/a", key, ABSENT, value) for key, value in values.items()]
     with Journal(directory, clock) as journal:
         apply(changes, {"source/a": target}, journal, "r1", lambda event: None)
     return target
@@ -62,16 +61,16 @@ def test_what_a_rebooted_relay_host_forgot_is_set_again_and_nothing_else(tmp_pat
     """Its governor and a kernel setting read as before; one that somebody changed, and what is in files, stay so."""
     was = {key: Value("string", "old") for key in ("governor", "sysctl/a", "sysctl/b", "sysctl/c", "unit/u", "file/f")}
     target = FakeTarget("box/r", dict(was))
-    changes = [Change(target="box/r", key=key, prior=old, planned=NEW, reason="t") for key, old in was.items()]
+    changes = [change_of("box/r", key, old, NEW, "t") for key, old in was.items()]
     with Journal(tmp_path, clock) as journal:
         apply(changes, {"box/r": target}, journal, "r1", lambda event: None)
         target.values |= {"governor": was["governor"], "sysctl/a": was["sysctl/a"], "unit/u": was["unit/u"]}
         target.values["sysctl/b"] = Value("string", "somebody's")
-        found = drift.forgotten(journal.outstanding(), "box/r", target.read)
+        found = drift.forgotten(journal.outstanding(), TargetId("box/r"), target.read)
         assert {change.key for change in found} == {"governor", "sysctl/a"}
-        assert drift.forgotten(journal.outstanding(), "box/other", target.read) == ()
+        assert drift.forgotten(journal.outstanding(), TargetId("box/other"), target.read) == ()
         apply(found, {"box/r": target}, journal, "r1", lambda event: None)
-        assert drift.forgotten(journal.outstanding(), "box/r", target.read) == ()
+        assert drift.forgotten(journal.outstanding(), TargetId("box/r"), target.read) == ()
         assert (target.values["governor"], target.values["sysctl/a"]) == (NEW, NEW)
         assert {item.key: item.prior for item in journal.outstanding()} == was
         held = drift.standing(journal.outstanding(), {"box/r"}, (), lambda name, key: target.read(key))
@@ -115,5 +114,5 @@ def test_a_service_that_stopped_is_nobodys_change(tmp_path):
     target.values["unit/x"] = document(active=False, enabled=True, config="a.json")
     with Journal(tmp_path, clock) as journal:
         assert drift.look(journal.outstanding(), lambda name, key: target.read(key)) == drift.Seen()
-        change = Change(target="source/a", key="unit/x", prior=target.read("unit/x"), planned=on, reason="test")
+        change = change_of("source/a", "unit/x", target.read("unit/x"), on)
         assert apply([change], {"source/a": target}, journal, "r2", lambda event: None) == 1

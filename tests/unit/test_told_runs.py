@@ -16,7 +16,8 @@ from lrvmotion.journal import audit_log
 from lrvmotion.journal.event_log import EventLog, RecordedEvents
 from lrvmotion.journal.journal import Journal
 from lrvmotion.journal.records import MoveBegun, MoveEnded, RestoreBegun, RunBegun, Throttled
-from lrvmotion.plan.plan import Value
+from lrvmotion.model.setting import Value
+from lrvmotion.model.target_id import TargetId
 from lrvmotion.report import run_history
 from lrvmotion.views.report import data, html, markdown, plots
 
@@ -38,7 +39,7 @@ def written(state) -> list[audit_log.Entry]:
 def put_back(state, *, run: str = "later1", **who) -> None:
     with Journal(state, lambda: "2026-11-24T08:00:00.000+00:00") as journal:
         journal.append(run, RestoreBegun(**who))
-        journal.reverted(run, "source/a1", told.OPTION, Value("long", 0))
+        journal.reverted(run, TargetId("source/a1"), told.OPTION, Value("long", 0))
 
 
 def test_every_vm_has_its_tries_their_times_and_their_causes(state):
@@ -138,7 +139,7 @@ def test_a_cap_set_by_hand_is_in_the_audit_log_at_its_time(state):
     """It is kept beside the journal, which the run holds."""
     at = (told.START).replace(minute=1).isoformat(timespec="milliseconds")
     with Journal(state, lambda: at, name="throttle") as journal:
-        body = Throttled(target="box/r", prior=None, planned=500_000_000, who="eve@desk")
+        body = Throttled(target=TargetId("box/r"), prior=None, planned=500_000_000, who="eve@desk")
         caps = [journal.append("owner9", body), journal.append("another", body)]
     entries = audit_log.entries(told.records(state), caps, told.RUN)
     (cap,) = [entry for entry in entries if entry.what == "throttle"]

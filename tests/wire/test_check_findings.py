@@ -15,7 +15,8 @@ from lrvmotion.config.schema import Config, load
 from lrvmotion.findings import Finding, Severity
 from lrvmotion.journal.chain import chained
 from lrvmotion.journal.records import Intended
-from lrvmotion.plan.plan import Value
+from lrvmotion.model.setting import SettingKey, Value
+from lrvmotion.model.target_id import TargetId
 from lrvmotion.run.credentials import Credentials
 from lrvmotion.vsphere.session import Session
 from lrvmotion.workflows import connections
@@ -275,8 +276,8 @@ def test_a_setting_that_waits_for_a_reboot(lab):
 def test_our_own_changes_wait_for_a_boot_after_them(lab, at, waits):
     """The journal's outstanding changes that need a reboot, against the host's boot time."""
     body = Intended(
-        target="source/esx-a2", key="option/Net.TcpipRxDispatchQueues", reboot=True, prior=Value("long", 2),
-        planned=Value("long", 5),
+        target=TargetId("source/esx-a2"), key=SettingKey("option/Net.TcpipRxDispatchQueues"), reboot=True,
+        prior=Value("long", 2), planned=Value("long", 5),
     )  # fmt: skip
     codes = found(lab, records=[chained(None, at=at, run="abc234", body=body)])
     assert subjects_of(codes, "host-reboot") == ({"source/esx-a2"} if waits else set())

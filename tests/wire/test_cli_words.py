@@ -13,7 +13,8 @@ import pytest
 from rich.console import Console
 
 from lrvmotion.events import Changed, Interrupted, Move, RelaySample
-from lrvmotion.plan.plan import ABSENT, Plan, Value, document
+from lrvmotion.model.setting import ABSENT, Value, document
+from lrvmotion.plan.plan import Plan
 from lrvmotion.views import words
 from lrvmotion.views.live.progress import Progress, left
 from lrvmotion.views.live.screen import Screen

@@ -10,14 +10,14 @@ import pytest
 
 from lrvmotion.errors import RefusedError, UnreachableError
 from lrvmotion.journal.journal import Journal
-from lrvmotion.model.inventory import SiteName
+from lrvmotion.model.setting import MAINTENANCE, SettingKey, Value
+from lrvmotion.model.target_id import TargetId
 from lrvmotion.plan import reboot_order
-from lrvmotion.plan.plan import Change, Value
-from lrvmotion.plan.reboot_order import MAINTENANCE
+from lrvmotion.plan.plan import Change
 from lrvmotion.run.rolling_reboot import OUT, Rolling
 from wire.no_net_lab import no_net_lab
 
-KEY = "Net.TcpipRxDispatchQueues"
+KEY = SettingKey("option/Net.TcpipRxDispatchQueues")
 
 
 class World:
@@ -28,9 +28,8 @@ class World:
         self.known: dict[str, object] = {}
 
     def target(self, name):
-        site: SiteName = "source" if name.startswith("source/") else "target"
         if name not in self.known:
-            self.known[name] = self.lab.host(site, name.partition("/")[2])
+            self.known[name] = self.lab.host(name.connection, name.name)
         return self.known[name]
 
     def rebooter(self, name):
@@ -62,11 +61,11 @@ def journal(tmp_path):
 def changes(world, *hosts: str) -> list[Change]:
     """Set the option on *hosts* to another value, as a run does before the reboots."""
     made = []
-    for host in hosts:
-        prior = world.target(host).read(f"option/{KEY}")
+    for host in map(TargetId, hosts):
+        prior = world.target(host).read(KEY)
         planned = Value("long", 5 if prior.data != 5 else 4)
-        world.target(host).write(f"option/{KEY}", planned)
-        made.append(Change(target=host, key=f"option/{KEY}", prior=prior, planned=planned, reason="test", reboot=True))
+        world.target(host).write(KEY, planned)
+        made.append(Change(target=host, key=KEY, prior=prior, planned=planned, reason="test", reboot=True))
     return made
 
 
@@ -77,7 +76,7 @@ def roll(world, journal, made: list[Change], *, boot_s: float = 20.0, enter_s: f
 
 
 def effective(lab, site: str, host: str) -> dict:
-    return lab.control(site, "state")["hosts"][host]["options"][KEY]
+    return lab.control(site, "state")["hosts"][host]["options"][KEY.name]
 
 
 def maintenance(lab) -> list[str]:
@@ -117,7 +116,7 @@ def test_hosts_are_rebooted_one_at_a_time_and_their_vms_come_home(lab, world, jo
     assert spans[0][1] <= spans[1][0]
     for change in made:
         value = change.planned.data
-        assert effective(lab, "source", change.target.partition("/")[2]) == {"value": value, "effective": value}
+        assert effective(lab, "source", change.target.name) == {"value": value, "effective": value}
     assert {name: vm["host"] for name, vm in lab.control("source", "state")["vms"].items()} == {
         name: vm["host"] for name, vm in before.items()
     }
@@ -159,7 +158,7 @@ def test_the_last_host_of_a_cluster_is_not_rebooted(lab, world, journal):
 
 def test_a_host_that_is_being_emptied_can_be_taken_out_of_it(lab, world):
     """What a run leaves that was killed while DRS emptied a host: the task is cancelled, not overlooked."""
-    target = world.target("source/esx-a2")  # DRS is off: it waits for its VM for ever
+    target = world.target(TargetId("source/esx-a2"))  # DRS is off: it waits for its VM for ever
     waiting = threading.Thread(target=_enter, args=(target.power,), daemon=True)
     waiting.start()
     end = time.monotonic() + 10

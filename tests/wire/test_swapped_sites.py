@@ -14,12 +14,14 @@ from lrvmotion.journal import journal as journals
 from lrvmotion.journal import places
 from lrvmotion.journal.journal import Journal
 from lrvmotion.journal.records import Body, Connection
-from lrvmotion.plan.plan import Change, Value
+from lrvmotion.model.setting import SettingKey, Value
+from lrvmotion.model.target_id import TargetId
+from lrvmotion.plan.plan import Change
 from lrvmotion.run.apply import apply
 from lrvmotion.run.credentials import Credentials
 from lrvmotion.workflows.connections import Connections, records
 
-KEY = "option/Migrate.VMotionStreamHelpers"
+KEY = SettingKey("option/Migrate.VMotionStreamHelpers")
 
 
 def clock():
@@ -88,7 +90,7 @@ def test_a_journal_in_which_two_runs_went_different_ways_is_put_back(lab, tmp_pa
             world.session(site)
             pinned = world.pinned(site)
             journal.append("back", pinned if known else nameless(pinned))
-        targets = {name: world.target(name) for name in ("source/esx-b1", "target/esx-a1")}
+        targets = {name: world.target(name) for name in map(TargetId, ("source/esx-b1", "target/esx-a1"))}
         changes = [
             Change(target=name, key=KEY, prior=at.read(KEY), planned=Value("long", 9), reason="test")
             for name, at in targets.items()

@@ -6,7 +6,7 @@ import pytest
 from pyVmomi import vim
 
 from lrvmotion.errors import RefusedError, TrustError, UnreachableError
-from lrvmotion.plan.plan import ABSENT, Value, document, string
+from lrvmotion.model.setting import ABSENT, SettingKey, Value, document, string
 from lrvmotion.plan.settings import BIND, HELPERS, KEYS, LINE_RATE, QUEUES
 from lrvmotion.run.path_probe import PingRefused
 from lrvmotion.vsphere.host.esxcli import ping, route_list
@@ -14,7 +14,7 @@ from lrvmotion.vsphere.inventory import vmknics
 from lrvmotion.vsphere.inventory.collect import collect_names, collect_vms
 from wire.no_net_lab import no_net_lab
 
-ROUTE = "route/defaultTcpipStack/10.99.0.9/32"
+ROUTE = SettingKey("route/defaultTcpipStack/10.99.0.9/32")
 NEW = "10.88.0.40"
 
 
@@ -78,19 +78,19 @@ def test_chosen_vms_come_with_what_a_move_needs(lab):
 
 def test_an_option_keeps_its_wire_type(host):
     """A long is written as xsd:long and reads back as one; what the build does not have is absent."""
-    key = f"option/{HELPERS}"
+    key = SettingKey(f"option/{HELPERS}")
     before = host.read(key)
     assert before == Value("long", 0)
     host.write(key, Value("long", 48))
     assert host.read(key) == Value("long", 48)
     host.write(key, before)
     assert host.read(key) == before
-    assert host.read("option/Migrate.NoSuchThing") == ABSENT
+    assert host.read(SettingKey("option/Migrate.NoSuchThing")) == ABSENT
 
 
 def test_an_option_of_the_wrong_type_or_out_of_bounds_is_refused(host):
     """The host's own words come through, and nothing changes."""
-    key = f"option/{LINE_RATE}"
+    key = SettingKey(f"option/{LINE_RATE}")
     for wrong in (Value("int", 2000), Value("long", 2001)):
         with pytest.raises(RefusedError, match="changedValue"):
             host.write(key, wrong)
@@ -110,10 +110,10 @@ def test_a_new_vmknic_is_made_and_taken_away_without_a_trace(host, lab):
     before = lab.inventory("source").host("esx-a1")
     content = document(vswitch="vSwitch0", vlan_id=0, active=[], standby=[])
     steps = [
-        ("portgroup/lrvmotion-t-1", content),
-        (f"vmknic/{NEW}", clone("lrvmotion-t-1")),
-        (f"vmotion-service/{NEW}", Value("bool", True)),
-        (f"gateway/{NEW}", string("10.88.0.1")),
+        (SettingKey("portgroup/lrvmotion-t-1"), content),
+        (SettingKey(f"vmknic/{NEW}"), clone("lrvmotion-t-1")),
+        (SettingKey(f"vmotion-service/{NEW}"), Value("bool", True)),
+        (SettingKey(f"gateway/{NEW}"), string("10.88.0.1")),
     ]
     for key, value in steps:
         assert host.read(key) == ABSENT
@@ -132,37 +132,37 @@ def test_a_new_vmknic_is_made_and_taken_away_without_a_trace(host, lab):
 
 def test_what_belonged_to_a_vmknic_that_is_gone_is_absent(host):
     """Its service and gateway went with it; taking them away once more is harmless."""
-    for key in (f"vmotion-service/{NEW}", f"gateway/{NEW}"):
+    for key in (SettingKey(f"vmotion-service/{NEW}"), SettingKey(f"gateway/{NEW}")):
         assert host.read(key) == ABSENT
         host.write(key, ABSENT)
     with pytest.raises(RefusedError, match="no vmknic"):
-        host.write(f"gateway/{NEW}", string("10.88.0.1"))
+        host.write(SettingKey(f"gateway/{NEW}"), string("10.88.0.1"))
 
 
 def test_the_management_vmknic_is_never_touched(host):
     """vmk0 and whatever carries management is neither removed nor given a gateway."""
     address = "192.168.101.1"
-    assert host.read(f"vmknic/{address}").type == "document"
-    for key, value in ((f"vmknic/{address}", ABSENT), (f"gateway/{address}", string("192.168.101.254"))):
+    assert host.read(SettingKey(f"vmknic/{address}")).type == "document"
+    for kind, value in (("vmknic", ABSENT), ("gateway", string("192.168.101.254"))):
         with pytest.raises(RefusedError, match="which is never changed"):
-            host.write(key, value)
+            host.write(SettingKey.of(kind, address), value)
 
 
 def test_a_vmknic_that_is_there_is_not_changed_into_another(host):
     """Address, mask, MTU and stack of a present vmknic are never edited."""
     with pytest.raises(RefusedError, match="not changed"):
-        host.write("vmknic/10.88.0.9", clone("another"))
+        host.write(SettingKey("vmknic/10.88.0.9"), clone("another"))
 
 
 def test_a_gateway_override_is_put_back_to_what_it_was(host):
     """The prior value of a present vmknic comes back, and with it the rest of the spec."""
-    key = "gateway/10.88.0.9"
-    whole = host.read("vmknic/10.88.0.9")
+    key = SettingKey("gateway/10.88.0.9")
+    whole = host.read(SettingKey("vmknic/10.88.0.9"))
     assert host.read(key) == string("10.88.0.254")
     host.write(key, string("10.88.0.1"))
     assert host.read(key) == string("10.88.0.1")
     host.write(key, string("10.88.0.254"))
-    assert (host.read(key), host.read("vmknic/10.88.0.9")) == (string("10.88.0.254"), whole)
+    assert (host.read(key), host.read(SettingKey("vmknic/10.88.0.9"))) == (string("10.88.0.254"), whole)
 
 
 def test_a_route_is_added_changed_and_removed(host, lab):
@@ -174,7 +174,7 @@ def test_a_route_is_added_changed_and_removed(host, lab):
         assert host.read(ROUTE) == string(gateway)
         listed = route_list(lab.source, host.ref, "defaultTcpipStack")
         assert [route.gateway for route in listed if route.network == "10.99.0.9"] == [gateway]
-        assert lab.inventory("source").host("esx-a1").routes[ROUTE.removeprefix("route/")] == gateway
+        assert lab.inventory("source").host("esx-a1").routes[ROUTE.name] == gateway
     host.write(ROUTE, ABSENT)
     host.write(ROUTE, ABSENT)
     assert host.read(ROUTE) == ABSENT
@@ -246,7 +246,7 @@ def test_a_host_with_a_vmotion_stack_is_known_by_it(lab):
 def test_a_route_on_the_vmotion_stack_is_set_either_way(lab, refused):
     """Over UpdateNetworkConfig, or over esxcli where that is refused; the default stack has no part in it."""
     host = lab.host("source", "esx-a3")
-    key = "route/vmotion/10.99.0.9/32"
+    key = SettingKey("route/vmotion/10.99.0.9/32")
     if refused:
         lab.fault("source", method="UpdateNetworkConfig", fault="vmodl.fault.NotSupported", count=2)
     host.write(key, string("10.88.0.1"))
@@ -264,10 +264,10 @@ def test_a_distributed_port_group_takes_many_vmknics(lab):
         portgroup=None, switch_uuid=nic.switch_uuid, portgroup_key=nic.portgroup_key, netstack=nic.netstack,
         prefix_length=nic.prefix_length, mtu=nic.mtu,
     )  # fmt: skip
-    host.write(f"vmknic/{NEW}", content)
-    assert host.read(f"vmknic/{NEW}") == content == host.read(f"vmknic/{nic.address}")
-    host.write(f"vmknic/{NEW}", ABSENT)
-    assert host.read(f"vmknic/{NEW}") == ABSENT
+    host.write(SettingKey(f"vmknic/{NEW}"), content)
+    assert host.read(SettingKey(f"vmknic/{NEW}")) == content == host.read(SettingKey(f"vmknic/{nic.address}"))
+    host.write(SettingKey(f"vmknic/{NEW}"), ABSENT)
+    assert host.read(SettingKey(f"vmknic/{NEW}")) == ABSENT
 
 
 def test_a_host_that_is_away_has_no_vmknics_and_cannot_be_written(lab):
@@ -277,7 +277,7 @@ def test_a_host_that_is_away_has_no_vmknics_and_cannot_be_written(lab):
         there = lab.inventory("source").host("esx-a2")
         assert (there.connection_state, there.vmknics) == ("notResponding", ())
         with pytest.raises(UnreachableError):
-            lab.host("source", "esx-a2").write(f"option/{HELPERS}", Value("long", 5))
+            lab.host("source", "esx-a2").write(SettingKey(f"option/{HELPERS}"), Value("long", 5))
     finally:
         lab.control("source", "host_connection", host="esx-a2", state="connected")
     assert lab.inventory("source").host("esx-a2").vmknics

@@ -13,7 +13,8 @@ from pyVim.task import WaitForTask
 
 from lrvmotion.errors import RefusedError, TrustError
 from lrvmotion.model.placement import NicMapping, Placement
-from lrvmotion.plan.plan import ABSENT, Migration, Value, document
+from lrvmotion.model.setting import ABSENT, SettingKey, Value, document
+from lrvmotion.plan.plan import Migration
 from lrvmotion.vsphere.certificate import fetch_certificate
 from lrvmotion.vsphere.client import managed_object
 from lrvmotion.vsphere.host.target import HostTarget
@@ -91,16 +92,16 @@ def test_options_and_port_groups_of_a_host(session):
     """What it implements of a host is read and written; the rest is refused in words."""
     host = collect_names(session).hosts[0]
     target = HostTarget(session, "source", host.ref, host.name)
-    assert target.read("option/Migrate.VMotionStreamHelpers") == ABSENT
-    target.write("option/Migrate.VMotionStreamHelpers", Value("long", 5))
-    assert target.read("option/Migrate.VMotionStreamHelpers") == Value("long", 5)
+    assert target.read(SettingKey("option/Migrate.VMotionStreamHelpers")) == ABSENT
+    target.write(SettingKey("option/Migrate.VMotionStreamHelpers"), Value("long", 5))
+    assert target.read(SettingKey("option/Migrate.VMotionStreamHelpers")) == Value("long", 5)
     content = document(vswitch="vSwitch0", vlan_id=7, active=[], standby=[])
-    target.write("portgroup/lrvmotion-t-1", content)
-    assert target.read("portgroup/lrvmotion-t-1") == content
-    target.write("portgroup/lrvmotion-t-1", ABSENT)
-    assert target.read("portgroup/lrvmotion-t-1") == ABSENT
+    target.write(SettingKey("portgroup/lrvmotion-t-1"), content)
+    assert target.read(SettingKey("portgroup/lrvmotion-t-1")) == content
+    target.write(SettingKey("portgroup/lrvmotion-t-1"), ABSENT)
+    assert target.read(SettingKey("portgroup/lrvmotion-t-1")) == ABSENT
     with pytest.raises(RefusedError):
-        target.read("vmotion-service/10.0.0.1")
+        target.read(SettingKey("vmotion-service/10.0.0.1"))
     assert target.busy() == []
 
 

@@ -10,14 +10,16 @@ from datetime import datetime
 from lrvmotion.checks.catalogue import Code
 from lrvmotion.findings import Finding
 from lrvmotion.model.host_option import Bounds, Desired
-from lrvmotion.model.inventory import VMOTION_STACK, Host
+from lrvmotion.model.inventory import VMOTION_STACK, Host, SiteName
+from lrvmotion.model.setting import SettingKey
+from lrvmotion.model.target_id import TargetId
 
 PORTGROUP = re.compile(r"lrvmotion-([a-z0-9]+)-\d+")
 
 
-def ready(site: str, host: Host) -> Iterator[Finding]:
+def ready(site: SiteName, host: Host) -> Iterator[Finding]:
     """A host is changed and used only while it is connected and not in maintenance, and has a vMotion vmknic."""
-    subject = f"{site}/{host.name}"
+    subject = TargetId.host(site, host.name)
     if host.connection_state != "connected":
         yield Code.HOST_NOT_CONNECTED.error(
             subject, f"is {host.connection_state}", "bring it back, or choose other VMs"
@@ -29,18 +31,18 @@ def ready(site: str, host: Host) -> Iterator[Finding]:
         yield Code.HOST_NO_VMOTION.error(subject, "has no vmknic that carries vMotion", hint)
 
 
-def foreign_runs(site: str, host: Host, runs: Collection[str]) -> Iterator[Finding]:
+def foreign_runs(site: SiteName, host: Host, runs: Collection[str]) -> Iterator[Finding]:
     """A port group that carries the id of a run which is not in our journal belongs to another operator."""
     for group in host.portgroups:
         matched = PORTGROUP.fullmatch(group.name)
         if matched and matched[1] not in runs:
             summary = f"port group {group.name} belongs to run {matched[1]}, which is not in this journal"
             hint = "run 'lrvmotion restore-defaults' where that run was started, or remove what it left by hand"
-            yield Code.HOST_LOCKED.error(f"{site}/{host.name}", summary, hint)
+            yield Code.HOST_LOCKED.error(TargetId.host(site, host.name), summary, hint)
 
 
 def foreign_routes(
-    site: str, host: Host, relays: Collection[str], held: Collection[tuple[str, str]]
+    site: SiteName, host: Host, relays: Collection[str], held: Collection[tuple[TargetId, SettingKey]]
 ) -> Iterator[Finding]:
     """A route of one address to one of the addresses *relays* that our journal does not hold is another run's.
 
@@ -49,25 +51,26 @@ def foreign_routes(
     for key, gateway in sorted(host.routes.items()):
         stack, network = key.split("/", 1)
         single = ipaddress.ip_network(network, strict=False).num_addresses == 1
-        if single and gateway in relays and (f"{site}/{host.name}", f"route/{key}") not in held:
+        ours = (TargetId.host(site, host.name), SettingKey.of("route", key)) in held
+        if single and gateway in relays and not ours:
             summary = f"the route to {network} over the relay host {gateway} ({stack}) belongs to another run's journal"
             hint = "run 'lrvmotion restore-defaults' where that run was started, or remove what it left by hand"
-            yield Code.HOST_LOCKED.error(f"{site}/{host.name}", summary, hint)
+            yield Code.HOST_LOCKED.error(TargetId.host(site, host.name), summary, hint)
 
 
-def congestion(site: str, host: Host) -> Iterator[Finding]:
+def congestion(site: SiteName, host: Host) -> Iterator[Finding]:
     """Say which congestion control the vMotion vmknics' stack uses: it is what loses the speed."""
     stacks = {nic.netstack for nic in host.vmotion_vmknics}
     for stack in sorted(stacks & host.congestion_control.keys()):
         algorithm = host.congestion_control[stack]
         if algorithm not in {"newreno", "cubic"}:
             summary = f"{stack} uses {algorithm}, which this program does not know"
-            yield Code.HOST_CONGESTION.warning(f"{site}/{host.name}", summary)
+            yield Code.HOST_CONGESTION.warning(TargetId.host(site, host.name), summary)
 
 
-def options(site: str, host: Host, wanted: Iterable[Desired], bounds: Mapping[str, Bounds]) -> Iterator[Finding]:
+def options(site: SiteName, host: Host, wanted: Iterable[Desired], bounds: Mapping[str, Bounds]) -> Iterator[Finding]:
     """What a mode wants and this build does not take is known before anything is planned."""
-    subject = f"{site}/{host.name}"
+    subject = TargetId.host(site, host.name)
     told: set[str] = set()
     for item in wanted:
         limits = bounds.get(item.key)
@@ -83,18 +86,20 @@ def options(site: str, host: Host, wanted: Iterable[Desired], bounds: Mapping[st
             yield code.warning(subject, summary)
 
 
-def option_missing(target: str, key: str) -> Finding:
+def option_missing(target: TargetId, key: str) -> Finding:
     """The host *target* has no option *key*: it is left out of the plan."""
     return Code.OPTION_MISSING.warning(target, f"this build has no {key}")
 
 
-def option_clamped(target: str, wanted: Desired, bounds: Bounds, value: int) -> Finding:
+def option_clamped(target: TargetId, wanted: Desired, bounds: Bounds, value: int) -> Finding:
     """The host *target* does not take the *wanted* value within its *bounds*: *value* is set."""
     summary = f"{wanted.key} {wanted.value} is outside {bounds.minimum}..{bounds.maximum} here: {value} is set"
     return Code.OPTION_BOUNDS.warning(target, summary)
 
 
-def changed_by_others(target: str, key: str, *, run: str, now: str, ours: str, prior: str, needed: bool) -> Finding:
+def changed_by_others(
+    target: TargetId, key: SettingKey, *, run: str, now: str, ours: str, prior: str, needed: bool
+) -> Finding:
     """The setting *key* is *now*, and neither what *run* set (*ours*) nor what was there before it (*prior*).
 
     It stays; where it is *needed*, the way through a relay, that is an error. Values are in words.
@@ -107,14 +112,14 @@ def changed_by_others(target: str, key: str, *, run: str, now: str, ours: str, p
 
 
 def reboot(
-    site: str, host: Host, changed: Iterable[tuple[str, str]], former: Iterable[tuple[str, str]] = ()
+    site: SiteName, host: Host, changed: Iterable[tuple[str, str]], former: Iterable[tuple[str, str]] = ()
 ) -> Iterator[Finding]:
     """A setting that needs a reboot is not active before: as vCenter says, or our journal against the boot time.
 
     *changed* are (setting, when: ISO 8601) of what we changed on this host and have not restored, *former* of what we
     restored after the host was started with our value.
     """
-    subject = f"{site}/{host.name}"
+    subject = TargetId.host(site, host.name)
     hint = "reboot the host when its VMs have left it; it works as before until then"
     boot = datetime.fromisoformat(host.boot_time) if host.boot_time else None
     for key, at in changed:
@@ -132,9 +137,9 @@ def reboot(
         yield Code.HOST_REBOOT.warning(subject, summary, hint)
 
 
-def vmknics(site: str, host: Host) -> Iterator[Finding]:
+def vmknics(site: SiteName, host: Host) -> Iterator[Finding]:
     """A vMotion vmknic with another service is not ours to change; two stacks exclude each other (vsphere.md 2.2)."""
-    subject = f"{site}/{host.name}"
+    subject = TargetId.host(site, host.name)
     for nic in host.vmotion_vmknics:
         if others := sorted(nic.services - {"vmotion"}):
             summary = f"{nic.device} carries vMotion and also {', '.join(others)}: its gateway is never changed"

@@ -8,6 +8,7 @@ from lrvmotion.checks.catalogue import Code
 from lrvmotion.findings import Finding
 from lrvmotion.model.load_report import LoadReport
 from lrvmotion.model.path_quality import FULL, JUMBO, Frames, PathQuality
+from lrvmotion.model.target_id import TargetId
 
 _REACH = "check the vMotion vmknics' addresses, VLANs and routes on both sides"
 _RAISE = "raise the path's MTU to 9000, or lower the vmknics'"
@@ -81,7 +82,7 @@ def astray(target: str, relays: Iterable[str]) -> Finding:
 
 def load(report: LoadReport) -> Iterator[Finding]:
     """What limits the circuit, a policer, a deep queue, and what could not be measured."""
-    subject = f"box/{report.near} -> box/{report.far}"
+    subject = f"{TargetId.relay(report.near)} -> box/{report.far}"
     if report.runs:
         yield Code.LOAD_LIMITER.info(subject, report.limiter)
     if report.policer_mbps is not None:

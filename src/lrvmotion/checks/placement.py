@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from lrvmotion.checks.catalogue import Code
 from lrvmotion.findings import Finding
 from lrvmotion.model.inventory import Host, near
+from lrvmotion.model.target_id import TargetId
 
 
 def datastore_inaccessible(vm: str, name: str) -> Finding:
@@ -53,7 +54,7 @@ def folder_missing(vm: str, wanted: str, there: Collection[str]) -> Finding:
 def pool_missing(host: Host, wanted: str) -> Finding:
     """The cluster of the target *host* shows no resource pool *wanted* ("": none at all)."""
     summary = f"cluster {host.cluster} has no resource pool {wanted}".rstrip() + " that we can see"
-    return Code.POOL_MISSING.error(f"target/{host.name}", summary)
+    return Code.POOL_MISSING.error(TargetId.host("target", host.name), summary)
 
 
 def host_missing(vm: str, reasons: Mapping[str, str]) -> Finding:
@@ -62,12 +63,12 @@ def host_missing(vm: str, reasons: Mapping[str, str]) -> Finding:
     return Code.HOST_MISSING.error(f"vm/{vm}", f"no target host can take it: {why}")
 
 
-def pool_too_small(target: str, summary: str, hint: str | None) -> Finding:
+def pool_too_small(target: TargetId, summary: str, hint: str | None) -> Finding:
     """The address pool has too few free addresses for the host *target*, as address_pool.take says."""
     return Code.POOL_TOO_SMALL.error(target, summary, hint)
 
 
-def address_in_use(target: str, address: str, site: str) -> Finding:
-    """A free *address* of the *site*'s pool, meant for the host *target*, answers a ping."""
+def address_in_use(target: TargetId, address: str) -> Finding:
+    """A free *address* of its site's pool, meant for the host *target*, answers a ping."""
     summary = f"{address} of the address pool answers a ping: something else has it"
-    return Code.ADDRESS_IN_USE.error(target, summary, f"take it out of {site}.vmotion.addresses")
+    return Code.ADDRESS_IN_USE.error(target, summary, f"take it out of {target.site}.vmotion.addresses")

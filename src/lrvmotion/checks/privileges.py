@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from lrvmotion.model.inventory import Datastore, Folder, Host, MoRef, Network, Pool, SiteName, VirtualMachine
+from lrvmotion.model.setting import SETTING_KINDS, HostKind
+from lrvmotion.model.target_id import TargetId, site_object
 
 Wanted = dict[tuple[str, MoRef], tuple[str, ...]]  # (how messages call it, the entity) -> privilege ids
 
-OPTIONS = "Host.Config.AdvancedConfig"
-NETWORK = "Host.Config.Network"
 ASSIGN = "Network.Assign"
 
 
@@ -24,23 +24,24 @@ class Places:
     networks: Collection[Network] = ()
 
 
-def on_hosts(site: SiteName, needed: Collection[str], hosts: Iterable[Host], networks: Iterable[Network]) -> Wanted:
-    """Return which of the privileges *needed* (a mode says which) are needed on *hosts*, and which on their networks.
+def on_hosts(site: SiteName, kinds: Collection[HostKind], hosts: Iterable[Host], networks: Iterable[Network]) -> Wanted:
+    """Return what changing settings of *kinds* (a mode says which) needs on *hosts*, and on their networks.
 
-    ASSIGN is for a new vmknic on a distributed switch: it needs its port group.
+    A new vmknic on a distributed switch needs its port group.
     """
     wanted: Wanted = {}
-    on_host = tuple(privilege for privilege in (OPTIONS, NETWORK) if privilege in needed)
+    needs = {SETTING_KINDS[kind].privilege for kind in kinds}
+    on_host = tuple(sorted(privilege for privilege in needs if privilege is not None))
     groups: dict[tuple[str | None, str | None], Network] = {
         (net.switch_uuid, net.portgroup_key): net for net in networks if net.portgroup_key
     }
     for host in hosts:
         if on_host:
-            wanted[f"{site}/{host.name}", host.ref] = on_host
-        for nic in host.vmotion_vmknics if ASSIGN in needed else ():
+            wanted[TargetId.host(site, host.name), host.ref] = on_host
+        for nic in host.vmotion_vmknics if "vmknic" in kinds else ():
             network = groups.get((nic.switch_uuid, nic.portgroup_key))
             if network is not None:
-                wanted[f"{site}/network {network.name}", network.ref] = (ASSIGN,)
+                wanted[site_object(site, f"network {network.name}"), network.ref] = (ASSIGN,)
     return wanted
 
 
@@ -53,18 +54,23 @@ def at_source(vms: Sequence[VirtualMachine], folders: Iterable[Folder]) -> Wante
             )
             for vm in vms
         }
-    return {(_folder("source", folder), folder.ref): ("Resource.HotMigrate",) for folder in folders if not folder.path}
+    return {
+        (site_object("source", _folder(folder)), folder.ref): ("Resource.HotMigrate",)
+        for folder in folders
+        if not folder.path
+    }
 
 
 def at_target(places: Places) -> Wanted:
     """Return what the moves need at the target."""
-    return {
-        **{(f"target/pool {pool.path}", pool.ref): ("Resource.AssignVMToPool",) for pool in places.pools},
-        **{(_folder("target", folder), folder.ref): ("VirtualMachine.Inventory.Create",) for folder in places.folders},
-        **{(f"target/datastore {one.name}", one.ref): ("Datastore.AllocateSpace",) for one in places.datastores},
-        **{(f"target/network {one.name}", one.ref): (ASSIGN,) for one in places.networks},
-    }
+    named = [
+        *((f"pool {pool.path}", pool.ref, "Resource.AssignVMToPool") for pool in places.pools),
+        *((_folder(folder), folder.ref, "VirtualMachine.Inventory.Create") for folder in places.folders),
+        *((f"datastore {one.name}", one.ref, "Datastore.AllocateSpace") for one in places.datastores),
+        *((f"network {one.name}", one.ref, ASSIGN) for one in places.networks),
+    ]
+    return {(site_object("target", name), ref): (needed,) for name, ref, needed in named}
 
 
-def _folder(site: SiteName, folder: Folder) -> str:
-    return f"{site}/VM folder {folder.path or f'of {folder.datacenter}'}"
+def _folder(folder: Folder) -> str:
+    return f"VM folder {folder.path or f'of {folder.datacenter}'}"

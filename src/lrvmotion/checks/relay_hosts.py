@@ -10,6 +10,7 @@ from lrvmotion.findings import Finding, Severity
 from lrvmotion.model.packet_filter import Block, FirewallView
 from lrvmotion.model.relay_host import BoxFacts, FarReach, RelayView, runs_in
 from lrvmotion.model.relay_spec import FAR_BUFFER_BYTES, STREAM_BUFFER_BYTES, RelaySpec
+from lrvmotion.model.target_id import TargetId
 
 MEASURING = frozenset({Code.BOX_PYTHON, Code.BOX_ADDRESS})  # what a far relay host needs that only measures
 LOW_MEMORY_KIB = 256 * 1024
@@ -22,12 +23,12 @@ SLOW_MBPS = 10_000
 
 def away(name: str, reason: str, hint: str | None) -> Finding:
     """The relay host *name* does not answer, or is not trusted."""
-    return Code.BOX_AWAY.error(f"box/{name}", reason, hint)
+    return Code.BOX_AWAY.error(TargetId.relay(name), reason, hint)
 
 
 def no_shell(name: str, reason: str, hint: str | None) -> Finding:
     """The relay host *name* answers, and runs no commands for us."""
-    return Code.BOX_SHELL.error(f"box/{name}", reason, hint)
+    return Code.BOX_SHELL.error(TargetId.relay(name), reason, hint)
 
 
 def usable(seen: BoxFacts, spec: RelaySpec, runs: Collection[str] = ()) -> list[Finding]:
@@ -46,12 +47,12 @@ def _locked(seen: BoxFacts, spec: RelaySpec, runs: Collection[str]) -> Iterator[
     for run, marks in sorted(runs_in(seen.marks).items()):
         if run not in {*runs, spec.run}:
             hint = "its operator restores it with lrvmotion restore-defaults; use another relay host until then"
-            yield Code.BOX_LOCKED.error(f"box/{spec.name}", f"locked by run {run} ({', '.join(marks)})", hint)
+            yield Code.BOX_LOCKED.error(TargetId.relay(spec.name), f"locked by run {run} ({', '.join(marks)})", hint)
 
 
 def _programs(seen: BoxFacts, spec: RelaySpec) -> Iterator[Finding]:
     """Python with splice(2), and a packet filter."""
-    subject = f"box/{spec.name}"
+    subject = TargetId.relay(spec.name)
     if not seen.python:
         there = f"; it has {', '.join(seen.pythons)}" if seen.pythons else ""
         summary = f"no Python 3.9 or newer{there}"
@@ -71,7 +72,7 @@ def _programs(seen: BoxFacts, spec: RelaySpec) -> Iterator[Finding]:
 
 def _places(seen: BoxFacts, spec: RelaySpec) -> Iterator[Finding]:
     """Folders that the relay's files cannot be put into, or not be run from."""
-    subject = f"box/{spec.name}"
+    subject = TargetId.relay(spec.name)
     for place in seen.places:
         if place.path == "/etc/systemd/system" and not seen.systemd:
             continue
@@ -93,7 +94,7 @@ def _places(seen: BoxFacts, spec: RelaySpec) -> Iterator[Finding]:
 
 
 def _addresses(seen: BoxFacts, spec: RelaySpec, runs: Collection[str]) -> Iterator[Finding]:
-    subject, where = f"box/{spec.name}", _table(spec)
+    subject, where = TargetId.relay(spec.name), _table(spec)
     if seen.interface_of(spec.address) is None:
         have = ", ".join(entry.address for entry in seen.addresses if entry.interface != "lo") or "none"
         summary = f"{spec.address} is not an address of this host; it has {have}"
@@ -117,12 +118,12 @@ def _zones(seen: BoxFacts, spec: RelaySpec) -> Iterator[Finding]:
             where = "a conntrack zone, where their target is not found"
             summary = f"a rule puts vMotion's connections into {where}: {rule}"
             hint = f"exempt TCP port {spec.service_port} to the targets from that rule, or take another relay host"
-            yield Code.BOX_CONNTRACK_ZONE.error(f"box/{spec.name}", summary, hint)
+            yield Code.BOX_CONNTRACK_ZONE.error(TargetId.relay(spec.name), summary, hint)
 
 
 def _kernel(seen: BoxFacts, spec: RelaySpec) -> Iterator[Finding]:
     """What a relay works without, and not as well."""
-    subject = f"box/{spec.name}"
+    subject = TargetId.relay(spec.name)
     if not seen.bbr:
         summary = f"kernel {seen.kernel} has no BBR: the relay uses cubic, which loss slows to a few Mbit/s a stream"
         yield Code.BOX_BBR.warning(subject, summary, "modprobe tcp_bbr, or a newer kernel")
@@ -141,7 +142,7 @@ def _kernel(seen: BoxFacts, spec: RelaySpec) -> Iterator[Finding]:
 
 def neighbours(name: str, view: RelayView, macs: Mapping[str, str], port: int = 8000) -> Iterator[Finding]:
     """What the relay host *name* sees; *macs* are the neighbours' own by address, as their vCenter tells them."""
-    subject = f"box/{name}"
+    subject = TargetId.relay(name)
     if view.reason is not None:
         summary = f"neighbours and port {port} of the targets not measured: {view.reason}"
         yield Code.BOX_NOT_MEASURED.warning(subject, summary)
@@ -171,7 +172,7 @@ def neighbours(name: str, view: RelayView, macs: Mapping[str, str], port: int = 
 
 def capacity(name: str, seen: BoxFacts, address: str, lan_mtu: int = 1500) -> Iterator[Finding]:
     """What bounds the rate of a relay on this host; *lan_mtu* is the largest of the vmknics beside it."""
-    subject = f"box/{name}"
+    subject = TargetId.relay(name)
     if 0 < seen.cores < CORES:
         summary = "it has one CPU core for the relay's threads and the kernel's network work"
         yield Code.BOX_CORES.warning(subject, summary, f"give it {CORES} or more")
@@ -199,18 +200,18 @@ def way_to_far(spec: RelaySpec, tried: FarReach | None) -> Iterator[Finding]:
     if tried.outcome not in {"open", "refused"}:
         summary = f"no way to the far relay at {address} port {port}: {tried.outcome}"
         hint = f"let TCP {port} through from {spec.address} to {address}"
-        yield Code.FAR_SILENT.error(f"box/{spec.name}", summary, hint)
+        yield Code.FAR_SILENT.error(TargetId.relay(spec.name), summary, hint)
     elif tried.local != spec.address:
         summary = f"it would reach the far relay at {address} from {tried.local}, not from {spec.address}"
         hint = f"give the relay host a route to {address} through the vMotion LAN"
-        yield Code.FAR_SOURCE.error(f"box/{spec.name}", summary, hint)
+        yield Code.FAR_SOURCE.error(TargetId.relay(spec.name), summary, hint)
 
 
 def packet_filter(
     view: FirewallView, spec: RelaySpec, commands: Mapping[Block, str], *, opened: bool
 ) -> Iterator[Finding]:
     """Which rules stand in vMotion's way; *commands* open each, and with *opened* a run gives them itself."""
-    subject = f"box/{spec.name}"
+    subject = TargetId.relay(spec.name)
     if view.reason is not None:
         summary = f"whether its packet filter lets vMotion through is not known: {view.reason}"
         yield Code.BOX_FILTER_UNKNOWN.warning(subject, summary)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from lrvmotion.checks.catalogue import Code
 from lrvmotion.findings import Finding, Severity
 from lrvmotion.model.inventory import SiteName
+from lrvmotion.model.target_id import site_object
 
 # vCenter Single Sign-On takes a token from a clock that is up to ten minutes off (its "clock tolerance", 600,000 ms by
 # default); with NTP a clock is within a second, so that five seconds are a broken NTP, and nothing that fails yet.
@@ -118,13 +119,13 @@ def sight(site: SiteName, seen: Sight) -> Iterator[Finding]:
         yield Code.VCENTER_SIGHT.found(severity, site, summary, seen.hint)
 
 
-def drs(site: str, clusters: Iterable[Drs]) -> Iterator[Finding]:
+def drs(site: SiteName, clusters: Iterable[Drs]) -> Iterator[Finding]:
     """Fully automated DRS moves VMs over the vmknics, gateways and routes that a run sets (vsphere.md 2.6)."""
     for cluster in clusters:
         if cluster.enabled and cluster.level == "fullyAutomated":
             summary = "DRS is fully automated: its own vMotions also use what a run sets on the hosts, and delay it"
             hint = "set it to partially automated while VMs are moved"
-            yield Code.CLUSTER_DRS.warning(f"{site}/{cluster.cluster}", summary, hint)
+            yield Code.CLUSTER_DRS.warning(site_object(site, cluster.cluster), summary, hint)
 
 
 def same_vcenter(source_uuid: str, target_uuid: str) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ from lrvmotion.checks.catalogue import Code
 from lrvmotion.config.schema import FarRelay, Relay
 from lrvmotion.findings import Finding, Severity
 from lrvmotion.model.inventory import Host
+from lrvmotion.model.target_id import TargetId
 
 _FAR_HINT = "relay.target.address is the relay host's address on the target hosts' vMotion LAN"
 
@@ -21,7 +22,8 @@ def no_relay() -> Finding:
 
 def left_out(relay: str, reason: str, instead: Iterable[str]) -> Finding:
     """The *relay* cannot be used for *reason*; its hosts go through others *instead*."""
-    return Code.RELAY_LEFT_OUT.warning(f"box/{relay}", f"{reason}; its hosts go through {', '.join(sorted(instead))}")
+    summary = f"{reason}; its hosts go through {', '.join(sorted(instead))}"
+    return Code.RELAY_LEFT_OUT.warning(TargetId.relay(relay), summary)
 
 
 def off_subnet(source: Host, targets: Iterable[Host], *, only: bool = True) -> Iterator[Finding]:
@@ -37,7 +39,7 @@ def off_subnet(source: Host, targets: Iterable[Host], *, only: bool = True) -> I
                 if ipaddress.ip_address(other.address) in subnet:
                     summary = f"{nic.device} ({nic.address}) and {other.address} of target/{host.name} share {subnet}"
                     hint = "proxy mode needs routed vMotion networks; use --mode native"
-                    yield Code.SAME_SUBNET.found(severity, f"source/{source.name}", summary, hint)
+                    yield Code.SAME_SUBNET.found(severity, TargetId.host("source", source.name), summary, hint)
 
 
 def relay_beside(source: Host, relay: str, address: str) -> Iterator[Finding]:
@@ -45,7 +47,8 @@ def relay_beside(source: Host, relay: str, address: str) -> Iterator[Finding]:
     if source.vmotion_vmknics and not source.is_beside(address):
         nic = source.vmotion_vmknics[0]
         summary = f"relay {relay} ({address}) is not in the subnet of {nic.device} ({nic.address}/{nic.prefix_length})"
-        yield Code.RELAY_SUBNET.error(f"source/{source.name}", summary, "give the relay's address on the vMotion LAN")
+        hint = "give the relay's address on the vMotion LAN"
+        yield Code.RELAY_SUBNET.error(TargetId.host("source", source.name), summary, hint)
 
 
 def gateway_shared(host: Host) -> Iterator[Finding]:
@@ -53,12 +56,12 @@ def gateway_shared(host: Host) -> Iterator[Finding]:
     for nic in host.vmotion_vmknics:
         if others := sorted(nic.services - {"vmotion"}):
             summary = f"{nic.device} also carries {', '.join(others)}: its gateway is left alone"
-            yield Code.GATEWAY_SHARED.error(f"source/{host.name}", summary, 'use steer = "route"')
+            yield Code.GATEWAY_SHARED.error(TargetId.host("source", host.name), summary, 'use steer = "route"')
 
 
 def far(relay: FarRelay, near: Iterable[Relay], sources: Iterable[Host], targets: Iterable[Host]) -> Iterator[Finding]:
     """The far *relay* of the relays *near* must stand at the target site, and have an address of their family."""
-    subject = f"box/{relay.name}"
+    subject = TargetId.relay(relay.name)
     if here := [host.name for host in sources if host.is_beside(relay.address)]:
         yield Code.FAR_SUBNET.error(subject, f"{relay.address} is on the vMotion LAN of source/{here[0]}", _FAR_HINT)
         return

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lrvmotion.plan.plan import Plan, Theirs
     from lrvmotion.plan.plan_file import Saved
     from lrvmotion.plan.vm_selection import Choice
-    from lrvmotion.workflows.connections import Connections
+    from lrvmotion.workflows.connections import Connections, Known
     from lrvmotion.workflows.plan_run import RunOptions
 
 
@@ -32,7 +32,7 @@ class MigrateRequest:
     """
 
     config: Config
-    known: Mapping[str, Connection]
+    known: Known
     choice: Choice
     saved: Saved | None = None
     progress: Progress | None = None
@@ -125,7 +125,7 @@ class MigrateRequest:
         )
 
 
-def to_resume(config: Config, known: Mapping[str, Connection], journal: Path, run: str | None) -> MigrateRequest:
+def to_resume(config: Config, known: Known, journal: Path, run: str | None) -> MigrateRequest:
     """Return the order to resume *run* of the *journal*, the last one that is not finished where it is None."""
     from lrvmotion.journal import places
     from lrvmotion.plan import reverse
@@ -144,7 +144,7 @@ def to_resume(config: Config, known: Mapping[str, Connection], journal: Path, ru
 
 
 def to_reverse(
-    config: Config, known: Mapping[str, Connection], journal: Path, run: str, mode: str | None, names: list[str]
+    config: Config, known: Known, journal: Path, run: str, mode: str | None, names: list[str]
 ) -> MigrateRequest:
     """Return the order to bring the VMs that *run* moved back, or those of them that *names* names."""
     from lrvmotion.journal import places
@@ -194,15 +194,14 @@ def other_place(records: Sequence[Record], connections: Connections) -> str | No
     from lrvmotion.journal import changes, places
 
     recorded = changes.connections(records)
-    for door in dict.fromkeys(item.door for item in changes.outstanding(records)):
+    for door in dict.fromkeys(item.target.connection for item in changes.outstanding(records)):
         there = recorded.get(door)
         here = connections.identity(door)
-        if there is None or (here is None and "box/" in door):
+        if there is None or (here is None and door.is_relay):
             continue  # an older journal's, or a box that this configuration leaves alone
         if here is None or not places.same_place(there, here):
             now = "it is not known" if here is None else f"it is {_place(here)}"
-            name = door.rpartition(":")[2]
-            return f"settings remain changed by a run whose {name} is {_place(there)}, and here {now}"
+            return f"settings remain changed by a run whose {door.plain} is {_place(there)}, and here {now}"
     return None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -16,8 +15,7 @@ from lrvmotion.errors import ExitStatus, NotRestoredError
 if TYPE_CHECKING:
     from lrvmotion.config.schema import Config
     from lrvmotion.events import Observer
-    from lrvmotion.journal.records import Connection
-    from lrvmotion.workflows.connections import Connections
+    from lrvmotion.workflows.connections import Connections, Known
 
 
 def restore_defaults(
@@ -106,7 +104,7 @@ def restore_defaults(
                             reboot_hosts=reboot_hosts, who=own.who(), interrupts=interrupts.count,
                         )  # fmt: skip
                 elif not journal.records and config is not None:
-                    recognised += _recognised(connections, [f"box/{relay.name}" for relay in config.relay.source])
+                    recognised += _recognised(connections, config)
         except BaseException as error:
             show(error)
             raise
@@ -115,31 +113,31 @@ def restore_defaults(
     return int(ExitStatus.NOT_RESTORED if recognised else report.status)
 
 
-def _list(
-    known: Mapping[str, Connection], config: Config | None, own: Context, observer: Observer, state: Path
-) -> NoReturn:
+def _list(known: Known, config: Config | None, own: Context, observer: Observer, state: Path) -> NoReturn:
     """Raise NotRestoredError with what is recognised: the journal is gone, and only it had the values before."""
     from lrvmotion.workflows.connections import Connections
 
     recognised: list[str] = []
     if config is not None:
         with Connections(known, own.credentials(), observer) as connections:
-            recognised = _recognised(connections, [f"box/{relay.name}" for relay in config.relay.source])
+            recognised = _recognised(connections, config)
     found = "".join(f"\n  recognised: {what}" for what in recognised)
     message = f"{state / 'journal.jsonl'}: the journal is gone, and what it listed is not known{found}"
     hint = f"restore it from a copy and run this again; to begin a new one, remove {state / 'journal.begun'}"
     raise NotRestoredError(message, hint=hint)
 
 
-def _recognised(connections: Connections, boxes: list[str]) -> list[str]:
+def _recognised(connections: Connections, config: Config) -> list[str]:
     """Return what carries an lrvmotion mark on hosts and boxes, for a state directory without a journal."""
     from lrvmotion.checks.hosts import PORTGROUP
     from lrvmotion.model.inventory import SiteName
+    from lrvmotion.model.target_id import TargetId
     from lrvmotion.relay.status import list_leftovers
 
+    boxes = [TargetId.relay(relay.name) for relay in config.relay.source]
     sites: tuple[SiteName, SiteName] = ("source", "target")
     found = [
-        f"{site}/{host.name}: port group {group.name}"
+        f"{TargetId.host(site, host.name)}: port group {group.name}"
         for site in sites
         for host in connections.inventory(site).hosts
         for group in host.portgroups

@@ -32,7 +32,7 @@ def status(
     relays: dict[str, dict[str, Any]] = {}
     owner_id = changes.owner_id(opened.records)
     with Connections(known, own.credentials(), lines.Lines(quiet=True)) as connections:
-        for name in dict.fromkeys(item.target for item in items if item.target.startswith("box/")):
+        for name in dict.fromkeys(item.target for item in items if item.target.is_relay and item.target.run is None):
             try:
                 relays[name] = ask(connections.shell(name), owner_id or "")
             except LrvmotionError as error:

@@ -33,7 +33,8 @@ def throttle(
     config = own.config() if own.find_config() else None
     state = own.state(config)
     opened = journals.read(state / "journal.jsonl")
-    boxes = dict.fromkeys(i.target for i in changes.outstanding(opened.records) if i.target.startswith("box/"))
+    changed = dict.fromkeys(item.target for item in changes.outstanding(opened.records))
+    boxes = [target for target in changed if target.is_relay and target.run is None]
     owner_id = changes.owner_id(opened.records)
     if not boxes or owner_id is None:
         message = "no relay runs: the journal has none outstanding"
@@ -48,13 +49,13 @@ def throttle(
     ):
         for name in boxes:
             now = health(connections.shell(name), owner_id).limit_bps
-            by = {name: connections.accounts()[name]}
+            by: dict[str, str] = {name: connections.accounts()[name.connection]}
             journal.append(owner_id, Throttled(target=name, prior=now, planned=bps, who=own.who(), accounts=by))
             limit(connections.shell(name), owner_id, bps)
             caps[name] = health(connections.shell(name), owner_id).limit_bps
     if output is Output.TEXT:
-        for name, cap in caps.items():
-            print(f"{name}: {'no cap' if cap is None else units.rate(cap)}")  # noqa: T201
+        for relay, cap in caps.items():
+            print(f"{relay}: {'no cap' if cap is None else units.rate(cap)}")  # noqa: T201
     else:
         results.document({"schema": 1, "limit_bps": caps})
     return int(ExitStatus.OK)

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import combinations
 
 from lrvmotion.errors import RefusedError
+from lrvmotion.model.target_id import TargetId
 
 MOST = 4096
 
@@ -70,10 +71,10 @@ def ranges(addresses: Iterable[str]) -> str:
     return ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in found)
 
 
-def take(pool: Collection[str], count: int, used: Collection[str], subnet: str, where: str) -> list[str]:
+def take(pool: Collection[str], count: int, used: Collection[str], subnet: str, host: TargetId) -> list[str]:
     """Return the first *count* addresses of *pool* that a host in *subnet* can have and that are not in *used*.
 
-    *where* names the host in the message; RefusedError where the pool has too few.
+    RefusedError, naming the *host*, where the pool has too few.
     """
     network = ipaddress.ip_network(subnet, strict=False)
     ends = {network.network_address, network.broadcast_address} if network.prefixlen < network.max_prefixlen - 1 else ()
@@ -81,11 +82,10 @@ def take(pool: Collection[str], count: int, used: Collection[str], subnet: str, 
     inside = [address for address, one in parsed if one in network and one not in ends]
     free = [address for address in inside if address not in used]
     if len(free) < count:
-        message = f"{where}: {count} new vMotion addresses in {network} are needed, the pool has {len(free)} free"
+        message = f"{host}: {count} new vMotion addresses in {network} are needed, the pool has {len(free)} free"
         if len(inside) > len(free):
             message += f" ({len(inside) - len(free)} of its addresses are in use)"
         elif pool and not inside:
             message += f" (its {len(pool)} addresses are in another network: {ranges(pool)})"
-        site = where.partition("/")[0]
-        raise RefusedError(message, hint=f"add addresses to {site}.vmotion.addresses in the configuration")
+        raise RefusedError(message, hint=f"add addresses to {host.site}.vmotion.addresses in the configuration")
     return free[:count]

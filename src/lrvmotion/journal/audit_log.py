@@ -28,6 +28,7 @@ from lrvmotion.journal.records import (
     Throttled,
     of,
 )
+from lrvmotion.model.target_id import ConnectionId, TargetId
 
 NOT_RECORDED = "not recorded"
 _BESIDE = {"schema", "metadata", "who", "accounts", "target", "vm", "host", "prior", "planned", "value", "key"}
@@ -63,7 +64,7 @@ def entries(records: Sequence[Record], caps: Sequence[Record] = (), run: str | N
         owners = {run} | {body.owner_id or run for record, body in of(RunBegun, records) if record.run == run}
         chosen, caps = _of(records, chosen, run), [record for record in caps if record.run in owners]
     began = {record.run: record.body for record in records if isinstance(record.body, RunBegun | RestoreBegun)}
-    known = {name: connection.account for name, connection in connections(records).items()}
+    known: dict[str, str] = {name: connection.account for name, connection in connections(records).items()}
     merged = sorted([*chosen, *caps], key=lambda record: record.at) if caps else chosen
     return [_entry(record, began.get(record.run), known) for record in merged]
 
@@ -85,11 +86,10 @@ def _of(records: Sequence[Record], chosen: Iterable[Record], run: str) -> list[R
 def _entry(record: Record, began: Body | None, known: Mapping[str, str]) -> Entry:
     body = record.body
     (own, own_accounts), (first, first_accounts) = _by(body), _by(began)
-    subject, accounts = _subject(body), {**known, **first_accounts, **own_accounts}
-    if subject.startswith("box/"):
-        account = accounts.get(subject, NOT_RECORDED)
-    elif subject:
-        account = accounts.get("target" if subject.startswith("target/") else "source", NOT_RECORDED)
+    subject, connection = _subject(body)
+    accounts = {**known, **first_accounts, **own_accounts}
+    if connection is not None:
+        account = accounts.get(connection, NOT_RECORDED)
     else:
         account = "; ".join(f"{name}: {used}" for name, used in sorted(accounts.items())) or NOT_RECORDED
     key = body.key if isinstance(body, Intended | Applied | Reverted | MetadataWrite) else ""
@@ -108,19 +108,21 @@ def _by(body: Body | None) -> tuple[str, Mapping[str, str]]:
     return (body.who, body.accounts) if isinstance(body, RunBegun | RestoreBegun | Throttled) else ("", {})
 
 
-def _subject(body: Body) -> str:
-    """Return the host, relay host or VM that a record is about, "": all of them."""
+def _subject(body: Body) -> tuple[str, ConnectionId | None]:
+    """Return the host, relay host or VM that a record is about, and the connection to it; "": all of them."""
     match body:
-        case Intended(target=subject) | Applied(target=subject) | Reverted(target=subject):
-            return subject
-        case MetadataWrite(target=subject) | CapChange(target=subject) | Throttled(target=subject):
-            return subject
-        case MoveBegun(vm=subject) | MoveTask(vm=subject) | MoveEnded(vm=subject) | RebootStep(host=subject):
-            return subject
-        case CancelAsked(vm=vm, target=target):
-            return target or vm
+        case Intended(target=target) | Applied(target=target) | Reverted(target=target):
+            return target, target.connection
+        case CapChange(target=target) | Throttled(target=target) | RebootStep(host=target):
+            return target, target.connection
+        case CancelAsked(target=TargetId() as target):
+            return target, target.connection
+        case MoveBegun(vm=vm) | MoveTask(vm=vm) | MoveEnded(vm=vm) | CancelAsked(vm=vm):
+            return vm, ConnectionId("source")
+        case MetadataWrite(target=vm):
+            return vm, ConnectionId("target")
         case _:
-            return ""
+            return "", None
 
 
 def _values(body: Body) -> tuple[str | None, str | None]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from lrvmotion.journal.places import Places, split
+from lrvmotion.journal.places import Places
 from lrvmotion.journal.records import Applied, Connection, Intended, Record, Reverted, RunBegun, of
-from lrvmotion.plan.plan import Value
+from lrvmotion.model.setting import SettingKey, Value
+from lrvmotion.model.target_id import ConnectionId, TargetId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +18,7 @@ class Intention:
     seq: int
     at: str
     run: str
-    target: str
+    target: TargetId
     prior: Value
     planned: Value
     reason: str
@@ -42,8 +43,8 @@ class ChangedSetting:
     newest was read back; without it, it may never have been there.
     """
 
-    target: str
-    key: str
+    target: TargetId
+    key: SettingKey
     intentions: list[Intention] = field(default_factory=list)
     applied: bool = False
     reverted: Reversion | None = None
@@ -69,8 +70,8 @@ class Outstanding:
     goes first. *target* is as the newest connections call it (`connections`).
     """
 
-    target: str
-    key: str
+    target: TargetId
+    key: SettingKey
     prior: Value
     planned: tuple[Value, ...]
     run: str
@@ -79,11 +80,6 @@ class Outstanding:
     reason: str = ""
     reboot: bool = False
     applied: bool = False
-
-    @property
-    def door(self) -> str:
-        """The name of the connection that leads to it: "source", "target", "box/NAME"."""
-        return split(self.target)[0]
 
     def stands(self, now: Value) -> bool:
         """Return whether *now* is as we left the setting; a death before the write leaves what was there before it."""
@@ -99,7 +95,7 @@ class Outstanding:
 def history(records: Sequence[Record]) -> list[ChangedSetting]:
     """Return every setting that was changed, once for each time until it was reverted, by the first intention."""
     found: list[ChangedSetting] = []
-    open_: dict[tuple[str, str], ChangedSetting] = {}
+    open_: dict[tuple[TargetId, SettingKey], ChangedSetting] = {}
     places = Places(records)
     for record in records:
         places.take(record)
@@ -164,17 +160,18 @@ def _owner_ids(records: Sequence[Record]) -> dict[str, str]:
     return {record.run: body.owner_id for record, body in of(RunBegun, records) if body.owner_id}
 
 
-def connections(records: Sequence[Record]) -> dict[str, Connection]:
+def connections(records: Sequence[Record]) -> dict[ConnectionId, Connection]:
     """Return the newest connection recorded for every site and relay host: addresses, pins, host keys; never a secret.
 
     A vCenter or relay host that has outstanding settings, and that none of them leads to, is there as well, under the
-    run that recorded it: "abc234:source".
+    run that recorded it.
     """
     places = Places(records)
     found = {door: place.newest for door, place in places.newest.items()}
     for item in outstanding(records):
-        if item.door not in found and (place := places.elsewhere(item.door)) is not None:
-            found[item.door] = place.newest
+        door = item.target.connection
+        if door not in found and (place := places.elsewhere(door)) is not None:
+            found[door] = place.newest
     return found
 
 

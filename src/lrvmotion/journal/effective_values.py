@@ -8,17 +8,19 @@ from datetime import datetime
 
 from lrvmotion.journal.changes import Outstanding, history, outstanding
 from lrvmotion.journal.records import Record
-from lrvmotion.plan.plan import Change, Value
+from lrvmotion.model.setting import SettingKey, Value
+from lrvmotion.model.target_id import TargetId
+from lrvmotion.plan.plan import Change
 
-Booted = Callable[[str], datetime | None]  # when a host was started last, None where that is not known
+Booted = Callable[[TargetId], datetime | None]  # when a host was started last, None where that is not known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingReboot:
     """A setting that was restored on *host* but has its former value in force until the next reboot."""
 
-    host: str
-    key: str
+    host: TargetId
+    key: SettingKey
     value: Value
     since: str  # ISO 8601, when it was restored
 
@@ -50,7 +52,7 @@ def pending(records: Sequence[Record]) -> list[Outstanding]:
     return [item for item in outstanding(records) if item.reboot]
 
 
-def waiting(records: Sequence[Record], booted: Booted, hosts: Collection[str]) -> list[Change]:
+def waiting(records: Sequence[Record], booted: Booted, hosts: Collection[TargetId]) -> list[Change]:
     """Return the outstanding changes on *hosts* that need a reboot and have had none since they were made."""
     found = []
     for item in pending(records):

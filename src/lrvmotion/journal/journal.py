@@ -15,7 +15,9 @@ from lrvmotion.events import Event, Message, Observer
 from lrvmotion.journal import changes
 from lrvmotion.journal.chain import Opened, chained, line, parse
 from lrvmotion.journal.records import Applied, Body, Intended, Record, Reverted
-from lrvmotion.plan.plan import Change, Value
+from lrvmotion.model.setting import SettingKey, Value
+from lrvmotion.model.target_id import TargetId
+from lrvmotion.plan.plan import Change
 
 THROTTLE = "throttle"  # the journal of caps set by hand, while a run holds its own
 
@@ -223,11 +225,11 @@ class Journal:
         )  # fmt: skip
         return self.append(run, body)
 
-    def applied(self, run: str, target: str, key: str) -> Record:
+    def applied(self, run: str, target: TargetId, key: SettingKey) -> Record:
         """Record that the value was written and read back."""
         return self.append(run, Applied(target=target, key=key))
 
-    def reverted(self, run: str, target: str, key: str, value: Value) -> Record:
+    def reverted(self, run: str, target: TargetId, key: SettingKey, value: Value) -> Record:
         """Record that the setting is *value* again, read back."""
         return self.append(run, Reverted(target=target, key=key, value=value))
 

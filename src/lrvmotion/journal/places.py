@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from lrvmotion.journal.records import Connection, Record
+from lrvmotion.model.target_id import ConnectionId, TargetId
 
-_DOOR = re.compile(r"([a-z0-9]+:)?(source|target|box/[^/]+)(?=/|$)")
-_OTHER = {"source": "target", "target": "source"}
-
-
-def split(target: str) -> tuple[str, str]:
-    """Return the connection that leads to *target*, and the rest: "source", "/esx1"; a relay host is its own."""
-    found = _DOOR.match(target)
-    return (found[0], target[found.end() :]) if found else (target, "")
+_SOURCE, _TARGET = ConnectionId("source"), ConnectionId("target")
+_OTHER = {_SOURCE: _TARGET, _TARGET: _SOURCE}
 
 
-def swapped(known: Mapping[str, Connection]) -> dict[str, Connection]:
+def swapped(known: Mapping[ConnectionId, Connection]) -> dict[ConnectionId, Connection]:
     """Return the connections with both sites swapped; *secret* says under which name a password is kept."""
     return {**known, **{name: replace(known[other], name=name, secret=other) for name, other in _OTHER.items()}}
 
@@ -42,7 +36,7 @@ class Place:
     """One vCenter or relay host: the connections recorded to it, the newest last, by the *run* that did so first."""
 
     run: str
-    door: str
+    door: ConnectionId
     seen: list[Connection] = field(default_factory=list)
 
     @property
@@ -57,24 +51,24 @@ class Place:
 
 
 class Places:
-    """What "source", "target" and "box/NAME" meant in each of *records*: a run may have swapped the sites.
+    """What each connection led to in each of *records*: a run may have swapped the sites.
 
-    *newest* are the places that the newest connections lead to, by name. The records are gone through by `take`.
+    *newest* are the places that the newest connections lead to. The records are gone through by `take`.
     """
 
     def __init__(self, records: Sequence[Record]) -> None:
-        self.newest: dict[str, Place] = {}
+        self.newest: dict[ConnectionId, Place] = {}
         self._places: list[Place] = []
         self._at: dict[int, Place] = {}  # by the connection record's seq
         for record in records:
             if isinstance(record.body, Connection):
                 self._at[record.seq] = self.newest[record.body.name] = self._place(record.run, record.body)
-        self._now: dict[str, Place] = {}
-        self._of: dict[str, dict[str, Place]] = {}
+        self._now: dict[ConnectionId, Place] = {}
+        self._of: dict[str, dict[ConnectionId, Place]] = {}
 
     def _place(self, run: str, connection: Connection) -> Place:
-        box = connection.name.startswith("box/")
-        fitting = [p for p in self._places if p.door.startswith("box/") == box and p.takes(connection)]
+        box = connection.name.is_relay
+        fitting = [place for place in self._places if place.door.is_relay == box and place.takes(connection)]
         place = fitting[-1] if fitting else Place(run, connection.name)
         if not fitting:
             self._places.append(place)
@@ -87,18 +81,17 @@ class Places:
             door = record.body.name
             self._now[door] = self._of.setdefault(record.run, {})[door] = self._at[record.seq]
 
-    def name(self, run: str, target: str) -> str:
+    def name(self, run: str, target: TargetId) -> TargetId:
         """Return what the newest connections call the *target* of *run*: "RUN:source/…" where none leads to it."""
-        door, rest = split(target)
+        door = target.connection
         place = self._of.get(run, {}).get(door) or self._now.get(door) or self.elsewhere(door)
         if place is None:
             return target
-        plain = door.rpartition(":")[2]
-        for known in (plain, _OTHER.get(plain, "")):
+        for known in (door.plain, _OTHER.get(door.plain, door.plain)):
             if self.newest.get(known) is place:
-                return known + rest
-        return f"{place.run}:{place.door}{rest}"
+                return target.over(known)
+        return target.over(place.door.of_run(place.run))
 
-    def elsewhere(self, door: str) -> Place | None:
+    def elsewhere(self, door: ConnectionId) -> Place | None:
         """Return the place that *name* calls *door*, "RUN:source"."""
-        return next((place for place in self._places if f"{place.run}:{place.door}" == door), None)
+        return next((place for place in self._places if place.door.of_run(place.run) == door), None)

@@ -9,8 +9,9 @@ from dataclasses import MISSING, dataclass, field, fields
 from functools import cache
 from typing import Any, ClassVar, Self, TypeVar
 
+from lrvmotion.model.setting import SettingKey, Value
+from lrvmotion.model.target_id import ConnectionId, TargetId, TextId
 from lrvmotion.model.vm_metadata import VmMetadata
-from lrvmotion.plan.plan import Value
 
 SCHEMA = 2  # 1 had other names for some keys (Body.FORMERLY)
 
@@ -87,7 +88,7 @@ class Connection(Body):
 
     KIND: ClassVar[str] = "connection"
 
-    name: str
+    name: ConnectionId
     host: str
     port: int
     username: str
@@ -124,8 +125,8 @@ class Intended(Body):
 
     KIND: ClassVar[str] = "intended"
 
-    target: str
-    key: str
+    target: TargetId
+    key: SettingKey
     prior: Value
     planned: Value
     reason: str = ""
@@ -138,8 +139,8 @@ class Applied(Body):
 
     KIND: ClassVar[str] = "applied"
 
-    target: str
-    key: str
+    target: TargetId
+    key: SettingKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,8 +149,8 @@ class Reverted(Body):
 
     KIND: ClassVar[str] = "reverted"
 
-    target: str
-    key: str
+    target: TargetId
+    key: SettingKey
     value: Value
 
 
@@ -219,7 +220,7 @@ class CancelAsked(Body):
     KIND: ClassVar[str] = "cancel"
 
     vm: str = ""
-    target: str = ""
+    target: TargetId | None = None
     running: tuple[str, ...] = ()
 
 
@@ -229,7 +230,7 @@ class RebootStep(Body):
 
     KIND: ClassVar[str] = "reboot"
 
-    host: str
+    host: TargetId
     phase: str
     vms: tuple[str, ...] = ()
 
@@ -240,7 +241,7 @@ class CapChange(Body):
 
     KIND: ClassVar[str] = "cap"
 
-    target: str
+    target: TargetId
     planned: int | None
 
 
@@ -251,7 +252,7 @@ class Throttled(Body):
     KIND: ClassVar[str] = "throttle"
     NAMES_SCHEMA: ClassVar[bool] = True
 
-    target: str
+    target: TargetId
     prior: int | None
     planned: int | None
     who: str = ""
@@ -333,6 +334,8 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - any field
     """Return a field's value as JSON has it."""
     if isinstance(value, Value | VmMetadata):
         return value.to_json()
+    if isinstance(value, TextId):
+        return str(value)
     if isinstance(value, Mapping):
         return dict(value)
     return list(value) if isinstance(value, tuple) else value
@@ -360,6 +363,8 @@ def _reader(hint: Any) -> Callable[[Any], Any]:  # noqa: ANN401 - any type
         return lambda value: value
     if hint in {Value, VmMetadata}:
         return lambda value: hint.from_json(_exactly(dict, value))
+    if isinstance(hint, type) and issubclass(hint, TextId):
+        return lambda value: hint(_exactly(str, value))
     if origin is types.UnionType:
         some = _reader(inner[0])
         return lambda value: None if value is None else some(value)

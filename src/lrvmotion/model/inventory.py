@@ -253,7 +253,7 @@ class Folder:
 class Inventory:
     """One vCenter: the names of all VMs (*vm_names*), full properties (*vms*) of the chosen ones only."""
 
-    site: SiteName
+    site: str  # "source", "target", or what its session is called (SiteId)
     instance_uuid: str
     version: str
     build: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lrvmotion.model.inventory import Host, Inventory
+from lrvmotion.model.target_id import TargetId
 from lrvmotion.plan.plan import DataPath, Plan
 
 PROVISIONING = "vSphereProvisioning"
@@ -22,8 +23,8 @@ def find(plan: Plan, source: Inventory, target: Inventory) -> tuple[DataPath, ..
         DataPath(
             source_host=here,
             target_host=there,
-            vmotion_from=_vmotion(plan, f"source/{here}", sources[here]),
-            vmotion_to=_vmotion(plan, f"target/{there}", targets[there]),
+            vmotion_from=_vmotion(plan, TargetId.host("source", here), sources[here]),
+            vmotion_to=_vmotion(plan, TargetId.host("target", there), targets[there]),
             nfc_from=_nfc(sources[here]),
             nfc_to=_nfc(targets[there]),
             relay=relays.get(here),
@@ -32,7 +33,7 @@ def find(plan: Plan, source: Inventory, target: Inventory) -> tuple[DataPath, ..
     )
 
 
-def _vmotion(plan: Plan, target: str, host: Host) -> tuple[str, ...]:
+def _vmotion(plan: Plan, target: TargetId, host: Host) -> tuple[str, ...]:
     present = [f"{nic.device} {nic.address}" for nic in host.vmotion_vmknics]
     return (*present, *(f"new {address}" for at, address in plan.new_vmknics if at == target))
 

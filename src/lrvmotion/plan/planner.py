@@ -19,27 +19,16 @@ from lrvmotion.findings import Finding
 from lrvmotion.model import host_option
 from lrvmotion.model.inventory import DEFAULT_STACK, Host, Inventory, SiteName, VirtualMachine, Vmknic
 from lrvmotion.model.mode import Mode
+from lrvmotion.model.setting import ABSENT, SettingKey, Value, document, string
+from lrvmotion.model.target_id import TargetId, site_object
 from lrvmotion.plan import settings
 from lrvmotion.plan.modes import MODES
 from lrvmotion.plan.placer import Placer
-from lrvmotion.plan.plan import (
-    ABSENT,
-    Change,
-    Migration,
-    Path,
-    Plan,
-    Skipped,
-    Theirs,
-    Value,
-    Wanted,
-    diff,
-    document,
-    string,
-)
+from lrvmotion.plan.plan import Change, Migration, Path, Plan, Skipped, Theirs, Wanted, diff
 from lrvmotion.plan.steering import STEERING, assignment
 
-Read = Callable[[str, str], Value]
-Bounds = Callable[[str], Mapping[str, host_option.Bounds]]
+Read = Callable[[TargetId, SettingKey], Value]
+Bounds = Callable[[TargetId], Mapping[str, host_option.Bounds]]
 BoxDesired = Callable[[Relay, Sequence[str], Sequence[str]], list[Wanted]]
 
 
@@ -64,7 +53,7 @@ class Inputs:
     runs: Collection[str] = ()
     reboot: bool = False
     wishes: Mapping[str, VmOverride] = field(default_factory=dict)
-    held: Collection[tuple[str, str]] = ()
+    held: Collection[tuple[TargetId, SettingKey]] = ()
     theirs: Collection[Theirs] = ()
 
 
@@ -75,8 +64,8 @@ class _Draft:
     routes: list[Change] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
-    new_vmknics: list[tuple[str, str]] = field(default_factory=list)
-    vmotion: dict[str, list[tuple[str, str, bool]]] = field(default_factory=dict)  # target -> (address, stack, new)
+    new_vmknics: list[tuple[TargetId, str]] = field(default_factory=list)
+    vmotion: dict[TargetId, list[tuple[str, str, bool]]] = field(default_factory=dict)  # (address, stack, new)
     astray: set[str] = field(default_factory=set)  # source hosts that still send through a relay that is left out
 
 
@@ -94,7 +83,8 @@ def make(inputs: Inputs, mode: Mode, run: str, vms: Sequence[VirtualMachine], *,
             draft.findings += host_checks.foreign_runs(site, host, inputs.runs)
             draft.findings += host_checks.foreign_routes(site, host, inputs.config.relay.addresses, inputs.held)
             draft.findings += host_checks.congestion(site, host)
-            draft.vmotion[f"{site}/{host.name}"] = [(nic.address, nic.netstack, False) for nic in host.vmotion_vmknics]
+            present = [(nic.address, nic.netstack, False) for nic in host.vmotion_vmknics]
+            draft.vmotion[TargetId.host(site, host.name)] = present
     pairs = _pairs(migrations, sources, targets)
     relay_by_host: tuple[tuple[str, str], ...] = ()
     if MODES[mode].CHANGES_SETTINGS:
@@ -122,7 +112,7 @@ def make(inputs: Inputs, mode: Mode, run: str, vms: Sequence[VirtualMachine], *,
         far=inputs.config.relay.far.name if relay_by_host and inputs.config.relay.far else None,
         relay_by_host=relay_by_host,
         streams=streams,
-        vmknics=max((len(draft.vmotion[f"source/{host.name}"]) for host in sources), default=0),
+        vmknics=max((len(draft.vmotion[TargetId.host("source", host.name)]) for host in sources), default=0),
         theirs=tuple(inputs.theirs),
     )
 
@@ -164,7 +154,7 @@ def _migrations(inputs: Inputs, vms: Sequence[VirtualMachine], draft: _Draft) ->
 
 
 def _networks(site: SiteName, host: Host) -> list[str]:
-    return sorted({f"{site}/{nic.portgroup}" for nic in host.vmotion_vmknics})
+    return sorted({site_object(site, nic.portgroup) for nic in host.vmotion_vmknics})
 
 
 def queued(migrations: Sequence[Migration]) -> list[Migration]:
@@ -202,7 +192,7 @@ def _vmknics(inputs: Inputs, mode: Mode, site: SiteName, host: Host, owner_id: s
     missing = MODES[mode].vmknics(inputs.config, site) - len(present)
     if missing <= 0:
         return
-    target = f"{site}/{host.name}"
+    target = TargetId.host(site, host.name)
     model = present[0]
     vmotion = (inputs.config.source if site == "source" else inputs.config.target).vmotion
     own = vmotion.hosts.get(host.name)
@@ -236,7 +226,8 @@ def _vmknic(model: Vmknic, host: Host, address: str, name: str, reason: str) -> 
         content = document(
             vswitch=group.vswitch, vlan_id=group.vlan_id, active=list(group.active), standby=list(group.standby)
         )
-        wanted.append((f"portgroup/{name}", content, f"a standard port group takes one vmknic; clone of {group.name}"))
+        why = f"a standard port group takes one vmknic; clone of {group.name}"
+        wanted.append((SettingKey.of("portgroup", name), content, why))
     content = document(
         portgroup=portgroup,
         switch_uuid=model.switch_uuid,
@@ -245,19 +236,19 @@ def _vmknic(model: Vmknic, host: Host, address: str, name: str, reason: str) -> 
         prefix_length=model.prefix_length,
         mtu=model.mtu,
     )
-    wanted.append((f"vmknic/{address}", content, reason))
+    wanted.append((SettingKey.of("vmknic", address), content, reason))
     if model.netstack == DEFAULT_STACK:
-        wanted.append((f"vmotion-service/{address}", Value("bool", data=True), reason))
+        wanted.append((SettingKey.of("vmotion-service", address), Value("bool", data=True), reason))
     if model.gateway is not None:
-        wanted.append((f"gateway/{address}", string(model.gateway), f"as {model.device} has it"))
+        wanted.append((SettingKey.of("gateway", address), string(model.gateway), f"as {model.device} has it"))
     return wanted
 
 
 def _options(inputs: Inputs, mode: Mode, site: SiteName, host: Host, draft: _Draft) -> None:
-    target = f"{site}/{host.name}"
+    target = TargetId.host(site, host.name)
     bounds = inputs.bounds(target)
     for wanted in MODES[mode].options(inputs.config, site):
-        key = f"option/{wanted.key}"
+        key = SettingKey.of("option", wanted.key)
         limits = bounds.get(wanted.key)
         if limits is None:
             draft.findings.append(host_checks.option_missing(target, wanted.key))
@@ -300,8 +291,8 @@ def _relays(
     served, found = assignment.assign(config.relay.source, sources, inputs.relay_unusable_reason)
     draft.findings += found
     relays = [relay for relay in config.relay.source if relay.name in served]
-    left_out = {finding.subject.removeprefix("box/") for finding in found}
-    away = {relay.address: relay.name for relay in config.relay.source if relay.name in left_out}
+    left_out = {finding.subject for finding in found}
+    away = {relay.address: relay.name for relay in config.relay.source if TargetId.relay(relay.name) in left_out}
     if config.relay.far is not None:
         draft.findings += steering_checks.far(config.relay.far, relays, sources, (target for _, target in pairs))
         remote = assignment.addresses(target for _, target in pairs)
@@ -315,7 +306,7 @@ def _relays(
             draft.findings += steering_checks.off_subnet(host, targets)
             draft.findings += steering_checks.relay_beside(host, relay.name, relay.address)
             draft.findings += STEERING[config.steer].findings(host)
-            target = f"source/{host.name}"
+            target = TargetId.host("source", host.name)
             wanted = STEERING[config.steer].settings(host, relay, assignment.addresses(targets))
             now = {key: inputs.read(target, key) for key, _, _ in wanted}
             draft.routes += diff(target, now, wanted)
@@ -326,7 +317,7 @@ def _relays(
 
 
 def _box(inputs: Inputs, relay: Relay, senders: Sequence[str], targets: Sequence[str], draft: _Draft) -> None:
-    name = f"box/{relay.name}"
+    name = TargetId.relay(relay.name)
     wanted = inputs.box(relay, senders, targets)
     draft.boxes += diff(name, {key: inputs.read(name, key) for key, _, _ in wanted}, wanted)
 
@@ -335,8 +326,8 @@ def _streams(inputs: Inputs, sources: list[Host], draft: _Draft) -> int:
     """Return how many TCP streams a migration will have: helpers planned, else set now (0: automatic, one)."""
     counts = []
     for host in sources:
-        target = f"source/{host.name}"
-        key = f"option/{settings.HELPERS}"
+        target = TargetId.host("source", host.name)
+        key = SettingKey.of("option", settings.HELPERS)
         planned = [change.planned for change in draft.hosts if (change.target, change.key) == (target, key)]
         value = planned[0] if planned else inputs.read(target, key) if host.connection_state == "connected" else ABSENT
         counts.append(int(value.data or 0))
@@ -358,8 +349,8 @@ def _paths(draft: _Draft, pairs: list[tuple[Host, Host]], *, new: bool) -> list[
                 target_address=other,
                 new=new_vmknics or other_fresh,
             )
-            for address, stack, new_vmknics in draft.vmotion[f"source/{source.name}"]
-            for other, _, other_fresh in draft.vmotion[f"target/{target.name}"]
+            for address, stack, new_vmknics in draft.vmotion[TargetId.host("source", source.name)]
+            for other, _, other_fresh in draft.vmotion[TargetId.host("target", target.name)]
         ]
         paths += found if new else [path for path in found if not path.new][:1]
     return paths

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from lrvmotion.config.schema import Config
-from lrvmotion.model.inventory import Host, Inventory, MoRef, VirtualMachine
+from lrvmotion.model.inventory import Host, Inventory, MoRef, SiteName, VirtualMachine
 from lrvmotion.model.placement import Placement
-from lrvmotion.plan.plan import Change, Plan, Value
+from lrvmotion.model.setting import SettingKey, Value
+from lrvmotion.model.target_id import TargetId
+from lrvmotion.plan.plan import Change, Plan
 
 # What of a VM's places the target must still have: (noun, name, reference).
 Thing = tuple[str, str, MoRef]
@@ -28,7 +30,7 @@ class Subjects:
     sources: tuple[str, ...]
     targets: tuple[str, ...]
     things: tuple[Thing, ...]
-    new_vmknics: tuple[tuple[str, str], ...]
+    new_vmknics: tuple[tuple[TargetId, str], ...]
 
     @classmethod
     def of(cls, plan: Plan) -> Subjects:
@@ -38,8 +40,8 @@ class Subjects:
         paths = (*plan.paths, *plan.proof_paths)
         sources = [*(move.source_host for move in plan.migrations), *(path.source_host for path in paths)]
         targets = [*(move.placement.host.name for move in plan.migrations), *(path.target_host for path in paths)]
-        sources += [name.removeprefix("source/") for name in touched if name.startswith("source/")]
-        targets += [name.removeprefix("target/") for name in touched if name.startswith("target/")]
+        sources += [target.name for target in touched if target.site == "source"]
+        targets += [target.name for target in touched if target.site == "target"]
         return cls(
             vms=tuple((move.vm, move.ref) for move in plan.migrations),
             sources=tuple(sorted(set(sources))),
@@ -64,19 +66,23 @@ def facts(
     machines = {vm.ref: vm for vm in source.vms}
     for name, ref in subjects.vms:
         found.update({f"vm/{name}: {what}": value for what, value in _vm(machines.get(ref), source)})
-    for site, inventory, names in (("source", source, subjects.sources), ("target", target, subjects.targets)):
+    sides: tuple[tuple[SiteName, Inventory, tuple[str, ...]], ...] = (
+        ("source", source, subjects.sources),
+        ("target", target, subjects.targets),
+    )
+    for side, inventory, names in sides:
         hosts = {host.name: host for host in inventory.hosts}
         for name in names:
-            found.update({f"{site}/{name}: {what}": value for what, value in _host(hosts.get(name))})
+            found.update({f"{TargetId.host(side, name)}: {what}": value for what, value in _host(hosts.get(name))})
     there = set(_all_things(target))
     down = {store.ref for store in target.datastores if not store.accessible}
     for noun, name, ref in subjects.things:
         state = "not accessible" if ref in down else "there" if (noun, name, ref) in there else _GONE
         found[f"target: {noun} {name or 'vm'}"] = state
     for at, address in subjects.new_vmknics:
-        site, inventory = ("source", source) if at.startswith("source/") else ("target", target)
+        inventory = source if at.site == "source" else target
         owner = next((h.name for h in inventory.hosts for nic in h.vmknics if nic.address == address), None)
-        found[f"{site}: address {address}"] = f"on {owner}" if owner else "free"
+        found[f"{at.site}: address {address}"] = f"on {owner}" if owner else "free"
     return found
 
 
@@ -97,7 +103,7 @@ def differences(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     return lines
 
 
-def settings_differ(saved: Plan, made: Plan, read: Callable[[str, str], Value]) -> list[str]:
+def settings_differ(saved: Plan, made: Plan, read: Callable[[TargetId, SettingKey], Value]) -> list[str]:
     """Return a sentence for every change that planning again, with the same places, does not come to; *read* says why.
 
     So what the relay hosts and the hosts' own bounds have to say is part of what a plan rests on.
@@ -117,7 +123,7 @@ def settings_differ(saved: Plan, made: Plan, read: Callable[[str, str], Value]) 
     return lines
 
 
-def _setting(saved: Change | None, made: Change | None, read: Callable[[str, str], Value]) -> Iterator[str]:
+def _setting(saved: Change | None, made: Change | None, read: Callable[[TargetId, SettingKey], Value]) -> Iterator[str]:
     if saved is not None and made is None:
         now = read(saved.target, saved.key)
         yield f"{saved.target}: {saved.key} is {now.brief()}, the plan has {saved.prior.brief()}"

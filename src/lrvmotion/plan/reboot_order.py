@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from lrvmotion.model.inventory import natural
+from lrvmotion.model.target_id import TargetId
 from lrvmotion.plan.plan import Change
 
-MAINTENANCE = "maintenance"  # the setting's key: whether a host is in maintenance mode, or enters it
 
-
-def order(changes: Iterable[Change]) -> tuple[str, ...]:
+def order(changes: Iterable[Change]) -> tuple[TargetId, ...]:
     """Return the hosts whose *changes* need a reboot, as they are rebooted: the target's first, by number."""
     hosts = {change.target for change in changes if change.reboot}
-    return tuple(sorted(hosts, key=lambda host: (not host.startswith("target/"), natural(host))))
+    return tuple(sorted(hosts, key=lambda host: (host.site != "target", natural(host))))

@@ -7,7 +7,8 @@ import time
 
 from lrvmotion.errors import LrvmotionError, RefusedError
 from lrvmotion.model.relay_spec import RelaySpec
-from lrvmotion.plan.plan import ABSENT, Value, document, string
+from lrvmotion.model.setting import ABSENT, SettingKey, Value, document, string
+from lrvmotion.model.target_id import TargetId
 from lrvmotion.ports.shell import Completed, Shell
 from lrvmotion.relay import answers, service
 from lrvmotion.relay.install import desired
@@ -20,7 +21,6 @@ __all__ = ["RelayBox", "RelaySpec", "RelayStatus", "counters", "desired", "healt
 
 DRAIN_S = 60.0  # how long live streams may go on when the redirect is removed: no relocate runs by then
 
-_KINDS = frozenset({"sysctl", "file", "unit", "process", "redirect", "firewall", "governor"})
 _GOVERNORS = "/sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_governor"
 # The kernel writes two other settings along with this one, also where they already matched and so are in no journal.
 _FORWARD = """cd /proc/sys/net/ipv4/conf || exit 1
@@ -46,27 +46,26 @@ class RelayBox:
     name, or "cpu0=a cpu1=b" where they differ.
     """
 
-    def __init__(self, name: str, shell: Shell, *, drain_s: float = DRAIN_S) -> None:
+    def __init__(self, name: TargetId, shell: Shell, *, drain_s: float = DRAIN_S) -> None:
         self._name = name
         self._shell = shell
         self._drain_s = drain_s
 
     @property
-    def name(self) -> str:
-        """The target's id: "box/NAME"."""
+    def name(self) -> TargetId:
+        """Its id."""
         return self._name
 
     def busy(self) -> list[str]:
         """Return nothing: what still streams is drained by the redirect's removal."""
         return []
 
-    def read(self, key: str) -> Value:
+    def read(self, key: SettingKey) -> Value:
         """Return the setting's value now, ABSENT where it does not exist; UnreachableError where it is not whole."""
-        kind, _, name = key.partition("/")
-        if kind not in _KINDS:
-            raise ValueError(key)
+        if key.kind.owner != "relay":
+            raise self._unknown(key)
         with answers.understood(f"{self._name}: what is there of {key}"):
-            return self._read(kind, name)
+            return self._read(key.kind.name, key.name)
 
     def _read(self, kind: str, name: str) -> Value:
         if kind == "sysctl":
@@ -84,9 +83,14 @@ class RelayBox:
             return opening.read(self._shell, name)
         return self._read_governor()
 
-    def write(self, key: str, value: Value) -> None:
+    def write(self, key: SettingKey, value: Value) -> None:
         """Set it; ABSENT removes it. RefusedError where the box does not take it."""
-        kind, _, name = key.partition("/")
+        kind, name = key.kind.name, key.name
+        if key.kind.owner != "relay":
+            raise self._unknown(key)
+        if not key.kind.takes(value):
+            message = f"{self._name}: {key} cannot be set to a value of type {value.type}"
+            raise RefusedError(message)
         if kind == "sysctl":
             self._write_sysctl(name, value)
         elif kind == "file":
@@ -102,10 +106,8 @@ class RelayBox:
                 self._install_redirect(parse.from_value(name, value))
         elif kind == "firewall":
             opening.write(self._shell, name, value)
-        elif key == "governor":
-            self._write_governor(value)
         else:
-            raise ValueError(key)
+            self._write_governor(value)
 
     # --- kernel -----------------------------------------------------------------------------------------------
 
@@ -222,6 +224,9 @@ class RelayBox:
 
     def _has_nft(self) -> bool:
         return self._shell.run(["sh", "-c", "command -v nft"]).ok
+
+    def _unknown(self, key: SettingKey) -> RefusedError:
+        return RefusedError(f"{self._name}: {key!r} is not a setting of a relay host")
 
     def _check(self, done: Completed, what: str) -> None:
         if not done.ok:

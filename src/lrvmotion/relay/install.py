@@ -12,7 +12,8 @@ from typing import Any, Literal
 from lrvmotion.errors import RefusedError
 from lrvmotion.model.relay_host import BoxFacts
 from lrvmotion.model.relay_spec import FAR_BUFFER_BYTES, STREAM_BUFFER_BYTES, RelaySpec
-from lrvmotion.plan.plan import Value, document, string
+from lrvmotion.model.setting import GOVERNOR, SettingKey, Value, document, string
+from lrvmotion.model.target_id import TargetId
 from lrvmotion.relay.names import Names
 from lrvmotion.relay.packet_filter.opening import ACCEPT
 from lrvmotion.relay.packet_filter.rules import Opening
@@ -20,7 +21,7 @@ from lrvmotion.relay.redirect import parse
 from lrvmotion.relay.redirect.render import Redirect, nft_fence, nft_install, nft_owned
 from lrvmotion.relay.unit import Unit, nft_commands, unit_text
 
-Wanted = tuple[str, Value, str]
+Wanted = tuple[SettingKey, Value, str]
 
 WINDOW_BYTES = 64 * 1024 * 1024  # ten times the path's product of rate and RTT (measured: 92 % of what 128 MiB gives)
 
@@ -35,12 +36,12 @@ def desired(spec: RelaySpec, seen: BoxFacts, run: str | None = None, opened: Ite
     names = Names(run or spec.run)
     interface = seen.interface_of(spec.address)
     if interface is None or not seen.python or not (seen.nft or seen.iptables):
-        message = f"box/{spec.name} cannot carry a relay"
+        message = f"{TargetId.relay(spec.name)} cannot carry a relay"
         raise RefusedError(message, hint="lrvmotion check says what is missing")
     redirects = [] if spec.far else _redirects(spec, names, interface)
     v6 = any(redirect.family == "ip6" for redirect in redirects)
     sysctls = list(_sysctls(seen, interface, v6=v6, routes=not spec.far))
-    wanted = [(f"sysctl/{key}", string(value), reason) for key, value, reason in sysctls]
+    wanted = [(SettingKey.of("sysctl", key), string(value), reason) for key, value, reason in sysctls]
     text = "".join(f"{key} = {value}\n" for key, value, _ in sysctls)
     head = f"# lrvmotion, run {names.run}: removed by lrvmotion restore-defaults\n"
     wanted.append(_file(names.sysctl_file, head + text, "0644", "the settings outlast a reboot"))
@@ -67,19 +68,20 @@ def desired(spec: RelaySpec, seen: BoxFacts, run: str | None = None, opened: Ite
         wanted.append(
             _file(names.unit_file, unit_text(unit), "0644", "the relay is restarted, and back after a reboot")
         )
-        wanted.append((f"unit/{names.unit}", document(enabled=True, **runs_with), "the relay listens before any route"))
+        value = document(enabled=True, **runs_with)
+        wanted.append((SettingKey.of("unit", names.unit), value, "the relay listens before any route"))
     else:
         held = [*(redirect.table for redirect in redirects), *([fence.table] if fence is not None else [])]
         scripts = " ".join(names.script(table) for table in held) if owned else None
         value = document(**runs_with, holds=scripts, python=seen.python)
-        wanted.append((f"process/{names.run}", value, "no systemd: a supervised process"))
+        wanted.append((SettingKey.of("process", names.run), value, "no systemd: a supervised process"))
     reason = "open_firewall: the host's packet filter lets the hosts' vMotion through"
     wanted += [(opening.key, ACCEPT, reason) for opening in opened]
     for redirect in redirects:
         reason = f"new connections to TCP {spec.service_port} of the targets go to the relay; others are forwarded"
-        wanted.append((f"redirect/{redirect.table}", parse.value(redirect), reason))
+        wanted.append((SettingKey.of("redirect", redirect.table), parse.value(redirect), reason))
     if seen.governors and "performance" in seen.available_governors:
-        wanted.append(("governor", string("performance"), "a CPU that waits for its clock costs throughput"))
+        wanted.append((GOVERNOR, string("performance"), "a CPU that waits for its clock costs throughput"))
     return wanted
 
 
@@ -103,7 +105,7 @@ def _fence(spec: RelaySpec, seen: BoxFacts, names: Names, *, owned: bool) -> _Fe
     family: Literal["ip", "ip6"] = "ip6" if ":" in spec.address else "ip"
     peers = parse.canonical(entry for entry in spec.accept_proxy_from if (":" in entry) == (family == "ip6"))
     if not peers:
-        message = f"box/{spec.name}: {spec.address} and its near relays are not of one address family"
+        message = f"{TargetId.relay(spec.name)}: {spec.address} and its near relays are not of one address family"
         raise RefusedError(message, hint="near and far relay need addresses of one family")
     table = names.table(family)
     script = names.script(table)
@@ -136,7 +138,7 @@ def _redirects(spec: RelaySpec, names: Names, interface: str) -> list[Redirect]:
                 )
             )  # fmt: skip
     if not found:
-        message = f"box/{spec.name}: no source and target of one address family"
+        message = f"{TargetId.relay(spec.name)}: no source and target of one address family"
         raise RefusedError(message, hint="hosts of both sites need vMotion addresses of one family")
     return found
 
@@ -241,4 +243,4 @@ def _commands(redirects: Iterable[Redirect], names: Names, seen: BoxFacts) -> di
 
 
 def _file(path: str, content: str, mode: str, reason: str) -> Wanted:
-    return f"file/{path}", document(content=content, mode=mode), reason
+    return SettingKey.of("file", path), document(content=content, mode=mode), reason

@@ -13,6 +13,7 @@ from typing import Any
 
 from lrvmotion.errors import LrvmotionError, printable
 from lrvmotion.model.load_report import CongestionControl, LoadReport, LoadRun, NotRun
+from lrvmotion.model.target_id import TargetId
 from lrvmotion.ports.shell import Completed, Runner
 from lrvmotion.relay import answers
 
@@ -124,9 +125,9 @@ def _said(end: End, done: Completed) -> dict[str, Any]:
         said: dict[str, Any] = answers.read(done.stdout, {"error?": str}, "its answer")
     except answers.GarbledError as error:
         last = done.stderr.strip().rpartition("\n")[2] or (error.message if done.ok else f"exit status {done.status}")
-        return {"error": f"box/{end.name}: {printable(last)}"}
+        return {"error": f"{TargetId.relay(end.name)}: {printable(last)}"}
     if "error" in said:
-        return {"error": f"box/{end.name}: {said['error']}"}
+        return {"error": f"{TargetId.relay(end.name)}: {said['error']}"}
     return said
 
 

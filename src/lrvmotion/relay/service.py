@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 from lrvmotion.errors import RefusedError
-from lrvmotion.plan.plan import ABSENT, Value, document
+from lrvmotion.model.setting import ABSENT, Value, document
 from lrvmotion.ports.shell import Completed, Shell
 from lrvmotion.relay.names import Names
 

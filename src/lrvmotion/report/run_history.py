@@ -30,7 +30,7 @@ from lrvmotion.journal.changes import history
 from lrvmotion.journal.event_log import RecordedEvents, TimedEvent
 from lrvmotion.journal.records import MoveBegun, MoveEnded, Record, RunBegun, RunPlan, of
 from lrvmotion.model.migration_state import MigrationState
-from lrvmotion.plan.plan import Value
+from lrvmotion.model.setting import Value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

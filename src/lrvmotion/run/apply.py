@@ -10,22 +10,22 @@ from lrvmotion.errors import LrvmotionError, RefusedError, TrustError, Unreachab
 from lrvmotion.events import Changed, Left, Observer, Waiting
 from lrvmotion.journal.changes import Outstanding
 from lrvmotion.journal.journal import Journal
-from lrvmotion.plan.plan import Change, Value
-
-STEERING_KINDS = ("route/", "gateway/")  # the keys that send a host's traffic through a box
+from lrvmotion.model.setting import SettingKey, Value
+from lrvmotion.model.target_id import ConnectionId, TargetId
+from lrvmotion.plan.plan import Change
 
 
 class Target(Protocol):
     """A host or box whose settings can be read and written, each by one atomic call."""
 
     @property
-    def name(self) -> str:
-        """The target's id: "source/HOST", "target/HOST", "box/NAME"."""
+    def name(self) -> TargetId:
+        """Its id."""
 
-    def read(self, key: str) -> Value:
+    def read(self, key: SettingKey) -> Value:
         """Return the setting's value now, ABSENT where it does not exist."""
 
-    def write(self, key: str, value: Value) -> None:
+    def write(self, key: SettingKey, value: Value) -> None:
         """Set it; ABSENT removes it. Writing what is already there is harmless."""
 
     def busy(self) -> list[str]:
@@ -50,7 +50,7 @@ class Restored:
 
 def apply(
     changes: Iterable[Change],
-    targets: Mapping[str, Target],
+    targets: Mapping[TargetId, Target],
     journal: Journal,
     run: str,
     observer: Observer,
@@ -101,7 +101,7 @@ def apply(
 
 def revert(
     journal: Journal,
-    targets: Callable[[str], Target],
+    targets: Callable[[TargetId], Target],
     observer: Observer,
     *,
     run: str,
@@ -121,7 +121,7 @@ def revert(
     """
     restored = Restored()
     pending = [item for item in reversed(journal.outstanding()) if only(item)]
-    pending.sort(key=lambda item: not item.key.startswith(STEERING_KINDS))
+    pending.sort(key=lambda item: not item.key.kind.steers)
     total = len(pending)
     attempt = _Attempt(journal, targets, observer, wait, run, force)
     left: dict[int, tuple[Outstanding, str]] = {}
@@ -155,33 +155,33 @@ def revert(
 class _Attempt:
     """One revert: what did not answer in it is not asked again for each of its settings.
 
-    *gone* says why, by target, or by door ("source", "box/relay-a") where nobody could log in: a refused login tried
-    once a setting would lock the account. *leads* is a way to a relay that could not be restored: the boxes stay as
+    *gone* says why, by target, or by connection where nobody could log in: a refused login tried once a setting would
+    lock the account. *leads* is a way to a relay that could not be restored: the boxes stay as
     they are then, for a box that no longer forwards cuts off the host that still sends through it. *lasting* is one
     that is not tried again either.
     """
 
     journal: Journal
-    targets: Callable[[str], Target]
+    targets: Callable[[TargetId], Target]
     observer: Observer
     wait: Callable[[Target, list[str]], None] | None
     run: str
     force: bool
-    gone: dict[str, str] = field(default_factory=dict)
+    gone: dict[TargetId | ConnectionId, str] = field(default_factory=dict)
     leads: str | None = None
     lasting: str | None = None
     bug: Exception | None = None
 
     def put_back(self, item: Outstanding) -> tuple[str | None, bool]:
         """Revert *item* and return None, or return why it was left, and whether what refused it may pass."""
-        door = item.door
+        connection = item.target.connection
         refused = False
-        reason = self.gone.get(item.target) or self.gone.get(door)
-        if reason is None and "box/" in door and self.leads is not None:
+        reason = self.gone.get(item.target) or self.gone.get(connection)
+        if reason is None and item.target.is_relay and self.leads is not None:
             return f"stays while a host may send through it: {self.leads} could not be restored", True
         if reason is None:
             try:
-                return self._try(item, door), False
+                return self._try(item, connection), False
             except (LrvmotionError, OSError) as error:
                 refused = isinstance(error, RefusedError)
                 reason = str(error)
@@ -190,24 +190,24 @@ class _Attempt:
             except Exception as error:  # noqa: BLE001 - the others are reverted all the same; then it is raised
                 self.bug = self.bug or error
                 reason = f"unexpected: {type(error).__name__}"
-        if item.key.startswith(STEERING_KINDS):
+        if item.key.kind.steers:
             way = f"{item.target}: {item.key}"
             self.leads = self.leads or way
             self.lasting = self.lasting or (None if refused else way)
         return reason, refused
 
-    def _try(self, item: Outstanding, door: str) -> str | None:
+    def _try(self, item: Outstanding, connection: ConnectionId) -> str | None:
         try:
             target = self.targets(item.target)
         except (TrustError, UnreachableError) as error:
-            self.gone[door] = str(error)
+            self.gone[connection] = str(error)
             raise
         try:
             return self._write(target, item)
         except UnreachableError:
             pass  # one lost answer; the value is read again before it is written again
         except TrustError as error:
-            self.gone[door] = str(error)
+            self.gone[connection] = str(error)
             raise
         try:
             return self._write(target, item)

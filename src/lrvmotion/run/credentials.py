@@ -12,6 +12,7 @@ from pathlib import Path
 from lrvmotion import files
 from lrvmotion.config.schema import password_variable
 from lrvmotion.errors import TrustError, UsageError
+from lrvmotion.model.target_id import ConnectionId, SiteId
 from lrvmotion.redaction import HIDDEN, wherever
 
 SERVICE = "lrvmotion"  # the keyring's name for what is ours
@@ -70,8 +71,8 @@ class Credentials:
         self._ask = ask
         self._known: dict[str, Secret] = {}
 
-    def password(self, name: str, login: str, host: str, file: Path | None) -> Secret:
-        """Return the password of *login* on *host*, *name* to us ("source", "box/relay-a"); TrustError without one.
+    def password(self, name: SiteId, login: str, host: str, file: Path | None) -> Secret:
+        """Return the password of *login* on *host*, *name* to us; TrustError without one.
 
         *host* has its port where that is not the usual one ("vcsa.example.com:8443"), as in ssh's known hosts.
         """
@@ -79,8 +80,8 @@ class Credentials:
             self._known[name] = self._find(name, login, host, file)
         return self._known[name]
 
-    def _find(self, name: str, login: str, host: str, file: Path | None) -> Secret:
-        variable = password_variable(name.removeprefix("box/"))
+    def _find(self, name: SiteId, login: str, host: str, file: Path | None) -> Secret:
+        variable = password_variable(ConnectionId(name).secret)
         if self._environment.get(variable):
             return _secret(self._environment[variable], variable)
         if file is not None:

@@ -10,10 +10,11 @@ from lrvmotion.journal.chain import chained
 from lrvmotion.journal.changes import Outstanding
 from lrvmotion.journal.journal import Journal
 from lrvmotion.journal.records import Record, Reverted
-from lrvmotion.plan.plan import Change, Theirs, Value
+from lrvmotion.model.setting import SettingKey, Value
+from lrvmotion.model.target_id import TargetId
+from lrvmotion.plan.plan import Change, Theirs
 
-FORGOTTEN = ("governor", "sysctl/")  # what of a relay host is in its kernel alone
-Read = Callable[[str, str], Value]  # a setting's value now, by target and key; may raise LrvmotionError
+Read = Callable[[TargetId, SettingKey], Value]  # a setting's value now, by target and key; may raise LrvmotionError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +32,7 @@ def look(items: Iterable[Outstanding], read: Read) -> Seen:
     """
     back: list[Outstanding] = []
     theirs: list[Theirs] = []
-    away: set[str] = set()
+    away: set[TargetId] = set()
     for item in items:
         if item.target in away:
             continue
@@ -75,7 +76,9 @@ def closed(records: Sequence[Record], seen: Seen) -> list[Record]:
     return found
 
 
-def standing(items: Iterable[Outstanding], targets: Collection[str], theirs: Iterable[Theirs], read: Read) -> list[str]:
+def standing(
+    items: Iterable[Outstanding], targets: Collection[TargetId], theirs: Iterable[Theirs], read: Read
+) -> list[str]:
     """Return which *items* of *targets* are not as we left them; what was *theirs* when it was planned may stay so."""
     known = {(one.target, one.key): one.now for one in theirs}
     reasons = []
@@ -87,7 +90,9 @@ def standing(items: Iterable[Outstanding], targets: Collection[str], theirs: Ite
     return reasons
 
 
-def forgotten(items: Iterable[Outstanding], target: str, read: Callable[[str], Value]) -> tuple[Change, ...]:
+def forgotten(
+    items: Iterable[Outstanding], target: TargetId, read: Callable[[SettingKey], Value]
+) -> tuple[Change, ...]:
     """Return what sets again the settings of the relay host *target* that it forgot as it was rebooted.
 
     What reads neither as before nor as it was set is somebody else's, and left alone.
@@ -98,6 +103,6 @@ def forgotten(items: Iterable[Outstanding], target: str, read: Callable[[str], V
             reason="the relay host was rebooted",
         )
         for item in items
-        if item.target == target and item.key.startswith(FORGOTTEN)
+        if item.target == target and item.key.kind.kernel_only
         if (now := read(item.key)) == item.prior and now != item.planned[-1]
     )  # fmt: skip

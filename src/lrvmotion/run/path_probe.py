@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 from lrvmotion.errors import LrvmotionError
 from lrvmotion.events import Observer, PathMeasured
 from lrvmotion.model.path_quality import FULL, JUMBO, Arrival, Frames, PathQuality, jitter
+from lrvmotion.model.target_id import TargetId
 from lrvmotion.plan.plan import Path
 
 PING_SIZE = 56  # bytes of payload, as ping's own default
@@ -43,7 +44,7 @@ class Pinger(Protocol):
 
     def ping(
         self,
-        target: str,
+        target: TargetId,
         netstack: str,
         source: str,
         address: str,
@@ -53,7 +54,7 @@ class Pinger(Protocol):
         size: int = PING_SIZE,
         df: bool = False,
     ) -> Pings:
-        """Ping *address* from the vmknic with address *source* of *target* ("source/HOST"); *size* bytes of payload.
+        """Ping *address* from the vmknic with address *source* of the host *target*; *size* bytes of payload.
 
         Raises PingRefused where the host does not run it, MessageTooLong where *df* (don't fragment) forbids to send.
         """
@@ -113,13 +114,11 @@ def _hosts_at_once(items: Sequence[Item], host: Callable[[Item], str], walk: Cal
 
 
 def _frames(path: Path, source_mtu: int, target_mtu: int, pinger: Pinger) -> Frames:
-    name = f"source/{path.source_host}"
-
     def arrives(size: int, *, df: bool) -> Arrival:
         for count in (2, 4):  # a lossy circuit loses a few: six must be lost before it is the size
             try:
                 pings = pinger.ping(
-                    name, path.netstack, path.source_address, path.target_address,
+                    path.source, path.netstack, path.source_address, path.target_address,
                     count=count, interval_s=0.2, size=size, df=df,
                 )  # fmt: skip
             except MessageTooLong:
@@ -128,16 +127,16 @@ def _frames(path: Path, source_mtu: int, target_mtu: int, pinger: Pinger) -> Fra
                 return "passed"
         return "lost"
 
-    ends = (f"{name} {path.source_address}", f"target/{path.target_host} {path.target_address}")
+    source, target = path.ends
     try:
         full = arrives(FULL, df=True)
         plain = "passed" if full == "passed" else arrives(PING_SIZE, df=False)
         jumbo = arrives(JUMBO, df=True) if plain == "passed" else None
     except PingRefused as refused:
-        reason = refused.message.removeprefix(f"{name}: ")
-        return Frames(source=ends[0], target=ends[1], source_mtu=source_mtu, target_mtu=target_mtu, reason=reason)
+        reason = refused.message.removeprefix(f"{path.source}: ")
+        return Frames(source=source, target=target, source_mtu=source_mtu, target_mtu=target_mtu, reason=reason)
     return Frames(
-        source=ends[0], target=ends[1], source_mtu=source_mtu, target_mtu=target_mtu,
+        source=source, target=target, source_mtu=source_mtu, target_mtu=target_mtu,
         plain=plain, full=full, jumbo=jumbo,
     )  # fmt: skip
 
@@ -147,8 +146,7 @@ def _nobody(count: int) -> None:
 
 
 def _one(path: Path, pinger: Pinger, probes: int, interval_s: float, tell: Callable[[int], None]) -> PathQuality:
-    source = f"source/{path.source_host} {path.source_address}"
-    target = f"target/{path.target_host} {path.target_address}"
+    source, target = path.ends
     sent = received = 0
     averages: list[tuple[float, int]] = []
     minima: list[float] = []
@@ -157,7 +155,7 @@ def _one(path: Path, pinger: Pinger, probes: int, interval_s: float, tell: Calla
         while sent < probes:
             count = min(CALL_PROBES, probes - sent)
             pings = pinger.ping(
-                f"source/{path.source_host}", path.netstack, path.source_address, path.target_address,
+                path.source, path.netstack, path.source_address, path.target_address,
                 count=count, interval_s=interval_s,
             )  # fmt: skip
             sent += pings.sent
@@ -171,7 +169,7 @@ def _one(path: Path, pinger: Pinger, probes: int, interval_s: float, tell: Calla
             if pings.sent == 0:
                 break
     except PingRefused as refused:
-        reason = refused.message.removeprefix(f"source/{path.source_host}: ")
+        reason = refused.message.removeprefix(f"{path.source}: ")
         return PathQuality(source=source, target=target, sent=0, received=0, reason=reason)
     weight = sum(count for _, count in averages)
     return PathQuality(

@@ -32,7 +32,7 @@ def prove(
         proceed()
         try:
             pings = pinger.ping(
-                f"source/{path.source_host}", path.netstack, path.source_address, path.target_address,
+                path.source, path.netstack, path.source_address, path.target_address,
                 count=PINGS, interval_s=0.1,
             )  # fmt: skip
         except PingRefused as refused:

@@ -29,7 +29,7 @@ def measure(
     pairs = frame_pairs(sources, targets)
     found = path_probe.frames(pairs, pinger, _counter("frames", len(pairs), step))
     silent = {(frames.source, frames.target) for frames in found if frames.full == "lost" and frames.plain != "passed"}
-    paths = [path for path in quality_paths(sources, targets) if _ends(path) not in silent]
+    paths = [path for path in quality_paths(sources, targets) if path.ends not in silent]
     total = probes * len(paths)
     qualities = path_probe.measure(paths, pinger, observer, probes=probes, sent=_counter("pings", total, step))
     return found, qualities
@@ -60,10 +60,6 @@ def _path(source: Host, number: int, target: Host) -> Path:
         source_host=source.name, source_address=nic.address, netstack=nic.netstack,
         target_host=target.name, target_address=target.vmotion_vmknics[0].address, new=False,
     )  # fmt: skip
-
-
-def _ends(path: Path) -> tuple[str, str]:
-    return f"source/{path.source_host} {path.source_address}", f"target/{path.target_host} {path.target_address}"
 
 
 def _counter(what: str, total: int, step: Callable[[str, int, int], None]) -> Callable[[int], None]:

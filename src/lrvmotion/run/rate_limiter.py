@@ -11,6 +11,7 @@ from lrvmotion.config.schema import Config
 from lrvmotion.errors import LrvmotionError
 from lrvmotion.events import CapChanged, Message, Observer, WindowChanged
 from lrvmotion.journal.records import CapChange
+from lrvmotion.model.target_id import TargetId
 
 AGAIN = timedelta(seconds=60)  # after a relay did not take its cap: until it is tried again
 
@@ -77,7 +78,7 @@ class RateLimiter:
                 continue
             del self._wanted[relay]
             try:
-                self._record(CapChange(target=f"box/{relay}", planned=cap))
+                self._record(CapChange(target=TargetId.relay(relay), planned=cap))
             except LrvmotionError as error:
                 self._observer(Message(text=f"relay {relay}: its cap is not changed: {error.message}"))
                 self._wanted[relay] = now + AGAIN

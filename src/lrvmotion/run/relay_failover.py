@@ -9,6 +9,7 @@ from lrvmotion.errors import LrvmotionError, RefusedError
 from lrvmotion.events import Message, Observer
 from lrvmotion.journal.changes import Outstanding
 from lrvmotion.journal.journal import Journal
+from lrvmotion.model.target_id import TargetId
 from lrvmotion.plan.plan import Change
 from lrvmotion.plan.steering import relay_address
 from lrvmotion.run.apply import Target, apply, revert
@@ -30,7 +31,7 @@ class Detour:
         relays: Mapping[str, str],
         watch: Watch,
         journal: Journal,
-        target: Callable[[str], Target],
+        target: Callable[[TargetId], Target],
         observer: Observer,
         run: str,
     ) -> None:
@@ -40,18 +41,18 @@ class Detour:
         self._target = target
         self._observer = observer
         self._run = run
-        self._tried: set[tuple[str, str]] = set()
+        self._tried: set[tuple[str, TargetId]] = set()
         self._lost: set[str] = set()
-        self.stays: dict[str, str] = {}  # hosts ("source/HOST") that could not be led back, and why
-        self._stalled: dict[tuple[str, str], list[Outstanding]] = {}  # the ways that lead back: relay, host
+        self.stays: dict[TargetId, str] = {}  # hosts that could not be led back, and why
+        self._stalled: dict[tuple[str, TargetId], list[Outstanding]] = {}  # the ways that lead back: relay, host
 
     def lost(self, relay: str) -> str | None:
         """Why nothing may start through *relay*: its box is lost and hosts bypass it."""
         if relay not in self._lost:
             return None
-        return f"box/{relay} did not answer for {LOST_S:.0f} s; the routes through it were restored"
+        return f"{TargetId.relay(relay)} did not answer for {LOST_S:.0f} s; the routes through it were restored"
 
-    def restore_direct_routes(self, moving: Collection[str], stalled: Mapping[str, str]) -> None:
+    def restore_direct_routes(self, moving: Collection[TargetId], stalled: Mapping[str, str]) -> None:
         """Put back the ways through boxes that are lost or *stalled* (relay: why), but on hosts in *moving*."""
         for relay, address in self._relays.items():
             lost = self._watch.silent_s(relay) >= LOST_S
@@ -62,7 +63,7 @@ class Detour:
                 try:
                     if host in moving or self._target(host).busy():
                         continue
-                    self._observer(Message(text=f"box/{relay} {why}: {host} no longer sends through it"))
+                    self._observer(Message(text=f"{TargetId.relay(relay)} {why}: {host} no longer sends through it"))
                     ways = [item for item in self._ways(address) if item.target == host]
                     self._tried.add((relay, host))
                     if lost:
@@ -73,7 +74,7 @@ class Detour:
                 except LrvmotionError:
                     continue  # the vCenter does not answer either: at the next look
 
-    def come_back(self, moving: Collection[str], stalled: Collection[str]) -> None:
+    def come_back(self, moving: Collection[TargetId], stalled: Collection[str]) -> None:
         """Lead hosts back to relays that are *stalled* no longer, but those in *moving*."""
         for (relay, host), ways in list(self._stalled.items()):
             if relay in stalled or host in moving or self._watch.silent_s(relay) >= LOST_S:
@@ -98,8 +99,8 @@ class Detour:
             del self._stalled[relay, host]
 
     @property
-    def away(self) -> frozenset[str]:
-        """The hosts ("source/HOST") that bypass a relay that carried nothing."""
+    def away(self) -> frozenset[TargetId]:
+        """The hosts that bypass a relay that carried nothing."""
         return frozenset(host for _, host in self._stalled)
 
     def settle(self, interrupts: Callable[[], int], stalled: Callable[[], Mapping[str, str]]) -> None:
@@ -124,10 +125,10 @@ class Detour:
         return [
             item
             for item in self._journal.outstanding()
-            if item.target.startswith("source/") and relay_address(item.key, item.planned[-1]) == address
+            if item.target.connection == "source" and relay_address(item.key, item.planned[-1]) == address
         ]
 
-    def _led_by(self, relay: str) -> list[str]:
+    def _led_by(self, relay: str) -> list[TargetId]:
         """Return the hosts that send through *relay* and have not been tried."""
         hosts = dict.fromkeys(item.target for item in self._ways(self._relays[relay]))
         return [host for host in hosts if (relay, host) not in self._tried]

@@ -18,8 +18,10 @@ from lrvmotion.journal.journal import Journal
 from lrvmotion.journal.records import RebootStep, of
 from lrvmotion.model.inventory import MoRef
 from lrvmotion.model.reboot_readiness import RebootReadiness
-from lrvmotion.plan.plan import Change, Value
-from lrvmotion.plan.reboot_order import MAINTENANCE, order
+from lrvmotion.model.setting import MAINTENANCE, Value
+from lrvmotion.model.target_id import TargetId
+from lrvmotion.plan.plan import Change
+from lrvmotion.plan.reboot_order import order
 from lrvmotion.run.apply import Target, revert
 
 IN, OUT = Value("bool", True), Value("bool", False)
@@ -62,12 +64,12 @@ class Rebooter(Protocol):
 
 
 class HostAccess(Protocol):
-    """Where the hosts are found, by their ids ("source/esx-a1")."""
+    """Where the hosts are found."""
 
-    def target(self, name: str) -> Target:
+    def target(self, name: TargetId) -> Target:
         """Return the host as a target."""
 
-    def rebooter(self, name: str) -> Rebooter:
+    def rebooter(self, name: TargetId) -> Rebooter:
         """Return the same host as one that can be rebooted."""
 
 
@@ -87,7 +89,7 @@ class Rolling:
     boot_s: float
     proceed: Callable[[], None] = lambda: None
     turn: Callable[[], None] = lambda: None
-    homes: Mapping[str, Mapping[str, MoRef]] = field(default_factory=dict)
+    homes: Mapping[TargetId, Mapping[str, MoRef]] = field(default_factory=dict)
 
     def go(self, changes: Iterable[Change]) -> None:
         """Reboot every host with a change that needs it, and verify that its settings are as planned then.
@@ -101,7 +103,7 @@ class Rolling:
             self.proceed()
             self._one(host, [change for change in changes if change.target == host])
 
-    def _one(self, host: str, changes: Sequence[Change]) -> None:
+    def _one(self, host: TargetId, changes: Sequence[Change]) -> None:
         target, machine = self.access.target(host), self.access.rebooter(host)
         before = machine.now()
         self._refuse(host, target, machine, before)
@@ -134,7 +136,7 @@ class Rolling:
                 self.observer(Message(text=f"{host}: {stays}"))
         self._step(host, "verified")
 
-    def _emptying(self, host: str, machine: Rebooter) -> Callable[[], None]:
+    def _emptying(self, host: TargetId, machine: Rebooter) -> Callable[[], None]:
         """Return what is called again and again while the host gets empty: it says who is still there."""
         told = time.monotonic()
 
@@ -150,7 +152,7 @@ class Rolling:
 
         return look
 
-    def _refuse(self, host: str, target: Target, machine: Rebooter, before: HostRuntime) -> None:
+    def _refuse(self, host: TargetId, target: Target, machine: Rebooter, before: HostRuntime) -> None:
         """Raise for what forbids to reboot the host now, before anything is done to it."""
         if not before.connected:
             message = f"{host} is not rebooted: it is not connected"
@@ -165,7 +167,7 @@ class Rolling:
             message = f"{finding.subject} {finding.summary}"
             raise RefusedError(message, hint=finding.hint)
 
-    def _busy(self, host: str, target: Target) -> list[str]:
+    def _busy(self, host: TargetId, target: Target) -> list[str]:
         """Return the relocates that still run on the host: DRS evens out the cluster after the host before."""
         if not (running := target.busy()):
             return []
@@ -180,7 +182,7 @@ class Rolling:
         _until(quiet, BUSY_S)
         return running
 
-    def _leave(self, host: str) -> str | None:
+    def _leave(self, host: TargetId) -> str | None:
         """Take the host out of the maintenance mode that we put it in; return why not."""
         mine = revert(
             self.journal, self.access.target, lambda _: None, run=self.run,
@@ -188,7 +190,7 @@ class Rolling:
         )  # fmt: skip
         return mine.left[0][1] if mine.left else None
 
-    def _step(self, host: str, phase: str, vms: Iterable[str] = ()) -> None:
+    def _step(self, host: TargetId, phase: str, vms: Iterable[str] = ()) -> None:
         self.journal.append(self.run, RebootStep(host=host, phase=phase, vms=tuple(vms)))
         self.observer(Rebooting(host=host, phase=phase))
 
@@ -276,8 +278,7 @@ def again(rolling: Rolling, *, asked: bool) -> list[PendingReboot]:
     items = stale(rolling.journal.records, partial(_booted, rolling.access))
     if not asked:
         for item in items:
-            key = item.key.removeprefix("option/")
-            text = f"{item.host}: {key} is {item.value.brief()} again, in force after its next reboot"
+            text = f"{item.host}: {item.key.name} is {item.value.brief()} again, in force after its next reboot"
             rolling.observer(Message(text=f"{text}; restore-defaults --reboot-hosts reboots it"))
         return items
     try:
@@ -291,7 +292,7 @@ def again(rolling: Rolling, *, asked: bool) -> list[PendingReboot]:
     return []
 
 
-def due(rolling: Rolling, changes: Iterable[Change], hosts: Collection[str]) -> list[Change]:
+def due(rolling: Rolling, changes: Iterable[Change], hosts: Collection[TargetId]) -> list[Change]:
     """Return *changes* that need a reboot, and those of earlier runs on *hosts* that still wait for one."""
     changes = [change for change in changes if change.reboot]
     mine = {change.target for change in changes}
@@ -303,7 +304,7 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
-def _booted(access: HostAccess, host: str) -> datetime | None:
+def _booted(access: HostAccess, host: TargetId) -> datetime | None:
     try:
         return access.rebooter(host).now().booted
     except LrvmotionError:  # who does not answer is named where it matters

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from lrvmotion.findings import Finding, Severity
 from lrvmotion.model.path_quality import Frames, PathQuality
+from lrvmotion.model.target_id import without_site
 from lrvmotion.views import console, words
 from lrvmotion.views.plan import MARKS, finding_json
 from lrvmotion.views.words import some
@@ -180,7 +181,7 @@ def _pairs(path: Sequence[PathQuality], frames: Sequence[Frames]) -> Table:
         interval = quality.loss_interval
         loss = "-" if interval is None else f"{quality.loss:.2%} ({interval[0]:.2%} to {interval[1]:.2%})"
         table.add_row(
-            Text(quality.source.partition("/")[2]), Text(quality.target.partition("/")[2]), str(quality.sent),
+            Text(without_site(quality.source)), Text(without_site(quality.target)), str(quality.sent),
             _ms(quality.rtt_ms), _ms(quality.jitter_ms), loss, largest.get((quality.source, quality.target), "-"),
         )  # fmt: skip
     return table

@@ -27,7 +27,8 @@ from lrvmotion.events import (
 )  # fmt: skip
 from lrvmotion.findings import Finding
 from lrvmotion.model.migration_state import MigrationState
-from lrvmotion.plan.plan import ABSENT
+from lrvmotion.model.setting import ABSENT
+from lrvmotion.model.target_id import without_site
 from lrvmotion.views import console, streams, units, words
 
 
@@ -117,7 +118,7 @@ class Lines:
 
 def measured(event: PathMeasured) -> str:
     """Return a measured pair in one line."""
-    pair = f"{event.source.partition('/')[2]} -> {event.target.partition('/')[2]}"
+    pair = f"{without_site(event.source)} -> {without_site(event.target)}"
     rtt = "RTT -" if event.rtt_ms is None else f"RTT {event.rtt_ms:.1f} ms"
     loss = "" if event.loss is None else f", loss {event.loss:.1%} of {event.sent} pings"
     return f"{pair}: {rtt}{loss}"

@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
-from lrvmotion.plan.plan import ABSENT, Change, Plan
+from lrvmotion.model.setting import ABSENT
+from lrvmotion.plan.plan import Change, Plan
 from lrvmotion.views import console, units, words
 
 

@@ -18,7 +18,7 @@ from lrvmotion.journal import run_state
 from lrvmotion.journal.changes import Outstanding
 from lrvmotion.journal.records import Record
 from lrvmotion.model.migration_state import MigrationState
-from lrvmotion.plan.plan import ABSENT
+from lrvmotion.model.setting import ABSENT
 from lrvmotion.report.run_result import Report
 from lrvmotion.views import console, errors, units, words
 from lrvmotion.views.relays import relays as show_relays

@@ -7,12 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lrvmotion.model.migration_state import MigrationState
-from lrvmotion.plan.plan import ABSENT, Value
+from lrvmotion.model.setting import ABSENT, SettingKey, Value
 
-_KINDS = {
-    "portgroup": "port group", "vmotion-service": "vMotion service on", "gateway": "gateway of",
-    "redirect": "redirect table", "maintenance": "maintenance mode",
-}  # fmt: skip
 _LABELS = {
     "vlan_id": "VLAN", "mtu": "MTU", "portgroup": "port group", "listen_port": "relay port", "port": "TCP port",
     "sources": "from", "targets": "to", "prefix_length": "prefix length",
@@ -37,16 +33,7 @@ _PHASES = {
 
 def setting(key: str) -> str:
     """Return the name of the setting *key*: "file//etc/x" is "file /etc/x", an option is its own name."""
-    kind, _, rest = key.partition("/")
-    if not rest or kind == "option":
-        return rest or _KINDS.get(kind, kind)
-    if kind == "route":
-        stack, _, network = rest.partition("/")
-        return f"route {network} ({stack})"
-    if kind == "firewall":
-        tool, _, rule = rest.partition("/")
-        return f"firewall rule ({tool}) {rule}"
-    return f"{_KINDS.get(kind, kind)} {rest}"
+    return SettingKey(key).words
 
 
 def value(given: Value) -> str:

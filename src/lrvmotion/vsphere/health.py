@@ -13,6 +13,7 @@ from pyVmomi import vim
 from lrvmotion.checks.sites import Clock, Drs, Lacking, Licence
 from lrvmotion.errors import RefusedError
 from lrvmotion.model.inventory import MoRef
+from lrvmotion.model.target_id import TargetId
 from lrvmotion.vsphere.client import managed_object, properties_of, retrieve
 from lrvmotion.vsphere.session import Session
 
@@ -83,7 +84,7 @@ def licences(session: Session, hosts: Mapping[str, str]) -> list[Licence]:
         raise RefusedError(message)
     found = [
         Licence(
-            subject=f"{session.site}/{hosts[str(item.entityId)]}",
+            subject=TargetId.host(session.site, hosts[str(item.entityId)]),
             name=str(item.assignedLicense.name or ""),
             edition=str(item.assignedLicense.editionKey or ""),
         )

@@ -14,7 +14,8 @@ from pyVmomi import SoapAdapter, VmomiSupport, vim, vmodl
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from lrvmotion.errors import TrustError, UnreachableError
-from lrvmotion.model.inventory import MoRef, SiteName
+from lrvmotion.model.inventory import MoRef
+from lrvmotion.model.target_id import SiteId
 from lrvmotion.run.credentials import hidden, hide
 from lrvmotion.vsphere import faults
 from lrvmotion.vsphere.certificate import (
@@ -38,7 +39,7 @@ class Session:
 
     def __init__(
         self,
-        site: SiteName,
+        site: SiteId,
         host: str,
         port: int,
         username: str,
@@ -76,7 +77,7 @@ class Session:
     @classmethod
     def open(
         cls,
-        site: SiteName,
+        site: SiteId,
         host: str,
         port: int,
         username: str,
@@ -190,7 +191,7 @@ def _plain(fingerprint: str) -> str:
     return fingerprint.lower().removeprefix("sha256:").replace(":", "").replace(" ", "")
 
 
-def _pinned(site: SiteName, host: str, port: int, pem: str | None, sha256: str | None, timeout_s: float) -> Certificate:
+def _pinned(site: SiteId, host: str, port: int, pem: str | None, sha256: str | None, timeout_s: float) -> Certificate:
     """Return the certificate to trust: the given one, or the presented one where its SHA-256 is the given one."""
     if pem is not None:
         certificate = Certificate.from_pem(pem)

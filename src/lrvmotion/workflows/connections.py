@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, Self
 
 from lrvmotion.config.schema import Config, Relay, Site
 from lrvmotion.errors import TrustError, UsageError
 from lrvmotion.events import Connected, Message, Observer
 from lrvmotion.journal.records import Connection
-from lrvmotion.model.inventory import Inventory, SiteName
+from lrvmotion.model.inventory import Inventory
+from lrvmotion.model.target_id import ConnectionId, SiteId, TargetId
 from lrvmotion.run.apply import Target
 from lrvmotion.run.credentials import Credentials
 from lrvmotion.run.path_probe import PING_SIZE, Pings
@@ -25,15 +26,17 @@ if TYPE_CHECKING:
     from lrvmotion.vsphere.session import Session
 
 
-def records(config: Config) -> dict[str, Connection]:
+Known = Mapping[ConnectionId, Connection]
+
+
+def records(config: Config) -> dict[ConnectionId, Connection]:
     """Return the connections of *config*, by name: what the journal needs to reach everything again; never a secret."""
-    found = {"source": _site("source", config.source), "target": _site("target", config.target)}
+    sites = [_site(ConnectionId("source"), config.source), _site(ConnectionId("target"), config.target)]
     boxes = [*config.relay.source, *([config.relay.target] if config.relay.target else [])]
-    found.update({f"box/{box.name}": _box(box) for box in boxes})
-    return found
+    return {one.name: one for one in (*sites, *map(_box, boxes))}
 
 
-def _site(name: str, site: Site) -> Connection:
+def _site(name: ConnectionId, site: Site) -> Connection:
     return Connection(
         name=name, host=site.vcenter, port=site.port, username=site.username,
         password_file=str(site.password_file) if site.password_file else None, sha256=site.sha256,
@@ -41,7 +44,7 @@ def _site(name: str, site: Site) -> Connection:
     )  # fmt: skip
 
 
-def _pem(name: str, file: Path) -> str:
+def _pem(name: ConnectionId, file: Path) -> str:
     """Return the first certificate in *file*, in PEM form, without what else is in it: a comment in any encoding."""
     from lrvmotion.vsphere.certificate import Certificate
 
@@ -59,22 +62,22 @@ def _pem(name: str, file: Path) -> str:
 
 def _box(relay: Relay) -> Connection:
     return Connection(
-        name=f"box/{relay.name}", host=relay.host, port=relay.port, username=relay.user,
+        name=TargetId.relay(relay.name).connection, host=relay.host, port=relay.port, username=relay.user,
         key_file=str(relay.key_file) if relay.key_file else None,
         password_file=str(relay.password_file) if relay.password_file else None,
         host_key=relay.host_key, known_hosts=tuple(str(file) for file in relay.known_hosts),
     )  # fmt: skip
 
 
-def all_known(config: Config | None, recorded: Mapping[str, Connection]) -> dict[str, Connection]:
+def all_known(config: Config | None, recorded: Known) -> Known:
     """Return the connections of *config*, and over them those *recorded* in the journal.
 
     What *config* pins for the same address wins: a certificate or host key that was renewed since is pinned there, and
     what the run changed could not be restored without it.
     """
     known = {} if config is None else records(config)
-    now = {(_is_box(name), one.host, one.port): one for name, one in known.items()}
-    pinned = {name: _pinned(one, now.get((_is_box(name), one.host, one.port))) for name, one in recorded.items()}
+    now = {(name.is_relay, one.host, one.port): one for name, one in known.items()}
+    pinned = {name: _pinned(one, now.get((name.is_relay, one.host, one.port))) for name, one in recorded.items()}
     return {**known, **pinned}
 
 
@@ -92,19 +95,18 @@ def _pinned(recorded: Connection, now: Connection | None) -> Connection:
 class Connections:
     """Both vCenters and the relay hosts; a Target for every host and box. Close it, or use it as a context manager.
 
-    *known* are the connections by name: "source", "target", "box/NAME", and, of what none of these leads to but the
-    journal knows, "RUN:source" (changes.connections).
+    *known* are the connections by name (changes.connections).
     """
 
-    def __init__(self, known: Mapping[str, Connection], credentials: Credentials, observer: Observer) -> None:
+    def __init__(self, known: Known, credentials: Credentials, observer: Observer) -> None:
         self._known = known
         self._credentials = credentials
         self._observer = observer
         self._sessions: dict[str, Session] = {}
-        self._shells: dict[str, SshShell] = {}
+        self._shells: dict[TargetId, SshShell] = {}
         self._inventories: dict[str, Inventory] = {}
-        self._facts: dict[str, BoxFacts] = {}
-        self._targets: dict[str, Target] = {}
+        self._facts: dict[TargetId, BoxFacts] = {}
+        self._targets: dict[TargetId, Target] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -125,7 +127,7 @@ class Connections:
         self._sessions.clear()
         self._shells.clear()
 
-    def session(self, site: SiteName) -> Session:
+    def session(self, site: SiteId) -> Session:
         """Return the session with the vCenter of *site*, logging in when first asked."""
         if site not in self._sessions:
             from lrvmotion.vsphere.session import Session
@@ -149,26 +151,26 @@ class Connections:
             self._observer(Connected(site=site, address=known.address, version=version))
         return self._sessions[site]
 
-    def pinned(self, name: str) -> Connection:
+    def pinned(self, name: SiteId) -> Connection:
         """Return the connection *name*: of a vCenter with its instance UUID and the certificate it showed."""
         known = self._connection(name)
         if (session := self._sessions.get(name)) is None:
             return known
         return replace(known, pem=session.pem, instance_uuid=str(session.about.instanceUuid))
 
-    def identity(self, door: str) -> Connection | None:
-        """Return *pinned* of *door*, logging in at a vCenter for it; None where nothing is known of it."""
-        if door not in self._known:
+    def identity(self, name: ConnectionId) -> Connection | None:
+        """Return *pinned* of *name*, logging in at a vCenter for it; None where nothing is known of it."""
+        if name not in self._known:
             return None
-        if not _is_box(door):
-            self.session(cast("SiteName", door))
-        return self.pinned(door)
+        if not name.is_relay:
+            self.session(name)
+        return self.pinned(name)
 
     def accounts(self) -> dict[str, str]:
         """Return with which account everything known is logged in to: "user at host", by its name."""
         return {name: known.account for name, known in self._known.items()}
 
-    def inventory(self, site: SiteName) -> Inventory:
+    def inventory(self, site: SiteId) -> Inventory:
         """Return the names inventory of *site*, collected once."""
         if site not in self._inventories:
             from lrvmotion.vsphere.inventory.collect import collect_names
@@ -180,20 +182,20 @@ class Connections:
         """Collect the inventories again when they are asked for next: a host that was away is back."""
         self._inventories.clear()
 
-    def facts(self, name: str) -> BoxFacts:
-        """Return what the box *name* is and has, asked once; RefusedError where it does not say."""
+    def facts(self, name: TargetId) -> BoxFacts:
+        """Return what the relay host *name* is and has, asked once; RefusedError where it does not say."""
         if name not in self._facts:
             from lrvmotion.relay.facts import facts
 
             self._facts[name] = facts(self.shell(name))
         return self._facts[name]
 
-    def shell(self, name: str) -> SshShell:
-        """Return the shell on the box *name* ("box/relay-a"), logging in when first asked."""
+    def shell(self, name: TargetId) -> SshShell:
+        """Return the shell on the relay host *name*, logging in when first asked."""
         if name not in self._shells:
             from lrvmotion.ssh import SshShell
 
-            known = self._connection(name)
+            known = self._connection(name.connection)
             keyed = known.key_file and not known.password_file
             shell = SshShell.open(
                 name,
@@ -201,7 +203,7 @@ class Connections:
                 known.port,
                 known.username,
                 key_file=Path(known.key_file) if known.key_file else None,
-                password=None if keyed else lambda: self._password(name, known),
+                password=None if keyed else lambda: self._password(name.connection, known),
                 host_key=known.host_key,
                 known_hosts=tuple(Path(file) for file in known.known_hosts),
                 warn=lambda text: self._observer(Message(text=text)),
@@ -215,7 +217,7 @@ class Connections:
             self._observer(Connected(site=name, address=known.address, version="SSH"))
         return self._shells[name]
 
-    def box(self, name: str) -> RelayBox:
+    def box(self, name: TargetId) -> RelayBox:
         """Return the relay host *name* as a target."""
         from lrvmotion.relay.box import RelayBox
 
@@ -226,30 +228,30 @@ class Connections:
             raise TypeError(name)
         return target
 
-    def host(self, name: str) -> HostTarget:
-        """Return the host *name* ("source/esx-a1") as a target."""
+    def host(self, name: TargetId) -> HostTarget:
+        """Return the host *name* as a target."""
         from lrvmotion.vsphere.host.target import HostTarget
 
         if name not in self._targets:
-            site = _site_of(name)
-            host = self.inventory(site).host(name.removeprefix(f"{site}/"))
+            site = name.connection
+            host = self.inventory(site).host(name.name)
             self._targets[name] = HostTarget(self.session(site), site, host.ref, host.name)
         target = self._targets[name]
         if not isinstance(target, HostTarget):
             raise TypeError(name)
         return target
 
-    def rebooter(self, name: str) -> HostPower:
+    def rebooter(self, name: TargetId) -> HostPower:
         """Return the host *name* as one that can be rebooted (reboot.Rebooter)."""
         return self.host(name).power
 
-    def target(self, name: str) -> Target:
-        """Return the target *name*, a host's or a box's."""
-        return self.box(name) if _is_box(name) else self.host(name)
+    def target(self, name: TargetId) -> Target:
+        """Return the target *name*, a host's or a relay host's."""
+        return self.box(name) if name.is_relay else self.host(name)
 
     def ping(
         self,
-        target: str,
+        target: TargetId,
         netstack: str,
         source: str,
         address: str,
@@ -265,29 +267,22 @@ class Connections:
         host = self.host(target)
         device = host.device(source, netstack)
         return ping(
-            self.session(_site_of(target)), host.ref, netstack=netstack, device=device, address=address, count=count,
+            self.session(target.connection), host.ref, netstack=netstack, device=device, address=address, count=count,
             size=size, df=df, interval_s=interval_s,
         )  # fmt: skip
 
-    def _password(self, name: str, known: Connection) -> str:
+    def _password(self, name: SiteId, known: Connection) -> str:
+        connection = ConnectionId(name)
         file = Path(known.password_file) if known.password_file else None
-        usual = known.port == (22 if _is_box(name) else 443)
+        usual = known.port == (22 if connection.is_relay else 443)
         host = known.host if usual else known.address
         # What only the journal leads to has a secret of its own: that of "source" is another vCenter's.
-        secret = (known.secret or name) if ":" not in name else name.replace(":", "-")
+        secret = connection if connection.run else ConnectionId(known.secret or connection)
         return self._credentials.password(secret, known.username, host, file).reveal()
 
-    def _connection(self, name: str) -> Connection:
-        if name not in self._known:
+    def _connection(self, name: SiteId) -> Connection:
+        known = self._known.get(ConnectionId(name))
+        if known is None:
             message = f"nothing is known of {name}: neither the configuration nor the journal names it"
             raise UsageError(message, hint="name the configuration with --config")
-        return self._known[name]
-
-
-def _site_of(target: str) -> SiteName:
-    """Return the site of a host; a vCenter that the journal alone knows ("RUN:source") is a site of its own name."""
-    return cast("SiteName", target.partition("/")[0])
-
-
-def _is_box(target: str) -> bool:
-    return target.partition("/")[0].rpartition(":")[2] == "box"
+        return known

@@ -14,6 +14,7 @@ from lrvmotion.config.schema import Config, host_name, parse
 from lrvmotion.errors import TrustError, UsageError
 from lrvmotion.events import Observer
 from lrvmotion.model.inventory import Inventory, SiteName
+from lrvmotion.model.target_id import TargetId
 from lrvmotion.run.credentials import Credentials
 from lrvmotion.workflows.connections import Connections, records
 
@@ -84,9 +85,9 @@ def introduce(
     with Connections(records(known), credentials, observer) as connections:
         source, target = connections.inventory("source"), connections.inventory("target")
         for option, box in boxes.items():
-            connections.shell(f"box/{box['name']}")
+            connections.shell(TargetId.relay(box["name"]))
             if option in unplaced:
-                found = [one.address for one in connections.facts(f"box/{box['name']}").addresses]
+                found = [one.address for one in connections.facts(TargetId.relay(box["name"])).addresses]
                 side = target if option == "far" else source
                 box["address"] = choose_address(option, box["name"], on_vmotion(side, found), address)
     config = parse(given, where="lrvmotion init")
@@ -230,5 +231,5 @@ def choose_address(option: str, name: str, found: Sequence[str], choose: ChooseA
     if choose is not None:
         return choose(name, found)
     several = f"has several addresses on the vMotion network: {', '.join(found)}"
-    message = f"box/{name} {several if found else 'has no address on the vMotion network of the hosts'}"
+    message = f"{TargetId.relay(name)} {several if found else 'has no address on the vMotion network of the hosts'}"
     raise UsageError(message, hint=f"name one with --{option}-address")

@@ -9,6 +9,7 @@ from lrvmotion.config.schema import Config, Relay
 from lrvmotion.errors import RefusedError
 from lrvmotion.journal import load_report_store
 from lrvmotion.model.load_report import LoadReport
+from lrvmotion.model.target_id import TargetId
 from lrvmotion.workflows.connections import Connections
 
 
@@ -37,10 +38,11 @@ def load(
 
     made = []
     for relay in ends(config):
-        shell = connections.shell(f"box/{relay.name}")
-        python = connections.facts(shell.name).python
+        box = TargetId.relay(relay.name)
+        shell = connections.shell(box)
+        python = connections.facts(box).python
         if not python:
-            message = f"box/{relay.name}: there is no Python 3.9 or newer to measure with"
+            message = f"{box}: there is no Python 3.9 or newer to measure with"
             raise RefusedError(message, hint="install python3 on the relay host")
         made.append(load_test_runner.End(name=relay.name, address=relay.address, python=python, shell=shell))
     report = load_test_runner.load(made[0], made[1], step, clock=clock)

@@ -18,6 +18,7 @@ from lrvmotion.journal.journal import Journal, JournalError
 from lrvmotion.journal.records import Body, CancelAsked, MoveBegun, RestoreBegun, RunBegun, RunPlan
 from lrvmotion.journal.run_state import UnfinishedMove
 from lrvmotion.model.inventory import MoRef
+from lrvmotion.model.target_id import ConnectionId, TargetId
 from lrvmotion.plan import plan_forecast
 from lrvmotion.plan.modes import MODES
 from lrvmotion.plan.plan import Migration, Plan
@@ -158,7 +159,7 @@ class Migrating:
         )  # fmt: skip
         self.journal.append(plan.run, body)
         self.journal.append(plan.run, RunPlan(plan=json.loads(self.document)))
-        for name in ("source", "target", *self._boxes()):
+        for name in (ConnectionId("source"), ConnectionId("target"), *(box.connection for box in self._boxes())):
             self.journal.append(plan.run, self.connections.pinned(name))
         self._quiet()
         points = None if self.hooks is None else HookPoints(self.hooks, plan)
@@ -191,9 +192,9 @@ class Migrating:
                 raise
             self._take_back(error)
 
-    def _boxes(self) -> list[str]:
+    def _boxes(self) -> list[TargetId]:
         """Return the boxes that the moves need."""
-        return [f"box/{name}" for name in watched(self.plan)]
+        return [TargetId.relay(name) for name in watched(self.plan)]
 
     def _change(self) -> None:
         if self.plan.changes and self._turn("changed"):
@@ -215,15 +216,15 @@ class Migrating:
         """Reboot the hosts that need it, where that was asked for; the VMs of this run are moved back to theirs."""
         if not self.options.reboot_hosts:
             return
-        homes: dict[str, dict[str, MoRef]] = {}
-        hosts: set[str] = set()
+        homes: dict[TargetId, dict[str, MoRef]] = {}
+        hosts: set[TargetId] = set()
         for move in self.plan.migrations:
-            homes.setdefault(f"source/{move.source_host}", {})[move.vm] = move.ref
-            hosts.add(f"target/{move.placement.host.name}")
+            homes.setdefault(move.source, {})[move.vm] = move.ref
+            hosts.add(move.target)
         rolling = self._rolling(homes)
         rolling.go(rolling_reboot.due(rolling, self.plan.changes, hosts | homes.keys()))
 
-    def _rolling(self, homes: Mapping[str, Mapping[str, MoRef]]) -> Rolling:
+    def _rolling(self, homes: Mapping[TargetId, Mapping[str, MoRef]]) -> Rolling:
         limits = self.config.limits
         return Rolling(
             access=self.connections, journal=self.journal, run=self.plan.run, observer=self.observer,
@@ -292,7 +293,7 @@ class Migrating:
     def _echoes(self, relay: str) -> int:
         from lrvmotion.relay.status import counters
 
-        return counters(self.connections.shell(f"box/{relay}"), self.plan.owner_id).echo
+        return counters(self.connections.shell(TargetId.relay(relay)), self.plan.owner_id).echo
 
     def _move(self, points: HookPoints | None) -> None:
         from lrvmotion.vsphere.vm.relocate import RelocateMover
@@ -401,7 +402,7 @@ def restore(
     """
     limits = limits or Limits()
     deadline = time.monotonic() + wait_s
-    cancelled: set[str] = set()
+    cancelled: set[TargetId] = set()
     proceed = _until_interrupted(interrupts)
 
     def wait(target: Target, running: list[str]) -> None:

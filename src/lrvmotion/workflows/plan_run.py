@@ -23,9 +23,11 @@ from lrvmotion.model.inventory import Inventory, MoRef, SiteName
 from lrvmotion.model.load_report import LoadReport
 from lrvmotion.model.mode import Mode
 from lrvmotion.model.relay_spec import RelaySpec
+from lrvmotion.model.setting import ABSENT, SettingKey
+from lrvmotion.model.target_id import TargetId
 from lrvmotion.plan import data_paths, plan_forecast, planner, preconditions, reboot_order, vm_selection
 from lrvmotion.plan.modes import MODES, available
-from lrvmotion.plan.plan import ABSENT, Plan, Theirs, Wanted
+from lrvmotion.plan.plan import Plan, Theirs, Wanted
 from lrvmotion.plan.preconditions import Subjects
 from lrvmotion.plan.settings import KEYS
 from lrvmotion.plan.vm_selection import Choice
@@ -91,7 +93,7 @@ def prepare(
     *,
     runs: Collection[str] = (),
     owner_id: str | None = None,
-    held: Collection[tuple[str, str]] = (),
+    held: Collection[tuple[TargetId, SettingKey]] = (),
     theirs: Collection[Theirs] = (),
     moved: Mapping[str, str] | None = None,
 ) -> Prepared:
@@ -157,7 +159,7 @@ def planned(
     runs: Collection[str],
     run: str,
     owner_id: str,
-    held: Collection[tuple[str, str]] = (),
+    held: Collection[tuple[TargetId, SettingKey]] = (),
     theirs: Collection[Theirs] = (),
 ) -> Plan:
     """Make the plan, check its moves, measure its paths and try its addresses."""
@@ -220,9 +222,9 @@ def _in_force(plan: Plan, config: Config, now: datetime | None, connections: Con
     changed = {change.target for change in plan.changes}
     caps: list[int | None] = []
     for relay in plan.relays:
-        if f"box/{relay}" not in changed:
+        if TargetId.relay(relay) not in changed:
             with suppress(LrvmotionError):  # one that does not answer is told by its own finding
-                caps.append(health(connections.shell(f"box/{relay}"), plan.owner_id).limit_bps)
+                caps.append(health(connections.shell(TargetId.relay(relay)), plan.owner_id).limit_bps)
     return config.limited(min((cap for cap in caps if cap is not None), default=None)) if caps else config
 
 
@@ -231,7 +233,7 @@ def _relay_nics(plan: Plan, config: Config, connections: Connections) -> dict[st
     found = {}
     for relay in config.relay.source:
         if relay.name in plan.relays:
-            seen = connections.facts(f"box/{relay.name}")
+            seen = connections.facts(TargetId.relay(relay.name))
             device = seen.interface_of(relay.address)
             speed = next((speed for link, _, speed in seen.links if link == device), None)
             if speed:
@@ -252,7 +254,7 @@ def _box_desired(
     from lrvmotion.relay import install
     from lrvmotion.relay.packet_filter import rules
 
-    seen = connections.facts(f"box/{relay.name}")
+    seen = connections.facts(TargetId.relay(relay.name))
     far = config.relay.far
     if far is not None and relay.name == far.name:  # *senders* are the near relays
         sources = [nic.address for host in connections.inventory("source").hosts for nic in host.vmotion_vmknics]
@@ -274,7 +276,7 @@ def _box_desired(
     found += standing
     if errors(standing):
         return []
-    view = rules.look(connections.shell(f"box/{relay.name}"), seen, spec)
+    view = rules.look(connections.shell(TargetId.relay(relay.name)), seen, spec)
     cures = rules.commands(view, seen, spec)
     found += relay_hosts.packet_filter(view, spec, cures, opened=relay.open_firewall)
     opened = rules.openings(view, seen, spec, owner_id) if relay.open_firewall else ()
@@ -285,7 +287,7 @@ def _relay_unusable_reason(connections: Connections, relay: Relay, owner_id: str
     """Return why *relay* cannot be used at all: its box does not answer, or a check refuses it."""
 
     try:
-        seen = connections.facts(f"box/{relay.name}")
+        seen = connections.facts(TargetId.relay(relay.name))
     except (UnreachableError, RefusedError) as error:
         return error.message
     spec = RelaySpec(
@@ -300,13 +302,16 @@ def _reaching(plan: Plan, connections: Connections, config: Config) -> list[Find
     from lrvmotion.relay.far_reach import reach
 
     far = config.relay.far
-    starts = [c for c in plan.changes if c.target == f"box/{plan.far}" and c.key.startswith(("unit/", "process/"))]
-    if far is None or not starts or starts[0].prior != ABSENT:
+    if far is None:
+        return []
+    box = TargetId.relay(far.name)
+    starts = [c for c in plan.changes if c.target == box and c.key.kind.name in {"unit", "process"}]
+    if not starts or starts[0].prior != ABSENT:
         return []
     found: list[Finding] = []
     for relay in config.relay.source:
         if relay.name in plan.relays:
-            name = f"box/{relay.name}"
+            name = TargetId.relay(relay.name)
             spec = RelaySpec(
                 name=relay.name, run=plan.owner_id, address=relay.address, sources=(), targets=(),
                 forward=(far.address, far.listen_port),
@@ -319,14 +324,13 @@ def _answering(plan: Plan, connections: Connections) -> list[Finding]:
     """Ping every new address from a present vmknic of its host: an address that answers is somebody else's."""
     found = []
     for target, address in plan.new_vmknics:
-        site: SiteName = "source" if target.startswith("source/") else "target"
-        nic = connections.inventory(site).host(target.partition("/")[2]).vmotion_vmknics[0]
+        nic = connections.inventory(target.connection).host(target.name).vmotion_vmknics[0]
         try:
             pings = connections.ping(target, nic.netstack, nic.address, address, count=2, interval_s=0.2)
         except path_probe.PingRefused:
             continue  # the path's own finding says that nothing can be pinged
         if pings.received:
-            found.append(placement.address_in_use(target, address, site))
+            found.append(placement.address_in_use(target, address))
     return found
 
 

@@ -14,6 +14,7 @@ from lrvmotion.events import Observer, Proven
 from lrvmotion.findings import Finding, errors
 from lrvmotion.model.inventory import Host, SiteName
 from lrvmotion.model.relay_spec import RelaySpec
+from lrvmotion.model.target_id import TargetId
 from lrvmotion.plan.plan import Plan
 from lrvmotion.plan.steering import STEERING, assignment
 from lrvmotion.workflows.connections import Connections
@@ -32,7 +33,7 @@ def log_in(config: Config, connections: Connections) -> dict[str, LrvmotionError
     away: dict[str, LrvmotionError] = {}
     for relay in _all(config):
         try:
-            connections.shell(f"box/{relay.name}")
+            connections.shell(TargetId.relay(relay.name))
         except LrvmotionError as error:
             away[relay.name] = error
     return away
@@ -59,9 +60,9 @@ def look(
                 raise away[relay.name]
             reason = _one(config, connections, relay, hosts, runs, away, done)
         except LrvmotionError as error:
-            reason = error.message.removeprefix(f"box/{relay.name}: ")
+            reason = error.message.removeprefix(f"{TargetId.relay(relay.name)}: ")
             done.findings.append(_away(relay, reason, error))
-            done.boxes.append({"box": f"box/{relay.name}", "reachable": False})
+            done.boxes.append({"box": TargetId.relay(relay.name), "reachable": False})
         if reason is not None:
             reasons[relay.name] = reason
     if relayed and config.relay.source:
@@ -83,7 +84,7 @@ def _one(
     from lrvmotion.relay import neighbours as looking
     from lrvmotion.relay.packet_filter import rules
 
-    name = f"box/{relay.name}"
+    name = TargetId.relay(relay.name)
     shell = connections.shell(name)
     seen = connections.facts(name)
     far = isinstance(relay, FarRelay)
@@ -127,12 +128,12 @@ def admitted(config: Config, connections: Connections, plan: Plan, observer: Obs
         spec = _planned(config, relay, plan)
         if spec is None:
             continue
-        seen = connections.facts(f"box/{relay.name}")
-        view = rules.look(connections.shell(f"box/{relay.name}"), seen, spec)
+        seen = connections.facts(TargetId.relay(relay.name))
+        view = rules.look(connections.shell(TargetId.relay(relay.name)), seen, spec)
         found = relay_hosts.packet_filter(view, spec, rules.commands(view, seen, spec), opened=False)
         shut = errors(list(found))
         if shut:
-            message = f"box/{relay.name}: {shut[0].summary}"
+            message = f"{TargetId.relay(relay.name)}: {shut[0].summary}"
             raise RefusedError(message, hint=shut[0].hint)
         detail = "lets vMotion through" if view.reason is None else f"not known: {view.reason}"
         ok = True if view.reason is None else None
@@ -172,7 +173,7 @@ def _running(
     if config.relay.far is None or config.relay.far.name in away:
         return False
     try:
-        seen = connections.facts(f"box/{config.relay.far.name}")
+        seen = connections.facts(TargetId.relay(config.relay.far.name))
     except LrvmotionError:
         return False  # its own finding tells
     return bool(set(runs) & seen.runs)

@@ -9,6 +9,8 @@ from lrvmotion.checks import vms as vm_checks
 from lrvmotion.config.schema import Config
 from lrvmotion.errors import StaleError
 from lrvmotion.events import Observer
+from lrvmotion.model.setting import SettingKey
+from lrvmotion.model.target_id import TargetId
 from lrvmotion.plan import preconditions
 from lrvmotion.plan.plan import Plan, Theirs
 from lrvmotion.plan.plan_file import Saved
@@ -27,7 +29,7 @@ def again(
     *,
     runs: Collection[str] = (),
     owner_id: str | None = None,
-    held: Collection[tuple[str, str]] = (),
+    held: Collection[tuple[TargetId, SettingKey]] = (),
     theirs: Collection[Theirs] = (),
 ) -> Plan:
     """Return the *saved* plan under a new run's id, with what is found now; nothing is written anywhere.
@@ -64,7 +66,7 @@ def rest(
     run: str,
     runs: Collection[str] = (),
     owner_id: str | None = None,
-    held: Collection[tuple[str, str]] = (),
+    held: Collection[tuple[TargetId, SettingKey]] = (),
     theirs: Collection[Theirs] = (),
 ) -> Plan:
     """Return the plan of what is left of *run*: the VMs *names* of its plan *saved*, to the same places.

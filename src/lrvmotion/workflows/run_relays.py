@@ -12,6 +12,7 @@ from lrvmotion.config.schema import Config
 from lrvmotion.errors import LrvmotionError, UnreachableError
 from lrvmotion.events import Message, Observer, RelaySample
 from lrvmotion.journal.journal import Journal
+from lrvmotion.model.target_id import TargetId
 from lrvmotion.plan.plan import Migration, Plan
 from lrvmotion.run.apply import apply
 from lrvmotion.run.drift import forgotten, standing
@@ -103,10 +104,10 @@ class Relays:
         now = time.monotonic()
         if now - self.steered >= SAMPLE_S:
             self.steered = now
-            self._steer({f"source/{m.source_host}" for m in self.plan.migrations if m.vm in running})
+            self._steer({m.source for m in self.plan.migrations if m.vm in running})
         return self._barred(now, idle=not running)
 
-    def _steer(self, moving: Collection[str]) -> None:
+    def _steer(self, moving: Collection[TargetId]) -> None:
         """Lead hosts around relays in trouble and back, but those in *moving*; tell of relays that carry nothing."""
         stalled = self._stalled()
         for relay, why in stalled.items():
@@ -136,7 +137,7 @@ class Relays:
         for relay in self._of(host):
             if relay in stalled:
                 return f"relay {relay} {stalled[relay]}"
-        if f"source/{host}" in self.detour.away:
+        if TargetId.host("source", host) in self.detour.away:
             return f"{host} uses its direct route, for its relay carried nothing, and is not switched back yet"
         return None
 
@@ -152,7 +153,7 @@ class Relays:
         """
         if (past := self.in_path.past.get(migration.source_host)) is not None:
             return [past]
-        if (stays := self.detour.stays.get(f"source/{migration.source_host}")) is not None:
+        if (stays := self.detour.stays.get(migration.source)) is not None:
             return [stays]
         if self.patience.over and (waits := self._waits(migration.source_host)) is not None:
             return [waits]
@@ -161,8 +162,8 @@ class Relays:
             return reasons
         for relay in relays:
             self._remind(relay)
-        mine = {f"source/{migration.source_host}", f"target/{migration.placement.host.name}"}
-        mine |= {f"box/{relay}" for relay in relays}
+        mine = {migration.source, migration.target}
+        mine |= {TargetId.relay(relay) for relay in relays}
         return standing(
             self.journal.outstanding(),
             mine,
@@ -174,7 +175,7 @@ class Relays:
         """Set again what the host of *relay* forgot, where it was rebooted since the run began."""
         if relay not in self.forgetful:
             return
-        box = self.connections.target(f"box/{relay}")
+        box = self.connections.target(TargetId.relay(relay))
         changes = forgotten(self.journal.outstanding(), box.name, box.read)
         apply(changes, {box.name: box}, self.journal, self.plan.run, self.observer)
         self.forgetful.discard(relay)
@@ -183,7 +184,7 @@ class Relays:
         """Set the cap of *relay*, bit/s, None: none; raises LrvmotionError where it does not take it."""
         from lrvmotion.relay.status import limit
 
-        limit(self.connections.shell(f"box/{relay}"), self.plan.owner_id, bps)
+        limit(self.connections.shell(TargetId.relay(relay)), self.plan.owner_id, bps)
 
     def _sample(self, relay: str) -> RelaySample:
         """Return what *relay* counts now; in its watching thread."""
@@ -191,7 +192,7 @@ class Relays:
 
         asked = time.monotonic()
         try:
-            status = health(self.connections.shell(f"box/{relay}"), self.plan.owner_id)
+            status = health(self.connections.shell(TargetId.relay(relay)), self.plan.owner_id)
         except UnreachableError as error:
             if self.unwell.get(relay) != error.message:
                 self.unwell[relay] = error.message
@@ -224,14 +225,14 @@ class Relays:
         address = next(box.address for box in (*config.source, config.target) if box is not None and box.name == relay)
         load = Load(streams=status.streams, carried=status.bytes, waiting=status.waiting, ends=status.ends)
         flow = self.flows[relay]
-        flow.take(time.monotonic(), load, link(self.connections.shell(f"box/{relay}"), address))
+        flow.take(time.monotonic(), load, link(self.connections.shell(TargetId.relay(relay)), address))
         return flow.reason
 
     def _silent(self, relay: str, peers: Sequence[str]) -> list[str]:
         """Return which of *peers* do not answer a ping from the box of *relay*; in its watching thread."""
         from lrvmotion.relay.link import silent
 
-        return silent(self.connections.shell(f"box/{relay}"), peers)
+        return silent(self.connections.shell(TargetId.relay(relay)), peers)
 
     def _connections(self, name: str) -> Pairs:
         """Return the established connections of the source host *name* to vMotion vmknics of the target site."""
@@ -239,7 +240,7 @@ class Relays:
 
         host = self.connections.inventory("source").host(name)
         targets = {nic.address for other in self.connections.inventory("target").hosts for nic in other.vmotion_vmknics}
-        targets |= {address for target, address in self.plan.new_vmknics if target.startswith("target/")}
+        targets |= {address for target, address in self.plan.new_vmknics if target.site == "target"}
         goals = {f"{address}:{VMOTION}" for address in targets}
         stacks = dict.fromkeys(nic.netstack for nic in host.vmotion_vmknics)
         session = self.connections.session("source")
@@ -249,12 +250,12 @@ class Relays:
         """Return where the streams of *relay* come from now ("ADDRESS:PORT"), and the bytes it has carried."""
         from lrvmotion.relay.status import health
 
-        status = health(self.connections.shell(f"box/{relay}"), self.plan.owner_id)
+        status = health(self.connections.shell(TargetId.relay(relay)), self.plan.owner_id)
         return frozenset(status.sources), status.bytes
 
     def _alive(self, relay: str) -> bool:
         try:
-            return self.connections.shell(f"box/{relay}").run(["true"], timeout_s=5.0).ok
+            return self.connections.shell(TargetId.relay(relay)).run(["true"], timeout_s=5.0).ok
         except LrvmotionError:
             return False
 

@@ -22,6 +22,8 @@ from lrvmotion.journal.records import Record
 from lrvmotion.model.inventory import Host, Inventory, SiteName, VirtualMachine
 from lrvmotion.model.mode import Mode
 from lrvmotion.model.path_quality import Frames, PathQuality
+from lrvmotion.model.setting import SettingKey
+from lrvmotion.model.target_id import TargetId
 from lrvmotion.plan import settings, vm_selection
 from lrvmotion.plan.modes import MODES, available
 from lrvmotion.plan.placer import Placer
@@ -191,8 +193,8 @@ def _privileges(site: SiteName, chosen: SurveyScope, session: Any, about: dict[s
     from lrvmotion.vsphere import health
 
     inventory = chosen.inventories[site]
-    needed = {privilege for mode in chosen.modes for privilege in MODES[mode].privileges(site)}
-    wanted = privileges.on_hosts(site, needed, chosen.hosts[site], inventory.networks)
+    kinds = {kind for mode in chosen.modes for kind in MODES[mode].kinds(site)}
+    wanted = privileges.on_hosts(site, kinds, chosen.hosts[site], inventory.networks)
     own = (
         privileges.at_source(chosen.vms, inventory.folders) if site == "source" else privileges.at_target(chosen.places)
     )
@@ -232,7 +234,7 @@ def _hosts(chosen: SurveyScope, connections: Connections, records: Sequence[Reco
     held = {(item.target, item.key) for item in changes.outstanding(records)}
     for site in _SITES:
         for host in chosen.hosts[site]:
-            name = f"{site}/{host.name}"
+            name = TargetId.host(site, host.name)
             found.findings += host_checks.ready(site, host)
             found.findings += host_checks.foreign_runs(site, host, runs)
             found.findings += host_checks.foreign_routes(site, host, chosen.config.relay.addresses, held)
@@ -253,7 +255,7 @@ def _options(
     site: SiteName, host: Host, chosen: SurveyScope, connections: Connections
 ) -> tuple[dict[str, Any], list[Finding]]:
     """Read the options that modes set and their bounds; what the host does not tell is a finding."""
-    name = f"{site}/{host.name}"
+    name = TargetId.host(site, host.name)
     about: dict[str, Any] = {
         "host": name, "version": host.version, "build": host.build, "cluster": host.cluster,
         "connection": host.connection_state, "maintenance": host.in_maintenance, "boot_time": host.boot_time,
@@ -274,7 +276,8 @@ def _options(
         target = connections.host(name)
         bounds = target.bounds(settings.KEYS)
         about["options"] = {
-            key: {"value": target.read(f"option/{key}").data, **asdict(limits)} for key, limits in bounds.items()
+            key: {"value": target.read(SettingKey.of("option", key)).data, **asdict(limits)}
+            for key, limits in bounds.items()
         }
     except LrvmotionError as error:
         return about, [sites.not_measured(name, "advanced options", _short(error, name))]
@@ -283,25 +286,25 @@ def _options(
     return about, list(host_checks.options(site, host, wanted, bounds))
 
 
-def _waiting(records: Sequence[Record]) -> dict[str, list[tuple[str, str]]]:
+def _waiting(records: Sequence[Record]) -> dict[TargetId, list[tuple[str, str]]]:
     """Return what we changed on each host that needs a reboot and is still outstanding, and when it was set last."""
-    found: dict[str, list[tuple[str, str]]] = {}
+    found: dict[TargetId, list[tuple[str, str]]] = {}
     for item in effective_values.pending(records):
-        found.setdefault(item.target, []).append((item.key.removeprefix("option/"), item.at))
+        found.setdefault(item.target, []).append((item.key.name, item.at))
     return found
 
 
-def _former(chosen: SurveyScope, records: Sequence[Record]) -> dict[str, list[tuple[str, str]]]:
+def _former(chosen: SurveyScope, records: Sequence[Record]) -> dict[TargetId, list[tuple[str, str]]]:
     """Return what we restored on each host that was started with our value, and when."""
-    hosts = {f"{site}/{host.name}": host.boot_time for site in _SITES for host in chosen.hosts[site]}
+    hosts = {TargetId.host(site, host.name): host.boot_time for site in _SITES for host in chosen.hosts[site]}
 
-    def booted(name: str) -> datetime | None:
+    def booted(name: TargetId) -> datetime | None:
         at = hosts.get(name)
         return datetime.fromisoformat(at) if at else None
 
-    found: dict[str, list[tuple[str, str]]] = {}
+    found: dict[TargetId, list[tuple[str, str]]] = {}
     for item in effective_values.stale(records, booted):
-        found.setdefault(item.host, []).append((item.key.removeprefix("option/"), item.since))
+        found.setdefault(item.host, []).append((item.key.name, item.since))
     return found
 
 

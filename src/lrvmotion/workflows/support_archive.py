@@ -32,6 +32,7 @@ from lrvmotion.journal.records import (
     RunPlan,
     Throttled,
 )
+from lrvmotion.model.target_id import TargetId
 from lrvmotion.redaction import Redactor
 from lrvmotion.report.run_history import RunHistory
 from lrvmotion.views.report import data as report_data
@@ -83,10 +84,12 @@ def names(records: Sequence[Record], history: RunHistory, configuration: Mapping
 
     for record in records:
         match record.body:
-            case Intended(target=at) | Applied(target=at) | Reverted(target=at) | MetadataWrite(target=at):
+            case Intended(target=at) | Applied(target=at) | Reverted(target=at):
                 _at(add, at)
-            case CapChange(target=at) | CancelAsked(target=at) | RebootStep(host=at):
+            case CapChange(target=at) | RebootStep(host=at) | CancelAsked(target=TargetId() as at):
                 _at(add, at)
+            case MetadataWrite(vm=moved):
+                add("vm", moved)
             case MoveBegun(source_host=source, target_host=target):
                 add("host", source)
                 add("host", target)
@@ -209,10 +212,9 @@ def archive(folder: str, contents: Mapping[str, str], at: float) -> bytes:
     return made.getvalue()
 
 
-def _at(add: Any, target: str) -> None:  # noqa: ANN401 - a local function
-    """Add the host or relay host of "source/esx1" or "box/relay-a"."""
-    site, _, rest = target.partition("/")
-    add("box" if site == "box" else "host", rest)
+def _at(add: Any, target: TargetId) -> None:  # noqa: ANN401 - a local function
+    """Add the host or relay host *target*."""
+    add("box" if target.is_relay else "host", target.name)
 
 
 def _account(add: Any, account: str) -> None:  # noqa: ANN401 - a local function

@@ -1,4 +1,4 @@
-"""The modes of a run, a module each: what a mode sets on hosts, with what it sends, which privileges it needs."""
+"""The modes of a run, a module each: what a mode sets on hosts, and with what it sends."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from lrvmotion.forecast.estimate import Sending
 from lrvmotion.model.host_option import Desired
 from lrvmotion.model.inventory import SiteName
 from lrvmotion.model.mode import Mode
+from lrvmotion.model.setting import HostKind
 from lrvmotion.plan.modes import native, proxy, stock
 
 
@@ -30,8 +31,8 @@ class ModeModule(Protocol):
     def vmknics(self, config: Config, site: SiteName) -> int:
         """Return how many vMotion vmknics a host of *site* needs at least; 0: those that it has."""
 
-    def privileges(self, site: SiteName) -> tuple[str, ...]:
-        """Return the privileges that its settings need on the hosts of *site* and on their networks."""
+    def kinds(self, site: SiteName) -> tuple[HostKind, ...]:
+        """Return the kinds of settings that it may change on the hosts of *site*."""
 
     def sending(self, config: Config, hosts: Sending, rtt_ms: float | None) -> Sending:
         """Return what it sends with across the circuit, where the source hosts as they are send with *hosts*."""

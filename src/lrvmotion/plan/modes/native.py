@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from lrvmotion.checks.privileges import ASSIGN, NETWORK, OPTIONS
 from lrvmotion.config.schema import Config
 from lrvmotion.forecast.estimate import Sending
 from lrvmotion.model.host_option import Desired
 from lrvmotion.model.inventory import SiteName
 from lrvmotion.model.mode import Mode
+from lrvmotion.model.setting import HostKind
 from lrvmotion.plan import settings
 
 NAME: Mode = "native"
@@ -38,9 +38,9 @@ def vmknics(config: Config, site: SiteName) -> int:
     return config.settings.source_vmknics if site == "source" else config.settings.target_vmknics
 
 
-def privileges(_site: SiteName) -> tuple[str, ...]:
-    """Return those for options, for vmknics, and for the port group of one on a distributed switch."""
-    return (OPTIONS, NETWORK, ASSIGN)
+def kinds(_site: SiteName) -> tuple[HostKind, ...]:
+    """Return options, and all that a new vMotion vmknic takes."""
+    return ("option", "portgroup", "vmknic", "vmotion-service", "gateway")
 
 
 def sending(config: Config, hosts: Sending, rtt_ms: float | None) -> Sending:

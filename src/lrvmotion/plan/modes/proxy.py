@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lrvmotion.checks.privileges import NETWORK, OPTIONS
 from lrvmotion.config.schema import Config
 from lrvmotion.forecast.estimate import Sending
 from lrvmotion.model.host_option import Desired
 from lrvmotion.model.inventory import SiteName
 from lrvmotion.model.mode import Mode
+from lrvmotion.model.setting import HostKind
 from lrvmotion.plan import settings
 
 NAME: Mode = "proxy"
@@ -43,9 +43,9 @@ def vmknics(_config: Config, _site: SiteName) -> int:
     return 1
 
 
-def privileges(site: SiteName) -> tuple[str, ...]:
-    """Return those for options, and at the source for routes or gateways; the target's vmknics stay as they are."""
-    return (OPTIONS, NETWORK) if site == "source" else (OPTIONS,)
+def kinds(site: SiteName) -> tuple[HostKind, ...]:
+    """Return options, and at the source routes or gateways; the target's vmknics stay as they are."""
+    return ("option", "route", "gateway") if site == "source" else ("option",)
 
 
 def sending(config: Config, _hosts: Sending, rtt_ms: float | None) -> Sending:

@@ -9,6 +9,7 @@ from lrvmotion.forecast.estimate import Sending
 from lrvmotion.model.host_option import Desired
 from lrvmotion.model.inventory import SiteName
 from lrvmotion.model.mode import Mode
+from lrvmotion.model.setting import HostKind
 
 NAME: Mode = "stock"
 CHANGES_SETTINGS = False
@@ -25,8 +26,8 @@ def vmknics(_config: Config, _site: SiteName) -> int:
     return 0
 
 
-def privileges(_site: SiteName) -> tuple[str, ...]:
-    """Return nothing: only the moves themselves need privileges."""
+def kinds(_site: SiteName) -> tuple[HostKind, ...]:
+    """Return nothing."""
     return ()
 
 

@@ -9,16 +9,17 @@ from lrvmotion.config.schema import Relay
 from lrvmotion.findings import Finding
 from lrvmotion.model.inventory import Host
 from lrvmotion.model.mode import Steering
-from lrvmotion.plan.plan import Value, Wanted, string
+from lrvmotion.model.setting import HostKind, SettingKey, Value, string
+from lrvmotion.plan.plan import Wanted
 
 NAME: Steering = "gateway"
-KIND = "gateway"
+KIND: HostKind = "gateway"
 
 
 def settings(host: Host, relay: Relay, _targets: Sequence[str]) -> list[Wanted]:
     """Return the gateway of every vMotion vmknic, wherever its traffic goes."""
     reason = f"all off-subnet traffic of this vmknic goes through relay {relay.name}"
-    return [(f"{KIND}/{nic.address}", string(relay.address), reason) for nic in host.vmotion_vmknics]
+    return [(SettingKey.of(KIND, nic.address), string(relay.address), reason) for nic in host.vmotion_vmknics]
 
 
 def findings(host: Host) -> Iterator[Finding]:
@@ -26,6 +27,6 @@ def findings(host: Host) -> Iterator[Finding]:
     return steering.gateway_shared(host)
 
 
-def relay_address(key: str, value: Value) -> str | None:
+def relay_address(key: SettingKey, value: Value) -> str | None:
     """Return the vmknic's gateway."""
-    return str(value.data) if key.startswith(f"{KIND}/") and value.type == "string" else None
+    return str(value.data) if key.kind.name == KIND and value.type == "string" else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 
 from lrvmotion.errors import RefusedError
-from lrvmotion.plan.plan import ABSENT, Value, string
+from lrvmotion.model.setting import ABSENT, Value, string
 from lrvmotion.ports.shell import Completed, Shell
 
 ACCEPT = string("accept")

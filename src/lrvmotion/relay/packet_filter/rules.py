@@ -13,6 +13,7 @@ from typing import Any
 from lrvmotion.model.packet_filter import Block, FirewallView
 from lrvmotion.model.relay_host import BoxFacts
 from lrvmotion.model.relay_spec import RelaySpec
+from lrvmotion.model.setting import SettingKey
 from lrvmotion.ports.shell import Shell
 from lrvmotion.relay.redirect import parse as rules
 
@@ -24,7 +25,7 @@ TRIAL_S = 300.0  # each source that is shut out takes some seconds
 class Opening:
     """A rule that lets packets through: the setting's *key*, and the *command* that an administrator would type."""
 
-    key: str
+    key: SettingKey
     command: str
 
 
@@ -104,7 +105,8 @@ def _openings(block: Block, view: FirewallView, seen: BoxFacts, spec: RelaySpec,
             for one in matches:
                 match = f'iifname "{lan}" {one}'  # as nft itself lists it
                 rule = f"{block.family} {block.table} {block.chain} {match} accept"
-                yield Opening(key=f'firewall/nft/{rule} comment "lrvmotion-{run}"', command=f"nft insert rule {rule}")
+                key = SettingKey.of("firewall", f'nft/{rule} comment "lrvmotion-{run}"')
+                yield Opening(key=key, command=f"nft insert rule {rule}")
         elif block.what != "input":
             yield from (_iptables(block, block.chain, f"-s {sender} -i {lan} -o {out}", run) for out in view.out)
         else:
@@ -112,7 +114,7 @@ def _openings(block: Block, view: FirewallView, seen: BoxFacts, spec: RelaySpec,
 
 
 def _iptables(block: Block, chain: str, matches: str, run: str) -> Opening:
-    key = f"firewall/{block.program}/{chain} {matches} -m comment --comment lrvmotion-{run} -j ACCEPT"
+    key = SettingKey.of("firewall", f"{block.program}/{chain} {matches} -m comment --comment lrvmotion-{run} -j ACCEPT")
     return Opening(key=key, command=f"{block.program} -I {chain} {matches} -j ACCEPT")
 
 
@@ -125,7 +127,7 @@ def _firewalld(block: Block, view: FirewallView, lan: str, sender: str, port: in
     for rule in needed:
         words = f"--add-rich-rule={shlex.quote(rule)}" if rule.startswith("rule ") else f"--add-{rule}"
         command = f"firewall-cmd --zone={view.zone} {words}"
-        yield Opening(key=f"firewall/firewalld/{view.zone} {rule}", command=command)
+        yield Opening(key=SettingKey.of("firewall", f"firewalld/{view.zone} {rule}"), command=command)
 
 
 def _ufw(block: Block, view: FirewallView, lan: str, sender: str, port: int, run: str) -> Iterator[Opening]:
@@ -134,7 +136,7 @@ def _ufw(block: Block, view: FirewallView, lan: str, sender: str, port: int, run
     else:
         found = [f"route allow in on {lan} out on {out} from {sender}" for out in view.out]
     for rule in found:
-        yield Opening(key=f"firewall/ufw/{rule} comment 'lrvmotion-{run}'", command=f"ufw {rule}")
+        yield Opening(key=SettingKey.of("firewall", f"ufw/{rule} comment 'lrvmotion-{run}'"), command=f"ufw {rule}")
 
 
 def _network(seen: BoxFacts, address: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from lrvmotion.plan.plan import Value, document
+from lrvmotion.model.setting import Value, document
 from lrvmotion.relay import answers
 from lrvmotion.relay.redirect import render
 from lrvmotion.relay.redirect.render import Redirect

@@ -15,6 +15,7 @@ from pyVmomi import VmomiSupport
 
 from lrvmotion.errors import LrvmotionError, RefusedError
 from lrvmotion.model.inventory import MoRef
+from lrvmotion.model.target_id import TargetId
 from lrvmotion.run.path_probe import MessageTooLong, PingRefused, Pings
 from lrvmotion.vsphere.client import managed_object
 from lrvmotion.vsphere.session import Session
@@ -75,7 +76,8 @@ def execute(session: Session, ref: MoRef, command: str, arguments: Mapping[str, 
     # In declared order, which is alphabetical; another one is "A specified parameter was not correct" (vsphere.md 7.1).
     given = [_ARGUMENT(name=name, val=f"<{name}>{escape(arguments[name])}</{name}>") for name in sorted(arguments)]
     handler = "ha-cli-handler-" + namespace.replace(".", "-")
-    subject = f"{session.site}/{session.names.get(ref, ref.value)}: esxcli {command.replace('.', ' ')}"
+    host = TargetId.host(session.site, session.names.get(ref, ref.value))
+    subject = f"{host}: esxcli {command.replace('.', ' ')}"
 
     def run() -> Any:  # noqa: ANN401
         host = managed_object(session.stub, ref)

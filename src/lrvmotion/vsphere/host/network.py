@@ -7,7 +7,7 @@ from typing import Any
 from pyVmomi import vim
 
 from lrvmotion.errors import RefusedError
-from lrvmotion.plan.plan import ABSENT, Value, document, string
+from lrvmotion.model.setting import ABSENT, Value, document, string
 from lrvmotion.vsphere.client import properties_of
 from lrvmotion.vsphere.inventory import vmknics
 from lrvmotion.vsphere.session import Session

@@ -12,7 +12,7 @@ from pyVmomi import VmomiSupport, vim, vmodl
 
 from lrvmotion.errors import RefusedError
 from lrvmotion.model.host_option import Bounds
-from lrvmotion.plan.plan import ABSENT, Value
+from lrvmotion.model.setting import ABSENT, Value
 from lrvmotion.vsphere.client import filter_spec
 from lrvmotion.vsphere.inventory import lean_parser
 from lrvmotion.vsphere.inventory.lean_parser import NS, XSI_TYPE

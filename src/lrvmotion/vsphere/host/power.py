@@ -13,7 +13,8 @@ from pyVmomi import vim, vmodl
 from lrvmotion.errors import RefusedError, UnreachableError
 from lrvmotion.model.inventory import MoRef
 from lrvmotion.model.reboot_readiness import AUTOMATED, RebootReadiness
-from lrvmotion.plan.plan import Value
+from lrvmotion.model.setting import Value
+from lrvmotion.model.target_id import TargetId
 from lrvmotion.run.rolling_reboot import HostRuntime
 from lrvmotion.vsphere.client import managed_object, mapped, moref, properties_of, retrieve
 from lrvmotion.vsphere.host.running_relocates import cancel
@@ -31,7 +32,7 @@ _NOW = ("runtime.connectionState", "runtime.inMaintenanceMode", "runtime.bootTim
 class HostPower:
     """The power of the host that messages call *subject* (reboot.Rebooter), and its setting "maintenance"."""
 
-    def __init__(self, session: Session, subject: str, host: Any) -> None:  # noqa: ANN401
+    def __init__(self, session: Session, subject: TargetId, host: Any) -> None:  # noqa: ANN401
         self._session = session
         self._subject = subject
         self._host = host

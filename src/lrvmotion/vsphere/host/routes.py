@@ -9,7 +9,7 @@ from pyVmomi import vim
 
 from lrvmotion.errors import RefusedError
 from lrvmotion.model.inventory import DEFAULT_STACK, MoRef
-from lrvmotion.plan.plan import ABSENT, Value, string
+from lrvmotion.model.setting import ABSENT, Value, string
 from lrvmotion.vsphere.client import properties_of
 from lrvmotion.vsphere.host import esxcli
 from lrvmotion.vsphere.session import Session

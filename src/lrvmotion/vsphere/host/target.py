@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from lrvmotion.errors import RefusedError, UnreachableError
 from lrvmotion.model.host_option import Bounds
-from lrvmotion.model.inventory import MoRef, SiteName
-from lrvmotion.plan.plan import Value
-from lrvmotion.plan.reboot_order import MAINTENANCE
+from lrvmotion.model.inventory import MoRef
+from lrvmotion.model.setting import SettingKey, Value
+from lrvmotion.model.target_id import SiteId, TargetId
 from lrvmotion.vsphere.client import managed_object, properties_of
 from lrvmotion.vsphere.host.network import HostNetwork
 from lrvmotion.vsphere.host.options import HostOptions
@@ -37,55 +37,44 @@ class HostTarget:
     route/<netstack>/<network>/<length>, maintenance. Every read is fresh.
     """
 
-    def __init__(self, session: Session, site: SiteName, ref: MoRef, name: str) -> None:
+    def __init__(self, session: Session, site: SiteId, ref: MoRef, name: str) -> None:
         self.ref = ref
-        self.name = f"{site}/{name}"
+        self.name = TargetId.host(site, name)
         self._session = session
 
-    def read(self, key: str) -> Value:
+    def read(self, key: SettingKey) -> Value:
         """Return the setting's value now; ABSENT where it does not exist."""
-        if key == MAINTENANCE:
-            return self.power.read()
-        kind, _, rest = key.partition("/")
-        parts = self._parts
-        match kind:
-            case "option":
-                return parts.options.read(rest)
-            case "portgroup":
-                return parts.network.read_portgroup(rest)
-            case "vmknic":
-                return parts.network.read_vmknic(rest)
-            case "vmotion-service":
-                return parts.network.read_service(rest)
-            case "gateway":
-                return parts.network.read_gateway(rest)
-            case "route":
-                return parts.routes.read(rest)
-            case _:
-                raise self._unknown(key)
+        return self._setting(key)[0](key.name)
 
-    def write(self, key: str, value: Value) -> None:
+    def write(self, key: SettingKey, value: Value) -> None:
         """Set it; ABSENT removes it. Raises RefusedError for what is not ours to change."""
-        if key == MAINTENANCE:
-            self.power.write(value)
-            return
-        kind, _, rest = key.partition("/")
+        write = self._setting(key)[1]
+        if not key.kind.takes(value):
+            message = f"{self.name}: {key} cannot be set to a value of type {value.type}"
+            raise RefusedError(message)
+        write(key.name, value)
+
+    def _setting(self, key: SettingKey) -> tuple[Callable[[str], Value], Callable[[str, Value], None]]:
+        """Return what reads and what writes the settings of *key*'s kind, by name."""
+        if key.kind.name == "maintenance":
+            return lambda _: self.power.read(), lambda _, value: self.power.write(value)
         parts = self._parts
-        match kind:
+        match key.kind.name:
             case "option":
-                parts.options.write(rest, value)
+                return parts.options.read, parts.options.write
             case "portgroup":
-                parts.network.write_portgroup(rest, value)
+                return parts.network.read_portgroup, parts.network.write_portgroup
             case "vmknic":
-                parts.network.write_vmknic(rest, value)
+                return parts.network.read_vmknic, parts.network.write_vmknic
             case "vmotion-service":
-                parts.network.write_service(rest, value)
+                return parts.network.read_service, parts.network.write_service
             case "gateway":
-                parts.network.write_gateway(rest, value)
+                return parts.network.read_gateway, parts.network.write_gateway
             case "route":
-                parts.routes.write(rest, value)
+                return parts.routes.read, parts.routes.write
             case _:
-                raise self._unknown(key)
+                message = f"{self.name}: {key!r} is not a setting of a host"
+                raise RefusedError(message)
 
     def busy(self) -> list[str]:
         """Return a phrase for each relocate that runs or waits on this host."""
@@ -96,7 +85,7 @@ class HostTarget:
         cancel_moves(self._session, self.name, self._host)
 
     def bounds(self, keys: Collection[str]) -> dict[str, Bounds]:
-        """Return the bounds of the advanced options *keys* (without "option/") that this build has."""
+        """Return the bounds of the advanced options called *keys* that this build has."""
         return self._parts.options.bounds(keys)
 
     def device(self, address: str, netstack: str) -> str:
@@ -127,6 +116,3 @@ class HostTarget:
             network=HostNetwork(self._session, self.name, system, manager),
             routes=HostRoutes(self._session, self.name, self.ref, system),
         )
-
-    def _unknown(self, key: str) -> RefusedError:
-        return RefusedError(f"{self.name}: {key!r} is not a setting of a host")

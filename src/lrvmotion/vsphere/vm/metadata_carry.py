@@ -14,6 +14,7 @@ from pyVmomi import vim
 from lrvmotion.errors import LrvmotionError, RefusedError
 from lrvmotion.events import Carried
 from lrvmotion.journal.records import MetadataWrite
+from lrvmotion.model.target_id import site_object
 from lrvmotion.model.vm_metadata import Kind, MetadataItem, Unread, VmMetadata
 from lrvmotion.plan.plan import Migration
 from lrvmotion.ports.mover import RecordWrite
@@ -158,7 +159,7 @@ class MetadataWriter:
         return str(item.data["text"])
 
     def _write(self, item: MetadataItem, planned: str, write: Callable[[], None]) -> None:
-        place = f"{self.target.site}/{self.migration.vm}"
+        place = site_object(self.target.site, self.migration.vm)
         key = f"{item.kind}/{item.name}"
         self.record(MetadataWrite(target=place, vm=self.migration.vm, key=key, planned=planned))
         write()

@@ -14,6 +14,7 @@ from lrvmotion.errors import LrvmotionError, RefusedError, UnreachableError
 from lrvmotion.events import Carried
 from lrvmotion.findings import Finding
 from lrvmotion.model.inventory import MoRef
+from lrvmotion.model.target_id import TargetId
 from lrvmotion.model.vm_metadata import VmMetadata
 from lrvmotion.plan.plan import Migration
 from lrvmotion.ports.mover import Location, RecordWrite, TaskUpdate, TransientError
@@ -210,10 +211,11 @@ class RelocateMover:
         if name is not None and row.get("name") != name:
             reasons.append(f"the VM is on {row.get('name')}, and was on {name} when planned")
         state = str(row.get("runtime.connectionState"))
+        there = TargetId.host(session.site, str(row.get("name")))
         if state != "connected":
-            reasons.append(f"{session.site}/{row.get('name')} is {state}")
+            reasons.append(f"{there} is {state}")
         if row.get("runtime.inMaintenanceMode"):
-            reasons.append(f"{session.site}/{row.get('name')} is in maintenance mode")
+            reasons.append(f"{there} is in maintenance mode")
         return reasons
 
     def _submit(

@@ -1,0 +1,142 @@
+"""TargetId: the host or relay host that has a setting; ConnectionId: the login that leads to it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, Self, cast
+
+from lrvmotion.model.inventory import SiteName
+
+_RUN = r"(?:([a-z0-9]+):)?"
+_CONNECTION = re.compile(rf"{_RUN}((source|target)|box/.+)", re.DOTALL)
+_TARGET = re.compile(rf"{_RUN}(?:(source|target)/(.+)|box/(.+))", re.DOTALL)
+
+
+class TextId(str):
+    """A str, so that it is a key, JSON and a word in a sentence as it stands; mypy takes no plain str in its place.
+
+    A subclass looks at its text when it is made and raises ValueError for what names nothing.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: type[Self], handler: Callable[[type], Any]) -> Any:  # noqa: ANN401
+        """Let a saved plan hold it as its text."""
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_after_validator_function(cls, handler(str))
+
+
+class ConnectionId(TextId):
+    """A vCenter, "source" or "target", or a relay host, "box/NAME".
+
+    Where none of today's connections leads is known by the run that recorded the way there: "abc234:source".
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> Self:
+        """Read *text*; ValueError where it names no connection."""
+        _matched(_CONNECTION, text, 'connection: "source", "target" or "box/NAME" does')
+        return super().__new__(cls, text)
+
+    def of_run(self, run: str) -> ConnectionId:
+        """Return it as what only *run* recorded."""
+        return ConnectionId(f"{run}:{self.plain}")
+
+    @property
+    def run(self) -> str | None:
+        """The run that recorded it, where none of today's connections leads there."""
+        return _matched(_CONNECTION, self)[1]
+
+    @property
+    def plain(self) -> ConnectionId:
+        """What that run called it."""
+        return ConnectionId(_matched(_CONNECTION, self)[2])
+
+    @property
+    def is_relay(self) -> bool:
+        """Whether it leads to a relay host; else to a vCenter."""
+        return _matched(_CONNECTION, self)[3] is None
+
+    @property
+    def secret(self) -> str:
+        """What its password is called: "source", "relay-a"."""
+        return self.removeprefix("box/")
+
+
+SiteId = SiteName | ConnectionId  # a vCenter that we are logged in to
+
+
+class TargetId(TextId):
+    """A host of a vCenter, "source/esx-a1", or a relay host, "box/relay-a"; "abc234:source/esx-a1" as in ConnectionId.
+
+    A name may hold anything, slashes too.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> Self:
+        """Read *text*; ValueError where it names no target."""
+        _matched(_TARGET, text, 'target: "source/HOST", "target/HOST" or "box/NAME" does')
+        return super().__new__(cls, text)
+
+    @classmethod
+    def host(cls, site: SiteId, name: str) -> Self:
+        """Return the id of the host *name* of *site*."""
+        return cls(f"{site}/{name}")
+
+    @classmethod
+    def relay(cls, name: str) -> Self:
+        """Return the id of the relay host *name*."""
+        return cls(f"box/{name}")
+
+    @property
+    def connection(self) -> ConnectionId:
+        """The login that leads to it: its vCenter's, or its own."""
+        return ConnectionId(self if self.is_relay else self[: -len(self.name) - 1])
+
+    @property
+    def run(self) -> str | None:
+        """The run that recorded its connection, where none of today's leads there."""
+        return _matched(_TARGET, self)[1]
+
+    @property
+    def site(self) -> SiteName | None:
+        """The site that its run found it at; None of a relay host."""
+        return cast("SiteName | None", _matched(_TARGET, self)[2])
+
+    @property
+    def name(self) -> str:
+        """The host's name, or the relay host's."""
+        found = _matched(_TARGET, self)
+        return str(found[3] or found[4])
+
+    @property
+    def is_relay(self) -> bool:
+        """Whether it is a relay host."""
+        return self.site is None
+
+    def over(self, connection: ConnectionId) -> TargetId:
+        """Return the same machine as another *connection* calls it."""
+        return TargetId(connection if self.is_relay else f"{connection}/{self.name}")
+
+
+def site_object(site: SiteId, what: str) -> str:
+    """Return how sentences call *what* of a vCenter that is no host: "target/network LAN"."""
+    return f"{site}/{what}"
+
+
+def without_site(text: str) -> str:
+    """Return "esx-a1 10.88.0.9" of "source/esx-a1 10.88.0.9"."""
+    return text.partition("/")[2]
+
+
+def _matched(shape: re.Pattern[str], text: str, wanted: str = "id") -> re.Match[str]:
+    found = shape.fullmatch(text)
+    if found is None:
+        message = f"{text!r} names no {wanted}"
+        raise ValueError(message)
+    return found
