@@ -10,7 +10,7 @@ def main() -> None:
     interrupts = Interrupts()
     interrupts.take()
     with interrupts.counted():  # until the command begins: before that nobody could say that it was interrupted
-        from lrvmotion.views import streams
+        from lrvmotion.views.text import streams
 
         streams.guard()
         from lrvmotion.cli import run

@@ -16,7 +16,8 @@ from lrvmotion.commands import check, explain, init, lab, migrate, plan, report,
 from lrvmotion.commands.context import Context, Output, Process, wall_clock
 from lrvmotion.commands.interrupts import Interrupts
 from lrvmotion.errors import ExitStatus, LrvmotionError
-from lrvmotion.views import errors, streams
+from lrvmotion.views import errors
+from lrvmotion.views.text import streams
 
 
 class _Interruptible(TyperGroup):

@@ -11,8 +11,9 @@ from rich.console import Console
 from lrvmotion.events import Found, RunStarted
 from lrvmotion.findings import Finding, Severity
 from lrvmotion.plan.plan import Plan
-from lrvmotion.views import checks, console, lines
+from lrvmotion.views import checks, lines
 from lrvmotion.views import plan as plans
+from lrvmotion.views.text import console
 
 FOUND = (
     Finding(severity=Severity.WARNING, code="host-drs", subject="source/a1", summary="DRS is fully automated"),

@@ -16,7 +16,7 @@ from lrvmotion.events import CapChanged, Message, WindowChanged
 from lrvmotion.journal.records import CapChange
 from lrvmotion.model.target_id import TargetId
 from lrvmotion.run.rate_limiter import AGAIN, RateLimiter
-from lrvmotion.views import words
+from lrvmotion.views.text import words
 
 SITE = {"vcenter": "v", "username": "u"}
 BOX = {"name": "r", "host": "r", "address": "10.0.0.1"}

@@ -15,9 +15,9 @@ from rich.console import Console
 from lrvmotion.events import Changed, Interrupted, Move, RelaySample
 from lrvmotion.model.setting import ABSENT, Value, document
 from lrvmotion.plan.plan import Plan
-from lrvmotion.views import words
 from lrvmotion.views.live.progress import Progress, left
 from lrvmotion.views.live.screen import Screen
+from lrvmotion.views.text import words
 
 MIB = 1024 * 1024
 

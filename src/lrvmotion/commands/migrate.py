@@ -120,9 +120,10 @@ def migrate(
     from lrvmotion.report.run_result import Report
     from lrvmotion.run import hooks
     from lrvmotion.run.fanout import Fanout
-    from lrvmotion.views import console, lines, log, ndjson, results
+    from lrvmotion.views import lines, log, ndjson, results
     from lrvmotion.views import plan as plans
     from lrvmotion.views.live import screen as live
+    from lrvmotion.views.text import console
     from lrvmotion.workflows import migrate_run, plan_run
     from lrvmotion.workflows.connections import Connections, records
 
@@ -316,7 +317,7 @@ def _alone(context: typer.Context, option: str, *others: str) -> None:
 
 
 def _question(plan: Plan) -> str:
-    from lrvmotion.views.words import count
+    from lrvmotion.views.text.words import count
 
     changes = f"Change {count(len(plan.changes), 'setting')} and m" if plan.changes else "M"
     return f"{changes}ove {count(len(plan.migrations), 'VM')}?"

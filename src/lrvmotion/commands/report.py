@@ -64,8 +64,9 @@ def report(
     from lrvmotion.journal import event_log
     from lrvmotion.journal import journal as journals
     from lrvmotion.report import run_history
-    from lrvmotion.views import console, results
+    from lrvmotion.views import results
     from lrvmotion.views.report import data, html, markdown
+    from lrvmotion.views.text import console
 
     own: Context = context.obj
     state = own.state(own.config() if own.find_config() else None)

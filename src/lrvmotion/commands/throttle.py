@@ -22,7 +22,8 @@ def throttle(
     from lrvmotion.journal import journal as journals
     from lrvmotion.journal.records import Throttled
     from lrvmotion.relay.status import health, limit
-    from lrvmotion.views import lines, results, units
+    from lrvmotion.views import lines, results
+    from lrvmotion.views.text import units
     from lrvmotion.workflows.connections import Connections, all_known
 
     own: Context = context.obj

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.text import Text
 
 from lrvmotion.findings import Severity
-from lrvmotion.views import console
 from lrvmotion.views.plan import MARKS
+from lrvmotion.views.text import console
 
 _PAD = 24  # columns of a name in a list; a longer one is followed by two spaces
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from lrvmotion.config.proposal import Introduction, Seen
-from lrvmotion.views import console, results
+from lrvmotion.views import results
 from lrvmotion.views.first_configuration import kinds
+from lrvmotion.views.text import console
 
 
 def show(found: Introduction, path: Path) -> None:

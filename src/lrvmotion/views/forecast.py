@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from lrvmotion.forecast.estimate import Estimate, Forecast, VmTime
-from lrvmotion.views import console, units, words
+from lrvmotion.views.text import console, units, words
 
 BAR = 28  # columns of the longest bar: with names, rates and ranges a line has at most 80
 EIGHTHS = " ▏▎▍▌▋▊▉"

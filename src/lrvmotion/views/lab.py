@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from lrvmotion.views import console, units
+from lrvmotion.views.text import console, units
 
 
 def status(found: dict[str, Any]) -> None:

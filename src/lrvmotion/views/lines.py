@@ -29,7 +29,7 @@ from lrvmotion.findings import Finding
 from lrvmotion.model.migration_state import MigrationState
 from lrvmotion.model.setting import ABSENT
 from lrvmotion.model.target_id import without_site
-from lrvmotion.views import console, streams, units, words
+from lrvmotion.views.text import console, streams, units, words
 
 
 class Lines:

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lrvmotion.model.load_report import LoadReport
-from lrvmotion.views import console
+from lrvmotion.views.text import console
 
 _NAMES = {"reno": "newreno, as ESXi's default", "cubic": "cubic", "bbr": "BBR, as the relay"}
 

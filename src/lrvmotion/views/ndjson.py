@@ -7,7 +7,8 @@ import sys
 from collections.abc import Callable, Mapping
 
 from lrvmotion.events import SCHEMA, Event, RestoreEnded, RunEnded, to_json
-from lrvmotion.views import lines, streams
+from lrvmotion.views import lines
+from lrvmotion.views.text import streams
 
 
 class Ndjson:

@@ -10,7 +10,7 @@ from rich.tree import Tree
 
 from lrvmotion.model.setting import ABSENT
 from lrvmotion.plan.plan import Change, Plan
-from lrvmotion.views import console, units, words
+from lrvmotion.views.text import console, units, words
 
 
 def changes(to: Console, made: Plan) -> None:

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lrvmotion.views import console, units
-from lrvmotion.views.words import count
+from lrvmotion.views.text import console, units
+from lrvmotion.views.text.words import count
 
 SHOWN = 12
 

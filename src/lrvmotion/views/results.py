@@ -20,8 +20,9 @@ from lrvmotion.journal.records import Record
 from lrvmotion.model.migration_state import MigrationState
 from lrvmotion.model.setting import ABSENT
 from lrvmotion.report.run_result import Report
-from lrvmotion.views import console, errors, units, words
+from lrvmotion.views import errors
 from lrvmotion.views.relays import relays as show_relays
+from lrvmotion.views.text import console, units, words
 
 STYLES = {
     MigrationState.SUCCESS: "green",

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import Self
 
 from lrvmotion.events import Event
-from lrvmotion.views import lines, units, words
+from lrvmotion.views import lines
 from lrvmotion.views.live.state import State
+from lrvmotion.views.text import units, words
 
 HEARTBEAT_S = 60.0
 

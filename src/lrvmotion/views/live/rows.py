@@ -11,10 +11,10 @@ from rich.text import Text
 
 from lrvmotion.events import Move
 from lrvmotion.model.migration_state import MigrationState
-from lrvmotion.views import units, words
 from lrvmotion.views.live.progress import left
 from lrvmotion.views.live.state import State
 from lrvmotion.views.results import STYLES
+from lrvmotion.views.text import units, words
 
 BADS = 4  # failed and held VMs, the last ones, that keep a line beside those that run
 NEXT = 3  # of the queue

@@ -29,9 +29,10 @@ from lrvmotion.events import (
 )
 from lrvmotion.model.migration_state import MigrationState
 from lrvmotion.plan.plan import Plan
-from lrvmotion.views import console, lines, streams, units, words
+from lrvmotion.views import lines
 from lrvmotion.views.live import heartbeat, rows
 from lrvmotion.views.live.state import State
+from lrvmotion.views.text import console, streams, units, words
 
 FRAMES = 4  # a second
 CHANGES = 7  # lines of the last changes, before the first move

@@ -8,9 +8,9 @@ from html import escape
 from lrvmotion.journal.audit_log import Entry
 from lrvmotion.model.migration_state import MigrationState
 from lrvmotion.report.run_history import RunHistory
-from lrvmotion.views import units
 from lrvmotion.views.report import plots
 from lrvmotion.views.report import wording as say
+from lrvmotion.views.text import units
 
 MOST_ENTRIES = 5000  # of the audit log in one page
 STYLE = """

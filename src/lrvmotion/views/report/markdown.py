@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from lrvmotion.journal.audit_log import Entry
 from lrvmotion.report.run_history import RunHistory
-from lrvmotion.views import units
 from lrvmotion.views.report import wording as say
+from lrvmotion.views.text import units
 
 
 def report(history: RunHistory) -> str:

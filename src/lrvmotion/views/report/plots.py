@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from lrvmotion.model.migration_state import MigrationState
 from lrvmotion.report.run_history import RunHistory, VmHistory
-from lrvmotion.views import units
 from lrvmotion.views.report import svg
 from lrvmotion.views.report.wording import result
+from lrvmotion.views.text import units
 
 BINS = 160  # at most: a bin is no shorter than a second, for progress comes in whole percents
 NAMED = 8  # VMs with a colour of their own; the rest is one

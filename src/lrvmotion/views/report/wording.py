@@ -6,7 +6,7 @@ from lrvmotion.journal.audit_log import Entry
 from lrvmotion.journal.chain import Opened
 from lrvmotion.model.migration_state import MigrationState
 from lrvmotion.report.run_history import RunHistory, Setting, VmHistory
-from lrvmotion.views import units, words
+from lrvmotion.views.text import units, words
 
 NOT_MEASURED = "not measured"
 VM_HEAD = ("VM", "result", "from", "to", "wave", "attempts", "began", "took", "forecast", "size", "mean rate")

@@ -1,0 +1,1 @@
+"""What every view shares: the consoles and the standard streams; numbers, settings and states in words."""
