@@ -12,7 +12,7 @@ from lrvmotion.events import Found, RunStarted
 from lrvmotion.findings import Finding, Severity
 from lrvmotion.plan.plan import Plan
 from lrvmotion.views import checks, lines
-from lrvmotion.views import plan as plans
+from lrvmotion.views.plan import plan as plans
 from lrvmotion.views.text import console
 
 FOUND = (

@@ -15,7 +15,7 @@ from lrvmotion.model.load_report import LoadReport, LoadRun
 from lrvmotion.model.path_quality import PathQuality
 from lrvmotion.plan import plan_forecast
 from lrvmotion.plan.plan import Migration, Plan
-from lrvmotion.views import forecast as view
+from lrvmotion.views.plan import forecast as view
 from lrvmotion.workflows import plan_run
 
 SITES = {

@@ -12,7 +12,7 @@ from fakes import change_of, host, inventory, vm
 from lrvmotion.model.setting import ABSENT, Value, document, string
 from lrvmotion.plan import data_paths
 from lrvmotion.plan.plan import Plan
-from lrvmotion.views import plan_tree
+from lrvmotion.views.plan import plan_tree
 from worlds import B1, TARGET, plan, source
 
 HOST = "source/esx-a1.a-rather-long-domain.example.com"

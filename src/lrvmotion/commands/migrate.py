@@ -121,8 +121,8 @@ def migrate(
     from lrvmotion.run import hooks
     from lrvmotion.run.fanout import Fanout
     from lrvmotion.views import lines, log, ndjson, results
-    from lrvmotion.views import plan as plans
     from lrvmotion.views.live import screen as live
+    from lrvmotion.views.plan import plan as plans
     from lrvmotion.views.text import console
     from lrvmotion.workflows import migrate_run, plan_run
     from lrvmotion.workflows.connections import Connections, records

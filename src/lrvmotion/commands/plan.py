@@ -53,7 +53,7 @@ def plan(
     from lrvmotion.plan import plan_file
     from lrvmotion.run import drift
     from lrvmotion.views import errors, lines, results
-    from lrvmotion.views import plan as plans
+    from lrvmotion.views.plan import plan as plans
     from lrvmotion.workflows import plan_run
     from lrvmotion.workflows.connections import Connections, records
 

@@ -14,7 +14,7 @@ from rich.text import Text
 from lrvmotion.findings import Finding, Severity
 from lrvmotion.model.path_quality import Frames, PathQuality
 from lrvmotion.model.target_id import without_site
-from lrvmotion.views.plan import MARKS, finding_json
+from lrvmotion.views.plan.plan import MARKS, finding_json
 from lrvmotion.views.text import console, words
 from lrvmotion.views.text.words import some
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from lrvmotion.findings import Severity
-from lrvmotion.views.plan import MARKS
+from lrvmotion.views.plan.plan import MARKS
 from lrvmotion.views.text import console
 
 _PAD = 24  # columns of a name in a list; a longer one is followed by two spaces

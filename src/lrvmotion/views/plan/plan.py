@@ -16,7 +16,7 @@ from rich.text import Text
 from lrvmotion.findings import Finding, Severity
 from lrvmotion.plan.modes import MODES
 from lrvmotion.plan.plan import Plan
-from lrvmotion.views import forecast, plan_tree
+from lrvmotion.views.plan import forecast, plan_tree
 from lrvmotion.views.text import console, units, words
 
 MARKS = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "dim"}
