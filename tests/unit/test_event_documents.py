@@ -17,7 +17,7 @@ from lrvmotion.events import Event, Message, Move, RestoreEnded, RunEnded
 from lrvmotion.findings import Finding
 from lrvmotion.model.migration_state import MigrationState
 from lrvmotion.views import errors as trouble
-from lrvmotion.views import ndjson
+from lrvmotion.views.events import ndjson
 
 PAGE = (Path(__file__).parents[2] / "docs" / "ndjson.md").read_text()
 AT = "2026-11-23T22:00:00.104+00:00"

@@ -11,7 +11,8 @@ from rich.console import Console
 from lrvmotion.events import Found, RunStarted
 from lrvmotion.findings import Finding, Severity
 from lrvmotion.plan.plan import Plan
-from lrvmotion.views import checks, lines
+from lrvmotion.views import checks
+from lrvmotion.views.events import lines
 from lrvmotion.views.plan import plan as plans
 from lrvmotion.views.text import console
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from lrvmotion.events import CapChanged, Interrupted, Message, Move, RelaySample, RunStarted, Upcoming, WindowChanged
 from lrvmotion.plan.plan import Plan
-from lrvmotion.views import lines
+from lrvmotion.views.events import lines
 from lrvmotion.views.live import heartbeat
 from lrvmotion.views.live.rows import Columns, chosen, fit, row
 from lrvmotion.views.live.screen import FRAMES, Screen, sparkline

@@ -51,8 +51,9 @@ def check(
     from lrvmotion.checks import path
     from lrvmotion.findings import errors
     from lrvmotion.journal import journal, load_report_store
-    from lrvmotion.views import checks, lines, results
+    from lrvmotion.views import checks, results
     from lrvmotion.views import load_report as loads
+    from lrvmotion.views.events import lines
     from lrvmotion.workflows import load_test
     from lrvmotion.workflows.connections import Connections, records
     from lrvmotion.workflows.site_survey import SurveyRequest, survey

@@ -110,7 +110,8 @@ def init(
     asked = _complete(given, asks=asks)
 
     from lrvmotion import files
-    from lrvmotion.views import first_configuration, first_contact, lines
+    from lrvmotion.views import first_configuration, first_contact
+    from lrvmotion.views.events import lines
     from lrvmotion.workflows.first_contact import introduce
 
     try:

@@ -120,7 +120,8 @@ def migrate(
     from lrvmotion.report.run_result import Report
     from lrvmotion.run import hooks
     from lrvmotion.run.fanout import Fanout
-    from lrvmotion.views import lines, log, ndjson, results
+    from lrvmotion.views import results
+    from lrvmotion.views.events import lines, log, ndjson
     from lrvmotion.views.live import screen as live
     from lrvmotion.views.plan import plan as plans
     from lrvmotion.views.text import console

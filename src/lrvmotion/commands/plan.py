@@ -52,7 +52,8 @@ def plan(
     from lrvmotion.journal import changes, journal, load_report_store, move_history, run_state
     from lrvmotion.plan import plan_file
     from lrvmotion.run import drift
-    from lrvmotion.views import errors, lines, results
+    from lrvmotion.views import errors, results
+    from lrvmotion.views.events import lines
     from lrvmotion.views.plan import plan as plans
     from lrvmotion.workflows import plan_run
     from lrvmotion.workflows.connections import Connections, records

@@ -56,7 +56,8 @@ def restore_defaults(
     from lrvmotion.journal import journal as journals
     from lrvmotion.report.run_result import Report
     from lrvmotion.run.fanout import Fanout
-    from lrvmotion.views import lines, log, ndjson, results
+    from lrvmotion.views import results
+    from lrvmotion.views.events import lines, log, ndjson
     from lrvmotion.views.text import console
     from lrvmotion.workflows import migrate_run
     from lrvmotion.workflows.connections import Connections, all_known

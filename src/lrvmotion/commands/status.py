@@ -19,8 +19,8 @@ def status(
     from lrvmotion.journal import changes
     from lrvmotion.journal import journal as journals
     from lrvmotion.relay.status import ask
-    from lrvmotion.views import lines
     from lrvmotion.views import results as shown
+    from lrvmotion.views.events import lines
     from lrvmotion.workflows.connections import Connections, all_known
 
     own: Context = context.obj

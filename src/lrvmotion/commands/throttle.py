@@ -22,7 +22,8 @@ def throttle(
     from lrvmotion.journal import journal as journals
     from lrvmotion.journal.records import Throttled
     from lrvmotion.relay.status import health, limit
-    from lrvmotion.views import lines, results
+    from lrvmotion.views import results
+    from lrvmotion.views.events import lines
     from lrvmotion.views.text import units
     from lrvmotion.workflows.connections import Connections, all_known
 

@@ -6,7 +6,7 @@ import json
 import sys
 from typing import Any
 
-from lrvmotion.views import ndjson
+from lrvmotion.views.events import ndjson
 
 
 def show(message: str, hint: str | None = None) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Self
 
 from lrvmotion.events import Event
-from lrvmotion.views import lines
+from lrvmotion.views.events import lines
 from lrvmotion.views.live.state import State
 from lrvmotion.views.text import units, words
 

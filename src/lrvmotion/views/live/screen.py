@@ -29,7 +29,7 @@ from lrvmotion.events import (
 )
 from lrvmotion.model.migration_state import MigrationState
 from lrvmotion.plan.plan import Plan
-from lrvmotion.views import lines
+from lrvmotion.views.events import lines
 from lrvmotion.views.live import heartbeat, rows
 from lrvmotion.views.live.state import State
 from lrvmotion.views.text import console, streams, units, words

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping
 
 from lrvmotion.events import SCHEMA, Event, RestoreEnded, RunEnded, to_json
-from lrvmotion.views import lines
+from lrvmotion.views.events import lines
 from lrvmotion.views.text import streams
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lrvmotion.events import Error, Event, Observer
 from lrvmotion.journal import event_log
-from lrvmotion.views import lines
+from lrvmotion.views.events import lines
 
 
 class Log(event_log.RunFile):
