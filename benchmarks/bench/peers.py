@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.lanes import BOX_LAN, PORT, SOURCE, TARGET, Lanes, run, wait_for_listener
 from bench.relaying import relaying
-from lrvmotion.lab.box.packages import cache_folder, unpacked
+from lrvmotion.lab.box.disk.packages import cache_folder, unpacked
 from lrvmotion.lab.box.record import BoxError
 
 # haproxy's splice-auto was seen to splice nothing on this path (`show info`: TotalSplicdedBytesOut 0), so that it runs

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lrvmotion.lab.box import machine, packages
+from lrvmotion.lab.box import machine
+from lrvmotion.lab.box.disk import packages
 from lrvmotion.lab.box.record import BoxError, BoxRecord
 
 

@@ -8,8 +8,8 @@ from typing import Literal
 
 import pytest
 
-from lrvmotion.lab.box.layer import link_iptables
-from lrvmotion.lab.box.packages import cache_folder, unpacked
+from lrvmotion.lab.box.disk.layer import link_iptables
+from lrvmotion.lab.box.disk.packages import cache_folder, unpacked
 
 Kind = Literal["nft", "legacy"]
 KINDS: tuple[Kind, ...] = ("nft", "legacy")

@@ -14,7 +14,7 @@ from lrvmotion.lab import witness
 from lrvmotion.lab.netns import box_namespace, router_namespace
 from lrvmotion.relay.link import link, silent
 from lrvmotion.relay.status import health
-from lrvmotion.run.relay_flow import Flow, Load
+from lrvmotion.run.relays.flow import Flow, Load
 from netns.box_world import requires_box
 from netns.relaybox_site import NEAR_ADDRESS, RUN, SOURCE, TARGET, answers, eventually, make_site
 from netns.test_relaybox_several import TwoRelays

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from lrvmotion.errors import RefusedError
-from lrvmotion.lab.box import machine, packages
+from lrvmotion.lab.box import machine
+from lrvmotion.lab.box.disk import packages
 from lrvmotion.lab.box.record import BoxError, BoxRecord
 from lrvmotion.lab.box.state import state
 from lrvmotion.model.setting import SettingKey, document, string

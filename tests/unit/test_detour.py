@@ -9,8 +9,8 @@ from lrvmotion.events import Message
 from lrvmotion.journal.journal import Journal
 from lrvmotion.model.setting import ABSENT, string
 from lrvmotion.run.apply import apply
-from lrvmotion.run.relay_failover import LOST_S, Detour
-from lrvmotion.run.relay_monitor import Watch
+from lrvmotion.run.relays.failover import LOST_S, Detour
+from lrvmotion.run.relays.monitor import Watch
 
 KEY = "route/defaultTcpipStack/10.99.0.9/32"
 STALLED = {"r1": "carries nothing while 5 streams are open: its interface lan0 is down"}

@@ -6,7 +6,7 @@ import pytest
 
 from lrvmotion.relay.link import parse
 from lrvmotion.relay.status import parse_status
-from lrvmotion.run.relay_flow import PATIENCE_S, STALL_S, Flow, Link, Load, Patience
+from lrvmotion.run.relays.flow import PATIENCE_S, STALL_S, Flow, Link, Load, Patience
 
 UP = Link(device="lan0", state="up", received=1000, sent=1000)
 DOWN = Link(device="lan0", state="down", carrier=False)

@@ -9,7 +9,7 @@ import pytest
 from fakes import vm
 from lrvmotion.config import schema
 from lrvmotion.errors import RefusedError, UnreachableError
-from lrvmotion.run.in_path import InPath, flows
+from lrvmotion.run.relays.in_path import InPath, flows
 from worlds import CONFIG, migration
 
 HOT = replace(migration(vm("hot", "a1")), hot_bytes=1000, cold_bytes=0)

@@ -7,7 +7,7 @@ import time
 
 from lrvmotion.errors import UnreachableError
 from lrvmotion.events import RelaySample
-from lrvmotion.run.relay_monitor import Watch
+from lrvmotion.run.relays.monitor import Watch
 
 
 def sample(relay):

@@ -15,7 +15,7 @@ from lrvmotion.errors import RefusedError, UsageError
 from lrvmotion.events import CapChanged, Message, WindowChanged
 from lrvmotion.journal.records import CapChange
 from lrvmotion.model.target_id import TargetId
-from lrvmotion.run.rate_limiter import AGAIN, RateLimiter
+from lrvmotion.run.relays.rate_limiter import AGAIN, RateLimiter
 from lrvmotion.views.text import words
 
 SITE = {"vcenter": "v", "username": "u"}

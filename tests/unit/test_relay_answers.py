@@ -16,7 +16,7 @@ from lrvmotion.relay.box import RelayBox
 from lrvmotion.relay.facts import facts
 from lrvmotion.relay.redirect import parse
 from lrvmotion.relay.status import ask, counters, health, parse_status
-from lrvmotion.run.relay_monitor import Watch
+from lrvmotion.run.relays.monitor import Watch
 
 STREAM = {
     "target": "10.99.0.9:8000",

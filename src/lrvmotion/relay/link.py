@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lrvmotion.ports.shell import Runner
-from lrvmotion.run.relay_flow import Link
+from lrvmotion.run.relays.flow import Link
 
 # Lines of ours are told by their beginning: a login shell may print others.
 _LINK = r"""

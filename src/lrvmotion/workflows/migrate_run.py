@@ -31,7 +31,7 @@ from lrvmotion.run.hook_points import HookPoints
 from lrvmotion.run.hooks import Hooks
 from lrvmotion.run.migration_driver import RunCollaborators, drive
 from lrvmotion.run.path_proof import prove
-from lrvmotion.run.rate_limiter import RateLimiter
+from lrvmotion.run.relays.rate_limiter import RateLimiter
 from lrvmotion.run.rolling_reboot import Rolling
 from lrvmotion.workflows.connections import Connections
 from lrvmotion.workflows.plan_run import RunOptions, new_run

@@ -16,11 +16,11 @@ from lrvmotion.model.target_id import TargetId
 from lrvmotion.plan.plan import Migration, Plan
 from lrvmotion.run.apply import apply
 from lrvmotion.run.drift import forgotten, standing
-from lrvmotion.run.in_path import Connections as Pairs
-from lrvmotion.run.in_path import InPath
-from lrvmotion.run.relay_failover import LOST_S, Detour
-from lrvmotion.run.relay_flow import Flow, Load, Patience
-from lrvmotion.run.relay_monitor import SAMPLE_S, Watch
+from lrvmotion.run.relays.failover import LOST_S, Detour
+from lrvmotion.run.relays.flow import Flow, Load, Patience
+from lrvmotion.run.relays.in_path import Connections as Pairs
+from lrvmotion.run.relays.in_path import InPath
+from lrvmotion.run.relays.monitor import SAMPLE_S, Watch
 from lrvmotion.workflows.connections import Connections
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from lrvmotion.lab.box import init, kernel
-from lrvmotion.lab.box.layer import PATH
+from lrvmotion.lab.box.disk.layer import PATH
 
 SYSTEMD = ("/usr/lib/systemd/systemd", "/lib/systemd/systemd")
 

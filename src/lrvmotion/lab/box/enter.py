@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 
-from lrvmotion.lab.box.layer import PATH
+from lrvmotion.lab.box.disk.layer import PATH
 from lrvmotion.lab.box.record import BoxError, BoxRecord
 
 _ENVIRONMENT = {"PATH": PATH, "HOME": "/root", "USER": "root", "LANG": "C.UTF-8", "TERM": "dumb"}

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
-from lrvmotion.lab.box.layer import PATH
+from lrvmotion.lab.box.disk.layer import PATH
 
 _SSHD = "/usr/sbin/sshd"
 _GRACE_S = 3.0

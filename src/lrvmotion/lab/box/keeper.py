@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from lrvmotion.lab.box import boot, kernel
-from lrvmotion.lab.box.layer import Layer
+from lrvmotion.lab.box.disk.layer import Layer
 from lrvmotion.lab.box.process import identify
 
 _WATCHED = {signal.SIGCHLD, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2}

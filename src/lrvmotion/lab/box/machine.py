@@ -13,14 +13,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from lrvmotion.lab.box import management, packages, ready
+from lrvmotion.lab.box import management, ready
 from lrvmotion.lab.box.baseline import Baseline
 from lrvmotion.lab.box.boot import SYSTEMD
 from lrvmotion.lab.box.cgroup import create_cgroup, remove_cgroup
+from lrvmotion.lab.box.disk import packages
+from lrvmotion.lab.box.disk.keys import fingerprint, make_key
+from lrvmotion.lab.box.disk.layer import PATH, Layer
 from lrvmotion.lab.box.enter import run
 from lrvmotion.lab.box.keeper import Order
-from lrvmotion.lab.box.keys import fingerprint, make_key
-from lrvmotion.lab.box.layer import PATH, Layer
 from lrvmotion.lab.box.process import identify
 from lrvmotion.lab.box.record import BoxError, BoxRecord, record_path
 from lrvmotion.lab.spec import BoxSpec

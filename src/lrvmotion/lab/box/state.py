@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from lrvmotion.lab.box import files, sysctl
+from lrvmotion.lab.box import sysctl
 from lrvmotion.lab.box.baseline import Baseline, added_routes
+from lrvmotion.lab.box.disk import files
 from lrvmotion.lab.box.enter import run
 from lrvmotion.lab.box.netns import command, ip_json
 from lrvmotion.lab.box.record import BoxError, BoxRecord

@@ -13,7 +13,7 @@ from lrvmotion.model.target_id import TargetId
 from lrvmotion.plan.plan import Change
 from lrvmotion.plan.steering import relay_address
 from lrvmotion.run.apply import Target, apply, revert
-from lrvmotion.run.relay_monitor import SAMPLE_S, Watch
+from lrvmotion.run.relays.monitor import SAMPLE_S, Watch
 
 LOST_S = 10.0  # a box that has not answered for so long is lost: the routes through it go back
 SETTLE_S = 120.0  # so long the end of a run waits for somebody else's relocate on a host whose box is lost
