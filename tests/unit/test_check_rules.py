@@ -13,6 +13,7 @@ from lrvmotion.model import host_option
 from lrvmotion.model.inventory import Host, MoRef, Network, Vmknic
 from lrvmotion.model.path_quality import Frames
 from lrvmotion.model.relay_host import Address, BoxFacts
+from lrvmotion.model.vcenter import Clock, Sight
 from lrvmotion.plan import settings
 from lrvmotion.plan.modes import MODES
 from lrvmotion.run import path_survey
@@ -210,8 +211,8 @@ def test_privileges_on_hosts_follow_the_mode(site, modes, wanted):
 
 def test_clocks_allow_for_what_the_call_took():
     """A skew within the call's own duration is none."""
-    slow = sites.Clock(ahead_s=20.0, within_s=18.0)
-    right = sites.Clock(ahead_s=0.0, within_s=0.1)
+    slow = Clock(ahead_s=20.0, within_s=18.0)
+    right = Clock(ahead_s=0.0, within_s=0.1)
     assert list(sites.clocks(slow, right)) == []
     assert {f.code for f in sites.clocks(replace(slow, within_s=1.0), right)} == {"clock-skew", "clock-here"}
 
@@ -224,10 +225,10 @@ def test_one_vcenter_is_not_two():
 
 def test_the_other_way_is_only_a_warning():
     """Moves start at the source vCenter."""
-    (there,) = sites.sight("source", sites.Sight(seen=False, detail="x"))
-    (back,) = sites.sight("target", sites.Sight(seen=False, detail="x"))
+    (there,) = sites.sight("source", Sight(seen=False, detail="x"))
+    (back,) = sites.sight("target", Sight(seen=False, detail="x"))
     assert (there.severity, back.severity) == (Severity.ERROR, Severity.WARNING)
-    assert list(sites.sight("source", sites.Sight(seen=True))) == []
+    assert list(sites.sight("source", Sight(seen=True))) == []
 
 
 def test_what_bounds_a_box():

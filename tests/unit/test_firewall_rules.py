@@ -6,8 +6,7 @@ import pytest
 
 from lrvmotion.checks import relay_hosts
 from lrvmotion.findings import Severity
-from lrvmotion.model.packet_filter import Block, FirewallView
-from lrvmotion.model.relay_host import Address, BoxFacts
+from lrvmotion.model.relay_host import Address, Block, BoxFacts, FirewallView
 from lrvmotion.model.relay_spec import RelaySpec
 from lrvmotion.relay.packet_filter import rules, trial
 

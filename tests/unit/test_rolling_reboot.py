@@ -12,9 +12,9 @@ from lrvmotion.errors import RefusedError, UnreachableError
 from lrvmotion.events import Rebooting, Waiting
 from lrvmotion.journal import effective_values
 from lrvmotion.journal.journal import Journal
-from lrvmotion.model.reboot_readiness import RebootReadiness
 from lrvmotion.model.setting import MAINTENANCE, SettingKey, Value
 from lrvmotion.model.target_id import TargetId
+from lrvmotion.model.vcenter import RebootReadiness
 from lrvmotion.plan.plan import Change
 from lrvmotion.plan.reboot_order import order
 from lrvmotion.run import rolling_reboot as reboot

@@ -20,8 +20,8 @@ from lrvmotion.vsphere.client import managed_object
 from lrvmotion.vsphere.host.target import HostTarget
 from lrvmotion.vsphere.inventory.collect import collect_names, collect_vms
 from lrvmotion.vsphere.session import Session
-from lrvmotion.vsphere.vm.precheck import prechecks
 from lrvmotion.vsphere.vm.relocate import find
+from lrvmotion.workflows.plan_run import prechecks
 from wire.vcsim_server import NoVcsimError, binary, vcsim
 
 VM = "DC0_H0_VM0"

@@ -7,9 +7,9 @@ from typing import Literal
 
 from lrvmotion.checks.catalogue import Code
 from lrvmotion.findings import Finding
-from lrvmotion.model.arrival import ArrivedNic, ArrivedVm, LateGuest
 from lrvmotion.model.inventory import Network
 from lrvmotion.model.placement import Placement
+from lrvmotion.model.relocation import ArrivedNic, ArrivedVm, LateGuest
 
 
 def lost(vm: str, where: Literal["source", "target", "both", "neither"]) -> Finding:

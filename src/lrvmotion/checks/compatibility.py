@@ -8,6 +8,7 @@ from lrvmotion.checks.catalogue import Code
 from lrvmotion.findings import Finding
 from lrvmotion.model.inventory import Host, VirtualMachine
 from lrvmotion.model.placement import Placement
+from lrvmotion.model.relocation import RelocateCheck
 from lrvmotion.model.surroundings import PrecheckContext
 
 # EVC mode keys by vendor, each a superset of the one before (VMware KB 1003212, "EVC and CPU Compatibility FAQ").
@@ -118,26 +119,22 @@ def clashes(vm: VirtualMachine, place: Placement, around: PrecheckContext) -> It
             yield Code.VM_MAC.warning(subject, summary, "give one of them another MAC")
 
 
-def refused(vm: str, cause: str, hint: str | None) -> Finding:
-    """A fault with which CheckRelocate_Task would refuse the move."""
-    return Code.RELOCATE_REFUSED.error(f"vm/{vm}", f"vCenter would refuse the move: {cause}", hint)
-
-
-def warned(vm: str, cause: str, hint: str | None) -> Finding:
-    """A fault of which CheckRelocate_Task only warns."""
-    return Code.RELOCATE_WARNING.warning(f"vm/{vm}", f"vCenter warns of the move: {cause}", hint)
-
-
-def no_way(cause: str, hint: str | None) -> Finding:
-    """A fault of the way between the vCenters: every VM would find it again."""
-    return Code.RELOCATE_WAY.error("vcenters", f"the source vCenter cannot work with the target's: {cause}", hint)
-
-
-def not_asked(reason: str) -> Finding:
-    """CheckRelocate_Task that did not answer for all VMs."""
-    summary = f"what vCenter itself says of the moves is not measured: {reason}"
-    hint = "CheckRelocate_Task did not answer for all VMs: only the checks of our own were made"
-    return Code.RELOCATE_NOT_MEASURED.warning("source", summary, hint)
+def relocates(check: RelocateCheck) -> Iterator[Finding]:
+    """What vCenter itself would refuse, or warns of (CheckRelocate_Task)."""
+    for fault in check.faults:
+        if fault.refuses:
+            summary = f"vCenter would refuse the move: {fault.cause}"
+            yield Code.RELOCATE_REFUSED.error(f"vm/{fault.vm}", summary, fault.hint)
+        else:
+            summary = f"vCenter warns of the move: {fault.cause}"
+            yield Code.RELOCATE_WARNING.warning(f"vm/{fault.vm}", summary, fault.hint)
+    if check.no_way is not None:
+        summary = f"the source vCenter cannot work with the target's: {check.no_way.cause}"
+        yield Code.RELOCATE_WAY.error("vcenters", summary, check.no_way.hint)
+    if check.reason is not None:
+        summary = f"what vCenter itself says of the moves is not measured: {check.reason}"
+        hint = "CheckRelocate_Task did not answer for all VMs: only the checks of our own were made"
+        yield Code.RELOCATE_NOT_MEASURED.warning("source", summary, hint)
 
 
 def _number(version: str) -> int:

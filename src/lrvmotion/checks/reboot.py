@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from lrvmotion.checks.catalogue import Code
 from lrvmotion.findings import Finding
-from lrvmotion.model.reboot_readiness import AUTOMATED, RebootReadiness
+from lrvmotion.model.vcenter import AUTOMATED, RebootReadiness
 
 _SHOWN = 3
 _MANUAL = "move them away or stop them, set DRS to fully automated until the run ends, or leave out --reboot-hosts"

@@ -7,8 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from lrvmotion.checks.catalogue import Code
 from lrvmotion.findings import Finding, Severity
-from lrvmotion.model.packet_filter import Block, FirewallView
-from lrvmotion.model.relay_host import BoxFacts, FarReach, RelayView, runs_in
+from lrvmotion.model.relay_host import Block, BoxFacts, FarReach, FirewallView, RelayView, runs_in
 from lrvmotion.model.relay_spec import FAR_BUFFER_BYTES, STREAM_BUFFER_BYTES, RelaySpec
 from lrvmotion.model.target_id import TargetId
 

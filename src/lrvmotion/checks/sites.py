@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 from lrvmotion.checks.catalogue import Code
 from lrvmotion.findings import Finding, Severity
 from lrvmotion.model.inventory import SiteName
 from lrvmotion.model.target_id import site_object
+from lrvmotion.model.vcenter import Clock, Drs, Lacking, Licence, Sight
 
 # vCenter Single Sign-On takes a token from a clock that is up to ten minutes off (its "clock tolerance", 600,000 ms by
 # default); with NTP a clock is within a second, so that five seconds are a broken NTP, and nothing that fails yet.
@@ -16,49 +16,6 @@ SSO_TOLERANCE_S = 600.0
 CLOCK_S = 5.0
 # Cross-vCenter vMotion is a part of Enterprise Plus (VMware docs 6.0-8.0) and of the suites that include it.
 _ENOUGH = ("enterprise plus", "enterpriseplus", "foundation", "cloud suite", "evaluation", "vcf", "vvf")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Clock:
-    """A vCenter's clock: *ahead_s* of ours (negative: behind), known to within *within_s* seconds."""
-
-    ahead_s: float
-    within_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lacking:
-    """The privileges that the account lacks on one entity; *subject* names it ("target/esx-b1")."""
-
-    subject: str
-    privileges: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Licence:
-    """The licence of one entity, by its display name and edition; never its key."""
-
-    subject: str
-    name: str
-    edition: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Drs:
-    """A cluster's DRS: *level* is manual, partiallyAutomated or fullyAutomated."""
-
-    cluster: str
-    enabled: bool
-    level: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sight:
-    """Whether a vCenter reaches the other one: *seen* None means not measured, *detail* says why, or what happened."""
-
-    seen: bool | None
-    detail: str = ""
-    hint: str | None = None
 
 
 def clocks(source: Clock, target: Clock) -> Iterator[Finding]:

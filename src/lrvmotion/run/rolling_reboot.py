@@ -17,9 +17,9 @@ from lrvmotion.journal.effective_values import PendingReboot, stale, waiting
 from lrvmotion.journal.journal import Journal
 from lrvmotion.journal.records import RebootStep, of
 from lrvmotion.model.inventory import MoRef
-from lrvmotion.model.reboot_readiness import RebootReadiness
 from lrvmotion.model.setting import MAINTENANCE, Value
 from lrvmotion.model.target_id import TargetId
+from lrvmotion.model.vcenter import RebootReadiness
 from lrvmotion.plan.plan import Change
 from lrvmotion.plan.reboot_order import order
 from lrvmotion.run.apply import Target, revert

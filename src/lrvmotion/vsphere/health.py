@@ -10,10 +10,10 @@ from urllib.parse import unquote
 
 from pyVmomi import vim
 
-from lrvmotion.checks.sites import Clock, Drs, Lacking, Licence
 from lrvmotion.errors import RefusedError
 from lrvmotion.model.inventory import MoRef
 from lrvmotion.model.target_id import TargetId
+from lrvmotion.model.vcenter import Clock, Drs, Lacking, Licence
 from lrvmotion.vsphere.client import managed_object, properties_of, retrieve
 from lrvmotion.vsphere.session import Session
 

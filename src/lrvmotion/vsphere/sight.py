@@ -6,9 +6,9 @@ from typing import Any
 
 from pyVmomi import vim, vmodl
 
-from lrvmotion.checks.sites import Sight
 from lrvmotion.errors import LrvmotionError
 from lrvmotion.model.inventory import MoRef
+from lrvmotion.model.vcenter import Sight
 from lrvmotion.vsphere import faults
 from lrvmotion.vsphere.client import managed_object, mapped, moref
 from lrvmotion.vsphere.session import Session

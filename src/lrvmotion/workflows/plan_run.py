@@ -8,10 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from lrvmotion.checks import compatibility, metadata, placement, reboot, relay_hosts, window
 from lrvmotion.checks import path as path_checks
-from lrvmotion.checks import placement, reboot, relay_hosts, window
+from lrvmotion.checks import vms as vm_checks
 from lrvmotion.checks.catalogue import LOCKED, Code
 from lrvmotion.config import name_check, vm_csv
 from lrvmotion.config.schema import Config, Relay
@@ -27,12 +28,15 @@ from lrvmotion.model.setting import ABSENT, SettingKey
 from lrvmotion.model.target_id import TargetId
 from lrvmotion.plan import data_paths, plan_forecast, planner, preconditions, reboot_order, vm_selection
 from lrvmotion.plan.modes import MODES, available
-from lrvmotion.plan.plan import Plan, Theirs, Wanted
+from lrvmotion.plan.plan import Migration, Plan, Theirs, Wanted
 from lrvmotion.plan.preconditions import Subjects
 from lrvmotion.plan.settings import KEYS
 from lrvmotion.plan.vm_selection import Choice
 from lrvmotion.run import path_probe
 from lrvmotion.workflows.connections import Connections
+
+if TYPE_CHECKING:
+    from lrvmotion.vsphere.session import Session
 
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 _SITES: tuple[SiteName, SiteName] = ("source", "target")
@@ -164,7 +168,6 @@ def planned(
 ) -> Plan:
     """Make the plan, check its moves, measure its paths and try its addresses."""
     from lrvmotion.vsphere.inventory.write_rates import written
-    from lrvmotion.vsphere.vm.precheck import prechecks
 
     chosen = {vm.ref: vm for vm in source.vms}
     found: list[Finding] = []
@@ -208,6 +211,22 @@ def planned(
     for finding in plan.findings:
         observer(Found(finding=finding))
     return plan
+
+
+def prechecks(
+    source: Session, target: Session, here: Inventory, there: Inventory, migrations: Sequence[Migration]
+) -> list[Finding]:
+    """Return what blocks *migrations*, by our own checks and by vCenter's; nothing is written anywhere."""
+    from lrvmotion.vsphere.inventory import surroundings
+    from lrvmotion.vsphere.vm.precheck import check_relocate
+
+    if not migrations:
+        return []
+    around = surroundings.read(source, target, here, there, migrations)
+    vms = {vm.ref: vm for vm in here.vms}
+    found = [finding for one in migrations for finding in vm_checks.placed(vms[one.ref], one.placement, around)]
+    said = compatibility.relocates(check_relocate(source, target, migrations))
+    return [*found, *metadata.unread(around), *said]
 
 
 def _in_force(plan: Plan, config: Config, now: datetime | None, connections: Connections) -> Config:

@@ -24,6 +24,7 @@ from lrvmotion.model.mode import Mode
 from lrvmotion.model.path_quality import Frames, PathQuality
 from lrvmotion.model.setting import SettingKey
 from lrvmotion.model.target_id import TargetId
+from lrvmotion.model.vcenter import Clock, Sight
 from lrvmotion.plan import settings, vm_selection
 from lrvmotion.plan.modes import MODES, available
 from lrvmotion.plan.placer import Placer
@@ -154,7 +155,7 @@ def _all(inventory: Inventory, names: Iterable[str]) -> list[Host]:
 def _vcenters(chosen: SurveyScope, connections: Connections, clock: Callable[[], str], found: Survey) -> None:
     from lrvmotion.vsphere import health
 
-    clocks: dict[SiteName, sites.Clock] = {}
+    clocks: dict[SiteName, Clock] = {}
     for site in _SITES:
         session, inventory = connections.session(site), chosen.inventories[site]
         seen = health.clock(session, clock)
@@ -207,7 +208,7 @@ def _privileges(site: SiteName, chosen: SurveyScope, session: Any, about: dict[s
         about["privileges_lacking"] = None
 
 
-def _sight(site: SiteName, chosen: SurveyScope, connections: Connections) -> sites.Sight:
+def _sight(site: SiteName, chosen: SurveyScope, connections: Connections) -> Sight:
     """Let the vCenter of *site* check a relocate of one of its VMs to the other one, whatever VM and place it is."""
     from lrvmotion.vsphere.sight import sight
 
@@ -218,9 +219,9 @@ def _sight(site: SiteName, chosen: SurveyScope, connections: Connections) -> sit
     hosts = [host for host in chosen.hosts[other] if host.connection_state == "connected" and host.datastores]
     roots = [folder.ref for folder in there.folders if not folder.path]
     if not vms:
-        return sites.Sight(seen=None, detail=f"needs a VM at the {site}")
+        return Sight(seen=None, detail=f"needs a VM at the {site}")
     if not hosts or not roots:
-        return sites.Sight(seen=None, detail=f"the {other} has no place to ask for: no connected host with a datastore")
+        return Sight(seen=None, detail=f"the {other} has no place to ask for: no connected host with a datastore")
     return sight(
         connections.session(site), connections.session(other), vms[0],
         host=hosts[0].ref, pool=hosts[0].pool, folder=roots[0],

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-from lrvmotion.model.packet_filter import Block, FirewallView
-from lrvmotion.model.relay_host import BoxFacts
+from lrvmotion.model.relay_host import Block, BoxFacts, FirewallView
 from lrvmotion.model.relay_spec import RelaySpec
 from lrvmotion.model.setting import SettingKey
 from lrvmotion.ports.shell import Shell

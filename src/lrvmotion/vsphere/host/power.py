@@ -12,9 +12,9 @@ from pyVmomi import vim, vmodl
 
 from lrvmotion.errors import RefusedError, UnreachableError
 from lrvmotion.model.inventory import MoRef
-from lrvmotion.model.reboot_readiness import AUTOMATED, RebootReadiness
 from lrvmotion.model.setting import Value
 from lrvmotion.model.target_id import TargetId
+from lrvmotion.model.vcenter import AUTOMATED, RebootReadiness
 from lrvmotion.run.rolling_reboot import HostRuntime
 from lrvmotion.vsphere.client import managed_object, mapped, moref, properties_of, retrieve
 from lrvmotion.vsphere.host.running_relocates import cancel

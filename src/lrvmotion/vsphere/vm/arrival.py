@@ -9,7 +9,7 @@ from typing import Any
 from pyVmomi import vim
 
 from lrvmotion.errors import RefusedError
-from lrvmotion.model.arrival import ArrivedNic, ArrivedVm, LateGuest
+from lrvmotion.model.relocation import ArrivedNic, ArrivedVm, LateGuest
 from lrvmotion.model.vm_metadata import VmMetadata
 from lrvmotion.plan.plan import Migration
 from lrvmotion.vsphere.client import Row, properties_of, retrieve

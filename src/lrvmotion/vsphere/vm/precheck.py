@@ -12,15 +12,12 @@ from typing import Any
 
 from pyVmomi import vim, vmodl
 
-from lrvmotion.checks import compatibility, metadata
-from lrvmotion.checks import vms as vm_checks
 from lrvmotion.errors import LrvmotionError
-from lrvmotion.findings import Finding
-from lrvmotion.model.inventory import Inventory, MoRef
+from lrvmotion.model.inventory import MoRef
+from lrvmotion.model.relocation import RelocateCheck, RelocateFault
 from lrvmotion.plan.plan import Migration
 from lrvmotion.vsphere import faults
 from lrvmotion.vsphere.client import managed_object, mapped, moref
-from lrvmotion.vsphere.inventory import surroundings
 from lrvmotion.vsphere.session import Session
 from lrvmotion.vsphere.vm import provisioning_checker
 from lrvmotion.vsphere.vm.relocate_spec import network_backings, relocate_spec
@@ -38,22 +35,10 @@ class _NotMeasuredError(Exception):
     """The check cannot be made here at all."""
 
 
-def prechecks(
-    source: Session, target: Session, here: Inventory, there: Inventory, migrations: Sequence[Migration]
-) -> list[Finding]:
-    """Return what blocks *migrations*, by our own catalogue and by vCenter; nothing is written anywhere."""
-    if not migrations:
-        return []
-    around = surroundings.read(source, target, here, there, migrations)
-    vms = {vm.ref: vm for vm in here.vms}
-    found = [finding for one in migrations for finding in vm_checks.placed(vms[one.ref], one.placement, around)]
-    return [*found, *metadata.unread(around), *check_relocate(source, target, migrations)]
-
-
-def check_relocate(source: Session, target: Session, migrations: Sequence[Migration]) -> list[Finding]:
+def check_relocate(source: Session, target: Session, migrations: Sequence[Migration]) -> RelocateCheck:
     """Return what CheckRelocate_Task says of each of *migrations*, a few at once, the first one alone."""
     known: dict[MoRef, Any] = {}
-    found: list[Finding] = []
+    found: list[RelocateFault] = []
     late: list[str] = []
     batches = [migrations[:1], *(migrations[at : at + AT_ONCE] for at in range(1, len(migrations), AT_ONCE))]
     try:
@@ -62,21 +47,20 @@ def check_relocate(source: Session, target: Session, migrations: Sequence[Migrat
                 if outcome is None:
                     late.append(migration.vm)
                     continue
-                found += _findings(migration, outcome)
-                if common := [fault for fault in outcome[0] if isinstance(fault, _COMMON)]:
-                    verdict = faults.classify(common[0])
-                    return [compatibility.no_way(verdict.cause, verdict.hint)]
+                refused, warned = outcome
+                found += [_told(migration, fault, refuses=True) for fault in refused]
+                found += [_told(migration, fault, refuses=False) for fault in warned]
+                if common := [fault for fault in refused if isinstance(fault, _COMMON)]:
+                    return RelocateCheck(no_way=_told(migration, common[0], refuses=True))
             if late:
                 break  # a vCenter that does not get on with it is not given more
     except _NotMeasuredError as error:
-        return [*found, compatibility.not_asked(str(error))]
+        return RelocateCheck(faults=tuple(found), reason=str(error))
     except LrvmotionError as error:
-        return [*found, compatibility.not_asked(error.message)]
-    if late:
-        more = f" and {len(late) - 1} more" if len(late) > 1 else ""
-        within = f"did not end within {provisioning_checker.WAIT_S:.0f} s"
-        found.append(compatibility.not_asked(f"the check of {late[0]}{more} {within}"))
-    return found
+        return RelocateCheck(faults=tuple(found), reason=error.message)
+    more = f" and {len(late) - 1} more" if len(late) > 1 else ""
+    within = f"did not end within {provisioning_checker.WAIT_S:.0f} s"
+    return RelocateCheck(faults=tuple(found), reason=f"the check of {late[0]}{more} {within}" if late else None)
 
 
 def _batch(
@@ -134,8 +118,6 @@ def _outcome(row: dict[str, Any]) -> Outcome:
     return [f for one in results for f in one.error or ()], [f for one in results for f in one.warning or ()]
 
 
-def _findings(migration: Migration, outcome: Outcome) -> Iterator[Finding]:
-    for make, found in zip((compatibility.refused, compatibility.warned), outcome, strict=True):
-        for fault in found:
-            verdict = faults.classify(fault)
-            yield make(migration.vm, verdict.cause, verdict.hint)
+def _told(migration: Migration, fault: Any, *, refuses: bool) -> RelocateFault:  # noqa: ANN401
+    verdict = faults.classify(fault)
+    return RelocateFault(vm=migration.vm, refuses=refuses, cause=verdict.cause, hint=verdict.hint)

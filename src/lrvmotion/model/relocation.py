@@ -1,8 +1,30 @@
-"""A VM as it is at the target after its move: power, host, where its disks are and what its network cards are on."""
+"""What vCenters say of a move: before it CheckRelocate_Task's faults, after it how the VM is at the target."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelocateFault:
+    """A fault of the move of *vm*, in words; *refuses*: it would forbid the move, else it only warns."""
+
+    vm: str
+    refuses: bool
+    cause: str
+    hint: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelocateCheck:
+    """The *faults* of all moves, or *no_way*: one of the way between the vCenters, which every move would meet.
+
+    *reason* says why moves were not checked, None where all were.
+    """
+
+    faults: tuple[RelocateFault, ...] = ()
+    no_way: RelocateFault | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
