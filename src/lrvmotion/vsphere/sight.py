@@ -12,6 +12,7 @@ from lrvmotion.model.vcenter import Sight
 from lrvmotion.vsphere import faults
 from lrvmotion.vsphere.client import managed_object, mapped, moref
 from lrvmotion.vsphere.session import Session
+from lrvmotion.vsphere.tasks import wait_all
 from lrvmotion.vsphere.vm import provisioning_checker
 from lrvmotion.vsphere.vm.relocate_spec import reference, service_locator
 
@@ -25,7 +26,7 @@ def sight(
     """
     subject = f"{session.site}: CheckRelocate"
 
-    def ask() -> Any:  # noqa: ANN401
+    def ask() -> vim.Task | vmodl.MethodFault:
         with service_locator(session, other) as service:
             spec = vim.vm.RelocateSpec(
                 service=service,
@@ -51,14 +52,14 @@ def sight(
         return Sight(seen=None, detail=error.message.removeprefix(f"{subject}: "))
 
 
-def _outcome(session: Session, task: Any) -> tuple[list[Any], bool]:  # noqa: ANN401
+def _outcome(session: Session, task: vim.Task) -> tuple[list[Any], bool]:
     """Wait for *task*; return the faults that it found or ended with, and whether it got to the end of its checks."""
-    row = provisioning_checker.wait(session, [task]).get(moref(task).value)
-    if row is None:
+    end = wait_all(session, [task], provisioning_checker.WAIT_S).get(moref(task).value)
+    if end is None:
         return [vim.fault.Timedout(msg=f"it did not end within {provisioning_checker.WAIT_S:.0f} s")], False
-    if row["info.state"] == "error":
-        return [row["info.error"]], False
-    return [fault for result in row.get("info.result") or () for fault in result.error or ()], True
+    if end.failed:
+        return [end.fault], False
+    return [fault for result in end.result or () for fault in result.error or ()], True
 
 
 def _verdict(other: Session, found: list[Any], ended: bool) -> Sight:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote
 
@@ -17,22 +16,20 @@ from lrvmotion.model.target_id import TargetId
 from lrvmotion.model.vcenter import AUTOMATED, RebootReadiness
 from lrvmotion.run.rolling_reboot import HostRuntime
 from lrvmotion.vsphere.client import managed_object, mapped, moref, properties_of, retrieve
-from lrvmotion.vsphere.host.running_relocates import cancel
 from lrvmotion.vsphere.session import Session
+from lrvmotion.vsphere.tasks import LIVE, cancel, once_more, raise_fault, wait
 
 POLL_S = 2.0  # a task that takes long is looked at so often
 FIRST_POLL_S = 0.2
 EXIT_S = 300.0  # leaving needs nothing moved: it is quick, or it fails
 _ENTER = "HostSystem.enterMaintenanceMode"  # TaskInfo.descriptionId
-_LIVE = frozenset({"queued", "running"})
-_ENDED = frozenset({"success", "error"})
 _NOW = ("runtime.connectionState", "runtime.inMaintenanceMode", "runtime.bootTime", "summary.rebootRequired")
 
 
 class HostPower:
     """The power of the host that messages call *subject* (reboot.Rebooter), and its setting "maintenance"."""
 
-    def __init__(self, session: Session, subject: TargetId, host: Any) -> None:  # noqa: ANN401
+    def __init__(self, session: Session, subject: TargetId, host: vim.HostSystem) -> None:
         self._session = session
         self._subject = subject
         self._host = host
@@ -67,7 +64,7 @@ class HostPower:
             others = [r for i, r in found if isinstance(i, vim.HostSystem) and moref(i) != moref(self._host)]
             config = about.get("configurationEx")
             level = _level(config)
-            own = _own_levels(config) if level == AUTOMATED else {}
+            own = _own_levels(config) if config is not None and level == AUTOMATED else {}
             return RebootReadiness(
                 host=self._subject,
                 cluster=_name(about),
@@ -95,7 +92,7 @@ class HostPower:
         if not self.now().in_maintenance:
             return
         task = self._session.call(self._leaving, lambda: self._host.ExitMaintenanceMode_Task(timeout=0))
-        self._ended(self._leaving, self._wait(task, EXIT_S))
+        raise_fault(self._leaving, self._wait(task, EXIT_S))
 
     def enter(self, timeout_s: float, proceed: Callable[[], None]) -> None:
         """Put it in maintenance mode; RefusedError where it does not become empty in *timeout_s* seconds."""
@@ -108,7 +105,7 @@ class HostPower:
         if isinstance(error, vim.fault.Timedout):
             message = f"{self._subject} did not get empty within {timeout_s / 60:.0f} min: VMs still run on it"
             raise RefusedError(message, hint="see why DRS does not move them, or move them yourself")
-        self._ended(subject, error)
+        raise_fault(subject, error)
 
     def reboot(self) -> None:
         """Order the reboot; what is heard of the task afterwards does not matter, only whether the host comes back."""
@@ -116,7 +113,7 @@ class HostPower:
         task = self._session.call(subject, lambda: self._host.RebootHost_Task(force=False))
         error = self._wait(task, EXIT_S)
         if not isinstance(error, vmodl.fault.HostCommunication):
-            self._ended(subject, error)
+            raise_fault(subject, error)
 
     def bring_home(self, vms: Sequence[MoRef], timeout_s: float) -> list[str]:
         """Move those of *vms* that run on another host of this vCenter back; return why for each that stays."""
@@ -124,7 +121,7 @@ class HostPower:
         machines = [managed_object(self._session.stub, ref) for ref in vms]
         wanted = {vim.VirtualMachine: ("name", "runtime.host", "runtime.powerState")}
         rows = self._session.call(f"{self._subject}: its VMs", lambda: retrieve(content, wanted, machines))
-        started: list[tuple[str, Any]] = []
+        started: list[tuple[str, vim.Task]] = []
         stay: list[str] = []
         for vm, row in rows:
             if str(row.get("runtime.powerState")) != "poweredOn" or row.get("runtime.host") == self._host:
@@ -138,7 +135,7 @@ class HostPower:
         until = time.monotonic() + timeout_s
         for name, task in started:
             try:
-                self._ended(f"vm/{name}", self._wait(task, max(POLL_S, until - time.monotonic())))
+                raise_fault(f"vm/{name}", self._wait(task, max(POLL_S, until - time.monotonic())))
             except (RefusedError, UnreachableError) as error:
                 stay.append(f"{name} is not moved back: {error.message}")
         return stay
@@ -151,65 +148,42 @@ class HostPower:
         content = self._session.content
         return self._session.call(self._subject, lambda: properties_of(content, self._host, paths))
 
-    def _entering(self) -> list[Any]:
+    def _entering(self) -> list[vim.Task]:
         """Return the tasks that put the host in maintenance mode now."""
         content = self._session.content
 
-        def ask() -> list[Any]:
+        def ask() -> list[vim.Task]:
             tasks = properties_of(content, self._host, ("recentTask",)).get("recentTask") or ()
             rows = retrieve(content, {vim.Task: ("info.descriptionId", "info.state")}, list(tasks))
             return [
                 task
                 for task, row in rows
-                if row.get("info.descriptionId") == _ENTER and str(row.get("info.state")) in _LIVE
+                if row.get("info.descriptionId") == _ENTER and str(row.get("info.state")) in LIVE
             ]
 
-        def patient() -> list[Any]:
-            try:
-                return ask()
-            except vmodl.fault.ManagedObjectNotFound:  # a task that was forgotten between the two calls
-                return ask()
+        return self._session.call(f"{self._subject}: running tasks", lambda: once_more(ask))
 
-        return self._session.call(f"{self._subject}: running tasks", patient)
-
-    def _wait(self, task: Any, limit_s: float, proceed: Callable[[], None] = lambda: None) -> Any:  # noqa: ANN401
-        """Return the fault with which *task* ended, None where it succeeded; a vCenter that is away is waited for."""
-        until = time.monotonic() + limit_s
-        pause = FIRST_POLL_S
-        while True:
-            proceed()
-            row: dict[str, Any] = {}
-            with suppress(UnreachableError):
-                row = self._session.call(
-                    self._subject,
-                    lambda: properties_of(self._session.content, task, ("info.state", "info.error")),
-                )
-            if str(row.get("info.state")) in _ENDED:
-                return row.get("info.error")
-            if time.monotonic() > until:
-                message = f"{self._subject}: {moref(task).value} has not ended after {limit_s:.0f} s"
-                raise UnreachableError(message, hint="look at this task in vCenter")
-            time.sleep(pause)
-            pause = min(POLL_S, 1.5 * pause)
-
-    def _ended(self, subject: str, error: Any) -> None:  # noqa: ANN401
-        if error is not None:
-            with mapped(subject):
-                raise error
+    def _wait(
+        self, task: vim.Task, limit_s: float, proceed: Callable[[], None] | None = None
+    ) -> vmodl.MethodFault | None:
+        """Return the fault with which *task* ended; a vCenter that is away is waited for."""
+        return wait(
+            self._session, self._subject, task, limit_s, proceed=proceed, pauses=(FIRST_POLL_S, POLL_S), patient=True
+        )
 
 
-def _about(parent: Any) -> tuple[str, ...]:  # noqa: ANN401
+def _about(parent: vim.ComputeResource) -> tuple[str, ...]:
     """Return what to ask of a host's parent: a standalone host's has no DRS."""
     more = ("configurationEx",) if isinstance(parent, vim.ClusterComputeResource) else ()
     return ("name", "host", *more)
 
 
-def _level(config: Any) -> str:  # noqa: ANN401 - vim.cluster.ConfigInfoEx
+def _level(config: vim.cluster.ConfigInfoEx | None) -> str:
     drs = getattr(config, "drsConfig", None)
     return str(drs.defaultVmBehavior or "") if drs is not None and drs.enabled else ""
 
 
-def _own_levels(config: Any) -> dict[MoRef, str]:  # noqa: ANN401
+def _own_levels(config: vim.cluster.ConfigInfoEx) -> dict[MoRef, str]:
     """Return the DRS levels of VMs that have one of their own; "" is off."""
     if config.drsConfig.enableVmBehaviorOverrides is False:
         return {}

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import re
-import time
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from pyVmomi import vim, vmodl
+from pyVmomi import vim
 
-from lrvmotion.errors import UnreachableError
-from lrvmotion.vsphere.client import mapped, moref, properties_of, retrieve
+from lrvmotion.vsphere.client import moref, retrieve
 from lrvmotion.vsphere.session import Session
+from lrvmotion.vsphere.tasks import LIVE, cancel, once_more
 
 # VirtualMachine.relocate and .migrate; DRS's are "Drm.ExecuteVMotionLRO" (unconfirmed: seen in user reports only).
 _MOVES = re.compile(r"relocate|migrate|vmotion", re.IGNORECASE)
-LIVE = frozenset({"queued", "running"})
-FINISH_S = 60.0  # a reconfigure takes a few seconds
 _INFO = (
     "info.descriptionId", "info.state", "info.entity", "info.entityName", "info.cancelable", "info.locked",
 )  # fmt: skip
@@ -27,7 +23,7 @@ _INFO = (
 class RunningMove:
     """A relocate that has not ended."""
 
-    task: Any
+    task: vim.Task
     vm: str
     state: str
     cancelable: bool
@@ -36,7 +32,7 @@ class RunningMove:
         return f"relocate of {self.vm} {'runs' if self.state == 'running' else 'is queued'} ({moref(self.task).value})"
 
 
-def running_moves(session: Session, subject: str, host: Any) -> list[RunningMove]:  # noqa: ANN401
+def running_moves(session: Session, subject: str, host: vim.HostSystem) -> list[RunningMove]:
     """Return the moves of VMs on *host*, and those that name or lock it; three calls.
 
     What another vCenter moves here is seen only once this vCenter has a task for it.
@@ -53,48 +49,14 @@ def running_moves(session: Session, subject: str, host: Any) -> list[RunningMove
         found = retrieve(content, {vim.Task: _INFO}, list(tasks.values()))
         return [_move(task, row) for task, row in found if _concerns(row, here)]
 
-    def patient() -> list[RunningMove]:
-        try:
-            return read()
-        except vmodl.fault.ManagedObjectNotFound:  # a VM or task that ended between two calls
-            return read()
-
-    return session.call(f"{subject}: running tasks", patient)
+    return session.call(f"{subject}: running tasks", lambda: once_more(read))
 
 
-def cancel_moves(session: Session, subject: str, host: Any) -> None:  # noqa: ANN401
+def cancel_moves(session: Session, subject: str, host: vim.HostSystem) -> None:
     """Ask for every move on *host* to be cancelled that still can be."""
     for move in running_moves(session, subject, host):
         if move.cancelable:
             cancel(session, subject, move.task)
-
-
-def cancel(session: Session, subject: str, task: Any) -> None:  # noqa: ANN401
-    """Ask for *task* to be cancelled; harmless where it no longer can be. The task ends later, as RequestCanceled."""
-
-    def ask() -> None:
-        with suppress(vmodl.fault.NotSupported, vim.fault.InvalidState, vmodl.fault.ManagedObjectNotFound):
-            task.CancelTask()
-
-    session.call(f"{subject}: cancel {moref(task).value}", ask)
-
-
-def finish(session: Session, subject: str, task: Any, limit_s: float = FINISH_S) -> None:  # noqa: ANN401
-    """Wait until *task* has ended; raises its fault as ours, UnreachableError where it takes longer than *limit_s*."""
-    until = time.monotonic() + limit_s
-    pause = 0.05
-    while True:
-        row = session.call(subject, lambda: properties_of(session.content, task, ("info.state", "info.error")))
-        if str(row.get("info.state")) not in LIVE:
-            break
-        if time.monotonic() > until:
-            message = f"{subject}: {moref(task).value} has not ended after {limit_s:.0f} s"
-            raise UnreachableError(message, hint="look at this task in vCenter")
-        time.sleep(pause)
-        pause = min(1.0, 1.5 * pause)
-    if row.get("info.error") is not None:
-        with mapped(subject):
-            raise row["info.error"]
 
 
 def _concerns(row: dict[str, Any], here: set[Any]) -> bool:
@@ -104,7 +66,7 @@ def _concerns(row: dict[str, Any], here: set[Any]) -> bool:
     return any(item is not None and moref(item) in here for item in touched)
 
 
-def _move(task: Any, row: dict[str, Any]) -> RunningMove:  # noqa: ANN401
+def _move(task: vim.Task, row: dict[str, Any]) -> RunningMove:
     return RunningMove(
         task=task,
         vm=str(row.get("info.entityName") or "a VM"),

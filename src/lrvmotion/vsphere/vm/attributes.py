@@ -12,9 +12,9 @@ from lrvmotion.model.inventory import MoRef
 from lrvmotion.model.vm_metadata import Kind, MetadataItem, Unread, VmMetadata
 from lrvmotion.plan.plan import Migration
 from lrvmotion.vsphere.client import mapped, moref, properties_of
-from lrvmotion.vsphere.host.running_relocates import finish
 from lrvmotion.vsphere.inventory.surroundings import overrides_of, rules_of
 from lrvmotion.vsphere.session import Session
+from lrvmotion.vsphere.tasks import finish
 
 PATHS = (
     "config.annotation", "config.hardware.device", "customValue", "permission", "runtime.host",

@@ -19,6 +19,7 @@ from lrvmotion.plan.plan import Migration
 from lrvmotion.vsphere import faults
 from lrvmotion.vsphere.client import managed_object, mapped, moref
 from lrvmotion.vsphere.session import Session
+from lrvmotion.vsphere.tasks import TaskEnd, wait_all
 from lrvmotion.vsphere.vm import provisioning_checker
 from lrvmotion.vsphere.vm.relocate_spec import network_backings, relocate_spec
 
@@ -72,16 +73,18 @@ def _batch(
         started = list(pool.map(lambda pair: _start(source, target, *pair), zip(batch, backings, strict=True)))
     tasks = [one for one in started if not isinstance(one, vmodl.MethodFault)]
     with mapped(f"{source.site}: CheckRelocate"):
-        ended = provisioning_checker.wait(source, tasks) if tasks else {}
+        ended = wait_all(source, tasks, provisioning_checker.WAIT_S) if tasks else {}
     for migration, one in zip(batch, started, strict=True):
         if isinstance(one, vmodl.MethodFault):
             yield migration, _refused(source, one)
         else:
-            row = ended.get(moref(one).value)
-            yield migration, None if row is None else _outcome(row)
+            end = ended.get(moref(one).value)
+            yield migration, None if end is None else _outcome(end)
 
 
-def _start(source: Session, target: Session, migration: Migration, backings: dict[int, Any]) -> Any:  # noqa: ANN401
+def _start(
+    source: Session, target: Session, migration: Migration, backings: dict[int, Any]
+) -> vim.Task | vmodl.MethodFault:
     """Return the task, or the fault with which the call was refused."""
     if source.content.vmProvisioningChecker is None:
         message = "the vCenter has no CheckRelocate"
@@ -89,14 +92,14 @@ def _start(source: Session, target: Session, migration: Migration, backings: dic
     vm = managed_object(source.stub, migration.ref)
     cards = source.cards.get(migration.ref, [])
 
-    def ask() -> Any:  # noqa: ANN401
+    def ask() -> vim.Task | vmodl.MethodFault:
         with relocate_spec(source, target, migration, cards, backings) as spec:
             return provisioning_checker.ask(source, vm, spec)
 
     return source.call(f"vm/{migration.vm}: CheckRelocate", ask)
 
 
-def _refused(source: Session, fault: Any) -> Outcome:  # noqa: ANN401
+def _refused(source: Session, fault: vmodl.MethodFault) -> Outcome:
     """Return what a call says that was refused with *fault*; _NotMeasuredError where it says nothing of the move."""
     asked = {None, source.content.vmProvisioningChecker}
     if isinstance(fault, vmodl.fault.ManagedObjectNotFound) and fault.obj in asked:
@@ -104,17 +107,17 @@ def _refused(source: Session, fault: Any) -> Outcome:  # noqa: ANN401
     return _ended(fault)
 
 
-def _ended(fault: Any) -> Outcome:  # noqa: ANN401
+def _ended(fault: vmodl.MethodFault) -> Outcome:
     if isinstance(fault, _CANNOT):
         raise _NotMeasuredError(faults.text(fault))
     return [fault], []
 
 
-def _outcome(row: dict[str, Any]) -> Outcome:
-    if row["info.state"] == "error":
+def _outcome(end: TaskEnd) -> Outcome:
+    if end.failed:
         silent = vmodl.fault.SystemError(msg="the check failed and vCenter does not say why")
-        return _ended(row.get("info.error") or silent)
-    results = row.get("info.result") or ()
+        return _ended(end.fault or silent)
+    results = end.result or ()
     return [f for one in results for f in one.error or ()], [f for one in results for f in one.warning or ()]
 
 

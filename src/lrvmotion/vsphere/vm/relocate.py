@@ -21,9 +21,9 @@ from lrvmotion.ports.mover import Location, RecordWrite, TaskUpdate, TransientEr
 from lrvmotion.run.credentials import hidden
 from lrvmotion.vsphere import faults
 from lrvmotion.vsphere.client import WIRE_ERRORS, managed_object, moref, properties_of, retrieve
-from lrvmotion.vsphere.host.running_relocates import LIVE, cancel
 from lrvmotion.vsphere.inventory import vms
 from lrvmotion.vsphere.session import Session
+from lrvmotion.vsphere.tasks import LIVE, cancel
 from lrvmotion.vsphere.vm import arrival
 from lrvmotion.vsphere.vm.metadata_carry import MetadataWriter, unlooked
 from lrvmotion.vsphere.vm.metadata_record import record as read_metadata

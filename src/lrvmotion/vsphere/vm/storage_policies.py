@@ -10,8 +10,8 @@ from pyVmomi import SoapAdapter, VmomiSupport, pbm, vim
 from lrvmotion.errors import RefusedError
 from lrvmotion.model.inventory import MoRef
 from lrvmotion.vsphere.client import mapped
-from lrvmotion.vsphere.host.running_relocates import finish
 from lrvmotion.vsphere.session import Session, cookie
+from lrvmotion.vsphere.tasks import finish
 
 ANSWER_S = 60.0
 _VERSION = "pbm/2.0"  # known to every vCenter since 6.0, and all that is used here is older
@@ -94,7 +94,7 @@ class Policies:
 def assign(session: Session, vm: Any, device: Any, policy: str) -> None:  # noqa: ANN401
     """Give the policy with this id to a disk (*device*), or to the VM's home where that is None."""
     subject = f"{session.site}: storage policy"
-    profile = [vim.vm.DefinedProfileSpec(profileId=policy)]
+    profile: list[vim.vm.ProfileSpec] = [vim.vm.DefinedProfileSpec(profileId=policy)]
     spec = vim.vm.ConfigSpec()
     if device is None:
         spec.vmProfile = profile

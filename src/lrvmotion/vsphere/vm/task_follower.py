@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,13 +14,13 @@ from lrvmotion.ports.mover import TaskUpdate
 from lrvmotion.vsphere import faults
 from lrvmotion.vsphere.certificate import NotTrustedError, distrust
 from lrvmotion.vsphere.client import WIRE_ERRORS, mapped, moref
-from lrvmotion.vsphere.session import POLL_LIMIT_S, Session
+from lrvmotion.vsphere.session import Session
+from lrvmotion.vsphere.tasks import ENDED, updated, updates_of, wait_options
 
 GONE_S = 300.0  # the tasks go on without us: this long we try to reach the vCenter again
 RETRY_S = 2.0
 GATHER_S = 0.5  # vCenter answers at the first change: progress of many tasks is let gather between two questions
 _PATHS = ("info.state", "info.progress", "info.error", "info.cancelled")
-_ENDED = frozenset({"success", "error"})
 
 
 @dataclass(slots=True)
@@ -30,7 +29,7 @@ class Job:
 
     vm: str
     instance_uuid: str
-    task: Any
+    task: vim.Task
     values: dict[str, Any] = field(default_factory=dict)
     percent: int = 0
     changed: bool = False
@@ -59,7 +58,7 @@ class Follower:
             except (vmodl.MethodFault, *WIRE_ERRORS):
                 self._collector = None  # the next poll begins afresh
 
-    def task_of(self, vm: str) -> Any:  # noqa: ANN401
+    def task_of(self, vm: str) -> vim.Task | None:
         """Return the task that moves *vm*, None where it has ended."""
         return next((job.task for job in self._jobs.values() if job.vm == vm), None)
 
@@ -75,7 +74,7 @@ class Follower:
         time.sleep(min(max(0.0, self._asked + GATHER_S - time.monotonic()), timeout_s))
         self._asked = time.monotonic()
         try:
-            self._poll(min(max(1, math.ceil(timeout_s)), POLL_LIMIT_S))
+            self._poll(timeout_s)
         except NotTrustedError as error:
             self._collector = None
             found = distrust(error)
@@ -101,7 +100,7 @@ class Follower:
         if collector is not None:
             self._quietly(collector.DestroyPropertyCollector)
 
-    def _poll(self, seconds: int) -> None:
+    def _poll(self, seconds: float) -> None:
         logins = self._session.logins
         try:
             if self._collector is None:
@@ -124,19 +123,16 @@ class Follower:
             self._listen(job)
 
     def _listen(self, job: Job) -> None:
-        kinds = vmodl.query.PropertyCollector
-        wanted = kinds.PropertySpec(type=vim.Task, all=False, pathSet=list(_PATHS))
-        spec = kinds.FilterSpec(objectSet=[kinds.ObjectSpec(obj=job.task, skip=False)], propSet=[wanted])
         try:
-            self._filters[moref(job.task).value] = self._collector.CreateFilter(spec, False)
+            self._filters[moref(job.task).value] = self._collector.CreateFilter(updates_of([job.task], _PATHS), False)
         except vmodl.fault.ManagedObjectNotFound as fault:
             if fault.obj is not None and moref(fault.obj) != moref(job.task):
                 raise  # it is the collector that has gone, with its session: that says nothing of the task
-            self._forgotten(job.task)
+            self._forgotten(job)
 
-    def _wait(self, seconds: int) -> None:
+    def _wait(self, seconds: float) -> None:
         """Take the next updates into the jobs' values."""
-        options = vmodl.query.PropertyCollector.WaitOptions(maxWaitSeconds=seconds)
+        options = wait_options(seconds)
         truncated = True
         while truncated:
             update = self._collector.WaitForUpdatesEx(self._version, options)
@@ -144,11 +140,10 @@ class Follower:
                 return
             self._version = update.version
             truncated = bool(update.truncated)
-            for group in update.filterSet or ():
-                for item in group.objectSet or ():
-                    self._take(item)
+            for item in updated(update):
+                self._take(item)
 
-    def _take(self, item: Any) -> None:  # noqa: ANN401 - vmodl.query.PropertyCollector.ObjectUpdate
+    def _take(self, item: vmodl.query.PropertyCollector.ObjectUpdate) -> None:
         job = self._jobs.get(moref(item.obj).value)
         if job is None:
             return
@@ -156,12 +151,11 @@ class Follower:
             job.values[change.name] = change.val
             job.changed = True
         if item.kind == "leave":
-            self._forgotten(item.obj)
+            self._forgotten(job)
 
-    def _forgotten(self, task: Any) -> None:  # noqa: ANN401
+    def _forgotten(self, job: Job) -> None:
         """Tell from where the VM is how a task ended that vCenter no longer knows."""
-        job = self._jobs.get(moref(task).value)
-        if job is None or str(job.values.get("info.state")) in _ENDED:
+        if str(job.values.get("info.state")) in ENDED:
             return
         job.changed = True
         if self._arrived(job.instance_uuid):
@@ -176,7 +170,7 @@ class Follower:
             if job.changed:
                 job.changed = False
                 news.append(_update(job))
-                if news[-1].state in _ENDED:
+                if news[-1].state in ENDED:
                     del self._jobs[key]
                     self._drop(key)
         return news
