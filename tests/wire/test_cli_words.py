@@ -176,8 +176,8 @@ def test_the_live_screen_shows_the_last_changes_before_the_first_move():
             Changed(how="applied", target="source/esx-a1", key=key, prior="-", value="MTU 1500", done=number, total=30)
         )
     lines = drawn(screen, 80)
-    assert "changed 30 of 30" in lines[-1]
-    assert "vmknic 10.88.0.30" in lines[-2]
+    assert lines[-1] == "[30/30] source/esx-a1: vmknic 10.88.0.30 set: MTU 1500"
+    assert "vmknic 10.88.0.29" in lines[-2]
     assert len(lines) < 12
 
 

@@ -24,7 +24,7 @@ def throttle(
     from lrvmotion.relay.status import health, limit
     from lrvmotion.views import results
     from lrvmotion.views.events import lines
-    from lrvmotion.views.text import units
+    from lrvmotion.views.text import words
     from lrvmotion.workflows.connections import Connections, all_known
 
     own: Context = context.obj
@@ -57,7 +57,7 @@ def throttle(
             caps[name] = health(connections.shell(name), owner_id).limit_bps
     if output is Output.TEXT:
         for relay, cap in caps.items():
-            print(f"{relay}: {'no cap' if cap is None else units.rate(cap)}")  # noqa: T201
+            print(f"relay {relay}: {words.cap(cap)}")  # noqa: T201
     else:
         results.document({"schema": 1, "limit_bps": caps})
     return int(ExitStatus.OK)

@@ -25,12 +25,14 @@ from lrvmotion.events import (
     RunStarted,
     WindowChanged,
 )
-from lrvmotion.findings import Finding
+from lrvmotion.findings import Finding, Severity
 from lrvmotion.journal.changes import history
 from lrvmotion.journal.event_log import RecordedEvents, TimedEvent
 from lrvmotion.journal.records import MoveBegun, MoveEnded, Record, RunBegun, RunPlan, of
 from lrvmotion.model.migration_state import MigrationState
 from lrvmotion.model.setting import Value
+
+_DIARY = Message | WindowChanged | CapChanged | Rebooting | Interrupted | HookRan  # and what was found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,11 +122,11 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
-    """Something that happened, in words, seconds since the run began."""
+    """Something that happened and has no table of its own, seconds since the run began."""
 
     t: float
     at: str
-    text: str
+    event: Event
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -277,8 +279,8 @@ class _Fold:
                 self._of(subject.removeprefix("vm/")).hooks.append(event)
             case _:
                 pass
-        if (text := _words(event)) is not None:
-            self.moments.append(Moment(t=t, at=told.at, text=text))
+        if isinstance(event, _DIARY) or (isinstance(event, Found) and event.finding.severity != Severity.INFO):
+            self.moments.append(Moment(t=t, at=told.at, event=event))
 
     def _of(self, vm: str) -> _Vm:
         return self.vms.setdefault(vm, _Vm())
@@ -364,30 +366,3 @@ def _moved(
         vm=vm, state=state, source_host=source, target_host=target, bytes_total=int(size.get("hot_bytes", 0)) + cold,
         cold_bytes=cold, attempts=attempts, wave=int(size.get("wave", 1)), reason=reason,
     )  # fmt: skip
-
-
-def _words(event: Event) -> str | None:
-    """Return the event in words where it belongs into the run's diary."""
-    match event:
-        case Message(text=text):
-            return text
-        case WindowChanged(is_open=is_open, until=until):
-            how = "opened" if is_open else "closed"
-            return f"the maintenance window {how}" + ("" if until is None else f", until {until}")
-        case CapChanged(relay=relay, bps=bps):
-            return f"relay {relay}: " + ("no cap" if bps is None else f"capped at {bps / 1e6:g} Mbit/s")
-        case Rebooting(host=host, phase=phase):
-            return f"{host}: reboot: {phase}"
-        case Interrupted(doing="changing"):
-            return "Ctrl-C: no VM was moved, and what was changed was restored"
-        case Interrupted(doing="restoring"):
-            return "Ctrl-C: no more settings were restored"
-        case Interrupted(level=level):
-            return "Ctrl-C: no more VMs were started" if level == 1 else "Ctrl-C again: running moves were cancelled"
-        case HookRan(point=point, subject=subject, status=status, detail=detail):
-            how = "did not end" if status is None else f"exit status {status}"
-            return f"hook {point} of {subject}: {how}" + (f": {detail}" if detail else "")
-        case Found(finding=finding):
-            return f"{finding.subject}: {finding.summary}" if finding.severity != "info" else None
-        case _:
-            return None

@@ -9,6 +9,7 @@ from typing import Self
 
 from lrvmotion.events import Event
 from lrvmotion.views.events import lines
+from lrvmotion.views.events.wording import wording
 from lrvmotion.views.live.state import State
 from lrvmotion.views.text import units, words
 
@@ -71,7 +72,7 @@ def standing(state: State, now: float) -> str:
         f"{units.size(state.carried(now))} of {units.size(state.total)}",
         units.rate(bps) if bps else "no traffic seen",
         f"{'-' if left is None else units.clock(left)} left{against(state, now, left)}",
-        *(lines.relay(sample) for at, sample in state.relays.values() if sample.streams),
+        *(str(wording(sample)) for at, sample in state.relays.values() if sample.streams),
     ]
     return "; ".join(parts)
 

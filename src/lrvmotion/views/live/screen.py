@@ -30,15 +30,17 @@ from lrvmotion.events import (
 from lrvmotion.model.migration_state import MigrationState
 from lrvmotion.plan.plan import Plan
 from lrvmotion.views.events import lines
+from lrvmotion.views.events.wording import short, wording
 from lrvmotion.views.live import heartbeat, rows
 from lrvmotion.views.live.state import State
 from lrvmotion.views.text import console, streams, units, words
 
 FRAMES = 4  # a second
-CHANGES = 7  # lines of the last changes, before the first move
+CHANGES = 7  # lines of what was told last, before the first move; the newest is at the foot
 BLOCKS = " ▁▂▃▄▅▆▇█"
 KEYS = "Ctrl-C: finish running moves, then stop · twice: cancel them"
 SAID_S = 15.0  # so long a message is shown
+_TOLD = Carried | Changed | Found | HookRan | Left | Message | Proven | Rebooting | Waiting
 
 
 @contextmanager
@@ -88,7 +90,7 @@ class Screen:
         self._note = ""
         self._noted = 0.0
         self._interrupted = ""
-        self._done: list[str] = []
+        self._told: list[str] = []
 
     def __call__(self, event: Event) -> None:
         """Take one event."""
@@ -97,38 +99,18 @@ class Screen:
             self._state.take(event, now)
             match event:
                 case RunStarted():
-                    self._tell("changing hosts and relay hosts" if self._plan.changes else "starting", now)
+                    self._note = "changing hosts and relay hosts" if self._plan.changes else "starting"
                 case Move() if event.state == MigrationState.RUNNING and not self._state.history:
                     self._note = ""
-                case Changed(done=done, total=total):
-                    self._tell(f"{'changed' if event.how == 'applied' else 'restored'} {done} of {total}", now)
-                    self._say(f"{event.target}  {words.setting(event.key)}  {event.value}")
-                case Proven():
-                    self._tell("proving that the traffic takes the new way", now)
-                    self._say(f"{event.subject}: {event.detail}")
-                case Rebooting(host=host, phase=phase):
-                    self._tell(f"{host}: {words.reboot(phase)}", now)
-                    self._say(self._note)
-                case Waiting(subject=subject, reason=reason):
-                    self._tell(f"waiting for {subject}: {reason}", now)
-                case Left(target=target, key=key):
-                    self._say(f"left: {target} {words.setting(key)}")
-                case Message(text=text):
-                    self._tell(text, now)
-                case Found(finding=finding):
-                    self._tell(lines.found(finding), now)
-                case HookRan() | Carried() if (said := lines.failing(event)) is not None:
-                    self._tell(said, now)
                 case Interrupted():
-                    self._interrupted = lines.interrupted(event)
+                    self._interrupted = lines.told(event) or ""
+                case HookRan(status=0) | Carried(carried=True):
+                    pass
+                case _ if isinstance(event, _TOLD):
+                    self._note, self._noted = wording(event) or "", now
+                    self._told = [*self._told, short(self._note, 200)][-CHANGES - 1 :]
                 case _:
                     pass
-
-    def _tell(self, text: str, now: float) -> None:
-        self._note, self._noted = text, now
-
-    def _say(self, text: str) -> None:
-        self._done = [*self._done, lines.short(text, 200)][-CHANGES:]
 
     def __rich_console__(self, to: Console, options: ConsoleOptions) -> RenderResult:
         """Draw it as wide and as high as the terminal is now."""
@@ -139,7 +121,8 @@ class Screen:
             if self._state.vms:
                 drawn += self._vms(now, options.max_width, max(to.height - 2 - len(drawn), 2))
             else:
-                drawn += [_line(f"  {text}", "dim") for text in self._done]
+                above = self._told if self._interrupted else self._told[:-1]
+                drawn += [_line(f"  {text}", "dim") for text in above[-CHANGES:]]
             drawn.append(self._foot(now))
         yield Text("\n", no_wrap=True, overflow="ellipsis").join(drawn)
 
@@ -155,8 +138,8 @@ class Screen:
             yield from self._circuit(now, width)
         for name in plan.relays:
             at = state.relays.get(name)
-            cap = "" if (bps := state.caps.get(name)) is None else f", cap {units.rate(bps)}"
-            said = lines.relay(at[1]).removeprefix("relay ") if at else f"{name}: not asked yet"
+            cap = "" if (bps := state.caps.get(name)) is None else f", {words.cap(bps)}"
+            said = str(wording(at[1])).removeprefix("relay ") if at else f"{name}: not asked yet"
             yield _line(f"{said}{cap}", "magenta")
             if len(plan.relays) < 3:
                 yield _line(f"  {at[1].limiter}" if at else "", "dim")

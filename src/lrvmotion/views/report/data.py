@@ -10,6 +10,7 @@ from typing import Any
 
 from lrvmotion.journal.audit_log import Entry
 from lrvmotion.report.run_history import RunHistory
+from lrvmotion.views.events.wording import wording
 
 SCHEMA = 1
 VM_COLUMNS = (
@@ -42,6 +43,7 @@ def story_json(history: RunHistory) -> dict[str, Any]:
     document = asdict(history)
     for vm, made in zip(history.vms, document["vms"], strict=True):
         made |= {"seconds": vm.seconds, "bps": vm.bps}
+    document["moments"] = [{"t": one.t, "at": one.at, "text": wording(one.event)} for one in history.moments]
     return {"schema": SCHEMA, **document}
 
 

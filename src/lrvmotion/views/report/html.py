@@ -62,8 +62,7 @@ def report(history: RunHistory, entries: Sequence[Entry]) -> str:
         text += f"<p>Not restored when the run tried to:</p>{_table(('target', 'setting', 'why'), lefts)}"
     parts.append(_section("Settings before, during and now", text))
     if history.moments:
-        diary = [(units.clock(moment.t), moment.text) for moment in history.moments]
-        parts.append(_section("What else happened", _table(("after", "what"), diary, right={"after"})))
+        parts.append(_section("What else happened", _table(("after", "what"), say.diary(history), right={"after"})))
     parts.append(_section("The run", _table(("", ""), say.facts(history))))
     parts.append(_section("Every write", _audit(entries)))
     return _page(say.title(history), parts)

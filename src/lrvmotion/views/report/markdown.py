@@ -33,8 +33,7 @@ def report(history: RunHistory) -> str:
     if history.samples:
         parts += ["## Relays", _relays(history)]
     if history.moments:
-        diary = [(units.clock(moment.t), moment.text) for moment in history.moments]
-        parts += ["## What else happened", table(("after", "what"), diary, right={"after"})]
+        parts += ["## What else happened", table(("after", "what"), say.diary(history), right={"after"})]
     return "\n\n".join(parts) + "\n"
 
 

@@ -6,6 +6,7 @@ from lrvmotion.journal.audit_log import Entry
 from lrvmotion.journal.chain import Opened
 from lrvmotion.model.migration_state import MigrationState
 from lrvmotion.report.run_history import RunHistory, Setting, VmHistory
+from lrvmotion.views.events.wording import wording
 from lrvmotion.views.text import units, words
 
 NOT_MEASURED = "not measured"
@@ -127,6 +128,11 @@ def carried_rows(history: RunHistory) -> list[tuple[str, ...]]:
         for vm in history.vms
         for one in sorted(vm.carried, key=lambda one: (one.carried is True, one.kind, one.name))
     ]
+
+
+def diary(history: RunHistory) -> list[tuple[str, str]]:
+    """Return what else happened: (how long after the run's start, what)."""
+    return [(units.clock(moment.t), str(wording(moment.event))) for moment in history.moments]
 
 
 def audit_row(entry: Entry) -> tuple[str, ...]:

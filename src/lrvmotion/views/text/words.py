@@ -8,6 +8,7 @@ from typing import Any
 
 from lrvmotion.model.migration_state import MigrationState
 from lrvmotion.model.setting import ABSENT, SettingKey, Value
+from lrvmotion.views.text import units
 
 _LABELS = {
     "vlan_id": "VLAN", "mtu": "MTU", "portgroup": "port group", "listen_port": "relay port", "port": "TCP port",
@@ -79,6 +80,11 @@ def window(is_open: bool, until: str | None) -> str:
     """Return how the maintenance window is: "maintenance window open until 2026-11-24 06:00"; *until* is ISO 8601."""
     how = "open" if is_open else "closed"
     return f"maintenance window {how}" + ("" if until is None else f" until {until[:16].replace('T', ' ')}")
+
+
+def cap(bps: float | None) -> str:
+    """Return a relay's cap of *bps* bit/s: "cap 500 Mbit/s", "no cap"."""
+    return "no cap" if bps is None else f"cap {units.rate(bps)}"
 
 
 def count(number: int, noun: str) -> str:
