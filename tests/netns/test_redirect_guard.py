@@ -20,7 +20,7 @@ from netns.relayd_world import LISTEN, PORT, World, eventually, read_some, requi
 
 pytestmark = requires_netns
 
-STEERING_KINDS = ("owned", "loaded", "iptables-nft", "iptables-legacy")
+KINDS = ("owned", "loaded", "iptables-nft", "iptables-legacy")
 FLUSH = (
     "for t in filter nat mangle; do printf '*%s\\nCOMMIT\\n' $t; done | iptables-restore",  # all rules of all tables
     "iptables -t nat -D PREROUTING -j LRVM_test",  # one jump, as a tool does that makes its own chain first
@@ -78,8 +78,8 @@ def flushes(way: str) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize(
-    ("way", "flush"), [(way, flush) for way in STEERING_KINDS for flush in flushes(way)],
-    ids=[f"{way}-{number}" for way in STEERING_KINDS for number, _ in enumerate(flushes(way))],
+    ("way", "flush"), [(way, flush) for way in KINDS for flush in flushes(way)],
+    ids=[f"{way}-{number}" for way in KINDS for number, _ in enumerate(flushes(way))],
 )  # fmt: skip
 def test_a_flushed_redirect_is_there_again(
     inline: World, way: str, flush: str, monkeypatch: pytest.MonkeyPatch
@@ -138,7 +138,7 @@ def test_an_edited_redirect_is_as_it_was_loaded_again(
         assert redirect(inline)["reloads"] == 1
 
 
-@pytest.mark.parametrize("way", STEERING_KINDS)
+@pytest.mark.parametrize("way", KINDS)
 def test_a_stream_that_sends_while_the_redirect_is_flushed_is_whole_or_reset(
     inline: World, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -371,7 +371,7 @@ def passed(place: World) -> int:
 
 @pytest.mark.parametrize(
     ("way", "layout"),
-    [("owned", "one-armed"), *((way, "inline") for way in STEERING_KINDS)],
+    [("owned", "one-armed"), *((way, "inline") for way in KINDS)],
 )
 def test_packets_out_of_the_window_do_not_get_past_the_relay(
     tmp_path: Path, way: str, layout: str, monkeypatch: pytest.MonkeyPatch
@@ -404,7 +404,7 @@ def test_packets_out_of_the_window_do_not_get_past_the_relay(
                 assert int(listed.split("packets ")[1].split()[0]) >= 1
 
 
-@pytest.mark.parametrize("way", STEERING_KINDS)
+@pytest.mark.parametrize("way", KINDS)
 def test_plain_forwarding_works_one_armed_beside_live_streams(
     tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -135,3 +136,9 @@ def test_the_table_says_what_the_verbs_go_by():
     assert SETTING_KINDS["vmknic"].takes(document(mtu=9000))
     assert SETTING_KINDS["vmknic"].takes(ABSENT)
     assert not SETTING_KINDS["vmknic"].takes(Value("long", 1))
+
+
+def test_the_page_lists_every_kind_of_setting():
+    """Whoever adds one says what it is and where it is read and written."""
+    page = (Path(__file__).parents[2] / "docs" / "architecture.md").read_text()
+    assert [name for name in SETTING_KINDS if f"`{name}/" not in page and f"`{name}`" not in page] == []

@@ -16,7 +16,7 @@ from lrvmotion.journal import audit_log
 from lrvmotion.journal.event_log import EventLog, RecordedEvents
 from lrvmotion.journal.journal import Journal
 from lrvmotion.journal.records import MoveBegun, MoveEnded, RestoreBegun, RunBegun, Throttled
-from lrvmotion.model.setting import Value
+from lrvmotion.model.setting import SettingKey, Value
 from lrvmotion.model.target_id import TargetId
 from lrvmotion.report import run_history
 from lrvmotion.views.report import data, html, markdown, plots
@@ -133,6 +133,17 @@ def test_the_audit_log_has_who_when_what_prior_and_new(state):
     back = entries[-1]
     assert (back.what, back.who, back.account, back.new) == ("reverted", "bob@desk", "bob at vc-a", "0")
     assert {"run", "intended", "applied", "moved", "restore", "reverted"} == {entry.what for entry in entries}
+
+
+@pytest.mark.parametrize("target", ["r1:source/a1", "r1:target/b1", "r1:box/r", "source/a1", "target/b1", "box/r"])
+def test_a_write_is_made_with_the_account_of_the_connection_to_its_target(state, target):
+    """Also where only an earlier run's connection leads there: it is another vCenter's account, or a relay host's."""
+    names = ("source", "target", "box/r", "r1:source", "r1:target", "r1:box/r")
+    with Journal(state, lambda: "2026-11-24T08:00:00.000+00:00") as journal:
+        journal.append("later1", RestoreBegun(who="bob@desk", accounts={name: f"bob at {name}" for name in names}))
+        journal.reverted("later1", TargetId(target), SettingKey("option/x"), Value("long", 0))
+    back = audit_log.entries(told.records(state))[-1]
+    assert (back.subject, back.account) == (target, f"bob at {TargetId(target).connection}")
 
 
 def test_a_cap_set_by_hand_is_in_the_audit_log_at_its_time(state):

@@ -96,7 +96,8 @@ class TargetId(TextId):
     @property
     def connection(self) -> ConnectionId:
         """The login that leads to it: its vCenter's, or its own."""
-        return ConnectionId(self if self.is_relay else self[: -len(self.name) - 1])
+        found = _matched(_TARGET, self)
+        return ConnectionId(self if found[2] is None else self[: found.start(3) - 1])
 
     @property
     def run(self) -> str | None:

@@ -30,7 +30,8 @@ from lrvmotion.journal.changes import history
 from lrvmotion.journal.event_log import RecordedEvents, TimedEvent
 from lrvmotion.journal.records import MoveBegun, MoveEnded, Record, RunBegun, RunPlan, of
 from lrvmotion.model.migration_state import MigrationState
-from lrvmotion.model.setting import Value
+from lrvmotion.model.setting import SettingKey, Value
+from lrvmotion.model.target_id import TargetId
 
 _DIARY = Message | WindowChanged | CapChanged | Rebooting | Interrupted | HookRan  # and what was found
 
@@ -97,8 +98,8 @@ class Setting:
     *by* is the run that changed it: an earlier one where the run found it changed. *ended*: when it was restored.
     """
 
-    target: str
-    key: str
+    target: TargetId
+    key: SettingKey
     prior: Value
     planned: Value
     by: str
