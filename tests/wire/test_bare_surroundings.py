@@ -53,3 +53,11 @@ def test_a_home_that_is_not_known_is_said_where_a_path_needs_it(tmp_path, namesp
     )  # fmt: skip
     assert done.returncode == 2
     assert "the home folder is not known" in done.stderr
+
+
+def test_a_state_folder_without_a_run_is_no_sign_that_nothing_was_changed(namespaces, tmp_path):
+    """Whoever misspells --state-dir is not told that nothing is outstanding."""
+    done = nobody(tmp_path, "--state-dir", str(tmp_path / "statte"), "restore-defaults")
+    assert done.returncode == 0, done.stderr
+    assert f"no run was recorded in {tmp_path / 'statte'}" in done.stdout
+    assert "nothing is outstanding" not in done.stdout

@@ -87,10 +87,11 @@ def restore_defaults(
             left = report.outstanding = len(journal.outstanding())
             fan(RestoreEnded(restored=report.reverted, outstanding=left, restore=command if left else None))
             with io.StringIO() as page:
-                results.restored(report, recognised, state, command, to=console.page(page))
+                recorded = bool(journal.records)
+                results.restored(report, recognised, state, command, recorded=recorded, to=console.page(page))
                 text.write(page.getvalue())
             if output is Output.TEXT and (error is None or left or report.reverted):
-                results.restored(report, recognised, state, command)
+                results.restored(report, recognised, state, command, recorded=recorded)
             elif output is Output.JSON:
                 failed = None if error is None else migrate_run.told(error)
                 results.document(results.restored_json(report, recognised, state, failed))

@@ -123,8 +123,19 @@ def report_json(done: Report, state: Path, error: Error | None = None) -> dict[s
     }  # fmt: skip
 
 
-def restored(done: Report, recognised: Sequence[str], state: Path, restore: str, to: Console | None = None) -> None:
-    """Print what a restore came to, *to* stdout by default; *restore* is its command."""
+def restored(
+    done: Report,
+    recognised: Sequence[str],
+    state: Path,
+    restore: str,
+    *,
+    recorded: bool,
+    to: Console | None = None,
+) -> None:
+    """Print what a restore came to, *to* stdout by default; *restore* is its command.
+
+    *recorded*: a run was, in *state*. Where none was, a wrong --state-dir is no sign that nothing was changed.
+    """
     to = to or console.out()
     for item in recognised:
         to.print(f"recognised, not in this journal: {item}", soft_wrap=True, markup=False)
@@ -132,7 +143,8 @@ def restored(done: Report, recognised: Sequence[str], state: Path, restore: str,
         whole = "" if done.left or done.outstanding else "; hosts and relay hosts are as before"
         to.print(f"{words.count(done.reverted, 'setting')} restored{whole}")
     elif not done.left and not done.outstanding and not recognised:
-        to.print("nothing to restore: nothing is outstanding")
+        nothing = "nothing is outstanding" if recorded else f"no run was recorded in {state}; --state-dir names another"
+        to.print(f"nothing to restore: {nothing}", soft_wrap=True, markup=False)
     _outstanding(to, done, state, restore)
 
 
