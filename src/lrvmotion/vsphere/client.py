@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from http.client import HTTPException
-from typing import Any
+from typing import Any, TypeVar
 from xml.parsers.expat import ExpatError
 
 from pyVmomi import VmomiSupport, vim, vmodl
+from pyVmomi.VmomiSupport import ManagedObject
 
 from lrvmotion.errors import RefusedError, TrustError, UnreachableError
 from lrvmotion.model.inventory import MoRef
@@ -21,11 +22,25 @@ WIRE_ERRORS = (OSError, HTTPException, ExpatError)
 _AGAIN = "see whether the vCenter and the way to it are well, then run the command again"
 
 Row = tuple[Any, dict[str, Any]]
+T = TypeVar("T")
 
 
-def moref(managed: Any) -> MoRef:  # noqa: ANN401 - pyVmomi's types are made at run time
+def moref(managed: ManagedObject) -> MoRef:
     """Return the reference of a managed object."""
     return MoRef(str(managed._wsdlName), str(managed._moId))  # noqa: SLF001 - there is no other way to it
+
+
+def required(manager: T | None) -> T:
+    """Return *manager*, one of those that a vCenter always has, although the API lets a server lack it."""
+    if manager is None:
+        message = "the server lacks a manager that every vCenter has"
+        raise RefusedError(message, hint="the configured address may be an ESXi host's")
+    return manager
+
+
+def missing(fault: vmodl.fault.ManagedObjectNotFound) -> ManagedObject | None:
+    """Return the object that *fault* is about, None where it does not say: not every server does."""
+    return fault.obj
 
 
 def managed_object(stub: Any, ref: MoRef) -> Any:  # noqa: ANN401
@@ -34,7 +49,7 @@ def managed_object(stub: Any, ref: MoRef) -> Any:  # noqa: ANN401
 
 
 def retrieve(
-    content: Any,  # noqa: ANN401
+    content: vim.ServiceInstanceContent,
     wanted: Mapping[Any, Sequence[str]],
     objects: Sequence[Any] | None = None,
 ) -> list[Row]:
@@ -52,15 +67,20 @@ def retrieve(
     return _pages(content, filter_spec(roots, wanted))
 
 
-def retrieve_in(content: Any, view: Any, wanted: Mapping[Any, Sequence[str]]) -> list[Row]:  # noqa: ANN401
+def retrieve_in(
+    content: vim.ServiceInstanceContent, view: vim.view.ContainerView, wanted: Mapping[Any, Sequence[str]]
+) -> list[Row]:
     """Return (object, {path: value}) for the objects of the *wanted* types in *view*."""
     return _pages(content, filter_spec([in_view(view)], wanted))
 
 
 @contextmanager
-def container_view(content: Any, kinds: Sequence[Any]) -> Iterator[Any]:  # noqa: ANN401
+def container_view(
+    content: vim.ServiceInstanceContent, kinds: Sequence[type[ManagedObject]]
+) -> Iterator[vim.view.ContainerView]:
     """Have a view of all objects of *kinds*, and give it back in the end; at the latest it ends with the session."""
-    view = content.viewManager.CreateContainerView(content.rootFolder, list(kinds), True)
+    manager = required(content.viewManager)
+    view = manager.CreateContainerView(content.rootFolder, list(kinds), True)
     try:
         yield view
     finally:
@@ -68,21 +88,23 @@ def container_view(content: Any, kinds: Sequence[Any]) -> Iterator[Any]:  # noqa
             view.DestroyView()
 
 
-def in_view(view: Any) -> Any:  # noqa: ANN401
+def in_view(view: vim.view.ContainerView) -> vmodl.query.PropertyCollector.ObjectSpec:
     """Return the ObjectSpec of what is in *view*."""
     collector = vmodl.query.PropertyCollector
     walk = collector.TraversalSpec(name="view", path="view", skip=False, type=vim.view.ContainerView)
     return collector.ObjectSpec(obj=view, skip=True, selectSet=[walk])
 
 
-def filter_spec(roots: Sequence[Any], wanted: Mapping[Any, Sequence[str]]) -> Any:  # noqa: ANN401
+def filter_spec(
+    roots: Sequence[vmodl.query.PropertyCollector.ObjectSpec], wanted: Mapping[Any, Sequence[str]]
+) -> vmodl.query.PropertyCollector.FilterSpec:
     """Return the FilterSpec of the *wanted* paths by type, from *roots* on."""
     collector = vmodl.query.PropertyCollector
     properties = [collector.PropertySpec(type=kind, all=False, pathSet=list(paths)) for kind, paths in wanted.items()]
     return collector.FilterSpec(objectSet=list(roots), propSet=properties)
 
 
-def _pages(content: Any, spec: Any) -> list[Row]:  # noqa: ANN401
+def _pages(content: vim.ServiceInstanceContent, spec: vmodl.query.PropertyCollector.FilterSpec) -> list[Row]:
     rows: list[Row] = []
     options = vmodl.query.PropertyCollector.RetrieveOptions(maxObjects=PAGE)
     page = content.propertyCollector.RetrievePropertiesEx([spec], options)
@@ -94,7 +116,7 @@ def _pages(content: Any, spec: Any) -> list[Row]:  # noqa: ANN401
     return rows
 
 
-def properties_of(content: Any, managed: Any, paths: Sequence[str]) -> dict[str, Any]:  # noqa: ANN401
+def properties_of(content: vim.ServiceInstanceContent, managed: ManagedObject, paths: Sequence[str]) -> dict[str, Any]:
     """Return {path: value} of one managed object in one call."""
     rows = retrieve(content, {type(managed): paths}, [managed])
     return rows[0][1] if rows else {}
@@ -113,7 +135,8 @@ def mapped(subject: str) -> Iterator[None]:
     except vim.fault.NoPermission as fault:
         raise RefusedError(*_permission(subject, fault)) from None
     except vmodl.fault.ManagedObjectNotFound as fault:
-        gone = moref(fault.obj) if fault.obj is not None else "an object"
+        lost = missing(fault)
+        gone = moref(lost) if lost is not None else "an object"
         message = f"{subject}: {gone} no longer exists"
         raise RefusedError(message, hint="plan again") from None
     except vmodl.fault.HostCommunication as fault:
@@ -137,7 +160,7 @@ def _reason(error: Exception) -> str:
     return hidden(str(error)) or type(error).__name__
 
 
-def _permission(subject: str, fault: Any) -> tuple[str]:  # noqa: ANN401
+def _permission(subject: str, fault: vim.fault.NoPermission) -> tuple[str]:
     missing = [
         f"{privilege} on {moref(item.entity)}"
         for item in getattr(fault, "missingPrivileges", None) or ()

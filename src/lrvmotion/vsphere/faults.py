@@ -7,7 +7,7 @@ classified by class, the most specific first, and by message key; never by local
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from lrvmotion.run.credentials import hidden
 
@@ -89,12 +89,12 @@ def class_name(fault: object) -> str:
     return type(fault).__name__.rpartition(".")[2]
 
 
-def keys(fault: Any) -> list[str]:  # noqa: ANN401 - any fault
+def keys(fault: object) -> list[str]:
     """Return the keys of the fault's messages ("msg.migrate.fail.dst")."""
     return [str(message.key) for message in getattr(fault, "faultMessage", None) or ()]
 
 
-def text(fault: Any) -> str:  # noqa: ANN401 - any fault
+def text(fault: object) -> str:
     """Return the fault in one line: its class and its own messages, its cause behind it.
 
     Never its repr: a fault may hold the objects of the call, the password of a ServiceLocator among them; where its

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
 from urllib.parse import unquote
 
 from pyVmomi import vim
@@ -14,7 +13,7 @@ from lrvmotion.errors import RefusedError
 from lrvmotion.model.inventory import MoRef
 from lrvmotion.model.target_id import TargetId
 from lrvmotion.model.vcenter import Clock, Drs, Lacking, Licence
-from lrvmotion.vsphere.client import managed_object, properties_of, retrieve
+from lrvmotion.vsphere.client import managed_object, properties_of, required, retrieve
 from lrvmotion.vsphere.session import Session
 
 Wanted = Mapping[tuple[str, MoRef], Sequence[str]]  # (how messages call it, the entity) -> privilege ids
@@ -50,10 +49,12 @@ def lacking(session: Session, wanted: Wanted) -> list[Lacking]:
     for privileges, places in groups.items():
         entities = [managed_object(session.stub, ref) for _, ref in places]
 
-        def ask(entities: list[Any] = entities, privileges: tuple[str, ...] = privileges) -> Any:  # noqa: ANN401
+        def ask(
+            entities: list[vim.ManagedEntity] = entities, privileges: tuple[str, ...] = privileges
+        ) -> Sequence[vim.AuthorizationManager.EntityPrivilege]:
             content = session.content
-            key = content.sessionManager.currentSession.key
-            return content.authorizationManager.HasPrivilegeOnEntities(entities, key, list(privileges))
+            key = required(required(content.sessionManager).currentSession).key
+            return required(content.authorizationManager).HasPrivilegeOnEntities(entities, key, list(privileges))
 
         answer = session.call(subject, ask) or ()
         if len(answer) != len(places):
@@ -70,7 +71,7 @@ def licences(session: Session, hosts: Mapping[str, str]) -> list[Licence]:
     """Return the licences of *hosts* (moId to name) that the vCenter tells of; RefusedError where it does not tell."""
     subject = f"{session.site}: licence"
 
-    def ask() -> Any:  # noqa: ANN401
+    def ask() -> list[vim.LicenseAssignmentManager.LicenseAssignment] | None:
         manager = session.content.licenseManager
         if manager is None:
             return None

@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from contextlib import closing, suppress
 from http.client import HTTPException, HTTPSConnection
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 from pyVmomi import SoapAdapter, VmomiSupport, vim, vmodl
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
@@ -26,7 +26,7 @@ from lrvmotion.vsphere.certificate import (
     fetch_certificate,
     mismatch,
 )
-from lrvmotion.vsphere.client import WIRE_ERRORS, mapped
+from lrvmotion.vsphere.client import WIRE_ERRORS, mapped, required
 
 POLL_LIMIT_S = 60  # no call of ours makes the server wait longer
 ANSWER_S = POLL_LIMIT_S + 30  # nor do we wait longer for the next byte of an answer
@@ -61,7 +61,7 @@ class Session:
         self._lock = threading.Lock()
         self._logins = 0
         self._refused: TrustError | None = None
-        self.stub: Any = SoapAdapter.SoapStubAdapter(
+        self.stub = SoapAdapter.SoapStubAdapter(
             host=host,
             port=port,
             path="/sdk",
@@ -70,9 +70,10 @@ class Session:
             httpConnectionTimeout=answer_s,
             poolSize=10,
         )
-        self.content: Any = None
+        self.content: vim.ServiceInstanceContent  # from *open* on
         self.names: dict[MoRef, str] = {}  # of hosts, as last collected: for messages only
-        self.cards: dict[MoRef, list[Any]] = {}  # the Ethernet cards of VMs, as last collected: for CheckRelocate only
+        # The Ethernet cards of VMs, as last collected: for CheckRelocate only.
+        self.cards: dict[MoRef, list[vim.vm.device.VirtualEthernetCard]] = {}
 
     @classmethod
     def open(
@@ -113,7 +114,7 @@ class Session:
         return session
 
     @property
-    def about(self) -> Any:  # noqa: ANN401
+    def about(self) -> vim.AboutInfo:
         """What the vCenter says of itself (vim.AboutInfo)."""
         return self.content.about
 
@@ -128,7 +129,7 @@ class Session:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"https://{host}/sdk" if self.port == 443 else f"https://{host}:{self.port}/sdk"
 
-    def credential(self) -> Any:  # noqa: ANN401
+    def credential(self) -> vim.ServiceLocator.NamePassword:
         """Return a fresh ServiceLocator credential. It prints its password: clear it as soon as it was sent."""
         password = self._password()
         hide(password)
@@ -161,7 +162,8 @@ class Session:
     def close(self) -> None:
         """Log out and close all connections; never raises."""
         with suppress(vmodl.MethodFault, *WIRE_ERRORS):
-            self.content.sessionManager.Logout()
+            if (manager := self.content.sessionManager) is not None:
+                manager.Logout()
         self.stub.DropConnections()
 
     def _login(self) -> None:
@@ -172,7 +174,7 @@ class Session:
         hide(password)
         with mapped(where):
             try:
-                self.content.sessionManager.Login(self.username, password, None)
+                required(self.content.sessionManager).Login(self.username, password, None)
             except vim.fault.InvalidLogin as fault:
                 message = f"{where} refused the login of {self.username}: {faults.text(fault)}"
                 hint = "check user name and password; it is not tried again, so that the account is not locked"

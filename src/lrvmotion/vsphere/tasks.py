@@ -1,23 +1,27 @@
-"""Tasks of a vCenter: waiting for the end of one or of many, and cancelling."""
+"""Tasks of a vCenter: how they are, waiting for the end of one or of many, and cancelling."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pyVmomi import vim, vmodl
+from pyVmomi.VmomiSupport import ManagedObject
 
 from lrvmotion.errors import UnreachableError
-from lrvmotion.vsphere.client import WIRE_ERRORS, filter_spec, mapped, moref, properties_of
+from lrvmotion.vsphere.client import WIRE_ERRORS, filter_spec, mapped, moref, properties_of, retrieve
 from lrvmotion.vsphere.session import POLL_LIMIT_S, Session
 
 LIVE = frozenset({"queued", "running"})
 ENDED = frozenset({"success", "error"})
 FINISH_S = 60.0  # a reconfigure takes a few seconds
+_INFO = (
+    "info.descriptionId", "info.state", "info.entity", "info.entityName", "info.cancelable", "info.locked",
+)  # fmt: skip
 _QUICK = (0.05, 1.0)  # s between two looks: at first, and in the end
 
 T = TypeVar("T")
@@ -32,12 +36,47 @@ class TaskEnd:
     result: Any
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecentTask:
+    """A task as it was when it was read; *locked* are the objects that it holds."""
+
+    task: vim.Task
+    description_id: str
+    state: str
+    entity: ManagedObject | None
+    entity_name: str
+    locked: tuple[ManagedObject, ...]
+    cancelable: bool
+
+    @property
+    def live(self) -> bool:
+        """Whether it had not ended."""
+        return self.state in LIVE
+
+
+def read(session: Session, tasks: Iterable[vim.Task]) -> list[RecentTask]:
+    """Return how *tasks* are, in one call; raises pyVmomi's faults."""
+    return [_recent(task, row) for task, row in retrieve(session.content, {vim.Task: _INFO}, list(tasks))]
+
+
+def _recent(task: vim.Task, row: Mapping[str, Any]) -> RecentTask:
+    return RecentTask(
+        task=task,
+        description_id=str(row.get("info.descriptionId") or ""),
+        state=str(row.get("info.state") or ""),
+        entity=row.get("info.entity"),
+        entity_name=str(row.get("info.entityName") or ""),
+        locked=tuple(row.get("info.locked") or ()),
+        cancelable=bool(row.get("info.cancelable")),
+    )
+
+
 def cancel(session: Session, subject: str, task: vim.Task) -> None:
     """Ask for *task* to be cancelled; harmless where it no longer can be. The task ends later, as RequestCanceled."""
 
     def ask() -> None:
         with suppress(vmodl.fault.NotSupported, vim.fault.InvalidState, vmodl.fault.ManagedObjectNotFound):
-            task.Cancel()
+            task.CancelTask()
 
     session.call(f"{subject}: cancel {moref(task).value}", ask)
 

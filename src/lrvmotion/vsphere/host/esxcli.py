@@ -6,7 +6,7 @@ The types are hidden ones that pyVmomi does not ship; names and argument rules: 
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from xml.sax.saxutils import escape
@@ -34,7 +34,7 @@ def _declare() -> tuple[Any, Any]:
     argument = "vim.ReflectManagedMethodExecuterSoapArgument"
     fault = "vim.ReflectManagedMethodExecuterSoapFault"
     result = "vim.ReflectManagedMethodExecuterSoapResult"
-    data = VmomiSupport.CreateAndLoadDataType
+    data: Callable[..., Any] = VmomiSupport.CreateAndLoadDataType
     kind = data(argument, argument[4:], "vmodl.DynamicData", _VERSION, [_text("name"), _text("val")])
     data(fault, fault[4:], "vmodl.DynamicData", _VERSION, [_text("faultMsg"), _text("faultDetail", _OPTIONAL)])
     fields = [_text("response", _OPTIONAL), ("fault", fault, _VERSION, _OPTIONAL, None)]
@@ -46,7 +46,7 @@ def _declare() -> tuple[Any, Any]:
         ("argument", f"{argument}[]", _VERSION, _OPTIONAL, None),
     )
     execute = ("executeSoap", "ExecuteSoap", _VERSION, parameters, (_OPTIONAL, result, result), None, None)
-    managed = VmomiSupport.CreateAndLoadManagedType
+    managed: Callable[..., Any] = VmomiSupport.CreateAndLoadManagedType
     managed(_EXECUTER, _EXECUTER[4:], "vmodl.ManagedObject", _VERSION, [], [execute])
     # Some servers answer with this shorter name of the same type (vsphere.md 7.2).
     managed("vim.ManagedMethodExecuter", "ManagedMethodExecuter", _EXECUTER, _VERSION, [], [])

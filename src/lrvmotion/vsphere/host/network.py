@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pyVmomi import vim
@@ -23,7 +24,9 @@ class HostNetwork:
     rolled back by vCenter (vsphere.md 2.1).
     """
 
-    def __init__(self, session: Session, subject: str, system: Any, manager: Any) -> None:  # noqa: ANN401
+    def __init__(
+        self, session: Session, subject: str, system: vim.host.NetworkSystem, manager: vim.host.VirtualNicManager
+    ) -> None:
         self._session = session
         self._subject = subject
         self._system = system
@@ -39,7 +42,7 @@ class HostNetwork:
 
     def read_portgroup(self, name: str) -> Value:
         """Return the standard port group as a document: vswitch, vlan_id, active, standby."""
-        for group in self._info("portgroup") or ():
+        for group in self._info("portgroup"):
             found = vmknics.portgroup(group)
             if found.name == name:
                 return document(
@@ -76,7 +79,7 @@ class HostNetwork:
             switch_uuid=str(port.switchUuid) if port is not None else None,
             portgroup_key=str(port.portgroupKey) if port is not None else None,
             netstack=vmknics.stack(nic),
-            prefix_length=vmknics.prefix_length(nic.spec.ip.subnetMask),
+            prefix_length=vmknics.prefix(nic),
             mtu=int(nic.spec.mtu or vmknics.DEFAULT_MTU),
         )
 
@@ -161,17 +164,17 @@ class HostNetwork:
         spec.ipRouteSpec = vim.host.VirtualNic.IpRouteSpec(ipRouteConfig=config)
         self._session.call(subject, lambda: self._system.UpdateVirtualNic(str(nic.device), spec))
 
-    def _info(self, part: str) -> Any:  # noqa: ANN401
+    def _info(self, part: str) -> Sequence[Any]:
         path = f"networkInfo.{part}"
         read = self._session.call(
             f"{self._subject}: network", lambda: properties_of(self._session.content, self._system, [path])
         )
-        return read.get(path)
+        return read.get(path) or ()
 
-    def _vnics(self) -> Any:  # noqa: ANN401
-        return self._info("vnic") or ()
+    def _vnics(self) -> Sequence[vim.host.VirtualNic]:
+        return self._info("vnic")
 
-    def _nic(self, address: str) -> Any:  # noqa: ANN401
+    def _nic(self, address: str) -> vim.host.VirtualNic | None:
         return next((nic for nic in self._vnics() if vmknics.address(nic) == address), None)
 
     def _own(self, address: str) -> str:
@@ -204,7 +207,7 @@ class HostNetwork:
         return device
 
 
-def _portgroup_spec(name: str, content: dict[str, Any]) -> Any:  # noqa: ANN401
+def _portgroup_spec(name: str, content: dict[str, Any]) -> vim.host.PortGroup.Specification:
     policy = vim.host.NetworkPolicy()
     if content["active"] or content["standby"]:
         order = vim.host.NetworkPolicy.NicOrderPolicy(activeNic=content["active"], standbyNic=content["standby"])

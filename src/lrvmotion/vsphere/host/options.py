@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 from pyVmomi import VmomiSupport, vim, vmodl
 
@@ -26,7 +26,7 @@ _REBOOT = re.compile(r"\breboot", re.IGNORECASE)  # OptionDef has no flag for it
 class HostOptions:
     """The advanced options of the host that messages call *subject*."""
 
-    def __init__(self, session: Session, subject: str, manager: Any) -> None:  # noqa: ANN401
+    def __init__(self, session: Session, subject: str, manager: vim.option.OptionManager) -> None:
         self._session = session
         self._subject = subject
         self._manager = manager
@@ -34,9 +34,10 @@ class HostOptions:
     def read(self, name: str) -> Value:
         """Return the option with its wire type, ABSENT where this build does not have it."""
 
-        def query() -> Any:  # noqa: ANN401
+        def query() -> Sequence[vim.option.OptionValue]:
             try:
-                return self._manager.QueryOptions(name)
+                found: Sequence[vim.option.OptionValue] = self._manager.QueryOptions(name)
+                return found
             except vim.fault.InvalidName:
                 return ()
 
@@ -48,7 +49,7 @@ class HostOptions:
     def write(self, name: str, value: Value) -> None:
         """Set one option: several at once are not atomic (vsphere.md 1.4)."""
         subject = f"{self._subject}: option {name}"
-        wire: Any
+        wire: object
         if value.type == "long":
             wire = _LONG(value.data)  # a Python int would go as xsd:int, which a LongOption refuses
         elif value.type in {"int", "bool", "string"}:
@@ -94,7 +95,7 @@ def defined(element: ET.Element) -> dict[str, Bounds]:
     return {element.findtext(f"{NS}key", ""): limits}
 
 
-def _typed(value: Any) -> Value:  # noqa: ANN401
+def _typed(value: object) -> Value:
     if isinstance(value, bool):
         return Value("bool", value)
     if isinstance(value, _LONG):

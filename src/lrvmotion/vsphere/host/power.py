@@ -15,9 +15,10 @@ from lrvmotion.model.setting import Value
 from lrvmotion.model.target_id import TargetId
 from lrvmotion.model.vcenter import AUTOMATED, RebootReadiness
 from lrvmotion.run.rolling_reboot import HostRuntime
+from lrvmotion.vsphere import tasks
 from lrvmotion.vsphere.client import managed_object, mapped, moref, properties_of, retrieve
 from lrvmotion.vsphere.session import Session
-from lrvmotion.vsphere.tasks import LIVE, cancel, once_more, raise_fault, wait
+from lrvmotion.vsphere.tasks import raise_fault
 
 POLL_S = 2.0  # a task that takes long is looked at so often
 FIRST_POLL_S = 0.2
@@ -87,7 +88,7 @@ class HostPower:
             message = f"{self._subject}: only a rolling reboot puts a host into maintenance mode"
             raise RefusedError(message)
         for task in self._entering():
-            cancel(self._session, self._subject, task)
+            tasks.cancel(self._session, self._subject, task)
             self._wait(task, EXIT_S)
         if not self.now().in_maintenance:
             return
@@ -150,24 +151,18 @@ class HostPower:
 
     def _entering(self) -> list[vim.Task]:
         """Return the tasks that put the host in maintenance mode now."""
-        content = self._session.content
 
         def ask() -> list[vim.Task]:
-            tasks = properties_of(content, self._host, ("recentTask",)).get("recentTask") or ()
-            rows = retrieve(content, {vim.Task: ("info.descriptionId", "info.state")}, list(tasks))
-            return [
-                task
-                for task, row in rows
-                if row.get("info.descriptionId") == _ENTER and str(row.get("info.state")) in LIVE
-            ]
+            recent = properties_of(self._session.content, self._host, ("recentTask",)).get("recentTask") or ()
+            return [one.task for one in tasks.read(self._session, recent) if one.live and one.description_id == _ENTER]
 
-        return self._session.call(f"{self._subject}: running tasks", lambda: once_more(ask))
+        return self._session.call(f"{self._subject}: running tasks", lambda: tasks.once_more(ask))
 
     def _wait(
         self, task: vim.Task, limit_s: float, proceed: Callable[[], None] | None = None
     ) -> vmodl.MethodFault | None:
         """Return the fault with which *task* ended; a vCenter that is away is waited for."""
-        return wait(
+        return tasks.wait(
             self._session, self._subject, task, limit_s, proceed=proceed, pauses=(FIRST_POLL_S, POLL_S), patient=True
         )
 

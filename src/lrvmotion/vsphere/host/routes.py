@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Any
 
 from pyVmomi import vim
 
@@ -21,7 +20,7 @@ _PATHS = ("networkInfo.netStackInstance", "networkInfo.routeTableInfo")
 class HostRoutes:
     """The static routes of the host that messages call *subject*; keys are "<stack>/<network>/<length>"."""
 
-    def __init__(self, session: Session, subject: str, ref: MoRef, system: Any) -> None:  # noqa: ANN401
+    def __init__(self, session: Session, subject: str, ref: MoRef, system: vim.host.NetworkSystem) -> None:
         self._session = session
         self._subject = subject
         self._ref = ref
@@ -62,7 +61,7 @@ class HostRoutes:
     def _over_api(self, stack: str, network: ipaddress.IPv4Network) -> str | None:
         content = self._session.content
         read = self._session.call(f"{self._subject}: routes", lambda: properties_of(content, self._system, _PATHS))
-        entries: list[Any] = []
+        entries: list[vim.host.IpRouteEntry] = []
         table = read.get("networkInfo.routeTableInfo")
         if stack == DEFAULT_STACK and table is not None:
             entries += table.ipRoute or ()
@@ -108,7 +107,7 @@ class HostRoutes:
             esxcli.route_add(self._session, self._ref, stack, str(network), str(value.data))
 
 
-def _operation(how: str, network: ipaddress.IPv4Network, gateway: str) -> Any:  # noqa: ANN401
+def _operation(how: str, network: ipaddress.IPv4Network, gateway: str) -> vim.host.IpRouteOp:
     entry = vim.host.IpRouteEntry(network=str(network.network_address), prefixLength=network.prefixlen, gateway=gateway)
     return vim.host.IpRouteOp(changeOperation=how, route=entry)
 

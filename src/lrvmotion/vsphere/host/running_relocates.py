@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
 
 from pyVmomi import vim
 
+from lrvmotion.model.inventory import MoRef
+from lrvmotion.vsphere import tasks
 from lrvmotion.vsphere.client import moref, retrieve
 from lrvmotion.vsphere.session import Session
-from lrvmotion.vsphere.tasks import LIVE, cancel, once_more
+from lrvmotion.vsphere.tasks import RecentTask
 
 # VirtualMachine.relocate and .migrate; DRS's are "Drm.ExecuteVMotionLRO" (unconfirmed: seen in user reports only).
 _MOVES = re.compile(r"relocate|migrate|vmotion", re.IGNORECASE)
-_INFO = (
-    "info.descriptionId", "info.state", "info.entity", "info.entityName", "info.cancelable", "info.locked",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,38 +36,31 @@ def running_moves(session: Session, subject: str, host: vim.HostSystem) -> list[
     What another vCenter moves here is seen only once this vCenter has a task for it.
     """
 
-    def read() -> list[RunningMove]:
+    def ask() -> list[RunningMove]:
         content = session.content
         wanted = {vim.HostSystem: ("vm", "recentTask"), vim.TaskManager: ("recentTask",)}
         rows = retrieve(content, wanted, [host, content.taskManager])
         vms = [vm for _, row in rows for vm in row.get("vm") or ()]
         here = {moref(vm) for vm in vms} | {moref(host)}
         own = retrieve(content, {vim.VirtualMachine: ("recentTask",)}, vms)
-        tasks = {moref(task): task for _, row in [*rows, *own] for task in row.get("recentTask") or ()}
-        found = retrieve(content, {vim.Task: _INFO}, list(tasks.values()))
-        return [_move(task, row) for task, row in found if _concerns(row, here)]
+        recent = {moref(task): task for _, row in [*rows, *own] for task in row.get("recentTask") or ()}
+        return [_move(task) for task in tasks.read(session, recent.values()) if _concerns(task, here)]
 
-    return session.call(f"{subject}: running tasks", lambda: once_more(read))
+    return session.call(f"{subject}: running tasks", lambda: tasks.once_more(ask))
 
 
 def cancel_moves(session: Session, subject: str, host: vim.HostSystem) -> None:
     """Ask for every move on *host* to be cancelled that still can be."""
     for move in running_moves(session, subject, host):
         if move.cancelable:
-            cancel(session, subject, move.task)
+            tasks.cancel(session, subject, move.task)
 
 
-def _concerns(row: dict[str, Any], here: set[Any]) -> bool:
-    if str(row.get("info.state")) not in LIVE or not _MOVES.search(str(row.get("info.descriptionId"))):
+def _concerns(task: RecentTask, here: set[MoRef]) -> bool:
+    if not task.live or not _MOVES.search(task.description_id):
         return False
-    touched = [row.get("info.entity"), *(row.get("info.locked") or ())]
-    return any(item is not None and moref(item) in here for item in touched)
+    return any(item is not None and moref(item) in here for item in (task.entity, *task.locked))
 
 
-def _move(task: vim.Task, row: dict[str, Any]) -> RunningMove:
-    return RunningMove(
-        task=task,
-        vm=str(row.get("info.entityName") or "a VM"),
-        state=str(row["info.state"]),
-        cancelable=bool(row.get("info.cancelable")),
-    )
+def _move(task: RecentTask) -> RunningMove:
+    return RunningMove(task=task.task, vm=task.entity_name or "a VM", state=task.state, cancelable=task.cancelable)

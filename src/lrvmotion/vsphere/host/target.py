@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+
+from pyVmomi import vim
 
 from lrvmotion.errors import RefusedError, UnreachableError
 from lrvmotion.model.host_option import Bounds
@@ -98,8 +99,9 @@ class HostTarget:
         return HostPower(self._session, self.name, self._host)
 
     @cached_property
-    def _host(self) -> Any:  # noqa: ANN401
-        return managed_object(self._session.stub, self.ref)
+    def _host(self) -> vim.HostSystem:
+        host: vim.HostSystem = managed_object(self._session.stub, self.ref)
+        return host
 
     @cached_property
     def _parts(self) -> _Parts:

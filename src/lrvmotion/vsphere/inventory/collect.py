@@ -8,6 +8,7 @@ from typing import Any, TypeVar, cast
 from urllib.parse import unquote
 
 from pyVmomi import vim
+from pyVmomi.VmomiSupport import ManagedObject
 
 from lrvmotion.model.inventory import (
     ConnectionState,
@@ -111,7 +112,7 @@ def _everything(session: Session) -> tuple[list[Row], Names]:
         return found, names_in(session.stub, session.content, view, vim.VirtualMachine)
 
 
-def _of(found: Iterable[Row], kind: Any) -> Rows:  # noqa: ANN401
+def _of(found: Iterable[Row], kind: type[ManagedObject]) -> Rows:
     return {moref(item): row for item, row in found if isinstance(item, kind)}
 
 
@@ -164,7 +165,7 @@ def _host(ref: MoRef, row: Mapping[str, Any], computes: Rows) -> Host:
     )
 
 
-def _optional(value: Any, kind: Callable[[Any], T]) -> T | None:  # noqa: ANN401
+def _optional(value: object, kind: Callable[[Any], T]) -> T | None:
     return None if value is None else kind(value)
 
 
@@ -178,7 +179,7 @@ def _datastore(ref: MoRef, row: Mapping[str, Any]) -> Datastore:
     )
 
 
-def _network(item: Any, row: Mapping[str, Any], switches: Mapping[MoRef, str]) -> Network:  # noqa: ANN401
+def _network(item: vim.Network, row: Mapping[str, Any], switches: Mapping[MoRef, str]) -> Network:
     ref = moref(item)
     if isinstance(item, vim.dvs.DistributedVirtualPortgroup):
         switch = row.get("config.distributedVirtualSwitch")

@@ -10,17 +10,28 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from http.client import HTTPException
+from io import BufferedIOBase
 from typing import Any
 from xml.parsers.expat import ExpatError
 
-from pyVmomi import SoapAdapter, VmomiSupport, vmodl
+from pyVmomi import SoapAdapter, VmomiSupport, vim, vmodl
+from pyVmomi.SoapAdapter import SoapStubAdapter
+from pyVmomi.VmomiSupport import ManagedObject
+
+from lrvmotion.model.inventory import MoRef
 
 NS = "{urn:vim25}"
 XSI_TYPE = "{http://www.w3.org/2001/XMLSchema-instance}type"
 Take = Callable[[ET.Element], None]
 
 
-def retrieve(stub: Any, content: Any, spec: Any, tag: str, take: Take) -> None:  # noqa: ANN401 - pyVmomi's types
+def retrieve(
+    stub: SoapStubAdapter,
+    content: vim.ServiceInstanceContent,
+    spec: vmodl.query.PropertyCollector.FilterSpec,
+    tag: str,
+    take: Take,
+) -> None:
     """Give each element *tag* of what the FilterSpec *spec* selects to *take*, which keeps nothing of it.
 
     The answer is not asked for in pages; one that the server's policy cuts all the same is read to its end. Raises
@@ -33,7 +44,9 @@ def retrieve(stub: Any, content: Any, spec: Any, tag: str, take: Take) -> None: 
         token = _call(stub, collector, "ContinueRetrievePropertiesEx", [token], tag, take)
 
 
-def _call(stub: Any, managed: Any, method: str, arguments: list[Any], tag: str, take: Take) -> str | None:  # noqa: ANN401
+def _call(
+    stub: SoapStubAdapter, managed: ManagedObject, method: str, arguments: list[Any], tag: str, take: Take
+) -> str | None:
     """Make one call as SoapStubAdapter.InvokeMethod does; return the token for more."""
     info = VmomiSupport.GetWsdlMethod("urn:vim25", method).info
     headers = {"Cookie": stub.cookie, "SOAPAction": stub.versionId, "Content-Type": "text/xml; charset=UTF-8"}
@@ -61,7 +74,13 @@ def _call(stub: Any, managed: Any, method: str, arguments: list[Any], tag: str, 
             stub.DropConnections()  # the idle ones are as likely to be dead
 
 
-def read(body: Any, tag: str, take: Take) -> str | None:  # noqa: ANN401 - anything to read bytes from
+def subject(content: ET.Element) -> MoRef:
+    """Return the object that an ObjectContent is of, one without kind and id where it does not say."""
+    found = content.find(f"{NS}obj")
+    return MoRef(found.get("type", ""), found.text or "") if found is not None else MoRef("", "")
+
+
+def read(body: BufferedIOBase, tag: str, take: Take) -> str | None:
     """Give each element *tag* in *body* to *take*, and return the token for more; ExpatError where it ends early."""
     token = None
     try:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from typing import Any
 from urllib.parse import unquote
+
+from pyVmomi import vim
+from pyVmomi.SoapAdapter import SoapStubAdapter
+from pyVmomi.VmomiSupport import ManagedObject
 
 from lrvmotion.model.inventory import MoRef
 from lrvmotion.vsphere.client import filter_spec, in_view
@@ -14,7 +17,9 @@ from lrvmotion.vsphere.inventory.lean_parser import NS
 Names = list[tuple[str, MoRef]]
 
 
-def names_in(stub: Any, content: Any, view: Any, kind: Any) -> Names:  # noqa: ANN401 - pyVmomi's types
+def names_in(
+    stub: SoapStubAdapter, content: vim.ServiceInstanceContent, view: vim.view.ContainerView, kind: type[ManagedObject]
+) -> Names:
     """Return (name, reference) of the objects of *kind* in *view*; one whose name we may not see has the name "".
 
     Raises pyVmomi's faults.

@@ -8,7 +8,8 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from functools import partial
+from typing import TypeVar
 
 from pyVmomi import vim
 
@@ -132,8 +133,7 @@ def _values(element: ET.Element) -> Iterator[tuple[str, ET.Element]]:
 
 
 def _named(element: ET.Element, names: Mapping[MoRef, str]) -> str:
-    obj = element.find(f"{NS}obj")
-    ref = MoRef(obj.get("type", ""), obj.text or "") if obj is not None else MoRef("", "")
+    ref = lean_parser.subject(element)
     return names.get(ref) or ref.value
 
 
@@ -173,14 +173,14 @@ def _hardware(target: Session, hosts: Mapping[MoRef, MoRef | None]) -> dict[MoRe
         browser = row.get("environmentBrowser")
         if browser is None:
             continue
-        descriptors = _or_none(lambda browser=browser: target.call(subject, browser.QueryConfigOptionDescriptor))
+        descriptors = _or_none(partial(target.call, subject, browser.QueryConfigOptionDescriptor))
         for host, cluster in hosts.items() if descriptors is not None else ():
             if cluster == moref(item):
                 found[host] = frozenset(str(one.key) for one in descriptors or () if _runs(one, host))
     return found
 
 
-def _runs(descriptor: Any, host: MoRef) -> bool:  # noqa: ANN401 - vim.vm.ConfigOptionDescriptor
+def _runs(descriptor: vim.vm.ConfigOptionDescriptor, host: MoRef) -> bool:
     apart = [moref(item) for item in descriptor.host or ()]
     return descriptor.runSupported is not False and (not apart or host in apart)
 
@@ -228,7 +228,7 @@ def _bindings(source: Session, here: Inventory, vms: Sequence[VirtualMachine]) -
     }
 
 
-def rules_of(config: Any) -> Iterator[tuple[MoRef, str]]:  # noqa: ANN401 - vim.cluster.ConfigInfoEx
+def rules_of(config: vim.cluster.ConfigInfoEx) -> Iterator[tuple[MoRef, str]]:
     """Give each VM's rules by name: of VMs that stay together or apart, and of groups of VMs and hosts."""
     groups: dict[str, list[MoRef]] = {
         str(group.name): [moref(vm) for vm in group.vm or ()]
@@ -243,7 +243,7 @@ def rules_of(config: Any) -> Iterator[tuple[MoRef, str]]:  # noqa: ANN401 - vim.
             yield ref, str(rule.name)
 
 
-def overrides_of(config: Any) -> Iterator[tuple[MoRef, str]]:  # noqa: ANN401
+def overrides_of(config: vim.cluster.ConfigInfoEx) -> Iterator[tuple[MoRef, str]]:
     """Give each VM's own DRS and HA settings, in words."""
     for item in getattr(config, "drsVmConfig", None) or ():
         yield moref(item.key), f"DRS {item.behavior if item.enabled is not False else 'off'}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Literal, cast
 
 from pyVmomi import vim
 
@@ -13,32 +13,35 @@ from lrvmotion.vsphere.client import moref
 _PHYSICAL = "physicalMode"
 
 
-def label(device: Any) -> str:  # noqa: ANN401 - pyVmomi makes its types at run time
+def label(device: vim.vm.device.VirtualDevice) -> str:
     """Return the name of *device* that the user knows: "Hard disk 1"."""
     info = device.deviceInfo
     return str(info.label) if info is not None and info.label else f"device {device.key}"
 
 
-def disk(device: Any, files: Mapping[int, tuple[int, int]]) -> Disk:  # noqa: ANN401
+def disk(device: vim.vm.device.VirtualDisk, files: Mapping[int, tuple[int, int]]) -> Disk:
     """Return the disk; *files* are the bytes of its files, and of those below the topmost, by its key."""
     backing = device.backing
+    capacity = cast("int | None", device.capacityInBytes)  # pyVmomi's stubs do not know their own "long"
     store = getattr(backing, "datastore", None)
     used, below = files.get(int(device.key), (None, None))
-    raw = isinstance(backing, vim.vm.device.VirtualDisk.RawDiskMappingVer1BackingInfo)
+    rdm: Literal["physical", "virtual"] | None = None
+    if isinstance(backing, vim.vm.device.VirtualDisk.RawDiskMappingVer1BackingInfo):
+        rdm = "physical" if str(backing.compatibilityMode) == _PHYSICAL else "virtual"
     return Disk(
         key=int(device.key),
         label=label(device),
-        capacity_bytes=int(device.capacityInBytes or (device.capacityInKB or 0) * 1024),
+        capacity_bytes=int(capacity or device.capacityInKB * 1024),
         datastore=moref(store) if store is not None else None,
         used_bytes=used,
         below_bytes=below,
         mode=str(getattr(backing, "diskMode", None) or "persistent"),
-        rdm=("physical" if str(backing.compatibilityMode) == _PHYSICAL else "virtual") if raw else None,
+        rdm=rdm,
         multi_writer=str(getattr(backing, "sharing", None)) == "sharingMultiWriter",
     )
 
 
-def devices(found: Iterable[Any]) -> Iterator[Device]:
+def devices(found: Iterable[vim.vm.device.VirtualDevice]) -> Iterator[Device]:
     """Give what of *found* may keep the VM in its place; a drive or port that is not connected does not."""
     kinds = vim.vm.device
     for item in found:
@@ -55,7 +58,7 @@ def devices(found: Iterable[Any]) -> Iterator[Device]:
             yield Device(kind=kind, label=label(item), backing=_backing(item))
 
 
-def _plugged(item: Any) -> DeviceKind | None:  # noqa: ANN401
+def _plugged(item: vim.vm.device.VirtualDevice) -> DeviceKind | None:
     """Return what kind of drive or port is connected, None where it is none or is not."""
     kinds = vim.vm.device
     state = item.connectable
@@ -74,7 +77,7 @@ def _plugged(item: Any) -> DeviceKind | None:  # noqa: ANN401
     return "serial" if isinstance(item, kinds.VirtualSerialPort) and not isinstance(item.backing, uri) else None
 
 
-def _backing(item: Any) -> str:  # noqa: ANN401
+def _backing(item: vim.vm.device.VirtualDevice) -> str:
     """Return what the device is connected to, "" where it does not say."""
     for name in ("fileName", "vgpu", "deviceName", "pipeName"):
         if value := getattr(item.backing, name, None):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
@@ -39,9 +40,8 @@ def traits(session: Session, inventory: Inventory) -> list[tuple[MoRef, Traits]]
     return [(ref, _traits(row, tables)) for ref, row in rows if row.get("config.template") != "true"]
 
 
-def _row(element: Any) -> tuple[MoRef, dict[str, Any]]:  # noqa: ANN401 - an ElementTree element
+def _row(element: ET.Element) -> tuple[MoRef, dict[str, Any]]:
     """Return what one <objects> element says: references for what refers, else text."""
-    obj = element.find(f"{NS}obj")
     row: dict[str, Any] = {}
     for prop in element.findall(f"{NS}propSet"):
         value = prop.find(f"{NS}val")
@@ -54,7 +54,7 @@ def _row(element: Any) -> tuple[MoRef, dict[str, Any]]:  # noqa: ANN401 - an Ele
             row[name] = MoRef(value.get("type", ""), value.text or "")
         else:
             row[name] = value.text or ""
-    return MoRef(obj.get("type", ""), obj.text or ""), row
+    return lean_parser.subject(element), row
 
 
 def _traits(row: Mapping[str, Any], tables: Mapping[str, Mapping[MoRef, Any]]) -> Traits:

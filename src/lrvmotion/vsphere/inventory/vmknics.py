@@ -6,9 +6,12 @@ import ipaddress
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pyVmomi import vim
+
 from lrvmotion.model.inventory import DEFAULT_STACK, HostPortGroup, Vmknic
 
 DEFAULT_MTU = 1500
+Spec = vim.host.VirtualSwitch.Specification | vim.host.PortGroup.Specification | None
 
 
 def prefix_length(mask: str | None) -> int:
@@ -21,13 +24,13 @@ def netmask(length: int) -> str:
     return str(ipaddress.ip_network(f"0.0.0.0/{length}").netmask)
 
 
-def selected(config: Any) -> set[str]:  # noqa: ANN401 - vim.host.VirtualNicManager.NetConfig
+def selected(config: vim.host.VirtualNicManager.NetConfig) -> set[str]:
     """Return the devices selected for one service; selectedVnic holds keys of candidates (vsphere.md 2.2)."""
     devices = {str(nic.key): str(nic.device) for nic in config.candidateVnic or ()}
     return {devices.get(str(key), str(key).rpartition("-")[2]) for key in config.selectedVnic or ()}
 
 
-def services(configs: Iterable[Any]) -> dict[str, set[str]]:
+def services(configs: Iterable[vim.host.VirtualNicManager.NetConfig]) -> dict[str, set[str]]:
     """Return the nicTypes of each device out of all NetConfigs of a host."""
     found: dict[str, set[str]] = {}
     for config in configs:
@@ -36,25 +39,32 @@ def services(configs: Iterable[Any]) -> dict[str, set[str]]:
     return found
 
 
-def address(nic: Any) -> str | None:  # noqa: ANN401 - vim.host.VirtualNic
+def address(nic: vim.host.VirtualNic) -> str | None:
     """Return the IPv4 address of *nic*, None without one."""
     ip = nic.spec.ip
     return str(ip.ipAddress) if ip is not None and ip.ipAddress else None
 
 
-def stack(nic: Any) -> str:  # noqa: ANN401 - vim.host.VirtualNic
+def prefix(nic: vim.host.VirtualNic) -> int:
+    """Return the prefix length of the IPv4 address of *nic*."""
+    return prefix_length(nic.spec.ip.subnetMask if nic.spec.ip is not None else None)
+
+
+def stack(nic: vim.host.VirtualNic) -> str:
     """Return the netstack of *nic*."""
     return str(nic.spec.netStackInstanceKey or DEFAULT_STACK)
 
 
-def gateway(nic: Any) -> str | None:  # noqa: ANN401 - vim.host.VirtualNic
+def gateway(nic: vim.host.VirtualNic) -> str | None:
     """Return the default gateway override of *nic*, None without one."""
     route = nic.spec.ipRouteSpec
     config = route.ipRouteConfig if route is not None else None
     return str(config.defaultGateway) if config is not None and config.defaultGateway else None
 
 
-def vmknics(nics: Iterable[Any], configs: Iterable[Any]) -> tuple[Vmknic, ...]:
+def vmknics(
+    nics: Iterable[vim.host.VirtualNic], configs: Iterable[vim.host.VirtualNicManager.NetConfig]
+) -> tuple[Vmknic, ...]:
     """Return the vmknics that have an IPv4 address, by number."""
     used = services(configs)
     found = []
@@ -67,7 +77,7 @@ def vmknics(nics: Iterable[Any], configs: Iterable[Any]) -> tuple[Vmknic, ...]:
             Vmknic(
                 device=str(nic.device),
                 address=own,
-                prefix_length=prefix_length(nic.spec.ip.subnetMask),
+                prefix_length=prefix(nic),
                 mtu=int(nic.spec.mtu or DEFAULT_MTU),
                 mac=str(nic.spec.mac or ""),
                 portgroup=str(nic.portgroup or nic.spec.portgroup or ""),
@@ -81,11 +91,10 @@ def vmknics(nics: Iterable[Any], configs: Iterable[Any]) -> tuple[Vmknic, ...]:
     return tuple(sorted(found, key=lambda nic: (len(nic.device), nic.device)))
 
 
-def portgroup(group: Any) -> HostPortGroup:  # noqa: ANN401 - vim.host.PortGroup
+def portgroup(group: vim.host.PortGroup) -> HostPortGroup:
     """Return a standard port group; its uplinks as set on itself, not as inherited from its switch."""
     spec = group.spec
-    teaming = spec.policy.nicTeaming if spec.policy is not None else None
-    order = teaming.nicOrder if teaming is not None else None
+    order = _order(spec)
     return HostPortGroup(
         name=str(spec.name),
         vswitch=str(spec.vswitchName),
@@ -95,8 +104,8 @@ def portgroup(group: Any) -> HostPortGroup:  # noqa: ANN401 - vim.host.PortGroup
     )
 
 
-def routes(stacks: Iterable[Any]) -> dict[str, str]:
-    """Return the gateway of each static route of the netstacks (vim.host.NetStackInstance): "STACK/NETWORK/LENGTH"."""
+def routes(stacks: Iterable[vim.host.NetStackInstance]) -> dict[str, str]:
+    """Return the gateway of each static route of the netstacks: "STACK/NETWORK/LENGTH"."""
     return {
         f"{item.key}/{operation.route.network}/{int(operation.route.prefixLength)}": str(operation.route.gateway)
         for item in stacks if item.routeTableConfig is not None
@@ -128,12 +137,19 @@ def uplinks(network: Mapping[str, Any]) -> dict[str, tuple[tuple[str, int], ...]
     return found
 
 
-def _active(spec: Any) -> list[str]:  # noqa: ANN401 - a switch's or port group's specification
-    """Return the active uplinks that it names itself."""
+def _order(spec: Spec) -> vim.host.NetworkPolicy.NicOrderPolicy | None:
+    """Return the order of uplinks that a switch or port group sets itself."""
     teaming = spec.policy.nicTeaming if spec is not None and spec.policy is not None else None
-    order = teaming.nicOrder if teaming is not None else None
+    return teaming.nicOrder if teaming is not None else None
+
+
+def _active(spec: Spec) -> list[str]:
+    """Return the active uplinks that it names itself."""
+    order = _order(spec)
     return [str(uplink) for uplink in order.activeNic or ()] if order is not None else []
 
 
-def _devices(switch: Any, cards: Mapping[str, Any]) -> list[str]:  # noqa: ANN401 - vim.host.VirtualSwitch or a proxy
+def _devices(
+    switch: vim.host.VirtualSwitch | vim.host.HostProxySwitch, cards: Mapping[str, vim.host.PhysicalNic]
+) -> list[str]:
     return [str(cards[str(key)].device) for key in switch.pnic or () if str(key) in cards]

@@ -79,22 +79,22 @@ def virtual_machine(
     )
 
 
-def cards(row: Mapping[str, Any]) -> list[Any]:
+def cards(row: Mapping[str, Any]) -> list[vim.vm.device.VirtualEthernetCard]:
     """Return the Ethernet cards of the VM that *row* describes, as the API gave them."""
     kind = vim.vm.device.VirtualEthernetCard
     return [item for item in row.get("config.hardware.device") or () if isinstance(item, kind)]
 
 
-def _key_provider(key: Any) -> str | None:  # noqa: ANN401 - vim.encryption.CryptoKeyId or None
+def _key_provider(key: vim.encryption.CryptoKeyId | None) -> str | None:
     if key is None:
         return None
     return str(key.providerId.id) if key.providerId is not None else ""
 
 
-def count_snapshots(info: Any) -> int:  # noqa: ANN401 - vim.vm.SnapshotInfo or None
+def count_snapshots(info: vim.vm.SnapshotInfo | None) -> int:
     """Return how many snapshots there are in the whole tree."""
 
-    def count(trees: Iterable[Any]) -> int:
+    def count(trees: Iterable[vim.vm.SnapshotTree]) -> int:
         return sum(1 + count(tree.childSnapshotList or ()) for tree in trees)
 
     return count(info.rootSnapshotList or ()) if info is not None else 0
@@ -129,7 +129,7 @@ def _file_sizes(row: Mapping[str, Any]) -> dict[int, tuple[int, int]]:
 
 
 def _network(
-    backing: Any,  # noqa: ANN401
+    backing: vim.vm.device.VirtualDevice.BackingInfo | None,
     portgroups: Mapping[tuple[str | None, str | None], str],
     opaque: Mapping[str, str],
 ) -> str | None:

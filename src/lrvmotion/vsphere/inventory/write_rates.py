@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from pyVmomi import vim
 
 from lrvmotion.errors import RefusedError
 from lrvmotion.model.inventory import MoRef
-from lrvmotion.vsphere.client import managed_object, moref
+from lrvmotion.vsphere.client import managed_object, moref, required
 from lrvmotion.vsphere.session import Session
 
 INTERVAL_S, SAMPLES = 20, 15  # real-time samples are 20 s long: the last five minutes
@@ -34,7 +33,7 @@ def written(session: Session, refs: Sequence[MoRef]) -> dict[MoRef, float]:
 
 
 def _written(session: Session, refs: Sequence[MoRef]) -> dict[MoRef, float]:
-    manager = session.content.perfManager
+    manager = required(session.content.perfManager)
     factors = {}
     for counter in manager.perfCounter or ():
         name = f"{counter.groupInfo.key}.{counter.nameInfo.key}.{counter.rollupType}"
@@ -57,6 +56,6 @@ def _written(session: Session, refs: Sequence[MoRef]) -> dict[MoRef, float]:
     return found
 
 
-def _mean(series: Any, factors: dict[int, float]) -> float | None:  # noqa: ANN401 - vim.PerformanceManager.IntSeries
+def _mean(series: vim.PerformanceManager.IntSeries, factors: dict[int, float]) -> float | None:
     values = [int(value) for value in series.value or () if int(value) >= 0]  # -1: no sample
     return sum(values) / len(values) * factors[int(series.id.counterId)] if values else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import Any
 
 from pyVmomi import vim
 
@@ -24,7 +23,7 @@ _PATHS = (
 _GUEST = ("guest.toolsRunningStatus", "guest.ipAddress")
 
 
-def look(target: Session, vm: Any, name: str) -> ArrivedVm:  # noqa: ANN401
+def look(target: Session, vm: vim.VirtualMachine, name: str) -> ArrivedVm:
     """Return how *vm*, the VM *name*, is at the target; raises LrvmotionError where the target does not tell."""
     row = target.call(f"vm/{name}", lambda: properties_of(target.content, vm, _PATHS))
     devices = row.get("config.hardware.device") or ()
@@ -41,7 +40,7 @@ def look(target: Session, vm: Any, name: str) -> ArrivedVm:  # noqa: ANN401
     )
 
 
-def _card(device: Any) -> ArrivedNic:  # noqa: ANN401
+def _card(device: vim.vm.device.VirtualEthernetCard) -> ArrivedNic:
     card, backing = vim.vm.device.VirtualEthernetCard, device.backing
     nic = ArrivedNic(key=int(device.key), label=label(device), mac=str(device.macAddress or "").lower())
     if isinstance(backing, card.DistributedVirtualPortBackingInfo):
@@ -57,13 +56,13 @@ class Guests:
     def __init__(self, target: Session, limit_s: float) -> None:
         self._target = target
         self._limit_s = limit_s
-        self._waiting: dict[str, tuple[Any, Migration, bool, float]] = {}  # by the VM's id at the target
+        self._waiting: dict[str, tuple[vim.VirtualMachine, Migration, bool, float]] = {}  # by the VM's id at the target
         self._looked = 0.0
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def expect(self, vm: Any, migration: Migration, before: VmMetadata) -> None:  # noqa: ANN401
+    def expect(self, vm: vim.VirtualMachine, migration: Migration, before: VmMetadata) -> None:
         """Wait for the guest of *vm* from now on, where its Tools ran and it is on."""
         if before.tools and migration.power_state == "poweredOn":
             until = time.monotonic() + self._limit_s
@@ -87,7 +86,7 @@ class Guests:
         late = [self._waiting.pop(key) for key in over]
         return [LateGuest(vm=move.vm, had_address=address, limit_s=self._limit_s) for _, move, address, _ in late]
 
-    def _rows(self, vms: list[Any]) -> list[Row]:
+    def _rows(self, vms: list[vim.VirtualMachine]) -> list[Row]:
         """Return what is told of the guests; where one VM has gone, the others one by one."""
         content = self._target.content
         subject = f"{self._target.site}: guests"

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeGuard
 
 from pyVmomi import vim
+from pyVmomi.VmomiSupport import ManagedObject
 
 from lrvmotion.errors import LrvmotionError, RefusedError
 from lrvmotion.model.inventory import MoRef
 from lrvmotion.model.vm_metadata import Kind, MetadataItem, Unread, VmMetadata
 from lrvmotion.plan.plan import Migration
-from lrvmotion.vsphere.client import mapped, moref, properties_of
+from lrvmotion.vsphere.client import mapped, moref, properties_of, required
 from lrvmotion.vsphere.inventory.surroundings import overrides_of, rules_of
 from lrvmotion.vsphere.session import Session
 from lrvmotion.vsphere.tasks import finish
@@ -34,7 +35,7 @@ def read(source: Session, migration: Migration, row: Mapping[str, Any]) -> VmMet
         unread.append(Unread(kind="note", reason="vCenter did not report the VM's configuration"))
     elif text := str(row.get("config.annotation") or ""):
         things.append(MetadataItem(kind="note", name="note", data={"text": text}))
-    readers: dict[Kind, Any] = {
+    readers: dict[Kind, Callable[[], list[MetadataItem]]] = {
         "attribute": lambda: list(_attributes(source, row)),
         "permission": lambda: list(_permissions(source, row)),
         "rule": lambda: list(_bindings(source, migration.ref, row)),
@@ -54,7 +55,7 @@ def read(source: Session, migration: Migration, row: Mapping[str, Any]) -> VmMet
     )
 
 
-def is_card(device: Any) -> bool:  # noqa: ANN401
+def is_card(device: vim.vm.device.VirtualDevice) -> TypeGuard[vim.vm.device.VirtualEthernetCard]:
     """Whether *device* is an Ethernet card."""
     return isinstance(device, vim.vm.device.VirtualEthernetCard)
 
@@ -98,7 +99,7 @@ def _permissions(session: Session, row: Mapping[str, Any]) -> Iterator[MetadataI
 
 def roles(session: Session) -> dict[str, tuple[int, tuple[str, ...]]]:
     """Return each role's id and privileges, sorted, by its name."""
-    manager = session.content.authorizationManager
+    manager = required(session.content.authorizationManager)
     row = session.call(
         f"{session.site}: roles", lambda: properties_of(session.content, manager, ("roleList",))
     )  # fmt: skip
@@ -127,29 +128,29 @@ def _bindings(session: Session, vm: MoRef, row: Mapping[str, Any]) -> Iterator[M
     yield from (MetadataItem(kind="override", name=name) for ref, name in overrides_of(config) if ref == vm)
 
 
-def write_note(session: Session, vm: Any, text: str) -> None:  # noqa: ANN401
+def write_note(session: Session, vm: vim.VirtualMachine, text: str) -> None:
     """Set the VM's note."""
     subject = f"{session.site}: note"
     task = session.call(subject, lambda: vm.ReconfigVM_Task(vim.vm.ConfigSpec(annotation=text)))
     finish(session, subject, task)
 
 
-def write_attribute(session: Session, vm: Any, key: int, value: str) -> None:  # noqa: ANN401
+def write_attribute(session: Session, vm: vim.VirtualMachine, key: int, value: str) -> None:
     """Set the value of the custom attribute *key*."""
-    manager = session.content.customFieldsManager
+    manager = required(session.content.customFieldsManager)
     session.call(f"{session.site}: attribute {key}", lambda: manager.SetField(vm, key, value))
 
 
-def write_permission(session: Session, vm: Any, role: int, thing: MetadataItem) -> None:  # noqa: ANN401
+def write_permission(session: Session, vm: vim.VirtualMachine, role: int, thing: MetadataItem) -> None:
     """Give the VM a permission; those of others on it stay (API reference: "updates the permissions")."""
     permission = vim.AuthorizationManager.Permission(
         principal=thing.name, group=thing.data["group"], roleId=role, propagate=thing.data["propagate"]
     )
-    manager = session.content.authorizationManager
+    manager = required(session.content.authorizationManager)
     with mapped(f"{session.site}: permission of {thing.name}"):
         manager.SetEntityPermissions(vm, [permission])
 
 
-def moid(item: Any) -> str:  # noqa: ANN401
+def moid(item: ManagedObject | None) -> str:
     """Return the id of a managed object, "" of none."""
     return moref(item).value if item is not None else ""

@@ -38,7 +38,7 @@ class MetadataWriter:
 
     target: Session
     migration: Migration
-    vm: Any
+    vm: vim.VirtualMachine
     record: RecordWrite
     tags: Tagging
     policies: Policies
@@ -92,11 +92,11 @@ class MetadataWriter:
     def _has(self, item: MetadataItem, row: dict[str, Any]) -> bool:
         match item.kind:
             case "note":
-                return str(row.get("config.annotation") or "") == item.data["text"]
+                return str(row.get("config.annotation") or "") == str(item.data["text"])
             case "folder":
-                return attributes.moid(row.get("parent")) == item.data["ref"]
+                return attributes.moid(row.get("parent")) == str(item.data["ref"])
             case "attribute":
-                return self._value(item, row) == item.data["value"]
+                return self._value(item, row) == str(item.data["value"])
             case "permission":
                 return self._permission(item, row)
             case "tag":
@@ -205,7 +205,7 @@ class MetadataWriter:
         )
 
 
-def _disks(row: dict[str, Any]) -> dict[int | None, Any]:
+def _disks(row: dict[str, Any]) -> dict[int | None, vim.vm.device.VirtualDisk]:
     """Return the VM's disks by their device key."""
     devices = row.get("config.hardware.device") or ()
     return {int(item.key): item for item in devices if isinstance(item, vim.vm.device.VirtualDisk)}

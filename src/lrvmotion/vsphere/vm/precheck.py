@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 from pyVmomi import vim, vmodl
 
@@ -17,11 +16,11 @@ from lrvmotion.model.inventory import MoRef
 from lrvmotion.model.relocation import RelocateCheck, RelocateFault
 from lrvmotion.plan.plan import Migration
 from lrvmotion.vsphere import faults
-from lrvmotion.vsphere.client import managed_object, mapped, moref
+from lrvmotion.vsphere.client import managed_object, mapped, missing, moref
 from lrvmotion.vsphere.session import Session
 from lrvmotion.vsphere.tasks import TaskEnd, wait_all
 from lrvmotion.vsphere.vm import provisioning_checker
-from lrvmotion.vsphere.vm.relocate_spec import network_backings, relocate_spec
+from lrvmotion.vsphere.vm.relocate_spec import Backing, network_backings, relocate_spec
 
 AT_ONCE = 16  # tasks that run at a time; each logs the source vCenter in at the target
 CALLERS = 4
@@ -29,7 +28,9 @@ CALLERS = 4
 _COMMON = (vim.fault.InvalidLogin, vim.fault.SSLVerifyFault, vim.fault.HostConnectFault)
 _CANNOT = (vim.fault.NoPermission, vmodl.fault.NotImplemented, vmodl.fault.MethodNotFound)
 
-Outcome = tuple[list[Any], list[Any]]  # faults that forbid the move, and those that only warn
+Outcome = tuple[
+    list[vmodl.MethodFault], list[vmodl.MethodFault]
+]  # faults that forbid the move, and those that only warn
 
 
 class _NotMeasuredError(Exception):
@@ -38,7 +39,7 @@ class _NotMeasuredError(Exception):
 
 def check_relocate(source: Session, target: Session, migrations: Sequence[Migration]) -> RelocateCheck:
     """Return what CheckRelocate_Task says of each of *migrations*, a few at once, the first one alone."""
-    known: dict[MoRef, Any] = {}
+    known: dict[MoRef, Backing] = {}
     found: list[RelocateFault] = []
     late: list[str] = []
     batches = [migrations[:1], *(migrations[at : at + AT_ONCE] for at in range(1, len(migrations), AT_ONCE))]
@@ -65,7 +66,7 @@ def check_relocate(source: Session, target: Session, migrations: Sequence[Migrat
 
 
 def _batch(
-    source: Session, target: Session, batch: Sequence[Migration], known: dict[MoRef, Any]
+    source: Session, target: Session, batch: Sequence[Migration], known: dict[MoRef, Backing]
 ) -> Iterator[tuple[Migration, Outcome | None]]:
     """Check *batch*; an outcome is None where the task did not end in time."""
     backings = [network_backings(target, migration, known) for migration in batch]
@@ -83,7 +84,7 @@ def _batch(
 
 
 def _start(
-    source: Session, target: Session, migration: Migration, backings: dict[int, Any]
+    source: Session, target: Session, migration: Migration, backings: dict[int, Backing]
 ) -> vim.Task | vmodl.MethodFault:
     """Return the task, or the fault with which the call was refused."""
     if source.content.vmProvisioningChecker is None:
@@ -102,7 +103,7 @@ def _start(
 def _refused(source: Session, fault: vmodl.MethodFault) -> Outcome:
     """Return what a call says that was refused with *fault*; _NotMeasuredError where it says nothing of the move."""
     asked = {None, source.content.vmProvisioningChecker}
-    if isinstance(fault, vmodl.fault.ManagedObjectNotFound) and fault.obj in asked:
+    if isinstance(fault, vmodl.fault.ManagedObjectNotFound) and missing(fault) in asked:
         raise _NotMeasuredError(faults.text(fault))
     return _ended(fault)
 
@@ -121,6 +122,6 @@ def _outcome(end: TaskEnd) -> Outcome:
     return [f for one in results for f in one.error or ()], [f for one in results for f in one.warning or ()]
 
 
-def _told(migration: Migration, fault: Any, *, refuses: bool) -> RelocateFault:  # noqa: ANN401
+def _told(migration: Migration, fault: vmodl.MethodFault, *, refuses: bool) -> RelocateFault:
     verdict = faults.classify(fault)
     return RelocateFault(vm=migration.vm, refuses=refuses, cause=verdict.cause, hint=verdict.hint)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pyVmomi import vim, vmodl
 
+from lrvmotion.vsphere.client import required
 from lrvmotion.vsphere.session import Session
 
 WAIT_S = 60.0  # for the tasks of it
@@ -15,7 +16,7 @@ def ask(session: Session, vm: vim.VirtualMachine, spec: vim.vm.RelocateSpec) -> 
     Raises NotAuthenticated, so that `Session.call` logs in again.
     """
     try:
-        return session.content.vmProvisioningChecker.CheckRelocate(vm, spec, None)
+        return required(session.content.vmProvisioningChecker).CheckRelocate(vm, spec, [])
     except vim.fault.NotAuthenticated:
         raise
     except vmodl.MethodFault as fault:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, Self
+from typing import Self, cast
 
 from pyVmomi import vim, vmodl
 
@@ -19,15 +19,15 @@ from lrvmotion.model.vm_metadata import VmMetadata
 from lrvmotion.plan.plan import Migration
 from lrvmotion.ports.mover import Location, RecordWrite, TaskUpdate, TransientError
 from lrvmotion.run.credentials import hidden
-from lrvmotion.vsphere import faults
-from lrvmotion.vsphere.client import WIRE_ERRORS, managed_object, moref, properties_of, retrieve
+from lrvmotion.vsphere import faults, tasks
+from lrvmotion.vsphere.client import WIRE_ERRORS, managed_object, moref, properties_of, required
 from lrvmotion.vsphere.inventory import vms
 from lrvmotion.vsphere.session import Session
-from lrvmotion.vsphere.tasks import LIVE, cancel
+from lrvmotion.vsphere.tasks import RecentTask
 from lrvmotion.vsphere.vm import arrival
 from lrvmotion.vsphere.vm.metadata_carry import MetadataWriter, unlooked
 from lrvmotion.vsphere.vm.metadata_record import record as read_metadata
-from lrvmotion.vsphere.vm.relocate_spec import network_backings, relocate_spec
+from lrvmotion.vsphere.vm.relocate_spec import Backing, network_backings, relocate_spec
 from lrvmotion.vsphere.vm.storage_policies import Policies
 from lrvmotion.vsphere.vm.tags import Tagging
 from lrvmotion.vsphere.vm.task_follower import Follower, Job
@@ -44,13 +44,12 @@ def locate(source: Session, target: Session, instance_uuid: str) -> Location:
     return "target" if at_target else "neither"
 
 
-def find(session: Session, instance_uuid: str) -> Any:  # noqa: ANN401
+def find(session: Session, instance_uuid: str) -> vim.VirtualMachine | None:
     """Return the VM with *instance_uuid* in the vCenter of *session*, or None."""
     subject = f"{session.site}: VM {instance_uuid}"
-    return session.call(
-        subject,
-        lambda: session.content.searchIndex.FindByUuid(None, instance_uuid, True, True),
-    )
+    index = required(session.content.searchIndex)
+    found = session.call(subject, lambda: index.FindByUuid(None, instance_uuid, True, True))
+    return cast("vim.VirtualMachine | None", found)
 
 
 class RelocateMover:
@@ -94,7 +93,7 @@ class RelocateMover:
         """Return the id of a relocate task of the VM that has not ended, None where there is none or no such VM."""
         vm = find(self._source, migration.instance_uuid)
         found = [] if vm is None else self._relocates(f"vm/{migration.vm}", vm)
-        return next((moref(task).value for task, info in found if str(info.get("info.state")) in LIVE), None)
+        return next((moref(one.task).value for one in found if one.live), None)
 
     def follow(self, migration: Migration, task: str) -> None:
         """Tell the updates of a *task* that an earlier process started."""
@@ -124,7 +123,7 @@ class RelocateMover:
         if task is not None:
             # Where it no longer can be, or not by us, it goes on, and its updates say how it ends.
             with suppress(LrvmotionError):
-                cancel(self._source, f"vm/{vm}", task)
+                tasks.cancel(self._source, f"vm/{vm}", task)
 
     def verify(self, migration: Migration, before: VmMetadata | None = None) -> list[Finding]:
         """Return what is wrong with a VM after its task succeeded: it must be at the target, once, and as it was.
@@ -174,6 +173,9 @@ class RelocateMover:
             return []
         known = self._had.pop(migration.instance_uuid, None)
         vm = find(self._target, migration.instance_uuid)
+        if vm is None:
+            message = f"vm/{migration.vm}: it is not at the target"
+            raise RefusedError(message, hint="look where it is, then give it what it lacks")
         if known is None:  # resumed: what an earlier process recorded was not known to *verify*
             self._guests.expect(vm, migration, metadata)
         looked = MetadataWriter(self._target, migration, vm, record, self._target_tags, self._target_policies).all(
@@ -221,12 +223,12 @@ class RelocateMover:
     def _submit(
         self,
         subject: str,
-        vm: Any,  # noqa: ANN401
+        vm: vim.VirtualMachine,
         migration: Migration,
-        devices: Sequence[Any],
-        backings: dict[int, Any],
+        devices: Sequence[vim.vm.device.VirtualDevice],
+        backings: dict[int, Backing],
         before: set[MoRef],
-    ) -> Any:  # noqa: ANN401
+    ) -> vim.Task:
         """Start the task. Where the answer was lost, look whether the task exists before starting it again."""
         priority = vim.VirtualMachine.MovePriority.highPriority
         again = True
@@ -234,7 +236,7 @@ class RelocateMover:
             logins = self._source.logins
             try:
                 with relocate_spec(self._source, self._target, migration, devices, backings) as spec:
-                    return vm.RelocateVM_Task(spec, priority)
+                    return cast("vim.Task", vm.RelocateVM_Task(spec, priority))
             except vim.fault.NotAuthenticated:
                 self._source.renew(logins)
                 if (task := self._started(subject, vm, before)) is not None:
@@ -253,14 +255,13 @@ class RelocateMover:
                 message = f"{subject}: the relocate did not start: {hidden(str(error)) or type(error).__name__}"
                 raise UnreachableError(message) from None
 
-    def _started(self, subject: str, vm: Any, before: set[MoRef]) -> Any:  # noqa: ANN401
+    def _started(self, subject: str, vm: vim.VirtualMachine, before: set[MoRef]) -> vim.Task | None:
         """Return the relocate task of *vm* that was not there *before*, or None."""
-        return next((task for task, _ in self._relocates(subject, vm) if moref(task) not in before), None)
+        return next((one.task for one in self._relocates(subject, vm) if moref(one.task) not in before), None)
 
-    def _relocates(self, subject: str, vm: Any) -> list[tuple[Any, dict[str, Any]]]:  # noqa: ANN401
-        """Return the recent relocate tasks of *vm*, each with its state."""
+    def _relocates(self, subject: str, vm: vim.VirtualMachine) -> list[RecentTask]:
+        """Return the recent relocate tasks of *vm*."""
         content = self._source.content
         row = self._source.call(subject, lambda: properties_of(content, vm, ["recentTask"]))
-        wanted = {vim.Task: ("info.descriptionId", "info.state")}
-        found = self._source.call(subject, lambda: retrieve(content, wanted, list(row.get("recentTask") or ())))
-        return [(task, info) for task, info in found if "relocate" in str(info.get("info.descriptionId"))]
+        found = self._source.call(subject, lambda: tasks.read(self._source, row.get("recentTask") or ()))
+        return [one for one in found if "relocate" in one.description_id]

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 from pyVmomi import vim
+from pyVmomi.VmomiSupport import ManagedObject
 
 from lrvmotion.errors import RefusedError
 from lrvmotion.model.inventory import MoRef, Network
@@ -19,10 +19,14 @@ from lrvmotion.vsphere.session import Session
 
 PEM_SINCE = (9, 0)  # ServiceLocator.sslCertificate; before, pyVmomi drops it without a word (vsphere.md 3.1)
 
+Backing = vim.vm.device.VirtualDevice.BackingInfo
 
-def network_backings(target: Session, migration: Migration, known: dict[MoRef, Any] | None = None) -> dict[int, Any]:
+
+def network_backings(
+    target: Session, migration: Migration, known: dict[MoRef, Backing] | None = None
+) -> dict[int, Backing]:
     """Return the backing at the target of each NIC, by the device's key; *known* keeps them, by network."""
-    kept: dict[MoRef, Any] = {} if known is None else known
+    kept: dict[MoRef, Backing] = {} if known is None else known
     for nic in migration.placement.nics:
         if nic.network.ref not in kept:
             kept[nic.network.ref] = _backing(target, nic.network)
@@ -34,9 +38,9 @@ def relocate_spec(
     source: Session,
     target: Session,
     migration: Migration,
-    devices: Sequence[Any],
-    backings: Mapping[int, Any],
-) -> Iterator[Any]:
+    devices: Sequence[vim.vm.device.VirtualDevice],
+    backings: Mapping[int, Backing],
+) -> Iterator[vim.vm.RelocateSpec]:
     """Give the spec for one call and wipe the password from it afterwards.
 
     *devices* are the VM's, freshly read; raises RefusedError where a NIC has no place at the target.
@@ -58,7 +62,7 @@ def relocate_spec(
 
 
 @contextmanager
-def service_locator(source: Session, target: Session) -> Iterator[Any]:
+def service_locator(source: Session, target: Session) -> Iterator[vim.ServiceLocator]:
     """Give the way from *source*'s vCenter to *target*'s for one call, and wipe the password from it afterwards."""
     credential = target.credential()
     service = vim.ServiceLocator(instanceUuid=str(target.about.instanceUuid), url=target.url, credential=credential)
@@ -72,12 +76,15 @@ def service_locator(source: Session, target: Session) -> Iterator[Any]:
         credential.password = ""
 
 
-def reference(ref: MoRef) -> Any:  # noqa: ANN401
+def reference(ref: MoRef) -> ManagedObject:
     """Return an object of the target for a call at the source: only its type and id are written, so no stub."""
-    return managed_object(None, ref)
+    made: ManagedObject = managed_object(None, ref)
+    return made
 
 
-def _cards(vm: str, devices: Sequence[Any], backings: Mapping[int, Any]) -> list[Any]:
+def _cards(
+    vm: str, devices: Sequence[vim.vm.device.VirtualDevice], backings: Mapping[int, Backing]
+) -> list[vim.vm.device.VirtualDeviceSpec]:
     """Return an edit of every Ethernet card: the whole device, on its new backing (vsphere.md 3.1)."""
     edits = []
     for device in devices:
@@ -93,7 +100,7 @@ def _cards(vm: str, devices: Sequence[Any], backings: Mapping[int, Any]) -> list
     return edits
 
 
-def _backing(target: Session, network: Network) -> Any:  # noqa: ANN401
+def _backing(target: Session, network: Network) -> Backing:
     card = vim.vm.device.VirtualEthernetCard
     if network.kind == "standard":
         return card.NetworkBackingInfo(deviceName=network.name)

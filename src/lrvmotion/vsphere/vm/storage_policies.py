@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pyVmomi import SoapAdapter, VmomiSupport, pbm, vim
@@ -33,7 +33,7 @@ class Policies:
         One call, and one more for names that are new.
         """
         server = str(self._session.about.instanceUuid)
-        kind = pbm.ServerObjectRef
+        kind: Callable[..., pbm.ServerObjectRef] = pbm.ServerObjectRef
         asked = [kind(objectType="virtualMachine", key=ref.value, serverUuid=server)]
         asked += [kind(objectType="virtualDiskId", key=f"{ref.value}:{key}", serverUuid=server) for key in disks]
         with mapped(self._where):
@@ -71,7 +71,7 @@ class Policies:
             for profile in self._manager().PbmRetrieveContent(new) or ():
                 self._names[str(profile.profileId.uniqueId)] = str(profile.name)
 
-    def _manager(self) -> Any:  # noqa: ANN401
+    def _manager(self) -> pbm.profile.ProfileManager:
         """Return the ProfileManager, over a stub with the session's present cookie as its SOAP header.
 
         The header is the stub's own: pyVmomi's request context is the thread's, and would go to other vCenters too.
@@ -91,7 +91,7 @@ class Policies:
         return pbm.profile.ProfileManager("ProfileManager", self._stub)
 
 
-def assign(session: Session, vm: Any, device: Any, policy: str) -> None:  # noqa: ANN401
+def assign(session: Session, vm: vim.VirtualMachine, device: vim.vm.device.VirtualDisk | None, policy: str) -> None:
     """Give the policy with this id to a disk (*device*), or to the VM's home where that is None."""
     subject = f"{session.site}: storage policy"
     profile: list[vim.vm.ProfileSpec] = [vim.vm.DefinedProfileSpec(profileId=policy)]

@@ -13,7 +13,7 @@ from lrvmotion.errors import LrvmotionError, TrustError, UnreachableError
 from lrvmotion.ports.mover import TaskUpdate
 from lrvmotion.vsphere import faults
 from lrvmotion.vsphere.certificate import NotTrustedError, distrust
-from lrvmotion.vsphere.client import WIRE_ERRORS, mapped, moref
+from lrvmotion.vsphere.client import WIRE_ERRORS, mapped, missing, moref
 from lrvmotion.vsphere.session import Session
 from lrvmotion.vsphere.tasks import ENDED, updated, updates_of, wait_options
 
@@ -126,7 +126,8 @@ class Follower:
         try:
             self._filters[moref(job.task).value] = self._collector.CreateFilter(updates_of([job.task], _PATHS), False)
         except vmodl.fault.ManagedObjectNotFound as fault:
-            if fault.obj is not None and moref(fault.obj) != moref(job.task):
+            gone = missing(fault)
+            if gone is not None and moref(gone) != moref(job.task):
                 raise  # it is the collector that has gone, with its session: that says nothing of the task
             self._forgotten(job)
 
