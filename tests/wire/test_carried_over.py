@@ -23,7 +23,7 @@ CONFIG = {
 
 
 def machines(spec):
-    vms = [VmSpec(name=f"vm{n}", host="esx-a1", memory_bytes=16 * MIB, disk_bytes=16 * MIB) for n in range(1, 16)]
+    vms = [VmSpec(name=f"vm{n}", host="esx-a1", memory_bytes=16 * MIB, disk_bytes=16 * MIB) for n in range(1, 17)]
     return replace(spec, source=replace(spec.source, vms=tuple(vms)))
 
 
@@ -224,3 +224,12 @@ def test_storage_policies_are_assigned_by_name(lab, mover):
     said = move(lab, mover, "vm5")
     assert said["policy", "VM home: Silver"][0] is False
     assert "no storage policy Silver at the target" in said["policy", "VM home: Silver"][1]
+
+
+def test_a_vm_that_is_not_at_the_target_is_given_nothing(lab, mover):
+    """It is said so, and nothing is recorded: there is no VM to write to."""
+    migration = planned(lab, "vm16")
+    journal = Journal()
+    with pytest.raises(RefusedError, match="vm/vm16: it is not at the target"):
+        mover.carry(migration, mover.record(migration), journal)
+    assert journal == []

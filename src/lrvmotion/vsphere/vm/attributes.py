@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeGuard
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeGuard
 
 from pyVmomi import vim
 from pyVmomi.VmomiSupport import ManagedObject
@@ -17,41 +18,80 @@ from lrvmotion.vsphere.inventory.surroundings import overrides_of, rules_of
 from lrvmotion.vsphere.session import Session
 from lrvmotion.vsphere.tasks import finish
 
-PATHS = (
-    "config.annotation", "config.hardware.device", "customValue", "permission", "runtime.host",
+_PATHS = (
+    "config.annotation", "config.hardware.device", "customValue", "permission", "parent", "runtime.host",
     "guest.toolsRunningStatus", "guest.ipAddress",
 )  # fmt: skip
 RUNNING = "guestToolsRunning"
 
 
-def read(source: Session, migration: Migration, row: Mapping[str, Any]) -> VmMetadata:
-    """Return what the VM has, whose properties PATHS are *row*: two calls, a third and fourth where it has the things.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VmProperties:
+    """What a vCenter tells of a VM; *devices* None: not told. *values* are its custom attributes, by key."""
+
+    note: str
+    devices: Sequence[vim.vm.device.VirtualDevice] | None
+    values: Mapping[int, str]
+    permissions: Sequence[vim.AuthorizationManager.Permission]
+    folder: str
+    host: vim.HostSystem | None
+    tools: bool
+    address: str
+
+    @property
+    def disks(self) -> dict[int, vim.vm.device.VirtualDisk]:
+        """The disks by their device key."""
+        kind = vim.vm.device.VirtualDisk
+        return {int(item.key): item for item in self.devices or () if isinstance(item, kind)}
+
+    @property
+    def cards(self) -> list[vim.vm.device.VirtualEthernetCard]:
+        """The Ethernet cards."""
+        return [item for item in self.devices or () if is_card(item)]
+
+
+def properties(session: Session, subject: str, vm: vim.VirtualMachine) -> VmProperties:
+    """Return what the vCenter tells of *vm*, in one call."""
+    row = session.call(subject, lambda: properties_of(session.content, vm, _PATHS))
+    return VmProperties(
+        note=str(row.get("config.annotation") or ""),
+        devices=row.get("config.hardware.device"),
+        values={int(item.key): str(item.value) for item in row.get("customValue") or ()},
+        permissions=row.get("permission") or (),
+        folder=moid(row.get("parent")),
+        host=row.get("runtime.host"),
+        tools=str(row.get("guest.toolsRunningStatus")) == RUNNING,
+        address=str(row.get("guest.ipAddress") or ""),
+    )
+
+
+def read(source: Session, migration: Migration, vm: VmProperties) -> VmMetadata:
+    """Return what *vm* has: two calls, a third and fourth where it has the things.
 
     What is not told is named in it.
     """
     things: list[MetadataItem] = [_folder(migration)]
     unread: list[Unread] = []
-    if "config.hardware.device" not in row:
+    if vm.devices is None:
         unread.append(Unread(kind="note", reason="vCenter did not report the VM's configuration"))
-    elif text := str(row.get("config.annotation") or ""):
-        things.append(MetadataItem(kind="note", name="note", data={"text": text}))
+    elif vm.note:
+        things.append(MetadataItem(kind="note", name="note", data={"text": vm.note}))
     readers: dict[Kind, Callable[[], list[MetadataItem]]] = {
-        "attribute": lambda: list(_attributes(source, row)),
-        "permission": lambda: list(_permissions(source, row)),
-        "rule": lambda: list(_bindings(source, migration.ref, row)),
+        "attribute": lambda: list(_attributes(source, vm)),
+        "permission": lambda: list(_permissions(source, vm)),
+        "rule": lambda: list(_bindings(source, migration.ref, vm)),
     }
     for kind, reader in readers.items():
         try:
             things += reader()
         except LrvmotionError as error:
             unread.append(Unread(kind=kind, reason=error.message))
-    cards = (item for item in row.get("config.hardware.device") or () if is_card(item))
     return VmMetadata(
         things=tuple(things),
         unread=tuple(unread),
-        macs={int(card.key): str(card.macAddress or "").lower() for card in cards},
-        tools=str(row.get("guest.toolsRunningStatus")) == RUNNING,
-        address=str(row.get("guest.ipAddress") or ""),
+        macs={int(card.key): str(card.macAddress or "").lower() for card in vm.cards},
+        tools=vm.tools,
+        address=vm.address,
     )
 
 
@@ -65,12 +105,11 @@ def _folder(migration: Migration) -> MetadataItem:
     return MetadataItem(kind="folder", name=folder.path or "vm", data={"ref": folder.ref.value})
 
 
-def _attributes(session: Session, row: Mapping[str, Any]) -> Iterator[MetadataItem]:
-    values = row.get("customValue") or ()
-    names = {key: name for name, key in fields(session).items()} if values else {}
-    for item in values:
-        if int(item.key) in names:
-            yield MetadataItem(kind="attribute", name=names[int(item.key)], data={"value": str(item.value)})
+def _attributes(session: Session, vm: VmProperties) -> Iterator[MetadataItem]:
+    names = {key: name for name, key in fields(session).items()} if vm.values else {}
+    for key, value in vm.values.items():
+        if key in names:
+            yield MetadataItem(kind="attribute", name=names[key], data={"value": value})
 
 
 def fields(session: Session) -> dict[str, int]:
@@ -85,11 +124,10 @@ def fields(session: Session) -> dict[str, int]:
     return {str(item.name): int(item.key) for item in row.get("field") or () if item.managedObjectType in fitting}
 
 
-def _permissions(session: Session, row: Mapping[str, Any]) -> Iterator[MetadataItem]:
-    own = row.get("permission") or ()
-    known = roles(session) if own else {}
+def _permissions(session: Session, vm: VmProperties) -> Iterator[MetadataItem]:
+    known = roles(session) if vm.permissions else {}
     by_id = {number: (name, privileges) for name, (number, privileges) in known.items()}
-    for item in own:
+    for item in vm.permissions:
         name, privileges = by_id.get(int(item.roleId), ("", ()))
         data = {
             "group": bool(item.group), "propagate": bool(item.propagate), "role": name, "privileges": list(privileges),
@@ -109,9 +147,9 @@ def roles(session: Session) -> dict[str, tuple[int, tuple[str, ...]]]:
     }
 
 
-def _bindings(session: Session, vm: MoRef, row: Mapping[str, Any]) -> Iterator[MetadataItem]:
+def _bindings(session: Session, ref: MoRef, vm: VmProperties) -> Iterator[MetadataItem]:
     """Give the DRS rules that name the VM, and its own DRS and HA settings."""
-    host = row.get("runtime.host")
+    host = vm.host
     if host is None:
         message = "vCenter did not report the VM's host"
         raise RefusedError(message)
@@ -124,8 +162,8 @@ def _bindings(session: Session, vm: MoRef, row: Mapping[str, Any]) -> Iterator[M
     if config is None:
         message = f"{subject} were not reported"
         raise RefusedError(message)
-    yield from (MetadataItem(kind="rule", name=name) for ref, name in rules_of(config) if ref == vm)
-    yield from (MetadataItem(kind="override", name=name) for ref, name in overrides_of(config) if ref == vm)
+    yield from (MetadataItem(kind="rule", name=name) for own, name in rules_of(config) if own == ref)
+    yield from (MetadataItem(kind="override", name=name) for own, name in overrides_of(config) if own == ref)
 
 
 def write_note(session: Session, vm: vim.VirtualMachine, text: str) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from pyVmomi import vim
 
@@ -18,14 +17,14 @@ from lrvmotion.model.target_id import site_object
 from lrvmotion.model.vm_metadata import Kind, MetadataItem, Unread, VmMetadata
 from lrvmotion.plan.plan import Migration
 from lrvmotion.ports.mover import RecordWrite
-from lrvmotion.vsphere.client import moref, properties_of
+from lrvmotion.vsphere.client import moref
 from lrvmotion.vsphere.session import Session
 from lrvmotion.vsphere.vm import attributes
 from lrvmotion.vsphere.vm import storage_policies as policies
+from lrvmotion.vsphere.vm.attributes import VmProperties
 from lrvmotion.vsphere.vm.storage_policies import Policies
 from lrvmotion.vsphere.vm.tags import Tagging
 
-_PATHS = ("config.annotation", "customValue", "permission", "parent", "config.hardware.device")
 _LEFT = {
     "rule": "rules are the cluster's: make it again at the target once all of its VMs are there",
     "override": "settings of single VMs are the cluster's: set it again at the target",
@@ -52,35 +51,34 @@ class MetadataWriter:
         refused = self._give_all(metadata)
         self._own_tags = self._own_policies = None  # read again
         try:
-            row = self._row()
+            now = self._now()
         except LrvmotionError as error:
             return [self._said(item, None, f"not looked at the target: {error.message}") for item in metadata.things]
-        return [self._outcome(item, row, refused.get(id(item))) for item in metadata.things]
+        return [self._outcome(item, now, refused.get(id(item))) for item in metadata.things]
 
     def _give_all(self, metadata: VmMetadata) -> dict[int, str]:
         """Give the VM what it lacks; return why not, by the thing."""
         refused: dict[int, str] = {}
         try:
-            row = self._row()
+            now = self._now()
         except LrvmotionError as error:
             return {id(item): error.message for item in metadata.things}
         for item in metadata.things:
             try:
-                if not self._has(item, row):
-                    self._give(item, row)
+                if not self._has(item, now):
+                    self._give(item, now)
             except LrvmotionError as error:
                 refused[id(item)] = error.message if error.hint is None else f"{error.message}; {error.hint}"
         return refused
 
-    def _row(self) -> dict[str, Any]:
-        subject = f"vm/{self.migration.vm} at the target"
-        return self.target.call(subject, lambda: properties_of(self.target.content, self.vm, _PATHS))
+    def _now(self) -> VmProperties:
+        return attributes.properties(self.target, f"vm/{self.migration.vm} at the target", self.vm)
 
-    def _outcome(self, item: MetadataItem, row: dict[str, Any], refused: str | None) -> Carried:
+    def _outcome(self, item: MetadataItem, now: VmProperties, refused: str | None) -> Carried:
         if item.kind in _LEFT:
             return self._said(item, False, _LEFT[item.kind])
         try:
-            if self._has(item, row):
+            if self._has(item, now):
                 return self._said(item, True)
         except LrvmotionError as error:
             return self._said(item, None, f"not looked at the target: {error.message}")
@@ -89,34 +87,33 @@ class MetadataWriter:
     def _said(self, item: MetadataItem, carried: bool | None, reason: str | None = None) -> Carried:
         return Carried(vm=self.migration.vm, kind=item.kind, name=item.name, carried=carried, reason=reason)
 
-    def _has(self, item: MetadataItem, row: dict[str, Any]) -> bool:
+    def _has(self, item: MetadataItem, now: VmProperties) -> bool:
         match item.kind:
             case "note":
-                return str(row.get("config.annotation") or "") == str(item.data["text"])
+                return now.note == str(item.data["text"])
             case "folder":
-                return attributes.moid(row.get("parent")) == str(item.data["ref"])
+                return now.folder == str(item.data["ref"])
             case "attribute":
-                return self._value(item, row) == str(item.data["value"])
+                return self._value(item, now) == str(item.data["value"])
             case "permission":
-                return self._permission(item, row)
+                return self._permission(item, now)
             case "tag":
                 if self._own_tags is None:
                     self._own_tags = self.tags.of(moref(self.vm))
                 return (item.data["category"], item.data["tag"]) in self._own_tags
             case "policy":
                 if self._own_policies is None:
-                    disks = [key for key in _disks(row) if key is not None]
-                    self._own_policies = self.policies.of(moref(self.vm), disks)
+                    self._own_policies = self.policies.of(moref(self.vm), list(now.disks))
                 return (item.data["disk"], item.data["policy"]) in self._own_policies
             case _:
                 return False
 
-    def _give(self, item: MetadataItem, row: dict[str, Any]) -> None:
+    def _give(self, item: MetadataItem, now: VmProperties) -> None:
         """Write one thing, recorded before; raises LrvmotionError where it cannot be."""
         match item.kind:
             case "note":
-                if text := str(row.get("config.annotation") or ""):
-                    raise RefusedError(_other("note", text))
+                if now.note:
+                    raise RefusedError(_other("note", now.note))
                 self._write(
                     item, item.data["text"], lambda: attributes.write_note(self.target, self.vm, self._text(item))
                 )
@@ -125,7 +122,7 @@ class MetadataWriter:
                 if key is None:
                     message = f"there is no attribute {item.name} at the target"
                     raise RefusedError(message, hint="make it there, then set it")
-                if value := self._value(item, row):
+                if value := self._value(item, now):
                     raise RefusedError(_other("value", value))
                 value = str(item.data["value"])
                 self._write(item, value, lambda: attributes.write_attribute(self.target, self.vm, key, value))
@@ -144,7 +141,7 @@ class MetadataWriter:
                 if policy is None:
                     message = f"there is no storage policy {item.data['policy']} at the target"
                     raise RefusedError(message, hint="make it there, then assign it")
-                disk = _disks(row).get(item.data["disk"])
+                disk = now.disks.get(item.data["disk"])
                 if disk is None and item.data["disk"] is not None:
                     message = "the disk is not there at the target"
                     raise RefusedError(message)
@@ -171,9 +168,9 @@ class MetadataWriter:
             self._fields = attributes.fields(self.target)
         return self._fields
 
-    def _value(self, item: MetadataItem, row: dict[str, Any]) -> str:
+    def _value(self, item: MetadataItem, now: VmProperties) -> str:
         key = self.fields.get(item.name)
-        return next((str(found.value) for found in row.get("customValue") or () if int(found.key) == key), "")
+        return "" if key is None else now.values.get(key, "")
 
     @property
     def roles(self) -> dict[str, tuple[int, tuple[str, ...]]]:
@@ -194,8 +191,8 @@ class MetadataWriter:
             raise RefusedError(message, hint="give the permission with the role that you mean")
         return number
 
-    def _permission(self, item: MetadataItem, row: dict[str, Any]) -> bool:
-        own = [found for found in row.get("permission") or () if str(found.principal) == item.name]
+    def _permission(self, item: MetadataItem, now: VmProperties) -> bool:
+        own = [found for found in now.permissions if str(found.principal) == item.name]
         role, _ = self.roles.get(item.data["role"], (None, ()))
         return any(
             int(found.roleId) == role
@@ -203,12 +200,6 @@ class MetadataWriter:
             and bool(found.group) == item.data["group"]
             for found in own
         )
-
-
-def _disks(row: dict[str, Any]) -> dict[int | None, vim.vm.device.VirtualDisk]:
-    """Return the VM's disks by their device key."""
-    devices = row.get("config.hardware.device") or ()
-    return {int(item.key): item for item in devices if isinstance(item, vim.vm.device.VirtualDisk)}
 
 
 def unlooked(migration: Migration, unread: Unread) -> Carried:

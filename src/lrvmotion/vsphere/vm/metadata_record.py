@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
 
 from pyVmomi import vim
 
 from lrvmotion.errors import LrvmotionError
 from lrvmotion.model.vm_metadata import Kind, MetadataItem, Unread, VmMetadata
 from lrvmotion.plan.plan import Migration
-from lrvmotion.vsphere.client import managed_object, properties_of
+from lrvmotion.vsphere.client import managed_object
 from lrvmotion.vsphere.inventory.vm_hardware import label
 from lrvmotion.vsphere.session import Session
 from lrvmotion.vsphere.vm import attributes
@@ -25,11 +24,11 @@ def record(source: Session, tags: Tagging, policies: Policies, migration: Migrat
     Raises LrvmotionError where the VM itself cannot be read.
     """
     vm = managed_object(source.stub, migration.ref)
-    row = source.call(f"vm/{migration.vm}", lambda: properties_of(source.content, vm, attributes.PATHS))
-    had = attributes.read(source, migration, row)
+    told = attributes.properties(source, f"vm/{migration.vm}", vm)
+    had = attributes.read(source, migration, told)
     readers: dict[Kind, Callable[[], list[MetadataItem]]] = {
         "tag": lambda: [_tag(*names) for names in tags.of(migration.ref)],
-        "policy": lambda: _policies(policies, migration, row),
+        "policy": lambda: _policies(policies, migration, told.disks),
     }
     for kind, reader in readers.items():
         try:
@@ -43,9 +42,9 @@ def _tag(category: str, tag: str) -> MetadataItem:
     return MetadataItem(kind="tag", name=f"{category}/{tag}", data={"category": category, "tag": tag})
 
 
-def _policies(policies: Policies, migration: Migration, row: Mapping[str, Any]) -> list[MetadataItem]:
-    devices = row.get("config.hardware.device") or ()
-    disks = {int(item.key): item for item in devices if isinstance(item, vim.vm.device.VirtualDisk)}
+def _policies(
+    policies: Policies, migration: Migration, disks: Mapping[int, vim.vm.device.VirtualDisk]
+) -> list[MetadataItem]:
     return [
         MetadataItem(
             kind="policy",
