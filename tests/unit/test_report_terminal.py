@@ -7,7 +7,11 @@ import io
 import pytest
 from rich.console import Console
 
-from lrvmotion.views.report import terminal
+import told
+from lrvmotion.journal.journal import Journal
+from lrvmotion.model.target_id import TargetId
+from lrvmotion.report import run_history
+from lrvmotion.views.report import markdown, terminal
 from lrvmotion.views.report.markdown import table
 
 LONG = "/usr/local/lib/lrvmotion-djedyg/relay-12e3cb897b90.json"
@@ -25,3 +29,22 @@ def test_a_long_value_is_folded_and_never_cut(width):
     assert "| ---" not in drawn
     assert "# Run" not in drawn
     assert drawn.replace(" ", "").replace("\n", "").count(LONG[-10:]) >= 1
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_a_terminal_counts_what_was_restored_and_lists_what_was_not(tmp_path, width):
+    """What still has to be done is not lost among what is done; a file, and --settings, have every setting."""
+    told.run(tmp_path, told.usual())
+    with Journal(tmp_path, lambda: "2026-11-24T08:00:00.000+00:00") as journal:
+        journal.reverted(told.RUN, TargetId("source/a1"), told.OPTION, told.Value("long", 0))
+    history = run_history.tell(told.records(tmp_path), told.RUN, told.kept(tmp_path))
+    out = io.StringIO()
+    page = markdown.report(history, folded=True)
+    terminal.show(Console(file=out, width=width), page)
+    assert max(len(line) for line in out.getvalue().splitlines()) <= width
+    assert "3 settings on 2 hosts and 1 relay host: 1 restored, 2 not restored." in page
+    assert "| source/a1 " not in page
+    assert "| target/b1 " in page
+    assert "--settings" in page
+    assert "| source/a1 " in markdown.report(history)
+    assert "--settings" not in markdown.report(history)

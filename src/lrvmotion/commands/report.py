@@ -50,6 +50,14 @@ def report(
         bool,
         typer.Option("--audit", envvar="LRVMOTION_AUDIT", help="Every write of the run: who, when, what, prior, new."),
     ] = False,
+    settings: Annotated[
+        bool,
+        typer.Option(
+            "--settings",
+            envvar="LRVMOTION_REPORT_SETTINGS",
+            help="List every setting on a terminal, not only those that are not restored; a file has them all.",
+        ),
+    ] = False,
     verify: Annotated[
         bool,
         typer.Option(
@@ -79,6 +87,7 @@ def report(
     if form is Format.HTML and file is None and sys.stdout.isatty():
         message = "a report in HTML is not for a terminal"
         raise UsageError(message, hint="name a file for it: -o report.html")
+    drawn = form is Format.MD and file is None and sys.stdout.isatty()
     if audit:
         made = {
             Format.MD: lambda: markdown.audit(entries),
@@ -89,12 +98,12 @@ def report(
     else:
         told = run_history.tell(records, name, event_log.read(state, name))
         made = {
-            Format.MD: lambda: markdown.report(told),
+            Format.MD: lambda: markdown.report(told, folded=drawn and not settings),
             Format.HTML: lambda: html.report(told, entries),
             Format.CSV: lambda: data.vms_csv(told),
             Format.JSON: lambda: results.text(data.story_json(told)),
         }[form]()
-    if form is Format.MD and file is None and sys.stdout.isatty():
+    if drawn:
         from lrvmotion.views.report import terminal
 
         terminal.show(console.out(), made)

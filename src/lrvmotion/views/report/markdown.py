@@ -10,8 +10,8 @@ from lrvmotion.views.report import wording as say
 from lrvmotion.views.text import units
 
 
-def report(history: RunHistory) -> str:
-    """Return the report of *history*."""
+def report(history: RunHistory, *, folded: bool = False) -> str:
+    """Return the report of *history*; *folded*: settings that were restored are counted only."""
     parts = [f"# {say.title(history)}", say.headline(history) + "."]
     parts += [f"> {_text(note)}" for note in history.notes]
     parts.append(table(("", ""), say.facts(history)))
@@ -22,7 +22,7 @@ def report(history: RunHistory) -> str:
     if found := say.found_rows(history):
         parts.append(table(say.FOUND_HEAD, found))
     parts += ["## Tags, permissions and policies", _carried(history)]
-    parts += ["## Settings", _settings(history)]
+    parts += ["## Settings", _settings(history, folded=folded)]
     if history.left:
         rows_left = [(one.target, one.key, one.reason) for one in history.left]
         parts += ["Not restored when the run tried to:", table(("target", "setting", "why"), rows_left)]
@@ -60,10 +60,16 @@ def _carried(history: RunHistory) -> str:
     return table(say.CARRIED_HEAD, rows) if rows else "None of it was looked at."
 
 
-def _settings(history: RunHistory) -> str:
+def _settings(history: RunHistory, *, folded: bool) -> str:
     if not history.settings:
         return "None was changed."
-    return table(say.SETTING_HEAD, [say.setting_row(setting, history.run) for setting in history.settings])
+    shown = [setting for setting in history.settings if not folded or setting.now != "restored"]
+    parts = [f"{say.settings_count(history.settings)}."] if folded else []
+    if shown:
+        parts.append(table(say.SETTING_HEAD, [say.setting_row(setting, history.run) for setting in shown]))
+    if len(shown) < len(history.settings):
+        parts.append("To list them all: lrvmotion report --settings")
+    return "\n\n".join(parts)
 
 
 def _relays(history: RunHistory) -> str:

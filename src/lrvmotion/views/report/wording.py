@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+
 from lrvmotion.journal.audit_log import Entry
 from lrvmotion.journal.chain import Opened
 from lrvmotion.model.migration_state import MigrationState
@@ -105,6 +108,17 @@ def troubles(history: RunHistory) -> list[tuple[str, str, str, str]]:
         if vm.state in {MigrationState.HELD, MigrationState.ERROR} and not failed:
             rows.append((vm.vm, result(vm.state), vm.reason or "-", vm.hint or "-"))
     return rows
+
+
+def settings_count(settings: Sequence[Setting]) -> str:
+    """Return "12 settings on 4 hosts and 1 relay host: 9 restored, 3 not restored"."""
+    targets = {setting.target for setting in settings}
+    relays = sum(target.is_relay for target in targets)
+    named = [(len(targets) - relays, "host"), (relays, "relay host")]
+    where = " and ".join(words.count(number, noun) for number, noun in named if number)
+    states = Counter(setting.now for setting in settings)
+    now = ", ".join(f"{states[state]} {state}" for state in ("restored", "not restored") if states[state])
+    return f"{words.count(len(settings), 'setting')} on {where}: {now}"
 
 
 def setting_row(setting: Setting, run: str) -> tuple[str, ...]:
