@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -38,3 +38,9 @@ class Finding:
 def errors(findings: tuple[Finding, ...] | list[Finding]) -> list[Finding]:
     """Return only the findings that stop a run."""
     return [finding for finding in findings if finding.severity is Severity.ERROR]
+
+
+def first_few(names: Sequence[str], most: int = 3) -> str:
+    """Return the first of *names*, at *most* so many, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

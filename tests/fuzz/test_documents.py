@@ -144,7 +144,7 @@ SAVED = saved()
 def resumed(text: str) -> None:
     back = plan_file.parse(text, "plan.json")
     back.subjects()
-    back.wishes()
+    back.overrides()
     assert len(back.vms) == len(back.refs)
     back.complete(TARGET)
 

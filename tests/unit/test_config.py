@@ -209,7 +209,10 @@ def test_two_entries_for_one_box_are_refused(changes, named, forward):
     """They would write over each other's files; what is the same is named."""
     near = {"name": "near", "host": "10.0.0.1", "address": "10.88.0.1"}
     other = {"name": "far", "host": "10.0.0.2", "address": "10.99.0.1", **changes}
-    for relay in ({"source": [near], "target": {**other, "forward": forward}}, {"source": [near, other]}):
+    for relay in (
+        {"source": [near], "target": {**other, "forward": forward}},
+        {"source": [near, other]},
+    ):
         with pytest.raises(UsageError, match=f"relay: two relay hosts have {named}: each needs its own"):
             schema.parse({"source": SITE, "target": SITE, "relay": relay})
 

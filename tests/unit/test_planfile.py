@@ -93,9 +93,9 @@ def test_planning_again_with_the_saved_places_comes_to_the_same_places():
     """The wishes that a saved plan makes win over the mappings."""
     machine = vm("vm1", "a1")
     made = plan(machine)
-    wishes = plan_file.parse(written(made), "plan.json").wishes()
+    overrides = plan_file.parse(written(made), "plan.json").overrides()
     other = inventory("target", (host("b0", "10.99.0.8"), B1))
-    placement, _ = Placer(configs.parse(CONFIG), source(machine), other, wishes).place(machine)
+    placement, _ = Placer(configs.parse(CONFIG), source(machine), other, overrides).place(machine)
     assert placement.host.name == "b1"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 from lrvmotion.checks.catalogue import Code
 from lrvmotion.findings import Finding
-from lrvmotion.model.inventory import Host, near
+from lrvmotion.model.inventory import Host, did_you_mean
 from lrvmotion.model.target_id import TargetId
 
 
@@ -28,7 +28,7 @@ def datastore_space(vm: str, name: str, *, needed: int, free: int, before: int) 
 
 def datastore_missing(vm: str, source: str, wanted: str, there: Collection[str]) -> Finding:
     """The target, which has the datastores *there*, has not the *wanted* one for the VM's *source*."""
-    hint = f"map it: [mappings.datastores] {source!r} = …; {near(wanted, there)}"
+    hint = f"map it: [mappings.datastores] {source!r} = …; {did_you_mean(wanted, there)}"
     return Code.DATASTORE_MISSING.error(f"vm/{vm}", f"the target has no datastore {wanted!r}", hint)
 
 
@@ -40,7 +40,7 @@ def network_ambiguous(vm: str, wanted: str, number: int) -> Finding:
 
 def network_missing(vm: str, card: str, source: str, wanted: str, there: Collection[str]) -> Finding:
     """The target, which has the networks *there*, has not the *wanted* one for the *card* on *source*."""
-    hint = f"map it: [mappings.networks] {source!r} = …; {near(wanted, there)}"
+    hint = f"map it: [mappings.networks] {source!r} = …; {did_you_mean(wanted, there)}"
     summary = f"{card} is on {source!r}; the target has no network {wanted!r}"
     return Code.NETWORK_MISSING.error(f"vm/{vm}", summary, hint)
 
@@ -48,7 +48,7 @@ def network_missing(vm: str, card: str, source: str, wanted: str, there: Collect
 def folder_missing(vm: str, wanted: str, there: Collection[str]) -> Finding:
     """The target, which has the VM folders *there*, has not the *wanted* one."""
     summary = f"the target has no VM folder {wanted!r}"
-    return Code.FOLDER_MISSING.error(f"vm/{vm}", summary, near(wanted, there))
+    return Code.FOLDER_MISSING.error(f"vm/{vm}", summary, did_you_mean(wanted, there))
 
 
 def pool_missing(host: Host, wanted: str) -> Finding:

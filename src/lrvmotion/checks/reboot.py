@@ -6,10 +6,9 @@ import re
 from collections.abc import Iterator, Sequence
 
 from lrvmotion.checks.catalogue import Code
-from lrvmotion.findings import Finding
+from lrvmotion.findings import Finding, first_few
 from lrvmotion.model.vcenter import AUTOMATED, RebootReadiness
 
-_SHOWN = 3
 _MANUAL = "move them away or stop them, set DRS to fully automated until the run ends, or leave out --reboot-hosts"
 
 
@@ -25,10 +24,10 @@ def refusals(host: RebootReadiness) -> Iterator[Finding]:
         yield Code.REBOOT_LAST.error(host.host, summary, "bring another host back, or leave out --reboot-hosts")
     elif host.running and host.drs != AUTOMATED:
         level = f"is {_words(host.drs)}" if host.drs else "is off"
-        summary = f"is not rebooted: it has {vms} ({some(host.running)}), and DRS of {host.cluster} {level}"
+        summary = f"is not rebooted: it has {vms} ({first_few(host.running)}), and DRS of {host.cluster} {level}"
         yield Code.REBOOT_VMS.error(host.host, summary, _MANUAL)
     elif host.fixed:
-        summary = f"is not rebooted: {some(host.fixed)} would stay, for DRS is not fully automated for that VM"
+        summary = f"is not rebooted: {first_few(host.fixed)} would stay, for DRS is not fully automated for that VM"
         yield Code.REBOOT_VMS.error(host.host, summary, "move them away or stop them, or leave out --reboot-hosts")
 
 
@@ -42,12 +41,6 @@ def order(hosts: Sequence[RebootReadiness]) -> Iterator[Finding]:
             leave = f"DRS moves {vms} running VM{'s' if vms != 1 else ''} away first" if vms else "no VM runs on it"
             summary = f"is rebooted in maintenance mode, {number} of {len(hosts)}, one at a time: {leave}"
             yield Code.REBOOT_ORDER.warning(host.host, summary)
-
-
-def some(names: Sequence[str]) -> str:
-    """Return the first of *names* and how many more there are."""
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
 
 
 def _words(level: str) -> str:

@@ -148,7 +148,7 @@ def to_reverse(
 ) -> MigrateRequest:
     """Return the order to bring the VMs that *run* moved back, or those of them that *names* names."""
     from lrvmotion.journal import places
-    from lrvmotion.model.inventory import near
+    from lrvmotion.model.inventory import did_you_mean
     from lrvmotion.plan import modes, reverse
     from lrvmotion.plan.vm_selection import Choice
 
@@ -156,7 +156,7 @@ def to_reverse(
     moved = progress.moved
     if strange := [name for name in names if name not in moved]:
         message = f"run {progress.run} did not move {', '.join(map(repr, strange))}"
-        raise UsageError(message, hint=near(strange[0], moved) if moved else None)
+        raise UsageError(message, hint=did_you_mean(strange[0], moved) if moved else None)
     if not moved:
         message = f"run {progress.run} has moved no VM"
         raise UsageError(message, hint="'lrvmotion status' lists the runs of this journal")
@@ -167,11 +167,11 @@ def to_reverse(
     wanted = mode or progress.mode
     possible = modes.available(back)
     lacking = tuple(name for name in modes.MODES if name not in possible) if wanted not in possible else ()
-    wishes = reverse.wishes(_saved(progress), names or moved)
+    overrides = reverse.overrides(_saved(progress), names or moved)
     return MigrateRequest(
         config=back,
         known=places.swapped(known),
-        choice=Choice(wishes=wishes, file=f"the way back of run {progress.run}"),
+        choice=Choice(overrides=overrides, file=f"the way back of run {progress.run}"),
         saved=_saved(progress),
         progress=progress,
         mode=possible[-1] if lacking else wanted,

@@ -43,11 +43,11 @@ Csv = Annotated[
 
 def known_mode(mode: str | None) -> str | None:
     """Return *mode* where it is one; UsageError for anything else."""
-    from lrvmotion.model.inventory import near
+    from lrvmotion.model.inventory import did_you_mean
 
     if mode is not None and mode not in MODE_CHOICES:
         message = f"there is no mode {mode!r}"
-        raise UsageError(message, hint=near(mode, MODE_CHOICES))
+        raise UsageError(message, hint=did_you_mean(mode, MODE_CHOICES))
     return mode
 
 
@@ -65,7 +65,7 @@ def choice(names: Sequence[str], expression: str | None, file: Path | None) -> C
     if expression is not None:
         return Choice(expression=expression, test=expressions.parse(expression))
     if file is not None:
-        return Choice(wishes=tuple(vm_csv.load(file)), file=str(file))
+        return Choice(overrides=tuple(vm_csv.load(file)), file=str(file))
     return Choice(names=tuple(names))
 
 

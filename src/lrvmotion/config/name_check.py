@@ -7,7 +7,7 @@ from typing import Literal
 
 from lrvmotion.config.schema import Config
 from lrvmotion.errors import UsageError
-from lrvmotion.model.inventory import Inventory, near
+from lrvmotion.model.inventory import Inventory, did_you_mean
 
 Kind = Literal["network", "datastore", "folder", "host"]
 
@@ -47,11 +47,11 @@ def _pools(config: Config, target: Inventory) -> Iterator[str]:
     clusters = {host.cluster for host in target.hosts}
     for cluster, path in config.mappings.pools.items():
         if cluster not in clusters:
-            yield f"mappings.pools: the target has no cluster {cluster!r}; {near(cluster, clusters)}"
+            yield f"mappings.pools: the target has no cluster {cluster!r}; {did_you_mean(cluster, clusters)}"
             continue
         paths = [pool.path for pool in target.pools if pool.cluster == cluster]
         if path not in paths:
-            yield f"mappings.pools: cluster {cluster!r} has no resource pool {path!r}; {near(path, paths)}"
+            yield f"mappings.pools: cluster {cluster!r} has no resource pool {path!r}; {did_you_mean(path, paths)}"
 
 
 def _unknown(key: str, names: Iterable[str], there: Inventory, kind: Kind) -> Iterator[str]:
@@ -59,7 +59,7 @@ def _unknown(key: str, names: Iterable[str], there: Inventory, kind: Kind) -> It
     noun = "VM folder" if kind == "folder" else kind
     for name in dict.fromkeys(names):
         if name not in known:
-            yield f"{key}: the {there.site} has no {noun} {name!r}; {near(name, known)}"
+            yield f"{key}: the {there.site} has no {noun} {name!r}; {did_you_mean(name, known)}"
 
 
 def _known(there: Inventory, kind: Kind) -> set[str]:

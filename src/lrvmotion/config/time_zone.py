@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from pathlib import Path
 
-from lrvmotion.model.inventory import near
+from lrvmotion.model.inventory import did_you_mean
 
 _DAY = timedelta(days=1)
 _LOCALTIME = Path("/etc/localtime")
@@ -24,7 +24,7 @@ def zone(name: str) -> tzinfo:
         if not known:
             message = "this machine has no time zones: install the package tzdata, or write UTC"
             raise ValueError(message) from None
-        message = f"{name!r} is not a time zone; {near(name, known)}"
+        message = f"{name!r} is not a time zone; {did_you_mean(name, known)}"
         raise ValueError(message) from None
 
 

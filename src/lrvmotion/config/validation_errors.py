@@ -9,7 +9,7 @@ from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from lrvmotion.model.inventory import near
+from lrvmotion.model.inventory import did_you_mean
 
 Location = tuple[int | str, ...]
 
@@ -69,12 +69,12 @@ def _reason(item: Any, model: type[BaseModel]) -> str:  # noqa: ANN401 - pydanti
         case "extra_forbidden":
             if (name := RENAMED.get(".".join(part for part in location if isinstance(part, str)))) is not None:
                 return f"is now called {name}"
-            return f"unknown key; {near(str(location[-1]), _fields(model, location[:-1]))}"
+            return f"unknown key; {did_you_mean(str(location[-1]), _fields(model, location[:-1]))}"
         case "value_error":
             return str(context["error"])
         case "literal_error":
             known = re.findall(r"'([^']*)'", context["expected"])
-            return f"{value} is not known; {near(str(item['input'])[:_MOST], known)}"
+            return f"{value} is not known; {did_you_mean(str(item['input'])[:_MOST], known)}"
         case "greater_than" | "greater_than_equal":
             least = f"must be above {context['gt']:g}" if "gt" in context else f"must be at least {context['ge']:g}"
             return f"{value} is too small: it {least}"

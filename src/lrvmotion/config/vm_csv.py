@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lrvmotion import files
 from lrvmotion.errors import UsageError
-from lrvmotion.model.inventory import Inventory, near
+from lrvmotion.model.inventory import Inventory, did_you_mean
 
 EVERY = "*"  # the card label that means every card of the VM
 _COLUMNS = ("vm", "target_host", "pool", "folder", "datastore", "network", "networks", "wave", "depends_on", "note")
@@ -49,7 +49,7 @@ class VmOverride:
 
 
 def load(path: Path) -> list[VmOverride]:
-    """Return the wishes of the CSV file at *path*, by wave, else in its order; UsageError names every mistake."""
+    """Return the overrides of the CSV file at *path*, by wave, else in its order; UsageError names every mistake."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -59,13 +59,13 @@ def load(path: Path) -> list[VmOverride]:
 
 
 def parse(content: bytes, where: str) -> list[VmOverride]:
-    """Return the wishes of the CSV *content*: UTF-8, a header line, separated by commas, semicolons or tabs."""
+    """Return the overrides of the CSV *content*: UTF-8, a header line, separated by commas, semicolons or tabs."""
     header, rows = _rows(files.decoded(content, where, 'save it as UTF-8 (in a spreadsheet: "CSV UTF-8")'), where)
     columns = [name.strip().lower().replace(" ", "_") for name in header]
     mistakes = list(_header_mistakes(columns))
     if mistakes:
         raise _wrong(where, [f"line 1: {text}" for text in mistakes], _HINT)
-    wishes: list[VmOverride] = []
+    overrides: list[VmOverride] = []
     lines: dict[str, int] = {}
     for line, row in rows:
         cells = {name: cell.strip() for name, cell in zip(columns, row, strict=False)}
@@ -74,17 +74,17 @@ def parse(content: bytes, where: str) -> list[VmOverride]:
         wrong = list(_row_mistakes(columns, row, cells, lines))
         mistakes += [f"line {line}: {text}" for text in wrong]
         if not wrong:
-            wishes.append(_wish(cells, line))
+            overrides.append(_override(cells, line))
         lines.setdefault(cells["vm"], line)
     if mistakes:
         raise _wrong(where, mistakes, None)
-    if not wishes:
+    if not overrides:
         message = f"{where}: no VM is listed"
         raise UsageError(message, hint=_HINT)
-    return sorted(wishes, key=lambda wish: wish.wave)
+    return sorted(overrides, key=lambda override: override.wave)
 
 
-def check(wishes: Sequence[VmOverride], source: Inventory, target: Inventory, where: str) -> None:
+def check(overrides: Sequence[VmOverride], source: Inventory, target: Inventory, where: str) -> None:
     """Raise UsageError for every VM that the source, and wished name that the target does not have; near misses too."""
     known = {
         "VM": {name for name, _ in source.vm_names},
@@ -96,17 +96,18 @@ def check(wishes: Sequence[VmOverride], source: Inventory, target: Inventory, wh
     }
     mistakes: list[str] = []
     wrong: list[tuple[str, str]] = []
-    for wish in wishes:
+    for override in overrides:
         wanted = [
-            ("VM", wish.vm), ("host", wish.target_host), ("resource pool", wish.pool), ("VM folder", wish.folder),
-            ("datastore", wish.datastore), *(("network", name) for _, name in wish.networks),
+            ("VM", override.vm), ("host", override.target_host), ("resource pool", override.pool),
+            ("VM folder", override.folder),
+            ("datastore", override.datastore), *(("network", name) for _, name in override.networks),
         ]  # fmt: skip
         for noun, name in wanted:
             if name is not None and name not in known[noun]:
-                mistakes.append(f"line {wish.line}: the {_SIDES.get(noun, 'target')} has no {noun} {name!r}")
+                mistakes.append(f"line {override.line}: the {_SIDES.get(noun, 'target')} has no {noun} {name!r}")
                 wrong.append((noun, name))
     if mistakes:  # looking for near misses among 10,000 names takes its time
-        hints = [near(name, known[noun]) for noun, name in list(dict.fromkeys(wrong))[:_MOST_HINTS]]
+        hints = [did_you_mean(name, known[noun]) for noun, name in list(dict.fromkeys(wrong))[:_MOST_HINTS]]
         raise _wrong(where, mistakes, "; ".join(dict.fromkeys(hints)))
 
 
@@ -134,7 +135,7 @@ def _header_mistakes(columns: Sequence[str]) -> Iterator[str]:
         elif name in RENAMED:
             yield f"the column {name!r} is now called {RENAMED[name]}"
         elif name not in _COLUMNS:
-            yield f"there is no column {name!r}; {near(name, _COLUMNS)}"
+            yield f"there is no column {name!r}; {did_you_mean(name, _COLUMNS)}"
         elif columns.count(name) > 1:
             yield f"the column {name!r} is there {columns.count(name)} times"
     if "vm" not in columns:
@@ -162,7 +163,7 @@ def _row_mistakes(
             yield f"{part!r} is not card=network"
 
 
-def _wish(cells: dict[str, str], line: int) -> VmOverride:
+def _override(cells: dict[str, str], line: int) -> VmOverride:
     networks = [(EVERY, cells["network"])] if cells.get("network") else []
     for part in _parts(cells.get("networks", "")):
         label, _, network = part.partition("=")

@@ -8,7 +8,7 @@ from typing import Any
 
 from lrvmotion.errors import UsageError
 from lrvmotion.journal.records import Body, MoveBegun, MoveEnded, MoveTask, Record, RunBegun, RunPlan
-from lrvmotion.model.inventory import near
+from lrvmotion.model.inventory import did_you_mean
 from lrvmotion.model.migration_state import MigrationState
 from lrvmotion.model.vm_metadata import VmMetadata
 
@@ -90,7 +90,9 @@ def chosen(records: Sequence[Record], run: str | None) -> Progress:
     if len(fitting) == 1:
         return fitting[0]
     message = f"there is no run {run!r} in this journal" if not fitting else f"several runs begin with {run!r}"
-    raise UsageError(message, hint=near(run, found) if found else "this journal has no run; --state-dir names another")
+    raise UsageError(
+        message, hint=did_you_mean(run, found) if found else "this journal has no run; --state-dir names another"
+    )
 
 
 def _take(run: Progress, body: Body) -> None:

@@ -313,7 +313,7 @@ def find(things: Sequence[N], name: str, noun: str, where: str) -> N:
         message = f"{where}: {len(found)} {noun}s are called {name!r}"
         raise UsageError(message, hint="rename all but one, so that the name means one thing")
     message = f"{where}: no {noun} is called {name!r}"
-    raise UsageError(message, hint=near(name, [thing.name for thing in things]))
+    raise UsageError(message, hint=did_you_mean(name, [thing.name for thing in things]))
 
 
 def natural(name: str) -> tuple[tuple[str, int], ...]:
@@ -322,7 +322,7 @@ def natural(name: str) -> tuple[tuple[str, int], ...]:
     return tuple((text.casefold(), int(number or -1)) for text, number in words)
 
 
-def near(name: str, names: Iterable[str]) -> str:
+def did_you_mean(name: str, names: Iterable[str]) -> str:
     """Return a hint with the names nearest to *name*, or with all of them where they are few."""
     names = sorted(set(names))
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)

@@ -20,11 +20,11 @@ class Placer:
     """
 
     def __init__(
-        self, config: Config, source: Inventory, target: Inventory, wishes: Mapping[str, VmOverride] | None = None
+        self, config: Config, source: Inventory, target: Inventory, overrides: Mapping[str, VmOverride] | None = None
     ) -> None:
-        """*wishes* are of single VMs, by name: they win over the mappings."""
+        """*overrides* are of single VMs, by name: they win over the mappings."""
         self._config = config
-        self._wishes = wishes or {}
+        self._overrides = overrides or {}
         self._source = source
         self._target = target
         self._memory: Counter[str] = Counter()  # bytes, and how many VMs, placed by host name
@@ -34,28 +34,28 @@ class Placer:
     def place(self, vm: VirtualMachine) -> tuple[Placement | None, list[Finding]]:
         """Return where *vm* goes, or None with the findings that forbid it."""
         found: list[Finding] = []
-        wish = self._wishes.get(vm.name) or VmOverride(vm=vm.name)
-        datastore = self._datastore(vm, wish, found)
-        nics = self._nics(vm, wish, found)
-        folder = self._folder(vm, wish, found)
-        host = self._host(vm, wish, datastore, nics, found)
+        override = self._overrides.get(vm.name) or VmOverride(vm=vm.name)
+        datastore = self._datastore(vm, override, found)
+        nics = self._nics(vm, override, found)
+        folder = self._folder(vm, override, found)
+        host = self._host(vm, override, datastore, nics, found)
         if host is None or datastore is None or folder is None or found:
             return None, found
-        pool = self._pool(host, wish)
+        pool = self._pool(host, override)
         if pool is None:
-            found.append(placement.pool_missing(host, wish.pool or ""))
+            found.append(placement.pool_missing(host, override.pool or ""))
             return None, found
         self._memory[host.name] += vm.memory_bytes if vm.power_state == "poweredOn" else 0
         self._placed[host.name] += 1
         self._taken[datastore.name] += vm.storage_bytes + vm.swap_bytes
         return Placement(host=host, pool=pool, folder=folder, datastore=datastore, nics=tuple(nics)), found
 
-    def _datastore(self, vm: VirtualMachine, wish: VmOverride, found: list[Finding]) -> Datastore | None:
+    def _datastore(self, vm: VirtualMachine, override: VmOverride, found: list[Finding]) -> Datastore | None:
         names = {store.ref: store.name for store in self._source.datastores}
         first = min(vm.disks, key=lambda disk: disk.key, default=None)
         ref = first.datastore if first else None
         source = names.get(ref, "") if ref else ""
-        wanted = wish.datastore or self._config.mappings.datastores.get(source, source)
+        wanted = override.datastore or self._config.mappings.datastores.get(source, source)
         for store in self._target.datastores:
             if store.name == wanted:
                 if not store.accessible:
@@ -71,11 +71,11 @@ class Placer:
         found.append(placement.datastore_missing(vm.name, source, wanted, there))
         return None
 
-    def _nics(self, vm: VirtualMachine, wish: VmOverride, found: list[Finding]) -> list[NicMapping]:
+    def _nics(self, vm: VirtualMachine, override: VmOverride, found: list[Finding]) -> list[NicMapping]:
         mapped = []
         for nic in vm.nics:
             source = nic.network or ""
-            wanted = wish.network(nic.label) or self._config.mappings.networks.get(source, source)
+            wanted = override.network(nic.label) or self._config.mappings.networks.get(source, source)
             networks = [network for network in self._target.networks if network.name == wanted]
             if len(networks) == 1:
                 mapped.append(NicMapping(key=nic.key, label=nic.label, source=source, network=networks[0]))
@@ -87,12 +87,12 @@ class Placer:
                 found.append(placement.network_missing(vm.name, nic.label, source, wanted, there))
         return mapped
 
-    def _folder(self, vm: VirtualMachine, wish: VmOverride, found: list[Finding]) -> Folder | None:
-        wanted = self._config.mappings.folders.get(vm.folder, vm.folder) if wish.folder is None else wish.folder
+    def _folder(self, vm: VirtualMachine, override: VmOverride, found: list[Finding]) -> Folder | None:
+        wanted = self._config.mappings.folders.get(vm.folder, vm.folder) if override.folder is None else override.folder
         by_path = {folder.path: folder for folder in self._target.folders}
         if wanted in by_path:
             return by_path[wanted]
-        if wish.folder is None and vm.folder not in self._config.mappings.folders and "" in by_path:
+        if override.folder is None and vm.folder not in self._config.mappings.folders and "" in by_path:
             return by_path[""]  # nobody asked for a folder: the datacenter's own
         found.append(placement.folder_missing(vm.name, wanted, by_path))
         return None
@@ -100,15 +100,15 @@ class Placer:
     def _host(
         self,
         vm: VirtualMachine,
-        wish: VmOverride,
+        override: VmOverride,
         datastore: Datastore | None,
         nics: list[NicMapping],
         found: list[Finding],
     ) -> Host | None:
         names = self._config.target.hosts or [host.name for host in self._target.hosts]
         source = next((host.name for host in self._source.hosts if host.ref == vm.host), "")
-        if wish.target_host is not None:
-            names = [wish.target_host]
+        if override.target_host is not None:
+            names = [override.target_host]
         elif source in self._config.mappings.hosts:
             names = [self._config.mappings.hosts[source]]
         hosts = [self._target.host(name) for name in names]
@@ -132,9 +132,11 @@ class Placer:
 
         return min(fit, key=load)
 
-    def _pool(self, host: Host, wish: VmOverride) -> Pool | None:
-        if wish.pool is not None:
-            inside = [pool for pool in self._target.pools if pool.path == wish.pool and pool.cluster == host.cluster]
+    def _pool(self, host: Host, override: VmOverride) -> Pool | None:
+        if override.pool is not None:
+            inside = [
+                pool for pool in self._target.pools if pool.path == override.pool and pool.cluster == host.cluster
+            ]
             return inside[0] if inside else None
         roots = [pool for pool in self._target.pools if pool.ref == host.pool]
         wanted = self._config.mappings.pools.get(host.cluster)

@@ -137,8 +137,8 @@ class Saved:
             things=tuple(sorted(things)),
         )
 
-    def wishes(self) -> dict[str, VmOverride]:
-        """Return the saved places as wishes, so that planning again puts every VM where the plan does."""
+    def overrides(self) -> dict[str, VmOverride]:
+        """Return the saved places as overrides, so that planning again puts every VM where the plan does."""
         return {
             move.vm: VmOverride(
                 vm=move.vm,

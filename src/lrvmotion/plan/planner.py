@@ -38,7 +38,7 @@ class Inputs:
 
     *read* gives a setting's value now by (target, key); *bounds* a host's OptionDefs by target; *box* what a relay host
     wants for (relay, sources, targets; for the far relay the sources are the near ones), *unusable* why a relay cannot
-    be used at all; *runs* are the runs of this journal; *reboot* allows reboots; *wishes* are of single VMs, by
+    be used at all; *runs* are the runs of this journal; *reboot* allows reboots; *overrides* are of single VMs, by
     name; *held* are the settings that our journal has outstanding, (target, key); *theirs* are those of them that
     somebody else has changed since we did.
     """
@@ -52,7 +52,7 @@ class Inputs:
     relay_unusable_reason: Callable[[Relay], str | None]
     runs: Collection[str] = ()
     reboot: bool = False
-    wishes: Mapping[str, VmOverride] = field(default_factory=dict)
+    overrides: Mapping[str, VmOverride] = field(default_factory=dict)
     held: Collection[tuple[TargetId, SettingKey]] = ()
     theirs: Collection[Theirs] = ()
 
@@ -118,7 +118,7 @@ def make(inputs: Inputs, mode: Mode, run: str, vms: Sequence[VirtualMachine], *,
 
 
 def _migrations(inputs: Inputs, vms: Sequence[VirtualMachine], draft: _Draft) -> list[Migration]:
-    placer = Placer(inputs.config, inputs.source, inputs.target, inputs.wishes)
+    placer = Placer(inputs.config, inputs.source, inputs.target, inputs.overrides)
     numbers = waves.levels(inputs.config.wave)
     stores = {store.ref: store.name for store in inputs.source.datastores}
     migrations = []
@@ -129,7 +129,7 @@ def _migrations(inputs: Inputs, vms: Sequence[VirtualMachine], draft: _Draft) ->
         if placement is None or vm.host is None:
             continue
         hot, cold = _bytes(vm)
-        wish = inputs.wishes.get(vm.name) or VmOverride(vm=vm.name)
+        override = inputs.overrides.get(vm.name) or VmOverride(vm=vm.name)
         source = inputs.source.host_by_ref(vm.host)
         migrations.append(
             Migration(
@@ -143,8 +143,10 @@ def _migrations(inputs: Inputs, vms: Sequence[VirtualMachine], draft: _Draft) ->
                 power_state=vm.power_state,
                 snapshots=vm.snapshots,
                 change_version=vm.change_version,
-                wave=wish.wave or waves.number(vm.name, inputs.config.wave, numbers),
-                depends_on=inputs.config.depends_on.get(vm.name, ()) if wish.depends_on is None else wish.depends_on,
+                wave=override.wave or waves.number(vm.name, inputs.config.wave, numbers),
+                depends_on=inputs.config.depends_on.get(vm.name, ())
+                if override.depends_on is None
+                else override.depends_on,
                 source_datastores=tuple(sorted({stores[d.datastore] for d in vm.disks if d.datastore in stores})),
                 source_folder=vm.folder,
                 vmotion_networks=(*_networks("source", source), *_networks("target", placement.host)),

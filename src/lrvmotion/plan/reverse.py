@@ -13,7 +13,7 @@ def config(forward: Config) -> Config:
     """Return *forward* with source and target swapped.
 
     The far relay becomes the near one, where there is one: proxy mode needs a relay at the site that sends. Mappings
-    are left out: every VM goes back where it was (`wishes`).
+    are left out: every VM goes back where it was (`overrides`).
     """
     far = forward.relay.target
     near = () if far is None else (Relay(**{name: getattr(far, name) for name in Relay.model_fields}),)
@@ -22,7 +22,7 @@ def config(forward: Config) -> Config:
     return forward.model_copy(update=swapped)
 
 
-def wishes(saved: Saved, names: Collection[str]) -> tuple[VmOverride, ...]:
+def overrides(saved: Saved, names: Collection[str]) -> tuple[VmOverride, ...]:
     """Return of each of the VMs *names* of the plan *saved* where it goes back to; disks go to one datastore."""
     return tuple(
         VmOverride(

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from lrvmotion.errors import UsageError
-from lrvmotion.model.inventory import near
+from lrvmotion.model.inventory import did_you_mean
 
 FIELDS = ("name", "cluster", "host", "folder", "datastore", "network", "power")
 POWER = {"on": "poweredOn", "off": "poweredOff", "suspended": "suspended"}
@@ -112,7 +112,7 @@ class _Parser:
             self.fail("a field is expected here", hint=f"fields are: {', '.join(FIELDS)}")
         if field not in FIELDS:
             extra = "tags are not supported yet; " if field in {"tag", "tags"} else ""
-            self.fail(f"there is no field {self.next.text!r}", hint=extra + near(field, FIELDS))
+            self.fail(f"there is no field {self.next.text!r}", hint=extra + did_you_mean(field, FIELDS))
         self.take()
         if (self.next.kind, self.next.text) not in {("mark", "="), ("mark", "!=")}:
             self.fail("= or != is expected here")

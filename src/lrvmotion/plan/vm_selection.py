@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from lrvmotion.config.vm_csv import VmOverride
 from lrvmotion.errors import UsageError
-from lrvmotion.model.inventory import Inventory, MoRef, natural, near
+from lrvmotion.model.inventory import Inventory, MoRef, did_you_mean, natural
 from lrvmotion.plan.vm_filter import Test, Traits
 
 
@@ -16,17 +16,17 @@ from lrvmotion.plan.vm_filter import Test, Traits
 class Choice:
     """Which VMs the user chose, in one of three ways; none of them means no VM.
 
-    *expression* is the text behind *test*; *file* is where *wishes* were read.
+    *expression* is the text behind *test*; *file* is where *overrides* were read.
     """
 
     names: tuple[str, ...] = ()
     expression: str = ""
     test: Test | None = None
-    wishes: tuple[VmOverride, ...] = ()
+    overrides: tuple[VmOverride, ...] = ()
     file: str = ""
 
     def __bool__(self) -> bool:
-        return bool(self.names or self.test or self.wishes)
+        return bool(self.names or self.test or self.overrides)
 
 
 def by_traits(choice: Choice, found: Iterable[tuple[MoRef, Traits]]) -> list[MoRef]:
@@ -72,7 +72,7 @@ def by_name(inventory: Inventory, names: Sequence[str], arrived: Mapping[str, st
             hints.append("leave out what is at the target already")
         elif not found:
             problems.append(f"no VM is called {name!r}")
-            hints.append(near(name, known))
+            hints.append(did_you_mean(name, known))
         elif len(found) > 1:
             problems.append(f"{len(found)} VMs are called {name!r}")
             hints.append("rename all but one, so that the name means one thing")

@@ -10,9 +10,10 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Protocol
 
-from lrvmotion.checks.reboot import refusals, some
+from lrvmotion.checks.reboot import refusals
 from lrvmotion.errors import LrvmotionError, RefusedError, UnreachableError
 from lrvmotion.events import Message, Observer, Rebooting, Waiting
+from lrvmotion.findings import first_few
 from lrvmotion.journal.effective_values import PendingReboot, stale, waiting
 from lrvmotion.journal.journal import Journal
 from lrvmotion.journal.records import RebootStep, of
@@ -148,7 +149,7 @@ class Rolling:
             told = time.monotonic()
             with suppress(LrvmotionError):
                 if running := machine.standing().running:
-                    self.observer(Waiting(subject=host, reason=f"still running on it: {some(running)}"))
+                    self.observer(Waiting(subject=host, reason=f"still running on it: {first_few(running)}"))
 
         return look
 

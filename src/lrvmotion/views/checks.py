@@ -16,7 +16,7 @@ from lrvmotion.model.path_quality import Frames, PathQuality
 from lrvmotion.model.target_id import without_site
 from lrvmotion.views.plan.plan import MARKS, finding_json
 from lrvmotion.views.text import console, words
-from lrvmotion.views.text.words import some
+from lrvmotion.views.text.words import first_few
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -156,7 +156,7 @@ def _by_subject(findings: Sequence[Finding]) -> list[tuple[str, list[Finding]]]:
             subjects.append(finding.subject)
     groups: dict[str, list[Finding]] = {}
     for finding, subjects in same.items():
-        groups.setdefault(some(subjects), []).append(finding)
+        groups.setdefault(first_few(subjects), []).append(finding)
     ordered = [(subject, sorted(own, key=_rank)) for subject, own in groups.items()]
     return sorted(ordered, key=lambda group: _rank(group[1][0]))
 

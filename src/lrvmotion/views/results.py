@@ -61,7 +61,7 @@ def report(done: Report, state: Path, restore: str, to: Console | None = None) -
     to.print(f"run {done.run}, {done.mode} mode: {words.count(done.applied, 'setting')} changed{put_back}")
     if done.resume is not None:
         have = "VM has" if len(done.unmoved) == 1 else "VMs have"
-        text = f"{len(done.unmoved)} {have} not moved: {words.some(done.unmoved)}. To go on with the run:"
+        text = f"{len(done.unmoved)} {have} not moved: {words.first_few(done.unmoved)}. To go on with the run:"
         to.print(text, soft_wrap=True, markup=False)
         to.print(f"  {done.resume}", soft_wrap=True, markup=False, style="bold")
     _outstanding(to, done, state, restore)

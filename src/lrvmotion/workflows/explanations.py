@@ -8,7 +8,7 @@ from lrvmotion.checks.catalogue import SECTIONS, Code
 from lrvmotion.config import reference
 from lrvmotion.config.schema import Config, Settings
 from lrvmotion.errors import ExitStatus, UsageError
-from lrvmotion.model.inventory import SiteName, near
+from lrvmotion.model.inventory import SiteName, did_you_mean
 from lrvmotion.plan.modes import MODES
 from lrvmotion.plan.settings import OPTIONS
 from lrvmotion.views.explain import Explanation
@@ -33,7 +33,7 @@ def find(word: str, known: Sequence[Explanation]) -> list[Explanation]:
     if found := named or begun or ended:
         return found
     message = f"there is nothing called {word!r} to explain: no finding, exit status, configuration key or host option"
-    close = near(word, [one.name for one in known])
+    close = did_you_mean(word, [one.name for one in known])
     every = "'lrvmotion explain' lists everything"
     raise UsageError(message, hint=f"{close} {every}" if close.endswith("?") else every)
 

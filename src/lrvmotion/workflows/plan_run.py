@@ -110,15 +110,15 @@ def prepare(
     source, target = inventories(connections)
     name_check.verify(config, source, target)
     arrived = vm_selection.arrived(source, target, moved or {})
-    vm_csv.check([wish for wish in choice.wishes if wish.vm not in arrived], source, target, choice.file)
+    vm_csv.check([override for override in choice.overrides if override.vm not in arrived], source, target, choice.file)
     if choice.test is not None:
         from lrvmotion.vsphere.inventory.vm_traits import traits
 
         refs = vm_selection.by_traits(choice, traits(connections.session("source"), source))
     else:
-        refs = vm_selection.by_name(source, choice.names or [wish.vm for wish in choice.wishes], arrived)
+        refs = vm_selection.by_name(source, choice.names or [override.vm for override in choice.overrides], arrived)
     source = with_vms(connections, source, refs)
-    wanted = {wish.vm: wish for wish in choice.wishes}
+    wanted = {override.vm: override for override in choice.overrides}
     run = new_run()
     plan = planned(
         config, connections, observer, source, refs, wanted, options,
@@ -183,7 +183,7 @@ def planned(
         relay_unusable_reason=lambda relay: _relay_unusable_reason(connections, relay, owner_id, runs),
         runs={*runs, owner_id},
         reboot=options.reboot_hosts,
-        wishes=wanted,
+        overrides=wanted,
         held=held,
         theirs=theirs,
     )

@@ -44,7 +44,7 @@ def again(
     facts = plan_run.rests_on(saved.subjects(), saved.plan.mode, config, source, target, owner_id)
     _refuse_stale(preconditions.differences(saved.fingerprint, facts))
     own = saved.plan.owner_id  # what was planned to be made is named after it
-    wanted = saved.wishes()
+    wanted = saved.overrides()
     made = plan_run.planned(
         config, connections, observer, source, refs, wanted, options,
         runs=runs, run=plan_run.new_run(), owner_id=own, held=held, theirs=theirs,
@@ -81,7 +81,7 @@ def rest(
     source = plan_run.with_vms(connections, source, refs)
     owner_id = owner_id or run
     made = plan_run.planned(
-        config, connections, observer, source, refs, saved.wishes(), options,
+        config, connections, observer, source, refs, saved.overrides(), options,
         runs=runs, run=run, owner_id=owner_id, held=held, theirs=theirs,
     )  # fmt: skip
     return replace(made, findings=(*made.findings, *map(vm_checks.gone, gone)))

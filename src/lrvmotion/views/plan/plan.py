@@ -57,7 +57,7 @@ def _skipped(to: Console, made: Plan) -> None:
     if where:
         to.print()
     for (key, reason), targets in where.items():
-        text = Text(f"{words.setting(key)}: {reason} ({words.some(targets)})", style="dim")
+        text = Text(f"{words.setting(key)}: {reason} ({words.first_few(targets)})", style="dim")
         console.hang(to, Text("  . ", style="dim"), text)
 
 
@@ -88,7 +88,7 @@ def _findings(to: Console, findings: Sequence[Finding]) -> None:
     for (severity, code, summary, hint), names in subjects.items():
         text = Text(f"{severity}: ", style=MARKS[severity])
         text.append(
-            f"{names[0]}: {summary}" if len(names) == 1 else f"{summary} ({words.some(names)})", style="not bold"
+            f"{names[0]}: {summary}" if len(names) == 1 else f"{summary} ({words.first_few(names)})", style="not bold"
         ).append(f"  [{code}]", style="not bold dim")
         console.hang(to, Text(""), text)
         if hint:

@@ -33,7 +33,8 @@ def changes(to: Console, made: Plan) -> None:
         names = dict.fromkeys(words.setting(change.key) for change in waiting)
         hosts = dict.fromkeys(change.target for change in waiting)
         text = Text(
-            f"{', '.join(names)}: takes effect only after a reboot of {words.some(list(hosts))}", style="bold yellow"
+            f"{', '.join(names)}: takes effect only after a reboot of {words.first_few(list(hosts))}",
+            style="bold yellow",
         )
         to.print()
         console.hang(to, Text("! ", style="bold yellow"), text)
@@ -51,10 +52,10 @@ def paths(to: Console, made: Plan) -> None:
         here, there = path.source_host, path.target_host
         if hot:
             relay = f", through {path.relay}" if path.relay else ""
-            text = f"{here} {words.some(path.vmotion_from)} → {there} {words.some(path.vmotion_to)}{relay}"
+            text = f"{here} {words.first_few(path.vmotion_from)} → {there} {words.first_few(path.vmotion_to)}{relay}"
             console.hang(to, Text(f"vMotion {units.size(hot):>10}  "), Text(text, style="dim"))
         if cold:
-            text = f"{here} {words.some(path.nfc_from)} → {there} {words.some(path.nfc_to)}, TCP 902"
+            text = f"{here} {words.first_few(path.nfc_from)} → {there} {words.first_few(path.nfc_to)}, TCP 902"
             console.hang(to, Text(f"NFC     {units.size(cold):>10}  "), Text(text, style="dim"))
 
 

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lrvmotion import findings
 from lrvmotion.model.migration_state import MigrationState
 from lrvmotion.model.setting import ABSENT, SettingKey, Value
 from lrvmotion.views.text import units
@@ -92,7 +93,6 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def some(names: Sequence[str]) -> str:
-    """Return the first of *names* and how many more there are."""
-    more = len(names) - SUBJECTS
-    return ", ".join(names[:SUBJECTS]) + (f" and {more} more" if more > 0 else "")
+def first_few(names: Sequence[str]) -> str:
+    """Return as many of *names* as fit in one line, and how many more there are."""
+    return findings.first_few(names, SUBJECTS)
