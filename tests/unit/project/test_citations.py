@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CITED = re.compile(r"\b(vsphere|wan-and-relay)\.md (\d+(?:\.\d+)?)")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-FOLDER = str(Path(__file__).parents[2] / "benchmarks")
+FOLDER = str(Path(__file__).parents[3] / "benchmarks")
 RUN: dict[str, Any] = {
     "cpu_percent": 6.1, "cpu_percent_median": 5.0, "cpu_percent_most": 31.0, "mb_early": 81.0, "mb_late": 84.5,
     "mb_peak": 85.0, "seconds": 420.5, "vms_a_minute": 71.3, "most_waiting": 1, "host_most": 1, "datastore_most": 4,

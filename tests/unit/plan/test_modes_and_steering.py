@@ -18,7 +18,7 @@ from lrvmotion.model.setting import ABSENT, SETTING_KINDS, SettingKey, string
 from lrvmotion.plan.modes import MODES, available
 from lrvmotion.plan.steering import STEERING, relay_address
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SITES = ("source", "target")
 BARE = {"source": {"vcenter": "a", "username": "u"}, "target": {"vcenter": "b", "username": "u"}}
 RELAYED = {**BARE, "relay": {"source": [{"name": "r1", "host": "h", "address": "10.88.0.1"}]}}

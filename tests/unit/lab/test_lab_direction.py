@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from lrvmotion.lab.spec import WanSpec
 from lrvmotion.lab.wire.connections import Connections
 from lrvmotion.lab.wire.direction import Direction
-from unit.test_lab_segments import frame
+from unit.lab.test_lab_segments import frame
 
 MSS = 1448
 WIRE = 1538  # 1448 + 66 of headers + 24 between frames

@@ -11,7 +11,7 @@ import pytest
 
 from lrvmotion.model.load_report import LoadReport, LoadRun
 
-FOLDER = str(Path(__file__).parents[2] / "benchmarks")
+FOLDER = str(Path(__file__).parents[3] / "benchmarks")
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from lrvmotion.journal.records import Connection
 from lrvmotion.model.target_id import ConnectionId, TargetId
 from lrvmotion.workflows.connections import all_known, records
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = Path(__file__).parents[3] / "examples"
 SITE = {"vcenter": "v", "username": "u"}
 
 

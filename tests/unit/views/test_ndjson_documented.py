@@ -19,7 +19,7 @@ from lrvmotion.model.migration_state import MigrationState
 from lrvmotion.views import errors as trouble
 from lrvmotion.views.events import ndjson
 
-PAGE = (Path(__file__).parents[2] / "docs" / "ndjson.md").read_text()
+PAGE = (Path(__file__).parents[3] / "docs" / "ndjson.md").read_text()
 AT = "2026-11-23T22:00:00.104+00:00"
 KINDS = {events._name(kind): kind for kind in Event.__subclasses__()}
 WORDS = {str: "string", int: "integer", float: "number", bool: "boolean", Finding: "object"}

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-FOLDER = str(Path(__file__).parents[2] / "benchmarks")
+FOLDER = str(Path(__file__).parents[3] / "benchmarks")
 DOCUMENT: dict[str, Any] = {
     "vms": 10_000, "plan5_cpu_s": 1.3, "plan5_mb": 60, "plan5_wall_s": 2.0, "plan500_cpu_s": 1.7, "plan500_mb": 70,
     "plan500_wall_s": 3.0, "calls": 57, "plan500_calls": 57, "naive_ratio": 27.2, "waits": 7,

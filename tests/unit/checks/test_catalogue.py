@@ -11,7 +11,7 @@ import pytest
 
 from lrvmotion.checks.catalogue import SECTIONS, Code
 
-HOME = Path(__file__).parents[2]
+HOME = Path(__file__).parents[3]
 SOURCE = HOME / "src" / "lrvmotion"
 CHECKS = SOURCE / "checks"
 

@@ -10,7 +10,7 @@ import pytest
 
 from lrvmotion.model.setting import SETTING_KINDS
 
-SOURCE = Path(__file__).parents[2] / "src" / "lrvmotion"
+SOURCE = Path(__file__).parents[3] / "src" / "lrvmotion"
 BEGINNINGS = ("source/", "target/", "box/", *(f"{kind}/" for kind in SETTING_KINDS))
 OWNERS = {"site", "role", "connection", "door"}  # what stands before the slash of a host's id
 PARSERS = {"startswith", "removeprefix", "partition", "rpartition", "split", "rsplit"}

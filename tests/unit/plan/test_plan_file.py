@@ -111,7 +111,7 @@ def test_every_field_of_a_migration_is_in_the_file():
 def planfile_docs():
     from pathlib import Path as File
 
-    return File(__file__).parents[2] / "docs" / "plan-file.md"
+    return File(__file__).parents[3] / "docs" / "plan-file.md"
 
 
 @pytest.mark.parametrize(

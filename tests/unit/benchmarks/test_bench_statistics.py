@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-FOLDER = str(Path(__file__).parents[2] / "benchmarks")
+FOLDER = str(Path(__file__).parents[3] / "benchmarks")
 
 
 @pytest.fixture(scope="module")
