@@ -195,7 +195,7 @@ class Estate:
 
 
 class Endpoint:
-    """A host or box as one process sees it (apply.Target)."""
+    """A host or box as one process sees it (ports.target.Target)."""
 
     def __init__(self, name: str, place: str, estate: Estate, process: Process) -> None:
         self.name = name

@@ -264,7 +264,7 @@ class Histories(RuleBasedStateMachine):
         (move,) = made.migrations
         mine = {f"source/{move.source_host}", f"target/{move.placement.host.name}"}
         mine |= {f"box/{relay}" for relay in made.relays}
-        held = settle.standing(journal.outstanding(), mine, made.theirs, lambda name, key: world.target(name).read(key))
+        held = settle.drifted(journal.outstanding(), mine, made.theirs, lambda name, key: world.target(name).read(key))
         assert held == [], "a VM would be held"
 
     def _named_in(self, made: Plan, world: World) -> None:

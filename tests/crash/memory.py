@@ -72,7 +72,7 @@ class Life:
 
 
 class MortalTarget:
-    """A target in memory (apply.Target); every call may be the last."""
+    """A target in memory (ports.target.Target); every call may be the last."""
 
     def __init__(self, name: str, life: Life) -> None:
         self.name = name

@@ -8,7 +8,7 @@ from pyVmomi import vim
 from lrvmotion.errors import RefusedError, TrustError, UnreachableError
 from lrvmotion.model.setting import ABSENT, SettingKey, Value, document, string
 from lrvmotion.plan.settings import BIND, HELPERS, KEYS, LINE_RATE, QUEUES
-from lrvmotion.run.path_probe import PingRefused
+from lrvmotion.ports.pinger import PingRefused
 from lrvmotion.vsphere.host.esxcli import ping, route_list
 from lrvmotion.vsphere.inventory import vmknics
 from lrvmotion.vsphere.inventory.collect import collect_names, collect_vms

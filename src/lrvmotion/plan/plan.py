@@ -138,10 +138,10 @@ class DataPath:
 class Plan:
     """Everything that a run would do, and what blocks it.
 
-    *mark* is the id that what we create carries: the run's own, or that of the run whose settings are outstanding.
-    *paths* are measured before anything is changed, *proofs* walked before the first move; *fresh* are the new vmknic
-    addresses, each with its host; *relays* are the near relays, *far* the far one, by name;
-    *through* is which near relay carries which source host (host, relay);
+    *owner_id* is the id that what we create carries: the run's own, or that of the run whose settings are outstanding.
+    *paths* are measured before anything is changed, *proof_paths* walked before the first move; *new_vmknics* are
+    addresses of new vmknics, each with its host; *relays* are the near relays, *far* the far one, by name;
+    *relay_by_host* is which near relay carries which source host (host, relay);
     *streams* and *vmknics* are a migration's at the source; *data_paths* say which vmknics carry the bytes;
     *forecast* how fast each mode would be and how long the VMs take. *theirs* are outstanding settings that somebody
     else has changed: they are left alone.

@@ -56,7 +56,7 @@ def facts(
 ) -> dict[str, str]:
     """Return the facts as {"vm/web1: host": "esx-a1", …}.
 
-    *source* holds the full properties of the VMs; *mark* is the id that what is outstanding carries. The settings'
+    *source* holds the full properties of the VMs; *owner_id* is the id that what is outstanding carries. The settings'
     prior values are in the plan's changes (`settings_differ`).
     """
     found = dict(_configuration(config))

@@ -153,7 +153,7 @@ class Schedule:
     A wave begins when all of the waves before it have ended, a VM when those that it comes *after* have moved; in the
     order given, but a migration whose leases are taken lets later ones pass; the first of the queue only *OVERTAKEN* of
     those that take a lease which it needs, so that each one's turn comes. More than *max_failures* errors stop it.
-    *seconds* is how long each VM should take, *through* which near relay carries a source host.
+    *seconds* is how long each VM should take, *relay_by_host* which near relay carries a source host.
     """
 
     def __init__(

@@ -38,7 +38,7 @@ exit 0
 
 
 class RelayBox:
-    """A box behind a Shell (apply.Target). Keys:
+    """A box behind a Shell (ports.target.Target). Keys:
 
     `sysctl/<key>` the kernel's value now · `file/<path>` document(content or base64, mode) · `unit/<name>`
     document(enabled, active, config) · `process/<run>` the same without systemd · `redirect/<table>` document(sources,

@@ -4,32 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from lrvmotion.errors import LrvmotionError, RefusedError, TrustError, UnreachableError
 from lrvmotion.events import Changed, Left, Observer, Waiting
 from lrvmotion.journal.changes import Outstanding
 from lrvmotion.journal.journal import Journal
-from lrvmotion.model.setting import SettingKey, Value
 from lrvmotion.model.target_id import ConnectionId, TargetId
 from lrvmotion.plan.plan import Change
-
-
-class Target(Protocol):
-    """A host or box whose settings can be read and written, each by one atomic call."""
-
-    @property
-    def name(self) -> TargetId:
-        """Its id."""
-
-    def read(self, key: SettingKey) -> Value:
-        """Return the setting's value now, ABSENT where it does not exist."""
-
-    def write(self, key: SettingKey, value: Value) -> None:
-        """Set it; ABSENT removes it. Writing what is already there is harmless."""
-
-    def busy(self) -> list[str]:
-        """Return what forbids a write now: one phrase for each relocate that runs there."""
+from lrvmotion.ports.target import Target
 
 
 class StoppedError(Exception):

@@ -76,7 +76,7 @@ def closed(records: Sequence[Record], seen: Seen) -> list[Record]:
     return found
 
 
-def standing(
+def drifted(
     items: Iterable[Outstanding], targets: Collection[TargetId], theirs: Iterable[Theirs], read: Read
 ) -> list[str]:
     """Return which *items* of *targets* are not as we left them; what was *theirs* when it was planned may stay so."""

@@ -4,60 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
-from lrvmotion.errors import LrvmotionError
 from lrvmotion.events import Observer, PathMeasured
 from lrvmotion.model.path_quality import FULL, JUMBO, Arrival, Frames, PathQuality, jitter
-from lrvmotion.model.target_id import TargetId
 from lrvmotion.plan.plan import Path
+from lrvmotion.ports.pinger import PING_SIZE, MessageTooLong, Pinger, PingRefused
 
-PING_SIZE = 56  # bytes of payload, as ping's own default
 Item = TypeVar("Item")
 Found = TypeVar("Found")
 
 CALL_PROBES = 50  # one esxcli ping is synchronous: keep each call short (vsphere.md 7.3)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pings:
-    """The answer of one ping call; times in ms, *rtts_ms* in order where each is known."""
-
-    sent: int
-    received: int
-    rtt_min_ms: float | None = None
-    rtt_avg_ms: float | None = None
-    rtts_ms: tuple[float, ...] = ()
-
-
-class PingRefused(LrvmotionError):  # noqa: N818 - says what happened: the host does not run ping for us
-    """The host does not run the ping at all: nothing is measured, which is not a failure of the path."""
-
-
-class MessageTooLong(LrvmotionError):  # noqa: N818 - it is an answer: the path's MTU is smaller
-    """A ping that may not be fragmented does not fit the interface, or what the stack knows of the path."""
-
-
-class Pinger(Protocol):
-    """Whoever can ping from a vmknic of a host of the source or target site."""
-
-    def ping(
-        self,
-        target: TargetId,
-        netstack: str,
-        source: str,
-        address: str,
-        *,
-        count: int,
-        interval_s: float,
-        size: int = PING_SIZE,
-        df: bool = False,
-    ) -> Pings:
-        """Ping *address* from the vmknic with address *source* of the host *target*; *size* bytes of payload.
-
-        Raises PingRefused where the host does not run it, MessageTooLong where *df* (don't fragment) forbids to send.
-        """
 
 
 def measure(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from lrvmotion.errors import RefusedError
 from lrvmotion.events import Observer, Proven
 from lrvmotion.plan.plan import Plan
-from lrvmotion.run.path_probe import Pinger, PingRefused
+from lrvmotion.ports.pinger import Pinger, PingRefused
 
 PINGS = 3
 

@@ -9,13 +9,14 @@ from lrvmotion.events import Observer
 from lrvmotion.model.inventory import Host
 from lrvmotion.model.path_quality import Frames, PathQuality
 from lrvmotion.plan.plan import Path
+from lrvmotion.ports.pinger import Pinger
 from lrvmotion.run import path_probe
 
 
 def measure(
     sources: Sequence[Host],
     targets: Sequence[Host],
-    pinger: path_probe.Pinger,
+    pinger: Pinger,
     observer: Observer,
     *,
     probes: int,

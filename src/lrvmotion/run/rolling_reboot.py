@@ -8,7 +8,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Protocol
 
 from lrvmotion.checks.reboot import refusals
 from lrvmotion.errors import LrvmotionError, RefusedError, UnreachableError
@@ -20,10 +19,11 @@ from lrvmotion.journal.records import RebootStep, of
 from lrvmotion.model.inventory import MoRef
 from lrvmotion.model.setting import MAINTENANCE, Value
 from lrvmotion.model.target_id import TargetId
-from lrvmotion.model.vcenter import RebootReadiness
 from lrvmotion.plan.plan import Change
 from lrvmotion.plan.reboot_order import order
-from lrvmotion.run.apply import Target, revert
+from lrvmotion.ports.rebooter import HostAccess, HostRuntime, Rebooter
+from lrvmotion.ports.target import Target
+from lrvmotion.run.apply import revert
 
 IN, OUT = Value("bool", True), Value("bool", False)
 POLL_S = 0.5  # at first, then ever less often
@@ -33,45 +33,6 @@ BUSY_S = 600.0  # so long a relocate on a host is waited for before it is taken
 SETTLE_S = 60.0  # how long vCenter may take to notice that a host that is back no longer needs a reboot
 JITTER = timedelta(seconds=1)  # a boot time is computed from an uptime in seconds (unconfirmed: how exactly)
 _REASON = "it is rebooted for settings that take effect at a reboot"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostRuntime:
-    """How a host is now; *booted* is when it was started last, None where vCenter does not say."""
-
-    connected: bool
-    in_maintenance: bool
-    booted: datetime | None
-    reboot_required: bool
-
-
-class Rebooter(Protocol):
-    """One host that can be rebooted. Every call may raise UnreachableError or RefusedError."""
-
-    def standing(self) -> RebootReadiness:
-        """Return the VMs on it, its cluster's DRS and the other hosts of it."""
-
-    def now(self) -> HostRuntime:
-        """Return how it is."""
-
-    def enter(self, timeout_s: float, proceed: Callable[[], None]) -> None:
-        """Put it in maintenance mode, waiting until no VM runs on it; *proceed* may raise meanwhile."""
-
-    def reboot(self) -> None:
-        """Order the reboot of a host in maintenance mode; it goes away some time later."""
-
-    def bring_home(self, vms: Sequence[MoRef], timeout_s: float) -> list[str]:
-        """Move those of *vms* that run on another host of the same vCenter back; return why for each that stays."""
-
-
-class HostAccess(Protocol):
-    """Where the hosts are found."""
-
-    def target(self, name: TargetId) -> Target:
-        """Return the host as a target."""
-
-    def rebooter(self, name: TargetId) -> Rebooter:
-        """Return the same host as one that can be rebooted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,7 +109,7 @@ class Rolling:
                 return
             told = time.monotonic()
             with suppress(LrvmotionError):
-                if running := machine.standing().running:
+                if running := machine.readiness().running:
                     self.observer(Waiting(subject=host, reason=f"still running on it: {first_few(running)}"))
 
         return look
@@ -164,7 +125,7 @@ class Rolling:
         if running := self._busy(host, target):
             message = f"{host} is not rebooted: {', '.join(running)}"
             raise UnreachableError(message, hint="run this again when it has ended")
-        for finding in refusals(machine.standing()):
+        for finding in refusals(machine.readiness()):
             message = f"{finding.subject} {finding.summary}"
             raise RefusedError(message, hint=finding.hint)
 

@@ -13,9 +13,9 @@ from lrvmotion.events import Connected, Message, Observer
 from lrvmotion.journal.records import Connection
 from lrvmotion.model.inventory import Inventory
 from lrvmotion.model.target_id import ConnectionId, SiteId, TargetId
-from lrvmotion.run.apply import Target
+from lrvmotion.ports.pinger import PING_SIZE, Pings
+from lrvmotion.ports.target import Target
 from lrvmotion.run.credentials import Credentials
-from lrvmotion.run.path_probe import PING_SIZE, Pings
 
 if TYPE_CHECKING:
     from lrvmotion.model.relay_host import BoxFacts

@@ -23,9 +23,10 @@ from lrvmotion.plan import plan_forecast
 from lrvmotion.plan.modes import MODES
 from lrvmotion.plan.plan import Migration, Plan
 from lrvmotion.plan.schedule import Schedule
+from lrvmotion.ports.target import Target
 from lrvmotion.run import drift as settling
 from lrvmotion.run import rolling_reboot
-from lrvmotion.run.apply import Restored, StoppedError, Target, apply, revert
+from lrvmotion.run.apply import Restored, StoppedError, apply, revert
 from lrvmotion.run.drift import Seen
 from lrvmotion.run.hook_points import HookPoints
 from lrvmotion.run.hooks import Hooks

@@ -32,6 +32,7 @@ from lrvmotion.plan.plan import Migration, Plan, Theirs, Wanted
 from lrvmotion.plan.preconditions import Subjects
 from lrvmotion.plan.settings import KEYS
 from lrvmotion.plan.vm_selection import Choice
+from lrvmotion.ports import pinger
 from lrvmotion.run import path_probe
 from lrvmotion.workflows.connections import Connections
 
@@ -103,9 +104,9 @@ def prepare(
 ) -> Prepared:
     """Return the plan of moving the chosen VMs, with everything measured and found; nothing is written anywhere.
 
-    *runs* are the runs of the journal, *mark* the id that what is outstanding carries, None where nothing is; *held*
-    is what is outstanding, (target, key), *theirs* what somebody else has changed of that; *moved* is which run moved a
-    VM (progress.moved_by).
+    *runs* are the runs of the journal, *owner_id* the id that what is outstanding carries, None where nothing is;
+    *held* is what is outstanding, (target, key), *theirs* what somebody else has changed of that; *moved* is which run
+    moved a VM (progress.moved_by).
     """
     source, target = inventories(connections)
     name_check.verify(config, source, target)
@@ -197,7 +198,7 @@ def planned(
     )
     found += _answering(plan, connections)
     found += _reaching(plan, connections, config)
-    found += reboot.order([connections.rebooter(host).standing() for host in reboot_order.order(plan.changes)])
+    found += reboot.order([connections.rebooter(host).readiness() for host in reboot_order.order(plan.changes)])
     running = {move.ref: move.vm for move in plan.migrations if move.power_state == "poweredOn"}
     dirty = {running[ref]: rate for ref, rate in written(connections.session("source"), list(running)).items()}
     made = plan_forecast.make(
@@ -346,7 +347,7 @@ def _answering(plan: Plan, connections: Connections) -> list[Finding]:
         nic = connections.inventory(target.connection).host(target.name).vmotion_vmknics[0]
         try:
             pings = connections.ping(target, nic.netstack, nic.address, address, count=2, interval_s=0.2)
-        except path_probe.PingRefused:
+        except pinger.PingRefused:
             continue  # the path's own finding says that nothing can be pinged
         if pings.received:
             found.append(placement.address_in_use(target, address))

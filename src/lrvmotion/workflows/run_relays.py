@@ -15,7 +15,7 @@ from lrvmotion.journal.journal import Journal
 from lrvmotion.model.target_id import TargetId
 from lrvmotion.plan.plan import Migration, Plan
 from lrvmotion.run.apply import apply
-from lrvmotion.run.drift import forgotten, standing
+from lrvmotion.run.drift import drifted, forgotten
 from lrvmotion.run.relays.failover import LOST_S, Detour
 from lrvmotion.run.relays.flow import Flow, Load, Patience
 from lrvmotion.run.relays.in_path import Connections as Pairs
@@ -164,7 +164,7 @@ class Relays:
             self._remind(relay)
         mine = {migration.source, migration.target}
         mine |= {TargetId.relay(relay) for relay in relays}
-        return standing(
+        return drifted(
             self.journal.outstanding(),
             mine,
             self.plan.theirs,

@@ -16,8 +16,8 @@ from lrvmotion.model.relay_host import Address, BoxFacts
 from lrvmotion.model.vcenter import Clock, Sight
 from lrvmotion.plan import settings
 from lrvmotion.plan.modes import MODES
+from lrvmotion.ports.pinger import MessageTooLong, PingRefused, Pings
 from lrvmotion.run import path_survey
-from lrvmotion.run.path_probe import MessageTooLong, PingRefused, Pings
 from lrvmotion.views import checks as view
 
 OPTIONS, NETWORK = "Host.Config.AdvancedConfig", "Host.Config.Network"

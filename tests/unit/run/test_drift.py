@@ -42,9 +42,9 @@ def test_what_reads_as_before_is_closed_and_what_is_neither_is_theirs(tmp_path):
         drift.close(journal, seen, "r2")
         assert changes.outstanding(imagined) == journal.outstanding()
         assert [item.key for item in journal.outstanding()] == ["option/1", "option/2"]
-        held = drift.standing(journal.outstanding(), {"source/a"}, (), lambda name, key: target.read(key))
+        held = drift.drifted(journal.outstanding(), {"source/a"}, (), lambda name, key: target.read(key))
         assert held == ["source/a: option/1 is 7, 48 was set"]
-        known = drift.standing(journal.outstanding(), {"source/a"}, seen.theirs, lambda name, key: target.read(key))
+        known = drift.drifted(journal.outstanding(), {"source/a"}, seen.theirs, lambda name, key: target.read(key))
         assert known == []
 
 
@@ -73,7 +73,7 @@ def test_what_a_rebooted_relay_host_forgot_is_set_again_and_nothing_else(tmp_pat
         assert drift.forgotten(journal.outstanding(), TargetId("box/r"), target.read) == ()
         assert (target.values["governor"], target.values["sysctl/a"]) == (NEW, NEW)
         assert {item.key: item.prior for item in journal.outstanding()} == was
-        held = drift.standing(journal.outstanding(), {"box/r"}, (), lambda name, key: target.read(key))
+        held = drift.drifted(journal.outstanding(), {"box/r"}, (), lambda name, key: target.read(key))
         assert held == ["box/r: sysctl/b is somebody's, new was set", "box/r: unit/u is old, new was set"]
 
 

@@ -17,8 +17,9 @@ from lrvmotion.model.target_id import TargetId
 from lrvmotion.model.vcenter import RebootReadiness
 from lrvmotion.plan.plan import Change
 from lrvmotion.plan.reboot_order import order
+from lrvmotion.ports.rebooter import HostRuntime
 from lrvmotion.run import rolling_reboot as reboot
-from lrvmotion.run.rolling_reboot import IN, OUT, HostRuntime, Rolling
+from lrvmotion.run.rolling_reboot import IN, OUT, Rolling
 
 QUEUES = SettingKey("option/Net.TcpipRxDispatchQueues")
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -41,7 +42,7 @@ class Machine:
         self.connected = True
         self.about = RebootReadiness(host=name, cluster="Cluster", **{"others": ("other",), **standing})
 
-    def standing(self) -> RebootReadiness:
+    def readiness(self) -> RebootReadiness:
         self.target.fuse.point()
         return self.about
 

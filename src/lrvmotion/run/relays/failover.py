@@ -12,7 +12,8 @@ from lrvmotion.journal.journal import Journal
 from lrvmotion.model.target_id import TargetId
 from lrvmotion.plan.plan import Change
 from lrvmotion.plan.steering import relay_address
-from lrvmotion.run.apply import Target, apply, revert
+from lrvmotion.ports.target import Target
+from lrvmotion.run.apply import apply, revert
 from lrvmotion.run.relays.monitor import SAMPLE_S, Watch
 
 LOST_S = 10.0  # a box that has not answered for so long is lost: the routes through it go back

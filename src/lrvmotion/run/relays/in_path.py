@@ -23,10 +23,11 @@ Connections = frozenset[tuple[str, str]]
 class InPath:
     """Looks after hosts whose moves should have hot bytes on the way for *wait_s* seconds.
 
-    *through* is which near relay carries which source host. *connections* returns a host's established connections to
-    vMotion at the target, (local, foreign), each "ADDRESS:PORT"; RefusedError where the host does not list them.
-    *streams* returns where the streams that a relay carries now come from ("ADDRESS:PORT"), and how many bytes it has
-    carried; both raise LrvmotionError. *past* are the hosts whose moves go past their relay, with the reason.
+    *relay_by_host* is which near relay carries which source host. *connections* returns a host's established
+    connections to vMotion at the target, (local, foreign), each "ADDRESS:PORT"; RefusedError where the host does not
+    list them. *streams* returns where the streams that a relay carries now come from ("ADDRESS:PORT"), and how many
+    bytes it has carried; both raise LrvmotionError. *past* are the hosts whose moves go past their relay, with the
+    reason.
     """
 
     migrations: Mapping[str, Migration]

@@ -61,10 +61,10 @@ class Heartbeat:
                 self._last = now
             elif now - self._last >= self._every_s:
                 self._last = now
-                self._lines.say(standing(self._state, now))
+                self._lines.say(status_line(self._state, now))
 
 
-def standing(state: State, now: float) -> str:
+def status_line(state: State, now: float) -> str:
     """Return how the run stands at *now*, in one line."""
     bps, left = state.bps(now), state.left_s(now)
     parts = [

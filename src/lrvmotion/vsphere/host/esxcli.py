@@ -16,7 +16,7 @@ from pyVmomi import VmomiSupport
 from lrvmotion.errors import LrvmotionError, RefusedError
 from lrvmotion.model.inventory import MoRef
 from lrvmotion.model.target_id import TargetId
-from lrvmotion.run.path_probe import MessageTooLong, PingRefused, Pings
+from lrvmotion.ports.pinger import MessageTooLong, PingRefused, Pings
 from lrvmotion.vsphere.client import managed_object
 from lrvmotion.vsphere.session import Session
 

@@ -14,7 +14,7 @@ from lrvmotion.model.inventory import MoRef
 from lrvmotion.model.setting import Value
 from lrvmotion.model.target_id import TargetId
 from lrvmotion.model.vcenter import AUTOMATED, RebootReadiness
-from lrvmotion.run.rolling_reboot import HostRuntime
+from lrvmotion.ports.rebooter import HostRuntime
 from lrvmotion.vsphere import tasks
 from lrvmotion.vsphere.client import managed_object, mapped, moref, properties_of, retrieve
 from lrvmotion.vsphere.session import Session
@@ -45,7 +45,7 @@ class HostPower:
             reboot_required=bool(row.get("summary.rebootRequired")),
         )
 
-    def standing(self) -> RebootReadiness:
+    def readiness(self) -> RebootReadiness:
         """Return the VMs that run on it, its cluster's DRS and the other hosts that work for it; three calls."""
         content = self._session.content
 

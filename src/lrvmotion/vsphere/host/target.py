@@ -32,7 +32,7 @@ class _Parts:
 
 
 class HostTarget:
-    """The host *name* of *site* (apply.Target).
+    """The host *name* of *site* (ports.target.Target).
 
     Keys: option/<key>, portgroup/<name>, vmknic/<address>, vmotion-service/<address>, gateway/<address>,
     route/<netstack>/<network>/<length>, maintenance. Every read is fresh.
