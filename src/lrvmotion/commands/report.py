@@ -98,7 +98,9 @@ def report(
     else:
         told = run_history.tell(records, name, event_log.read(state, name))
         made = {
-            Format.MD: lambda: markdown.report(told, folded=drawn and not settings),
+            Format.MD: lambda: markdown.report(
+                told, width=console.out().width if drawn else None, folded=drawn and not settings
+            ),
             Format.HTML: lambda: html.report(told, entries),
             Format.CSV: lambda: data.vms_csv(told),
             Format.JSON: lambda: results.text(data.story_json(told)),

@@ -11,7 +11,7 @@ import told
 from lrvmotion.journal.journal import Journal
 from lrvmotion.model.target_id import TargetId
 from lrvmotion.report import run_history
-from lrvmotion.views.report import markdown, terminal
+from lrvmotion.views.report import markdown, terminal, wording
 from lrvmotion.views.report.markdown import table
 
 LONG = "/usr/local/lib/lrvmotion-djedyg/relay-12e3cb897b90.json"
@@ -39,12 +39,15 @@ def test_a_terminal_counts_what_was_restored_and_lists_what_was_not(tmp_path, wi
         journal.reverted(told.RUN, TargetId("source/a1"), told.OPTION, told.Value("long", 0))
     history = run_history.tell(told.records(tmp_path), told.RUN, told.kept(tmp_path))
     out = io.StringIO()
-    page = markdown.report(history, folded=True)
+    page = markdown.report(history, width=width, folded=True)
     terminal.show(Console(file=out, width=width), page)
     assert max(len(line) for line in out.getvalue().splitlines()) <= width
+    heading = next(line.split() for line in out.getvalue().splitlines() if line.split()[:2] == ["VM", "result"])
+    assert set(heading) <= set(" ".join(wording.VM_HEAD).split())  # none is folded: what has no room is left out
+    assert ("wave" in heading) == (width == 120)
     assert "3 settings on 2 hosts and 1 relay host: 1 restored, 2 not restored." in page
     assert "| source/a1 " not in page
     assert "| target/b1 " in page
-    assert "--settings" in page
+    assert f"lrvmotion report {told.RUN} --settings" in page
     assert "| source/a1 " in markdown.report(history)
     assert "--settings" not in markdown.report(history)

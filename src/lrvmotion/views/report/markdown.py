@@ -10,12 +10,15 @@ from lrvmotion.views.report import wording as say
 from lrvmotion.views.text import units
 
 
-def report(history: RunHistory, *, folded: bool = False) -> str:
-    """Return the report of *history*; *folded*: settings that were restored are counted only."""
+def report(history: RunHistory, *, width: int | None = None, folded: bool = False) -> str:
+    """Return the report of *history*; on a terminal of *width* columns the VMs' table has what fits.
+
+    *folded*: settings that were restored are counted only.
+    """
     parts = [f"# {say.title(history)}", say.headline(history) + "."]
     parts += [f"> {_text(note)}" for note in history.notes]
     parts.append(table(("", ""), say.facts(history)))
-    parts += ["## VMs", table(say.VM_HEAD, [say.vm_row(vm) for vm in history.vms], right=say.VM_RIGHT)]
+    parts += ["## VMs", _vms(history, width)]
     if rows := say.troubles(history):
         parts += ["## What failed", table(("VM", "when", "cause", "what helps"), rows)]
     parts += ["## Guests", say.IMPACT]
@@ -55,6 +58,19 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, right: set[str]
     return "\n".join([row(head), f"| {' | '.join(rule)} |", *(row(line) for line in lines)])
 
 
+def _vms(history: RunHistory, width: int | None) -> str:
+    """Return the table of the VMs without the columns that count least, as many as *width* has no room for."""
+    head, rows = list(say.VM_HEAD), [list(say.vm_row(vm)) for vm in history.vms]
+    for name in say.VM_SPARED:
+        columns = zip(head, *rows, strict=True)
+        if width is None or sum(max(map(len, cells)) + 3 for cells in columns) <= width:
+            break
+        at = head.index(name)
+        for cells in (head, *rows):
+            del cells[at]
+    return table(head, rows, right=say.VM_RIGHT)
+
+
 def _carried(history: RunHistory) -> str:
     rows = say.carried_rows(history)
     return table(say.CARRIED_HEAD, rows) if rows else "None of it was looked at."
@@ -68,7 +84,7 @@ def _settings(history: RunHistory, *, folded: bool) -> str:
     if shown:
         parts.append(table(say.SETTING_HEAD, [say.setting_row(setting, history.run) for setting in shown]))
     if len(shown) < len(history.settings):
-        parts.append("To list them all: lrvmotion report --settings")
+        parts.append(f"To list them all: lrvmotion report {history.run} --settings")
     return "\n\n".join(parts)
 
 

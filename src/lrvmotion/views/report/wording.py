@@ -15,6 +15,7 @@ from lrvmotion.views.text import units, words
 NOT_MEASURED = "not measured"
 VM_HEAD = ("VM", "result", "from", "to", "wave", "attempts", "began", "took", "forecast", "size", "mean rate")
 VM_RIGHT = {"wave", "attempts", "began", "took", "forecast", "size", "mean rate"}
+VM_SPARED = ("wave", "forecast", "attempts", "began", "size", "mean rate", "from", "to")  # the first first
 SETTING_HEAD = ("target", "setting", "before", "during the run", "now")
 CARRIED_HEAD = ("VM", "what", "name", "carried", "why")
 FOUND_HEAD = ("VM", "found after its move", "code", "what helps")
