@@ -218,6 +218,47 @@ def test_firewall_is_named_opened_and_as_before(site, case):
     goes_round(site, shut, cure)
 
 
+NOTHING_OUT = """nft -f - <<'RULES'
+table inet own {
+  chain out {
+    type filter hook output priority 0; policy drop;
+    ct state established,related accept
+    oifname "mgmt0" accept
+  }
+}
+RULES
+"""
+NO_VMOTION_OUT = "iptables -A OUTPUT -p tcp --dport 8000 -j REJECT"
+LEAVES = {
+    "nft": (None, NOTHING_OUT, "policy drop", 'nft insert rule inet own out oifname "lan0" ip daddr 10.99.0.9'),
+    "iptables": ("nft", NO_VMOTION_OUT, "--dport 8000 -j REJECT", "iptables -I OUTPUT -d 10.99.0.9"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", LEAVES)
+def test_what_a_relay_itself_may_not_send_is_named_opened_and_as_before(site, case):
+    """A host that lets nothing out: the relay is reached, and reaches nobody."""
+    kind, shut, rule, cure = LEAVES[case]
+    if kind is not None:
+        add_iptables(site.record, kind)
+    run(site.record, shut)
+    before = state(site.record)
+    seen, view = looked(site)
+    assert view.reason is None
+    found = judged(site, seen, view)
+    assert [(one.code, one.severity) for one in found] == [("box-output", Severity.ERROR)]
+    assert rule in found[0].summary
+    assert cure in str(found[0].hint)
+    site.install()
+    assert arrives(site) is None
+    assert site.restore().left == []
+    site.install(opened=True)
+    assert arrives(site) == NEAR_ADDRESS
+    assert site.install(opened=True) == 0, "a second plan finds it open"
+    assert site.restore().left == []
+    assert state(site.record) == before
+
+
 EARLY = {
     "at the interface": 'netdev early seen { type filter hook ingress device "lan0" priority 0; }',
     "before routing": "ip early seen { type filter hook prerouting priority -350; }",

@@ -222,6 +222,9 @@ def packet_filter(
         if block.what == "input":
             code, severity = Code.BOX_INPUT, Severity.ERROR
             summary = f"it drops connections to the relay's TCP port {spec.listen_port}: {block}"
+        elif block.what == "output":
+            code, severity = Code.BOX_OUTPUT, Severity.ERROR
+            summary = f"it drops its own connections to the targets' TCP port {spec.service_port}: {block}"
         elif block.what == "forward":
             code, severity = Code.BOX_FORWARD, Severity.ERROR
             summary = f"it drops what is to be forwarded past the relay: {block}"

@@ -137,14 +137,15 @@ class FarReach:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """What ends packets: *what* is "input" (to the relay's port), "forward" (past the relay: pings, new connections) or
-    "later" (past the relay: all but the first packet of a connection whose answers do not come this way).
+    """What ends packets: *what* is "input" (to the relay's port), "output" (the relay's own to the targets), "forward"
+    (past the relay: pings, new connections) or "later" (past the relay: all but the first packet of a connection whose
+    answers do not come this way).
 
     *program* is "nft", "iptables" or "iptables-legacy"; *chain* the one that the kernel calls, where a rule at its head
     lets the packets through; *rule* what ended them, in the program's own words. *hook*: where the kernel calls it.
     """
 
-    what: Literal["input", "forward", "later"]
+    what: Literal["input", "output", "forward", "later"]
     program: str
     family: str
     table: str

@@ -81,6 +81,9 @@ def openings(view: FirewallView, seen: BoxFacts, spec: RelaySpec, run: str) -> l
 
 def _openings(block: Block, view: FirewallView, seen: BoxFacts, spec: RelaySpec, run: str) -> Iterator[Opening]:
     """Return the rules against *block*: by the tool that made it, else where it stands."""
+    if block.what == "output":
+        yield from _outgoing(block, view, spec, run)
+        return
     lan = seen.interface_of(spec.address) or ""
     senders = rules.canonical(spec.accept_proxy_from) if spec.far else (_network(seen, spec.address),)
     for sender in senders:
@@ -110,6 +113,24 @@ def _openings(block: Block, view: FirewallView, seen: BoxFacts, spec: RelaySpec,
             yield from (_iptables(block, block.chain, f"-s {sender} -i {lan} -o {out}", run) for out in view.out)
         else:
             yield _iptables(block, block.chain, f"-s {sender} -i {lan} -p tcp -m tcp --dport {spec.listen_port}", run)
+
+
+def _outgoing(block: Block, view: FirewallView, spec: RelaySpec, run: str) -> Iterator[Opening]:
+    """Return the rules that let the relay's own connections out to its targets."""
+    port = spec.service_port
+    for target in rules.canonical(entry for entry in spec.targets if ":" not in entry):
+        for out in view.out:
+            if block.program == "nft":
+                match = f'oifname "{out}" ip daddr {target} tcp dport {port}'  # as nft itself lists it
+                rule = f"{block.family} {block.table} {block.chain} {match} accept"
+                key = SettingKey.of("firewall", f'nft/{rule} comment "lrvmotion-{run}"')
+                yield Opening(key=key, command=f"nft insert rule {rule}")
+            elif view.ufw:
+                rule = f"allow out on {out} to {target} port {port} proto tcp"
+                key = SettingKey.of("firewall", f"ufw/{rule} comment 'lrvmotion-{run}'")
+                yield Opening(key=key, command=f"ufw {rule}")
+            else:
+                yield _iptables(block, block.chain, f"-d {target} -o {out} -p tcp -m tcp --dport {port}", run)
 
 
 def _iptables(block: Block, chain: str, matches: str, run: str) -> Opening:

@@ -6,8 +6,9 @@
 Standard library only; Python 3.9 or newer, Linux. Reading rules leaves the judgement to the reader; here the kernel
 judges. The rules are copied into a network namespace that is connected to nothing and ends with this process. There the
 packets that hosts will send come in by an interface of the right name: pings and connections to be forwarded,
-connections to be redirected to the relay's port, or those of a near relay to a far one. What is not let through is
-traced to its rule, a rule that admits it is put before that one, and it is tried again until it passes: so everything
+connections to be redirected to the relay's port, or those of a near relay to a far one; and a relay's own connections
+go out to the targets. What is not let through is traced
+to its rule, a rule that admits it is put before that one, and it is tried again until it passes: so everything
 that stands in the way is found at once. Nothing of the host itself is changed.
 
 Prints one JSON object: {"blocks": [{"what", "source", "program", "family", "table", "chain", "hook", "rule"}],
@@ -217,7 +218,7 @@ class Trial:
     """A packet that a host will send: where it comes in, and how one sees that it got through."""
 
     def __init__(
-        self, what: str, source: str, data: bytes, ends: Tuple[str, str], sign: Callable[[bytes], bool]
+        self, what: str, source: str, data: bytes, ends: Tuple[str, ...], sign: Callable[[bytes], bool]
     ) -> None:
         self.what, self.source, self.data, self.ends, self.sign = what, source, data, ends, sign
 
@@ -239,8 +240,31 @@ class Trial:
         return False
 
 
+class Outgoing(Trial):
+    """The first packet of a connection that a relay itself makes to *target*."""
+
+    def __init__(self, target: str, port: int, end: str) -> None:
+        super().__init__("output", target, b"", (end,), _went(target, 6))
+        self.port = port
+
+    def passes(self, seconds: float = ANSWER_S) -> bool:
+        """Connect until the first packet is seen at the other side; nobody answers it."""
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_IP)) as out:
+            out.bind((self.ends[0], ETH_P_IP))
+            deadline = time.monotonic() + seconds
+            while time.monotonic() < deadline:
+                with socket.socket() as relay:
+                    relay.setblocking(False)
+                    relay.connect_ex((self.source, self.port))
+                    while select.select([out], [], [], 0.3)[0]:
+                        data, address = out.recvfrom(2048)
+                        if address[2] != PACKET_OUTGOING and self.sign(data[14:]):
+                            return True
+        return False
+
+
 def trials(asked: Asked, ends: Dict[str, str], host: Host) -> Tuple[List[Trial], List[Trial]]:
-    """Return those to be forwarded, then those that arrive at the relay: of every source, to one target."""
+    """Return those to be forwarded, then those that arrive at the relay, of every source, and that it sends itself."""
     lan, port = asked["interface"], asked["port"]
     own = call("ip", "-o", "link", "show", lan).partition("link/ether ")[2].split()[0]
     head = bytes.fromhex((own + HOST_MAC).replace(":", "")) + struct.pack("!H", ETH_P_IP)
@@ -261,6 +285,8 @@ def trials(asked: Asked, ends: Dict[str, str], host: Host) -> Tuple[List[Trial],
             forwarded.append(Trial("later", source, head + data, through, _went(target, 6)))
         data = syn(source, target, port, 1000 + number)
         arriving.append(Trial("input", source, head + data, near, _answered(source, 1000 + number)))
+    if asked["redirected"]:
+        arriving += [Outgoing(target, port, ends[host.out[target]]) for target in asked["targets"]]
     return forwarded, arriving
 
 
@@ -284,13 +310,14 @@ def blamed(trial: Trial, host: Host) -> Optional[Dict[str, str]]:
         return None
     for (program, table, chain, text), count in _counted(host).items():
         if count > before.get((program, table, chain, text), 0):
-            start = "INPUT" if trial.what == "input" else "FORWARD"
+            start = {"input": "INPUT", "output": "OUTPUT"}.get(trial.what, "FORWARD")
             rule = text if chain == start else f"-A {chain} {text}"
             ends = {"program": program, "family": "ip", "table": table, "chain": start, "hook": start.lower()}
             return dict(ends, rule=rule)
     found = _traced(trial, host.lan) if host.nft else None
     if found is None:
-        message = f"what {trial.source} sends ({trial.what}) does not get through, and no rule is seen that ends it"
+        sent = f"to {trial.source}" if trial.what == "output" else f"what {trial.source} sends"
+        message = f"{sent} ({trial.what}) does not get through, and no rule is seen that ends it"
         raise TrialError(message)
     return dict(zip(("family", "table", "chain", "rule", "hook"), found), program="nft")
 
@@ -314,9 +341,14 @@ def _counted(host: Host) -> Dict[Tuple[str, str, str, str], int]:
 
 def _traced(trial: Trial, lan: str) -> Optional[Tuple[str, str, str, str, str]]:
     """Return (family, table, base chain, text, hook) of the nft rule that ends *trial*, None where none is seen."""
+    family = "ip" if trial.what == "output" else "netdev"
+    if trial.what == "output":
+        seen, match = "hook output", f"ip daddr {trial.source}"
+    else:
+        seen, match = f'hook ingress device "{lan}"', f"ip saddr {trial.source}"
     text = (
-        f'table netdev lrvmotion_trace {{ chain seen {{ type filter hook ingress device "{lan}" priority -10000; '
-        f"policy accept; ip saddr {trial.source} meta nftrace set 1; }}; }}\n"
+        f"table {family} lrvmotion_trace {{ chain seen {{ type filter {seen} priority -10000; "
+        f"policy accept; {match} meta nftrace set 1; }}; }}\n"
     )
     call("nft", "-f", "-", text=text)
     listed = json.loads(call("nft", "-j", "list", "chains"))["nftables"]
@@ -337,7 +369,7 @@ def _traced(trial: Trial, lan: str) -> Optional[Tuple[str, str, str, str, str]]:
         watching.send_signal(signal.SIGINT)
         watching.wait()
         os.close(master)
-        call("nft", "delete", "table", "netdev", "lrvmotion_trace")
+        call("nft", "delete", "table", family, "lrvmotion_trace")
     return None if found is None else (*found, base.get(found[:3], ""))
 
 
@@ -359,14 +391,15 @@ def ended(printed: str, base: Collection[Tuple[str, str, str]]) -> Optional[Tupl
     return None
 
 
-def admit(block: Dict[str, str], sources: List[str]) -> None:
-    """Let packets of *sources* pass where *block* ends one, here in the namespace."""
+def admit(block: Dict[str, str], asked: Asked, *, leaving: bool) -> None:
+    """Let packets of the sources, or those *leaving* to the targets, pass where *block* ends one, in the namespace."""
     program, table, chain = block["program"], block["table"], block["chain"]
-    for source in sources:
+    for address in asked["targets" if leaving else "sources"]:
         if program == "nft":
-            call("nft", "insert", "rule", block["family"], table, chain, "ip", "saddr", source, "accept")
+            match = ("ip", "daddr" if leaving else "saddr", address)
+            call("nft", "insert", "rule", block["family"], table, chain, *match, "accept")
         else:
-            call(program, "-t", table, "-I", chain, "1", "-s", source, "-j", "ACCEPT")
+            call(program, "-t", table, "-I", chain, "1", "-d" if leaving else "-s", address, "-j", "ACCEPT")
 
 
 def tried(asked: Asked, host: Host) -> List[Dict[str, str]]:
@@ -386,7 +419,7 @@ def tried(asked: Asked, host: Host) -> List[Dict[str, str]]:
                     block = blamed(trial, host)
                     if block is not None:
                         blocks.append(dict(block, what=trial.what, source=trial.source))
-                        admit(block, asked["sources"])
+                        admit(block, asked, leaving=trial.what == "output")
     return blocks
 
 
