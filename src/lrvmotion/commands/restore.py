@@ -137,7 +137,7 @@ def _recognised(connections: Connections, config: Config) -> list[str]:
     from lrvmotion.model.target_id import TargetId
     from lrvmotion.relay.status import list_leftovers
 
-    boxes = [TargetId.relay(relay.name) for relay in config.relay.source]
+    boxes = [TargetId.relay(relay.name) for relay in config.relay.every]
     sites: tuple[SiteName, SiteName] = ("source", "target")
     found = [
         f"{TargetId.host(site, host.name)}: port group {group.name}"

@@ -244,7 +244,7 @@ class Relays(_Section):
     @model_validator(mode="after")
     def _distinct(self) -> Self:
         """Two entries for one box would write over each other's files."""
-        boxes = [*self.source, *([self.target] if self.target is not None else [])]
+        boxes = self.every
         kinds = {
             "name": [box.name for box in boxes],
             "host": [f"{box.host} port {box.port}" for box in boxes],
@@ -301,10 +301,14 @@ class Relays(_Section):
         return self.target if self.target is not None and self.target.forward else None
 
     @property
+    def every(self) -> tuple[Relay, ...]:
+        """The relay hosts, near and far."""
+        return (*self.source, *(() if self.target is None else (self.target,)))
+
+    @property
     def addresses(self) -> frozenset[str]:
         """The address of every relay host on its site's vMotion network."""
-        boxes = [*self.source, *([self.target] if self.target is not None else [])]
-        return frozenset(str(box.address) for box in boxes)
+        return frozenset(str(relay.address) for relay in self.every)
 
 
 class Mappings(_Section):
@@ -451,8 +455,7 @@ class Config(_Section):
         for name, site in (("source", self.source), ("target", self.target)):
             pools[f"{name}.vmotion.addresses"] = site.vmotion.addresses
             pools |= {f'{name}.vmotion.hosts."{host}"': own.addresses for host, own in site.vmotion.hosts.items()}
-        boxes = [*self.relay.source, *([self.relay.target] if self.relay.target is not None else [])]
-        pools |= {f"relay host {box.name}": (box.address,) for box in boxes}
+        pools |= {f"relay host {relay.name}": (relay.address,) for relay in self.relay.every}
         shared = overlaps(pools)
         if shared:
             message = f"{'; '.join(shared)}: an address can be given to one only"

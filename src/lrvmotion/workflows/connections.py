@@ -32,7 +32,7 @@ Known = Mapping[ConnectionId, Connection]
 def records(config: Config) -> dict[ConnectionId, Connection]:
     """Return the connections of *config*, by name: what the journal needs to reach everything again; never a secret."""
     sites = [_site(ConnectionId("source"), config.source), _site(ConnectionId("target"), config.target)]
-    boxes = [*config.relay.source, *([config.relay.target] if config.relay.target else [])]
+    boxes = config.relay.every
     return {one.name: one for one in (*sites, *map(_box, boxes))}
 
 

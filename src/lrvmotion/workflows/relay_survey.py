@@ -31,7 +31,7 @@ class Boxes:
 def log_in(config: Config, connections: Connections) -> dict[str, LrvmotionError]:
     """Log in to every configured box, once; return what blocks it by the box's name, where something does."""
     away: dict[str, LrvmotionError] = {}
-    for relay in _all(config):
+    for relay in config.relay.every:
         try:
             connections.shell(TargetId.relay(relay.name))
         except LrvmotionError as error:
@@ -54,7 +54,7 @@ def look(
     """
     done = Boxes()
     reasons: dict[str, str] = {}
-    for relay in _all(config):
+    for relay in config.relay.every:
         try:
             if relay.name in away:
                 raise away[relay.name]
@@ -124,7 +124,7 @@ def admitted(config: Config, connections: Connections, plan: Plan, observer: Obs
     """
     from lrvmotion.relay.packet_filter import rules
 
-    for relay in _all(config):
+    for relay in config.relay.every:
         spec = _planned(config, relay, plan)
         if spec is None:
             continue
@@ -160,10 +160,6 @@ def _away(relay: Relay, reason: str, error: LrvmotionError) -> Finding:
     if isinstance(error, RefusedError):
         return relay_hosts.no_shell(relay.name, reason, error.hint)
     return relay_hosts.away(relay.name, reason, error.hint)
-
-
-def _all(config: Config) -> list[Relay]:
-    return [*config.relay.source, *([config.relay.target] if config.relay.target is not None else [])]
 
 
 def _running(
