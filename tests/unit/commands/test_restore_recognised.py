@@ -19,6 +19,7 @@ RELAYS = {
 def test_near_and_far_relay_hosts_are_looked_at(monkeypatch):
     """Whoever comes without the journal learns of both."""
     monkeypatch.setattr(status, "list_leftovers", lambda shell: [f"unit of {shell}"])
-    there = SimpleNamespace(inventory={"source": source(), "target": TARGET}.__getitem__, **{"shell": str})
+    there = SimpleNamespace(inventory={"source": source(), "target": TARGET}.__getitem__)
+    there.shell = str
     config = schema.parse({"source": SITE, "target": SITE, "relay": RELAYS})
     assert restore._recognised(there, config) == ["box/near: unit of box/near", "box/far: unit of box/far"]
