@@ -13,6 +13,7 @@ from typing import Literal
 from lrvmotion.lab.hostd import protocol, sockets
 from lrvmotion.lab.hostd.work import CHUNK_MAX, PAGES_BYTES, Work
 
+TCP_CLOSE = 7  # linux/tcp_states.h: after a reset; after a FIN of the other side it is CLOSE_WAIT
 State = Literal["connecting", "open", "ended", "failed"]
 Reason = Literal["connect", "timeout", "reset", "congestion-control", "short"]
 
@@ -123,6 +124,10 @@ class Stream:
             return
         if self._finished and self.arrived == self.handed:
             self.state = "ended"
+        elif not self._finished and self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == TCP_CLOSE:
+            # A reset is an error once only: where the sending thread has it, this one sees an end of file. Once
+            # nothing is sent any longer it cannot have it, and the state is that after both ends' FIN.
+            self._fail(StreamError(reason="reset", message=f"{self}: reset by the target"))
         else:
             text = f"{self}: ended by the target after {self.arrived} of {self.handed} bytes"
             self._fail(StreamError(reason="short", message=text))
