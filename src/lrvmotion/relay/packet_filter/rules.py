@@ -41,6 +41,7 @@ def look(shell: Shell, seen: BoxFacts, spec: RelaySpec) -> FirewallView:
     asked = {
         "address": spec.address, "interface": interface, "port": spec.service_port, "listen_port": spec.listen_port,
         "sources": senders[:MOST], "targets": targets, "redirected": not spec.far,
+        "dials_targets": not spec.far and spec.forward is None,
         "addresses": [[e.interface, f"{e.address}/{e.length}"] for e in seen.addresses if ":" not in e.address],
     }  # fmt: skip
     script = resources.files("lrvmotion.relay.packet_filter").joinpath("trial.py").read_bytes()

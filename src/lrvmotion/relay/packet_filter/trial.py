@@ -285,7 +285,7 @@ def trials(asked: Asked, ends: Dict[str, str], host: Host) -> Tuple[List[Trial],
             forwarded.append(Trial("later", source, head + data, through, _went(target, 6)))
         data = syn(source, target, port, 1000 + number)
         arriving.append(Trial("input", source, head + data, near, _answered(source, 1000 + number)))
-    if asked["redirected"]:
+    if asked["dials_targets"]:
         arriving += [Outgoing(target, port, ends[host.out[target]]) for target in asked["targets"]]
     return forwarded, arriving
 
