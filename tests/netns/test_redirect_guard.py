@@ -8,6 +8,7 @@ import random
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -420,11 +421,16 @@ def test_plain_forwarding_works_one_armed_beside_live_streams(
             relayed.sendall(b"a")
             assert read_some(server, 1) == b"a"
             place.ask(op="drain")
-            with place.connect() as plain:
-                other, peer = target.accept()
-                with other:
-                    assert peer[0] == place.addresses["source"]["ip"]
-                    plain.sendall(b"p" * 100_000)
-                    assert read_some(other, 100_000) == b"p" * 100_000
+            with contextlib.ExitStack() as open_:
+                for _ in range(50):  # the redirect goes some time after the answer
+                    plain = open_.enter_context(place.connect())
+                    other, peer = target.accept()
+                    open_.enter_context(other)
+                    if peer[0] == place.addresses["source"]["ip"]:
+                        break
+                    time.sleep(0.1)
+                assert peer[0] == place.addresses["source"]["ip"]
+                plain.sendall(b"p" * 100_000)
+                assert read_some(other, 100_000) == b"p" * 100_000
             relayed.sendall(b"b")
             assert read_some(server, 1) == b"b"

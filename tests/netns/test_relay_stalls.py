@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import subprocess
 import threading
 import time
@@ -55,13 +56,15 @@ def busy(site):
                 while not done.is_set() and server.recv(1 << 20):
                     pass
 
-        threads = [threading.Thread(target=work) for work in (send, take)]
+        threads = [threading.Thread(target=work, daemon=True) for work in (send, take)]
         for thread in threads:
             thread.start()
         try:
             yield
         finally:
             done.set()
+            with contextlib.suppress(OSError):  # wakes the one that reads where nothing comes any longer
+                server.shutdown(socket.SHUT_RDWR)
             for thread in threads:
                 thread.join(20)
             server.close()

@@ -120,7 +120,7 @@ class _Windows:
 class _Relays:
     """None."""
 
-    source = ()
+    source = every = ()
     target = None
 
 
