@@ -1833,14 +1833,25 @@ class RedirectWatchdog:
         seen = self._list()
         return seen is not None and seen.whole and seen.catching
 
+    def _catches_nothing(self) -> bool:
+        seen = [self._seen(redirect) for redirect in self._redirects]
+        return all(one is not None and not one.catching for one in seen)
+
+    @staticmethod
+    def _seen(redirect: Redirect) -> Optional[Seen]:
+        """Return what the rules of one redirect show, None where they cannot be listed at present."""
+        done = _run(redirect.list_command())
+        if done is None or (done.returncode and "No such file" not in done.stderr):
+            return None
+        return redirect.read("" if done.returncode else done.stdout)
+
     def _list(self) -> Optional[Seen]:
-        """Return what the rules show, None where they cannot be listed at present."""
+        """Return what the rules of all redirects show, None where they cannot be listed at present."""
         total = Seen(0, 0, whole=True, catching=True)
         for redirect in self._redirects:
-            done = _run(redirect.list_command())
-            if done is None or (done.returncode and "No such file" not in done.stderr):
+            seen = self._seen(redirect)
+            if seen is None:
                 return None
-            seen = redirect.read("" if done.returncode else done.stdout)
             total = Seen(
                 total.caught + seen.caught,
                 total.arrived + seen.arrived,
@@ -1962,6 +1973,7 @@ class RedirectWatchdog:
         self.withdraw("the relay is draining")
 
     def _stop_catching(self) -> bool:
+        """Take away the rules that catch; return whether they are gone."""
         for redirect in self._redirects:
             command = redirect.withdraw_command()
             if self._held is not None and redirect.kind == "nft":
@@ -1972,6 +1984,9 @@ class RedirectWatchdog:
                 said = done.stderr.strip() if done is not None else "it cannot be run"
                 self._log("cannot withdraw the redirect: {}: {}".format(" ".join(command), said))
                 return False
+        if self._held is not None and not _within_seconds(2, self._catches_nothing):  # an owner does not say when
+            self._log("cannot withdraw the redirect: its owner has not done so")
+            return False
         return True
 
     def describe(self) -> Dict[str, Any]:
