@@ -312,7 +312,7 @@ class Code(StrEnum):
         "its packet filter drops connections to the relay's port; information where `open_firewall` opens it",
         "the command that is shown, or `open_firewall = true`")
     BOX_OUTPUT = ("box-output", "E I",
-        "its packet filter drops the relay's connections to the targets; information where `open_firewall` opens it",
+        "its packet filter drops the relay's own connections; information where `open_firewall` opens it",
         "the command that is shown, or `open_firewall = true`")
     BOX_FORWARD = ("box-forward", "E W I",
         "its packet filter drops what it forwards; a warning if only of a dead relay; information where it is opened",

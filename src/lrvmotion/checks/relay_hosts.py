@@ -224,7 +224,7 @@ def packet_filter(
             summary = f"it drops connections to the relay's TCP port {spec.listen_port}: {block}"
         elif block.what == "output":
             code, severity = Code.BOX_OUTPUT, Severity.ERROR
-            summary = f"it drops its own connections to the targets' TCP port {spec.service_port}: {block}"
+            summary = f"it drops the connections that the relay itself makes: {block}"
         elif block.what == "forward":
             code, severity = Code.BOX_FORWARD, Severity.ERROR
             summary = f"it drops what is to be forwarded past the relay: {block}"

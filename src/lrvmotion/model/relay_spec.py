@@ -31,6 +31,13 @@ class RelaySpec:
     accept_proxy_from: tuple[str, ...] = ()
 
     @property
+    def dials(self) -> tuple[tuple[str, int], ...]:
+        """Whom a near relay itself connects to, with the port: the far relay, else the targets, networks too."""
+        if self.forward is not None:
+            return (self.forward,)
+        return () if self.far else tuple((target, self.service_port) for target in self.targets)
+
+    @property
     def far(self) -> bool:
         """Whether this is a far relay: near relays bring it connections, nothing is redirected to it."""
         return bool(self.accept_proxy_from)

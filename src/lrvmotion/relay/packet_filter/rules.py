@@ -41,7 +41,7 @@ def look(shell: Shell, seen: BoxFacts, spec: RelaySpec) -> FirewallView:
     asked = {
         "address": spec.address, "interface": interface, "port": spec.service_port, "listen_port": spec.listen_port,
         "sources": senders[:MOST], "targets": targets, "redirected": not spec.far,
-        "dials_targets": not spec.far and spec.forward is None,
+        "dials": [[address, port] for entry, port in spec.dials for address in _four((entry,))],
         "addresses": [[e.interface, f"{e.address}/{e.length}"] for e in seen.addresses if ":" not in e.address],
     }  # fmt: skip
     script = resources.files("lrvmotion.relay.packet_filter").joinpath("trial.py").read_bytes()
@@ -117,21 +117,21 @@ def _openings(block: Block, view: FirewallView, seen: BoxFacts, spec: RelaySpec,
 
 
 def _outgoing(block: Block, view: FirewallView, spec: RelaySpec, run: str) -> Iterator[Opening]:
-    """Return the rules that let the relay's own connections out to its targets."""
-    port = spec.service_port
-    for target in rules.canonical(entry for entry in spec.targets if ":" not in entry):
-        for out in view.out:
-            if block.program == "nft":
-                match = f'oifname "{out}" ip daddr {target} tcp dport {port}'  # as nft itself lists it
-                rule = f"{block.family} {block.table} {block.chain} {match} accept"
-                key = SettingKey.of("firewall", f'nft/{rule} comment "lrvmotion-{run}"')
-                yield Opening(key=key, command=f"nft insert rule {rule}")
-            elif view.ufw:
-                rule = f"allow out on {out} to {target} port {port} proto tcp"
-                key = SettingKey.of("firewall", f"ufw/{rule} comment 'lrvmotion-{run}'")
-                yield Opening(key=key, command=f"ufw {rule}")
-            else:
-                yield _iptables(block, block.chain, f"-d {target} -o {out} -p tcp -m tcp --dport {port}", run)
+    """Return the rules that let the relay's own connections out."""
+    for address, port in spec.dials:
+        if ":" in address:
+            continue
+        (to,) = rules.canonical((address,))
+        if block.program == "nft":
+            rule = f"{block.family} {block.table} {block.chain} ip daddr {to} tcp dport {port} accept"
+            key = SettingKey.of("firewall", f'nft/{rule} comment "lrvmotion-{run}"')
+            yield Opening(key=key, command=f"nft insert rule {rule}")
+        elif view.ufw:
+            rule = f"allow out to {to} port {port} proto tcp"
+            key = SettingKey.of("firewall", f"ufw/{rule} comment 'lrvmotion-{run}'")
+            yield Opening(key=key, command=f"ufw {rule}")
+        else:
+            yield _iptables(block, block.chain, f"-d {to} -p tcp -m tcp --dport {port}", run)
 
 
 def _iptables(block: Block, chain: str, matches: str, run: str) -> Opening:

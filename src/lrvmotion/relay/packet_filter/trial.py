@@ -7,7 +7,7 @@ Standard library only; Python 3.9 or newer, Linux. Reading rules leaves the judg
 judges. The rules are copied into a network namespace that is connected to nothing and ends with this process. There the
 packets that hosts will send come in by an interface of the right name: pings and connections to be forwarded,
 connections to be redirected to the relay's port, or those of a near relay to a far one; and a relay's own connections
-go out to the targets. What is not let through is traced
+go out. What is not let through is traced
 to its rule, a rule that admits it is put before that one, and it is tried again until it passes: so everything
 that stands in the way is found at once. Nothing of the host itself is changed.
 
@@ -88,8 +88,8 @@ class Host:
         self.links = [folder.name for folder in Path("/sys/class/net").iterdir() if folder.name != "lo"]
         self.out: Dict[str, str] = {}
         for target in asked["targets"]:
-            found = re.search(r" dev (\S+)", call("ip", "-o", "route", "get", target, must=False))
-            self.out[target] = found.group(1) if found else asked["interface"]
+            self.out[target] = _device(target) or asked["interface"]
+        self.dials = {address: _device(address) or asked["interface"] for address, _ in asked["dials"]}
         self.reverse: Dict[str, str] = {}
         for name in ("all", asked["interface"]):
             with contextlib.suppress(OSError):
@@ -124,7 +124,7 @@ def build(asked: Asked, host: Host) -> Dict[str, str]:
         message = f"no network namespace of its own: {os.strerror(ctypes.get_errno())}"
         raise TrialError(message)
     lan = asked["interface"]
-    used = sorted({lan, *host.out.values()})
+    used = sorted({lan, *host.out.values(), *host.dials.values()})
     ends = {name: f"lrvmotion{number}" for number, name in enumerate(used)}
     call("ip", "link", "set", "lo", "up")
     for number, name in enumerate(used):
@@ -139,12 +139,18 @@ def build(asked: Asked, host: Host) -> Dict[str, str]:
             call("ip", "address", "add", address, "dev", name)
     for address in asked["sources"]:
         _reach(address, lan, HOST_MAC)
-    for address, device in host.out.items():
+    for address, device in {**host.out, **host.dials}.items():
         _reach(address, device, ROUTER_MAC)
     for name, value in host.reverse.items():
         (IPV4 / "conf" / name / "rp_filter").write_text(value)
     (IPV4 / "ip_forward").write_text("1")
     return ends
+
+
+def _device(address: str) -> Optional[str]:
+    """Return by which interface packets to *address* leave, None where none leads there."""
+    found = re.search(r" dev (\S+)", call("ip", "-o", "route", "get", address, must=False))
+    return found.group(1) if found else None
 
 
 def _reach(address: str, device: str, mac: str) -> None:
@@ -285,8 +291,7 @@ def trials(asked: Asked, ends: Dict[str, str], host: Host) -> Tuple[List[Trial],
             forwarded.append(Trial("later", source, head + data, through, _went(target, 6)))
         data = syn(source, target, port, 1000 + number)
         arriving.append(Trial("input", source, head + data, near, _answered(source, 1000 + number)))
-    if asked["dials_targets"]:
-        arriving += [Outgoing(target, port, ends[host.out[target]]) for target in asked["targets"]]
+    arriving += [Outgoing(address, port, ends[host.dials[address]]) for address, port in asked["dials"]]
     return forwarded, arriving
 
 
@@ -392,9 +397,9 @@ def ended(printed: str, base: Collection[Tuple[str, str, str]]) -> Optional[Tupl
 
 
 def admit(block: Dict[str, str], asked: Asked, *, leaving: bool) -> None:
-    """Let packets of the sources, or those *leaving* to the targets, pass where *block* ends one, in the namespace."""
+    """Let packets of the sources, or a relay's own, *leaving*, pass where *block* ends one, in the namespace."""
     program, table, chain = block["program"], block["table"], block["chain"]
-    for address in asked["targets" if leaving else "sources"]:
+    for address in [one for one, _ in asked["dials"]] if leaving else asked["sources"]:
         if program == "nft":
             match = ("ip", "daddr" if leaving else "saddr", address)
             call("nft", "insert", "rule", block["family"], table, chain, *match, "accept")
