@@ -8,7 +8,7 @@ from pyVmomi import vim
 from lrvmotion.errors import RefusedError, TrustError, UnreachableError
 from lrvmotion.model.setting import ABSENT, SettingKey, Value, document, string
 from lrvmotion.plan.settings import BIND, HELPERS, KEYS, LINE_RATE, QUEUES
-from lrvmotion.ports.pinger import PingRefused
+from lrvmotion.ports.pinger import PingRefused, PingRequest
 from lrvmotion.vsphere.host.esxcli import ping, route_list
 from lrvmotion.vsphere.inventory import vmknics
 from lrvmotion.vsphere.inventory.collect import collect_names, collect_vms
@@ -198,11 +198,11 @@ def test_a_route_through_no_network_is_refused_in_the_hosts_words(host):
 
 def test_a_ping_that_the_host_does_not_run_measures_nothing(host, lab):
     """Without a network nothing is measured, which is not a failure of the path."""
+    request = PingRequest(
+        netstack="defaultTcpipStack", source="10.88.0.9", address="10.99.0.9", count=3, interval_s=0.1
+    )  # fmt: skip
     with pytest.raises(PingRefused, match="source/esx-a1: esxcli network diag ping"):
-        ping(
-            lab.source, host.ref, netstack="defaultTcpipStack", device="vmk1", address="10.99.0.9", count=3, size=56,
-            df=False, interval_s=0.1,
-        )  # fmt: skip
+        ping(lab.source, host.ref, "vmk1", request)
 
 
 def test_a_quiet_host_is_not_busy(host):

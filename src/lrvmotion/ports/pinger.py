@@ -12,6 +12,22 @@ PING_SIZE = 56  # bytes of payload, as ping's own default
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PingRequest:
+    """*count* pings of *address*, *interval_s* apart, from the vmknic of *netstack* that has the address *source*.
+
+    *size* is bytes of payload; *df*: a router may not fragment them.
+    """
+
+    netstack: str
+    source: str
+    address: str
+    count: int
+    interval_s: float
+    size: int = PING_SIZE
+    df: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pings:
     """The answer of one ping call; times in ms, *rtts_ms* in order where each is known."""
 
@@ -33,19 +49,8 @@ class MessageTooLong(LrvmotionError):  # noqa: N818 - it is an answer: the path'
 class Pinger(Protocol):
     """Whoever can ping from a vmknic of a host of the source or target site."""
 
-    def ping(
-        self,
-        target: TargetId,
-        netstack: str,
-        source: str,
-        address: str,
-        *,
-        count: int,
-        interval_s: float,
-        size: int = PING_SIZE,
-        df: bool = False,
-    ) -> Pings:
-        """Ping *address* from the vmknic with address *source* of the host *target*; *size* bytes of payload.
+    def ping(self, target: TargetId, request: PingRequest) -> Pings:
+        """Ping from the host *target*.
 
-        Raises PingRefused where the host does not run it, MessageTooLong where *df* (don't fragment) forbids to send.
+        Raises PingRefused where the host does not run it, MessageTooLong where *df* forbids to send.
         """

@@ -9,7 +9,7 @@ from typing import TypeVar
 from lrvmotion.events import Observer, PathMeasured
 from lrvmotion.model.path_quality import FULL, JUMBO, Arrival, Frames, PathQuality, jitter
 from lrvmotion.plan.plan import Path
-from lrvmotion.ports.pinger import PING_SIZE, MessageTooLong, Pinger, PingRefused
+from lrvmotion.ports.pinger import PING_SIZE, MessageTooLong, Pinger, PingRefused, PingRequest
 
 Item = TypeVar("Item")
 Found = TypeVar("Found")
@@ -70,14 +70,19 @@ def _hosts_at_once(items: Sequence[Item], host: Callable[[Item], str], walk: Cal
     return [found[number] for number in range(len(items))]
 
 
+def request(path: Path, *, count: int, interval_s: float, size: int = PING_SIZE, df: bool = False) -> PingRequest:
+    """Return what to ask the source host of *path* for."""
+    return PingRequest(
+        netstack=path.netstack, source=path.source_address, address=path.target_address, count=count,
+        interval_s=interval_s, size=size, df=df,
+    )  # fmt: skip
+
+
 def _frames(path: Path, source_mtu: int, target_mtu: int, pinger: Pinger) -> Frames:
     def arrives(size: int, *, df: bool) -> Arrival:
         for count in (2, 4):  # a lossy circuit loses a few: six must be lost before it is the size
             try:
-                pings = pinger.ping(
-                    path.source, path.netstack, path.source_address, path.target_address,
-                    count=count, interval_s=0.2, size=size, df=df,
-                )  # fmt: skip
+                pings = pinger.ping(path.source, request(path, count=count, interval_s=0.2, size=size, df=df))
             except MessageTooLong:
                 return "too-long"
             if pings.received:
@@ -111,10 +116,7 @@ def _one(path: Path, pinger: Pinger, probes: int, interval_s: float, tell: Calla
     try:
         while sent < probes:
             count = min(CALL_PROBES, probes - sent)
-            pings = pinger.ping(
-                path.source, path.netstack, path.source_address, path.target_address,
-                count=count, interval_s=interval_s,
-            )  # fmt: skip
+            pings = pinger.ping(path.source, request(path, count=count, interval_s=interval_s))
             sent += pings.sent
             received += pings.received
             tell(pings.sent)

@@ -8,6 +8,7 @@ from lrvmotion.errors import RefusedError
 from lrvmotion.events import Observer, Proven
 from lrvmotion.plan.plan import Plan
 from lrvmotion.ports.pinger import Pinger, PingRefused
+from lrvmotion.run.path_probe import request
 
 PINGS = 3
 
@@ -31,10 +32,7 @@ def prove(
     for path in plan.proof_paths:
         proceed()
         try:
-            pings = pinger.ping(
-                path.source, path.netstack, path.source_address, path.target_address,
-                count=PINGS, interval_s=0.1,
-            )  # fmt: skip
+            pings = pinger.ping(path.source, request(path, count=PINGS, interval_s=0.1))
         except PingRefused as refused:
             observer(Proven(subject=str(path), ok=None, detail=f"not possible: {refused.message}"))
             if unproven:

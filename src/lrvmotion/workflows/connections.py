@@ -13,7 +13,7 @@ from lrvmotion.events import Connected, Message, Observer
 from lrvmotion.journal.records import Connection
 from lrvmotion.model.inventory import Inventory
 from lrvmotion.model.target_id import ConnectionId, SiteId, TargetId
-from lrvmotion.ports.pinger import PING_SIZE, Pings
+from lrvmotion.ports.pinger import PingRequest, Pings
 from lrvmotion.ports.target import Target
 from lrvmotion.run.credentials import Credentials
 
@@ -249,27 +249,13 @@ class Connections:
         """Return the target *name*, a host's or a relay host's."""
         return self.box(name) if name.is_relay else self.host(name)
 
-    def ping(
-        self,
-        target: TargetId,
-        netstack: str,
-        source: str,
-        address: str,
-        *,
-        count: int,
-        interval_s: float,
-        size: int = PING_SIZE,
-        df: bool = False,
-    ) -> Pings:
-        """Ping *address* from the vmknic of *target* that has the address *source* (probe.Pinger)."""
+    def ping(self, target: TargetId, request: PingRequest) -> Pings:
+        """Ping from a vmknic of *target* (ports.pinger.Pinger)."""
         from lrvmotion.vsphere.host.esxcli import ping
 
         host = self.host(target)
-        device = host.device(source, netstack)
-        return ping(
-            self.session(target.connection), host.ref, netstack=netstack, device=device, address=address, count=count,
-            size=size, df=df, interval_s=interval_s,
-        )  # fmt: skip
+        device = host.device(request.source, request.netstack)
+        return ping(self.session(target.connection), host.ref, device, request)
 
     def _password(self, name: SiteId, known: Connection) -> str:
         connection = ConnectionId(name)

@@ -345,8 +345,11 @@ def _answering(plan: Plan, connections: Connections) -> list[Finding]:
     found = []
     for target, address in plan.new_vmknics:
         nic = connections.inventory(target.connection).host(target.name).vmotion_vmknics[0]
+        request = pinger.PingRequest(
+            netstack=nic.netstack, source=nic.address, address=address, count=2, interval_s=0.2
+        )  # fmt: skip
         try:
-            pings = connections.ping(target, nic.netstack, nic.address, address, count=2, interval_s=0.2)
+            pings = connections.ping(target, request)
         except pinger.PingRefused:
             continue  # the path's own finding says that nothing can be pinged
         if pings.received:

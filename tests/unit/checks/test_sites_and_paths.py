@@ -76,8 +76,8 @@ class Stretch:
         self.mtu, self.silent, self.lossy, self.refuses = mtu, silent, lossy, refuses
         self.calls = 0
 
-    def ping(self, target, netstack, source, address, *, count, interval_s, size=56, df=False) -> Pings:
-        del netstack, source, address, interval_s
+    def ping(self, target, request) -> Pings:
+        count, size, df = request.count, request.size, request.df
         self.calls += 1
         if self.refuses:
             msg = f"{target}: not allowed"

@@ -8,13 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fakes import FakeMover, host
+from fakes import FakeMover
 from lrvmotion.errors import RefusedError, UnreachableError
 from lrvmotion.events import Message, Move, Upcoming
 from lrvmotion.journal.run_state import UnfinishedMove
-from lrvmotion.model.inventory import Datastore, Folder, MoRef, Pool
-from lrvmotion.model.placement import Placement
-from lrvmotion.plan.plan import Migration
 from lrvmotion.plan.schedule import (
     OVERTAKEN,
     Bar,
@@ -32,32 +29,8 @@ from lrvmotion.plan.schedule import (
     queue_end,
 )
 from lrvmotion.ports.mover import TaskUpdate
-from lrvmotion.run.migration_driver import RunCollaborators, drive, wait_s
-
-
-def migration(name, source="a1", target="b1", **changes):
-    place = Placement(
-        host=host(target, "10.99.0.9"),
-        pool=Pool(ref=MoRef("ResourcePool", "resgroup-1"), path="Cluster/Resources", cluster="Cluster"),
-        folder=Folder(ref=MoRef("Folder", "group-v1"), path="", datacenter="DC"),
-        datastore=Datastore(ref=MoRef("Datastore", "datastore-1"), name="ds", capacity_bytes=1, free_bytes=1),
-    )
-    return Migration(
-        vm=name, ref=MoRef("VirtualMachine", name), instance_uuid=name, source_host=source, placement=place,
-        hot_bytes=100, cold_bytes=0, power_state="poweredOn", snapshots=0,
-        **changes,
-    )  # fmt: skip
-
-
-def guard(**changes):
-    content = {
-        "interrupts": lambda: 0,
-        "watch": lambda running: (),
-        "hold": lambda migration: [],
-        "record": lambda body: None,
-        "clock": lambda: 0.0,
-    }
-    return RunCollaborators(**{**content, **changes})
+from lrvmotion.run.migration_driver import drive, wait_s
+from queued import guard, migration, ticking
 
 
 def names(commands):
@@ -325,12 +298,6 @@ def test_who_comes_next_is_told_when_it_changes():
     drive(tuple(moves), Schedule(moves), FakeMover(), events.append, guard())
     told = [event.vms for event in events if isinstance(event, Upcoming)]
     assert told == [("vm2", "vm3"), ("vm3",), ()]
-
-
-def ticking():
-    """A clock that goes on by a minute at every look."""
-    now = iter(range(0, 10**9, 60))
-    return lambda: float(next(now))
 
 
 def driven(migrations, mover, begun=None, **changes):

@@ -4,29 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from fakes import FakeMover, host
+from fakes import FakeMover
 from lrvmotion.errors import RefusedError, UnreachableError
 from lrvmotion.events import Message, Move
 from lrvmotion.journal.records import MoveTask
 from lrvmotion.journal.run_state import UnfinishedMove
-from lrvmotion.model.inventory import Datastore, Folder, MoRef, Pool
-from lrvmotion.model.placement import Placement
-from lrvmotion.plan.plan import Migration
 from lrvmotion.plan.schedule import Schedule
 from lrvmotion.run.migration_driver import RunCollaborators, drive
-
-
-def migration(name, source="a1", target="b1"):
-    place = Placement(
-        host=host(target, "10.99.0.9"),
-        pool=Pool(ref=MoRef("ResourcePool", "resgroup-1"), path="Cluster/Resources", cluster="Cluster"),
-        folder=Folder(ref=MoRef("Folder", "group-v1"), path="", datacenter="DC"),
-        datastore=Datastore(ref=MoRef("Datastore", "datastore-1"), name="ds", capacity_bytes=1, free_bytes=1),
-    )
-    return Migration(
-        vm=name, ref=MoRef("VirtualMachine", name), instance_uuid=name, source_host=source, placement=place,
-        hot_bytes=100, cold_bytes=0, power_state="poweredOn", snapshots=0,
-    )  # fmt: skip
+from queued import migration
 
 
 class Bug(Exception):  # noqa: N818

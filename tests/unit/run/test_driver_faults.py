@@ -10,7 +10,7 @@ from lrvmotion.events import Message, Move
 from lrvmotion.model.vm_metadata import VmMetadata
 from lrvmotion.plan.schedule import Schedule
 from lrvmotion.run.migration_driver import RunCollaborators, drive
-from unit.plan.test_schedule import guard, migration, ticking
+from queued import guard, migration, ticking
 
 
 def silent():

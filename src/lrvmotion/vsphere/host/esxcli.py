@@ -16,7 +16,7 @@ from pyVmomi import VmomiSupport
 from lrvmotion.errors import LrvmotionError, RefusedError
 from lrvmotion.model.inventory import MoRef
 from lrvmotion.model.target_id import TargetId
-from lrvmotion.ports.pinger import MessageTooLong, PingRefused, Pings
+from lrvmotion.ports.pinger import MessageTooLong, PingRefused, PingRequest, Pings
 from lrvmotion.vsphere.client import managed_object
 from lrvmotion.vsphere.session import Session
 
@@ -92,30 +92,16 @@ def execute(session: Session, ref: MoRef, command: str, arguments: Mapping[str, 
     return result.response or ""
 
 
-def ping(
-    session: Session,
-    ref: MoRef,
-    *,
-    netstack: str,
-    device: str,
-    address: str,
-    count: int,
-    size: int,
-    df: bool,
-    interval_s: float,
-) -> Pings:
-    """Ping *address* from the vmknic *device*; *size* in bytes of payload.
-
-    Raises PingRefused where the host does not run it for us, MessageTooLong where *df* forbids to send it.
-    """
+def ping(session: Session, ref: MoRef, device: str, request: PingRequest) -> Pings:
+    """Ping as in *request* from the vmknic *device* (ports.pinger.Pinger)."""
     arguments = {
-        "count": str(count),
-        "df": "true" if df else "false",
-        "host": address,
+        "count": str(request.count),
+        "df": "true" if request.df else "false",
+        "host": request.address,
         "interface": device,
-        "interval": f"{interval_s:g}",
-        "netstack": netstack,
-        "size": str(size),
+        "interval": f"{request.interval_s:g}",
+        "netstack": request.netstack,
+        "size": str(request.size),
     }
     try:
         return parse_ping(execute(session, ref, "network.diag.ping", arguments))
@@ -123,7 +109,7 @@ def ping(
         if "too long" in error.message:
             raise MessageTooLong(error.message) from None
         if "sendto()" in error.message:  # it ran and nothing could be sent: no answer, which is an answer
-            return Pings(sent=count, received=0)
+            return Pings(sent=request.count, received=0)
         raise PingRefused(error.message, hint="the account may lack a privilege for esxcli") from None
     except (RefusedError, ParseError) as error:
         raise PingRefused(error.message, hint=error.hint) from None
