@@ -21,6 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 
 from crash.estate import SITES, At, Died, Estate, Process, World, known, plan
 from lrvmotion.commands import migrate_request
+from lrvmotion.config.schema import Limits
 from lrvmotion.errors import LrvmotionError, RefusedError
 from lrvmotion.journal import changes
 from lrvmotion.journal import journal as journals
@@ -32,6 +33,7 @@ from lrvmotion.plan.plan import Plan
 from lrvmotion.run import drift as settle
 from lrvmotion.run.apply import Restored
 from lrvmotion.workflows import migrate_run as runs
+from lrvmotion.workflows import restore_run
 from lrvmotion.workflows.plan_run import RunOptions
 
 STEPS = 12
@@ -80,7 +82,7 @@ class Histories(RuleBasedStateMachine):
 
     count = 0
     died = 0
-    settle = staticmethod(runs.settle)
+    settle = staticmethod(restore_run.settle)
 
     def __init__(self) -> None:
         super().__init__()
@@ -230,7 +232,7 @@ class Histories(RuleBasedStateMachine):
                     assert back or self._back(journal), "refused, and it is the same way"
                     return
                 if resume:
-                    runs.release(journal, world, tell, runs.Limits())
+                    restore_run.release(journal, world, tell, Limits())
                 seen = self.settle(journal, world, tell)
                 owner_id = changes.owner_id(journal.records) or run
                 known_runs = {*changes.runs(journal.records), owner_id}
@@ -249,7 +251,7 @@ class Histories(RuleBasedStateMachine):
     def _go(self, journal: Journal, world: World, made: Plan, config, *, back: bool, restore: bool) -> None:
         only = replace(made, migrations=(), proof_paths=())
         asked = RunOptions(mode=made.mode)
-        put_back = (lambda: runs.restore(journal, world, tell)) if restore else None
+        put_back = (lambda: restore_run.restore(journal, world, tell)) if restore else None
         with runs.Closing(
             journal=journal, observer=tell, options=asked, interrupts=Undisturbed(), restore=put_back
         ) as closing:  # fmt: skip
@@ -278,7 +280,7 @@ class Histories(RuleBasedStateMachine):
     def _restore(self, life: Process, *, force: bool) -> None:
         with self._process(life) as journal:
             world = World(changes.connections(journal.records), self.estate, life)
-            done = runs.restore(journal, world, tell, force=force)
+            done = restore_run.restore(journal, world, tell, force=force)
             if life.whole:
                 self._look(done, journal, world, force=force)
         if force:

@@ -125,7 +125,7 @@ def migrate(
     from lrvmotion.views.live import screen as live
     from lrvmotion.views.plan import plan as plans
     from lrvmotion.views.text import console
-    from lrvmotion.workflows import migrate_run, plan_run
+    from lrvmotion.workflows import migrate_run, plan_run, restore_run
     from lrvmotion.workflows.connections import Connections, records
 
     own: Context = context.obj
@@ -222,7 +222,7 @@ def migrate(
             ):  # fmt: skip
 
                 def put_back() -> None:
-                    migrate_run.restore(
+                    restore_run.restore(
                         journal, connections, fan, wait_s=config.limits.restore_wait_s, limits=config.limits,
                         reboot_hosts=run_options.reboot_hosts, who=own.who(), interrupts=interrupts.count,
                     )  # fmt: skip
@@ -252,12 +252,12 @@ def migrate(
                 closing.restore = put_back if restore else None
                 if order.resumes:
                     with interrupts.counted():
-                        migrate_run.release(journal, connections, fan, config.limits, own.who(), interrupts.count)
-                seen_since = migrate_run.settle(journal, connections, fan, own.who())
+                        restore_run.release(journal, connections, fan, config.limits, own.who(), interrupts.count)
+                seen_since = restore_run.settle(journal, connections, fan, own.who())
                 if order.begun():
                     go(order.on_the_way(connections), begun=order.begun())
                     order = order.after(journal)
-                    seen_since = migrate_run.settle(journal, connections, fan, own.who())
+                    seen_since = restore_run.settle(journal, connections, fan, own.who())
                 if not (order.resumes and order.done) and not report.interrupted:
                     made = order.plan(connections, journal, fan, run_options, seen_since.theirs)
                     plan_run.refuse(made)

@@ -59,7 +59,7 @@ def restore_defaults(
     from lrvmotion.views import results
     from lrvmotion.views.events import lines, log, ndjson
     from lrvmotion.views.text import console
-    from lrvmotion.workflows import migrate_run
+    from lrvmotion.workflows import migrate_run, restore_run
     from lrvmotion.workflows.connections import Connections, all_known
 
     own: Context = context.obj
@@ -102,7 +102,7 @@ def restore_defaults(
                 if journal.outstanding() or (reboot_hosts and effective_values.put_back(journal.records)):
                     limits = config.limits if config else None
                     with interrupts.counted(1):
-                        migrate_run.restore(
+                        restore_run.restore(
                             journal, connections, fan, force=force, cancel=cancel, wait_s=wait, limits=limits,
                             reboot_hosts=reboot_hosts, who=own.who(), interrupts=interrupts.count,
                         )  # fmt: skip
