@@ -22,6 +22,7 @@ from __future__ import annotations
 import _thread
 import argparse
 import collections
+import collections.abc
 import contextlib
 import errno
 import fcntl
@@ -45,6 +46,7 @@ from typing import (
     Callable,
     Dict,
     Iterable,
+    Iterator,
     List,
     Mapping,
     NamedTuple,
@@ -80,6 +82,7 @@ FINISHED_KEPT = 200
 LOG_LINES_A_SECOND, LOG_KEPT, LOG_BYTES = 20, 200, MIB
 LAST_WORDS_S = 1.0  # so long the end waits for a log that is not read
 REQUEST_BYTES, REQUEST_S, REQUESTS = 4096, 2.0, 16  # of the control socket: length, time for all of it, at once
+PIECE_CHARACTERS = 16_384  # of its answer, sent at once
 LEAST_LIMIT_BPS = 100_000
 SUPER_PACKET = 65536  # bytes that TCP hands down at once at most
 BOOKED_S = 0.5  # so long a stream may be silent for a pace of the past
@@ -444,20 +447,15 @@ def _exactly(receive: Callable[[int], bytes], count: int) -> bytes:
 # Offset and format of the struct tcp_info fields that are used. Older kernels return fewer bytes: a field exists only
 # if the length reaches it.
 _TCP_INFO = {
-    "state": (0, "B"),
     "probes": (3, "B"),
     "app_limited": (7, "B"),
     "snd_mss": (16, "I"),
     "unacked": (24, "I"),
     "last_ack_ms": (56, "I"),
-    "pmtu": (60, "I"),
     "rtt_us": (68, "I"),
-    "rttvar_us": (72, "I"),
     "cwnd": (80, "I"),
-    "total_retrans": (100, "I"),
     "pacing_Bps": (104, "Q"),
     "bytes_acked": (120, "Q"),
-    "segs_out": (136, "I"),
     "notsent_bytes": (144, "I"),
     "min_rtt_us": (148, "I"),
     "delivery_Bps": (160, "Q"),
@@ -466,7 +464,6 @@ _TCP_INFO = {
     "sndbuf_limited_us": (184, "Q"),
     "bytes_sent": (200, "Q"),
     "bytes_retrans": (208, "Q"),
-    "snd_wnd": (228, "I"),
 }
 
 
@@ -690,14 +687,14 @@ class Distance:
     """
 
     def __init__(self) -> None:
-        self._ticks: collections.deque[Tuple[int, bool]] = collections.deque(maxlen=3)
+        self._ticks: Tuple[Tuple[int, bool], ...] = ()
 
     def is_long(self, rtt_us: int, *, lossy: bool) -> bool:
         """Take a tick's smoothed RTT and whether anything was retransmitted; say whether the path is long and lossy.
 
         Without loss it is False: nothing is gained there by another congestion control.
         """
-        self._ticks.append((rtt_us, lossy))
+        self._ticks = (*self._ticks[-2:], (rtt_us, lossy))
         rtts = [rtt for rtt, _ in self._ticks]
         if len(rtts) < 3 or min(rtts) < SHORT_US or not (self._ticks[1][1] or lossy):
             return False
@@ -902,9 +899,8 @@ class Stream:
             self._keep_back(now)
         else:
             self._reconsider(before, now)
-        self.verdict, self.shares = judge(before, self.info, seconds, self.rate_forth, self.pace)
-        if silent["target"] >= SILENT_S:
-            self.verdict = "no answer"
+        word, self.shares = judge(before, self.info, seconds, self.rate_forth, self.pace)
+        self.verdict = verdict(word, self.rate_forth, silent["target"])
         self.verdicts[self.verdict] = self.verdicts.get(self.verdict, 0.0) + seconds
         self._restart(now)
 
@@ -1085,7 +1081,7 @@ def judge(
 
     *rate* and *pace* in bytes per second. Busy time is when data is outstanding; the kernel splits from it what waited
     for the peer's window and for our send buffer. The rest is the congestion control's, unless its last sample says
-    that it had nothing to send.
+    that it had nothing to send. What took nothing and ends empty only finished earlier data: it waits for its source.
     """
     microseconds = seconds * 1e6
 
@@ -1104,7 +1100,20 @@ def judge(
     word = max(shares, key=lambda name: shares[name])
     if pace is not None and rate >= 0.85 * pace:
         word = "cap"
+    elif not rate and not now.get("unacked") and not now.get("notsent_bytes"):
+        word = "application"
     return word, {name: round(value, 3) for name, value in shares.items()}
+
+
+def verdict(word: str, rate: float, silent_s: float) -> str:
+    """Return what limits a leg: *word*, unless it carries nothing and something that is due stays unacknowledged.
+
+    That is neither circuit, window nor source, whatever the kernel waited for: see `Silence`. A circuit that carries
+    nothing at all limits nothing either: nothing gets out to it.
+    """
+    if silent_s >= SILENT_S:
+        return "no answer"
+    return "no acknowledgement" if not rate and (silent_s or word == "congestion") else word
 
 
 def is_stuck(info: Mapping[str, int], verdict: str) -> bool:
@@ -1113,8 +1122,8 @@ def is_stuck(info: Mapping[str, int], verdict: str) -> bool:
     return verdict == "congestion" and 0 < rtt < least * (1 + QUEUED)
 
 
-def explain(verdicts: Mapping[str, int], *, forwards: bool, limit_bps: Optional[int], stands: bool = False) -> str:
-    """Say in a sentence what limits most of the streams, given how many have each verdict; *stands*: none carries."""
+def explain(verdicts: Mapping[str, int], *, forwards: bool, limit_bps: Optional[int]) -> str:
+    """Say in a sentence what limits most of the streams, given how many have each verdict."""
     total = sum(verdicts.values())
     if not total:
         return "no stream is open"
@@ -1123,8 +1132,8 @@ def explain(verdicts: Mapping[str, int], *, forwards: bool, limit_bps: Optional[
     if word == "no answer":
         who = "far relay" if forwards else "target host"
         return "the {} answers nothing on {}: it, or the way there, is down".format(who, some)
-    if stands and word != "application":
-        return "nothing is carried: what was sent is not acknowledged"
+    if word == "no acknowledgement":
+        return "nothing is carried on {}: what was sent is not acknowledged".format(some)
     if word == "receive window":
         if forwards:
             return "limited by the far relay's receive window ({}): raise its net.ipv4.tcp_rmem".format(some)
@@ -1566,13 +1575,11 @@ class Relay:
             stream.fail(STOPPED)
 
     def describe(self) -> Dict[str, Any]:
-        """Return what `status` shows, without the streams that have ended."""
+        """Return what `status` shows, without the streams that have ended; those that are open in an iterator."""
         now = time.monotonic()
         live = self.live()
         verdicts = collections.Counter(stream.verdict for stream in live)
         rate = round(sum(stream.rate_forth for stream in live) * 8)
-        # A closed window stands still, too, but everything that was sent is acknowledged.
-        stands = not rate and any(stream.info.get("unacked") for stream in live)
         with self._lock:
             refused = dict(self.refused)
         return {
@@ -1596,10 +1603,8 @@ class Relay:
             "rate_bps": rate,
             "rate_back_bps": round(sum(stream.rate_back for stream in live) * 8),
             "verdicts": dict(verdicts),
-            "sentence": explain(
-                verdicts, forwards=self.config.forward is not None, limit_bps=self.limit_bps, stands=stands
-            ),
-            "streams": [stream.describe(now) for stream in live],
+            "sentence": explain(verdicts, forwards=self.config.forward is not None, limit_bps=self.limit_bps),
+            "streams": (stream.describe(now) for stream in live),
         }
 
 
@@ -2062,8 +2067,10 @@ class Control:
                 break
             line += more
         if line:
-            client.settimeout(REQUEST_S)  # of all that is sent
-            client.sendall(json.dumps(reply(answer, line.partition(b"\n")[0])).encode() + b"\n")
+            deadline = time.monotonic() + REQUEST_S  # of all that is sent
+            for text in written(reply(answer, line.partition(b"\n")[0])):
+                client.settimeout(max(deadline - time.monotonic(), 0.001))
+                client.sendall(text.encode())
 
     def close(self) -> None:
         """Stop answering and remove the socket."""
@@ -2074,6 +2081,24 @@ class Control:
 
 # A request is one object without others in it: what nests deeply would use up the stack of a small thread.
 _FLAT = re.compile(rb"\s*\{[^][{}]*\}\s*")
+
+
+def written(document: Mapping[str, Any]) -> Iterator[str]:
+    """Return *document* as a line of JSON, in pieces: an iterator in it is a list that never stands whole in memory."""
+    piece = "{"
+    for number, (key, value) in enumerate(document.items()):
+        piece += (", " if number else "") + json.dumps(key) + ": "
+        if not isinstance(value, collections.abc.Iterator):
+            piece += json.dumps(value)
+            continue
+        piece += "["
+        for place, item in enumerate(value):
+            piece += (", " if place else "") + json.dumps(item)
+            if len(piece) >= PIECE_CHARACTERS:
+                yield piece
+                piece = ""
+        piece += "]"
+    yield piece + "}\n"
 
 
 def reply(answer: Callable[[object], Dict[str, Any]], line: bytes) -> Dict[str, Any]:
@@ -2182,7 +2207,7 @@ class Service:
             if self._deadline is not None and now >= self._deadline:
                 self.relay.stop()
         self.control.close()
-        self.log.close(json.dumps(self.relay.describe()))
+        self.log.close("".join(written(self.relay.describe())).rstrip())
         return EXIT_OK
 
     def _watch(self) -> None:
