@@ -19,6 +19,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from multiprocessing import active_children
 from pathlib import Path
@@ -66,9 +67,12 @@ def main() -> int:
     asked = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the lab goes, too
     began = time.monotonic()
-    memory = Result() if asked.kills else deaths(asked.every)
-    lived = 0 if asked.kills else tell_histories(HISTORIES // asked.every, memory)
-    killed = [] if asked.memory else kills(asked)
+    memory, lived, killed = Result(), 0, []
+    with labs(asked) as real_deaths:  # they wait most of the time: what is computed goes on beside them
+        if not asked.kills:
+            memory = deaths(asked.every)
+            lived = tell_histories(HISTORIES // asked.every, memory)
+        killed = real_deaths()
     failures = [*memory.failures, *(f"{one.scenario}, {one.point}: {wrong}" for one in killed for wrong in one.wrong)]
     real = sum(one.died + one.again for one in killed)
     if asked.json:
@@ -92,7 +96,7 @@ def deaths(every: int) -> Result:
     """Die in memory, a world a process."""
     total = Result()
     made = worlds()
-    with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
+    with beside() as pool:
         for world, result in zip(made, pool.map(_deaths, range(len(made)), [every] * len(made)), strict=True):
             say(f"memory, {world.name}: {result.deaths} deaths, {len(result.failures)} failures")
             total.add(result)
@@ -109,7 +113,7 @@ def tell_histories(count: int, result: Result) -> int:
     """Live through so many histories in memory; failures are added to *result*; return how many were lived."""
     chunks = [min(CHUNK, count - at) for at in range(0, count, CHUNK)]
     lived = died = 0
-    with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
+    with beside() as pool:
         for number, (done, dead, wrong) in enumerate(pool.map(_histories, chunks, range(len(chunks)))):
             lived, died = lived + done, died + dead
             result.failures += [f"histories of seed {number}: {wrong}"] if wrong else []
@@ -125,12 +129,21 @@ def _histories(count: int, number: int) -> tuple[int, int, str]:
         return histories.Histories.count, histories.Histories.died, text[-3000:]
 
 
-def kills(asked: argparse.Namespace) -> list[Killed]:
-    """Die for real: at chosen points in one lab, and beside it in histories in another."""
+def beside() -> ProcessPoolExecutor:
+    """Return processes that compute on all cores and leave them to whoever waits for a deadline."""
+    return ProcessPoolExecutor(max_workers=os.cpu_count(), initializer=os.nice, initargs=(10,))
+
+
+@contextmanager
+def labs(asked: argparse.Namespace) -> Iterator[Callable[[], list[Killed]]]:
+    """Die for real: at chosen points in one lab, and beside it in histories in another; yield what waits for them."""
+    if asked.memory:
+        yield list
+        return
     with ProcessPoolExecutor(max_workers=2) as pool:
         try:
             parts = [pool.submit(in_lab, asked, part) for part in (_chosen, _lab_histories)]
-            return [one for part in parts for one in part.result()]
+            yield lambda: [one for part in parts for one in part.result()]
         except BaseException:
             for child in active_children():
                 child.terminate()  # its lab goes, too
