@@ -33,6 +33,12 @@ class Code(StrEnum):
     # VMs
     VM_TEMPLATE = "vm-template", "E", "it is a template", "convert it to a VM"
     VM_NO_HOST = "vm-no-host", "E", "no host runs or holds it", "look at it in vCenter: it may be inaccessible"
+    VM_ORPHANED = ("vm-orphaned", "E", "vCenter lists it, and its host no longer has it",
+        "register its .vmx on a host, or remove it from the inventory")
+    VM_INACCESSIBLE = ("vm-inaccessible", "E", "its host cannot read its files, or they are not valid",
+        "bring its datastore back, or register the VM again")
+    VM_DISCONNECTED = ("vm-disconnected", "E", "vCenter has no connection to the host that has it",
+        "bring the host back, or choose other VMs")
     VM_SUSPENDED = "vm-suspended", "E", "it is suspended", "power it on or off"
     VM_GONE = "vm-gone", "W", "a VM of a resumed run is no longer at the source", "look for it at the target"
     REVERSE_MODE = ("reverse-mode", "I",

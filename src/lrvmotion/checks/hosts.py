@@ -21,9 +21,9 @@ def ready(site: SiteName, host: Host) -> Iterator[Finding]:
     """A host is changed and used only while it is connected and not in maintenance, and has a vMotion vmknic."""
     subject = TargetId.host(site, host.name)
     if host.connection_state != "connected":
-        yield Code.HOST_NOT_CONNECTED.error(
-            subject, f"is {host.connection_state}", "bring it back, or choose other VMs"
-        )
+        silent = host.connection_state == "notResponding"
+        summary = "does not respond to vCenter" if silent else f"is {host.connection_state}"
+        yield Code.HOST_NOT_CONNECTED.error(subject, summary, "bring it back, or choose other VMs")
     elif host.in_maintenance:
         yield Code.HOST_MAINTENANCE.error(subject, "is in maintenance mode", "take it out of maintenance mode")
     elif not host.vmotion_vmknics:

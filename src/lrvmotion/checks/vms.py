@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from lrvmotion.checks import compatibility, devices, metadata
 from lrvmotion.checks.catalogue import Code
 from lrvmotion.findings import Finding
-from lrvmotion.model.inventory import VirtualMachine
+from lrvmotion.model.inventory import VirtualMachine, VmConnection
 from lrvmotion.model.placement import Placement
 from lrvmotion.model.surroundings import PrecheckContext
 
@@ -16,6 +16,7 @@ def alone(vm: VirtualMachine) -> list[Finding]:
     """Return what the VM's own state says."""
     return [
         *movable(vm),
+        *reachable(vm),
         *cold_data(vm),
         *busy(vm),
         *devices.connected(vm),
@@ -49,6 +50,43 @@ def movable(vm: VirtualMachine) -> Iterator[Finding]:
         yield Code.VM_NO_HOST.error(subject, "is on no host")
     if vm.power_state == "suspended":
         yield Code.VM_SUSPENDED.error(subject, "is suspended", "power it on or off first")
+
+
+# What vCenter means by a VM's state (API reference, VirtualMachineConnectionState): code, summary, hint.
+_STATES: dict[VmConnection, tuple[Code, str, str]] = {
+    "orphaned": (
+        Code.VM_ORPHANED,
+        "is orphaned: vCenter lists it, and its host no longer has it",
+        "register its .vmx on a host, or remove it from the inventory",
+    ),
+    "inaccessible": (
+        Code.VM_INACCESSIBLE,
+        "is inaccessible: its host cannot read its files",
+        "bring its datastore back, or register the VM again",
+    ),
+    "invalid": (
+        Code.VM_INACCESSIBLE,
+        "is invalid: its configuration cannot be read",
+        "repair its .vmx, or register the VM again",
+    ),
+    "disconnected": (
+        Code.VM_DISCONNECTED,
+        "is disconnected: vCenter has no connection to its host",
+        "bring the host back, or choose other VMs",
+    ),
+}
+
+
+def reachable(vm: VirtualMachine) -> Iterator[Finding]:
+    """A VM is moved only while its host has it and vCenter is connected to that host."""
+    if vm.connection_state in _STATES:
+        code, summary, hint = _STATES[vm.connection_state]
+        yield code.error(f"vm/{vm.name}", summary, hint)
+
+
+def known(vm: VirtualMachine) -> bool:
+    """Whether vCenter knows what the VM consists of; of others it tells no disks, cards or files."""
+    return vm.connection_state in {"connected", "disconnected"}
 
 
 def cold_data(vm: VirtualMachine) -> Iterator[Finding]:

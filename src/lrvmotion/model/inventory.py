@@ -14,6 +14,7 @@ from lrvmotion.errors import UsageError
 SiteName = Literal["source", "target"]
 PowerState = Literal["poweredOn", "poweredOff", "suspended"]
 ConnectionState = Literal["connected", "disconnected", "notResponding"]
+VmConnection = Literal["connected", "disconnected", "orphaned", "inaccessible", "invalid"]
 NetworkKind = Literal["standard", "distributed", "opaque"]
 DeviceKind = Literal[
     "iso", "cdrom", "floppy", "usb", "serial", "parallel", "passthrough", "vgpu", "sriov", "shared-bus", "tpm",
@@ -172,6 +173,7 @@ class Nic:
 class VirtualMachine:
     """A VirtualMachine with what a move needs; sizes in bytes, *storage_bytes* without swap files.
 
+    *connection_state* is the VM's own (VirtualMachineConnectionState), not its host's.
     *hardware* is the virtual hardware version ("vmx-19"), *evc_mode* the least EVC mode key that the running VM needs,
     *key_provider* who holds the key of an encrypted VM ("" where it is not told), None where it is not encrypted;
     *reserved_bytes* of the memory need no swap file. *permissions* and *attributes* are set on the VM itself.
@@ -202,6 +204,7 @@ class VirtualMachine:
     reserved_bytes: int = 0
     permissions: tuple[str, ...] = ()
     attributes: tuple[int, ...] = ()
+    connection_state: VmConnection = "connected"
 
     @property
     def swap_bytes(self) -> int:

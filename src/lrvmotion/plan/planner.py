@@ -123,9 +123,11 @@ def _migrations(inputs: Inputs, vms: Sequence[VirtualMachine], draft: _Draft) ->
     stores = {store.ref: store.name for store in inputs.source.datastores}
     migrations = []
     for vm in vms:
-        found = vm_checks.alone(vm)
-        placement, more = placer.place(vm)
-        draft.findings += [*found, *more]
+        draft.findings += vm_checks.alone(vm)
+        if not vm_checks.known(vm):
+            continue
+        placement, found = placer.place(vm)
+        draft.findings += found
         if placement is None or vm.host is None:
             continue
         hot, cold = _bytes(vm)

@@ -222,7 +222,9 @@ def runtime(vm: Any) -> Any:
 
 
 def connection(vm: Any) -> str:
-    """Return the VM's connection state, which follows its host's."""
+    """Return the VM's connection state, which follows its host's where it has none of its own."""
+    if vm.traits.connection:
+        return str(vm.traits.connection)
     return "connected" if vm.host.connection == "connected" else "disconnected"
 
 
@@ -346,7 +348,16 @@ def _other_card(key: int) -> Callable[[Any], Any]:
     return read
 
 
-VALUES: dict[str, Callable[[Any], Any]] = {
+def _read(getter: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return what reads a part of the VM's configuration: unset of a VM whose files the host cannot read.
+
+    "The configuration information would be unavailable if the server is unable to access the virtual machine files on
+    disk" (API reference, VirtualMachine.config). unconfirmed: that of an orphaned VM is not there either.
+    """
+    return lambda vm: None if vm.traits.connection else getter(vm)
+
+
+_CONFIG: dict[str, Callable[[Any], Any]] = {
     "config": config,
     "config.name": lambda vm: vm.name,
     "config.uuid": lambda vm: vm.uuid,
@@ -367,6 +378,9 @@ VALUES: dict[str, Callable[[Any], Any]] = {
     "config.hardware.numCPU": lambda _: 1,
     "config.files": files,
     "config.files.vmPathName": path,
+}
+VALUES: dict[str, Callable[[Any], Any]] = {
+    **{path: _read(getter) for path, getter in _CONFIG.items()},
     "runtime": runtime,
     "runtime.host": lambda vm: None if vm.traits.no_host else vm.host,
     "runtime.powerState": power_state,

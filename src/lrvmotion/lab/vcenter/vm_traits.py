@@ -23,6 +23,7 @@ class Traits:
     """The defaults are a plain VM's; *plugged* are of PLUGS, all connected; *rdm* is a compatibilityMode.
 
     *no_host*: its host is not told, as the API has it for a VM whose host was removed or may not be seen.
+    *connection* is a VirtualMachineConnectionState in place of the one that follows from the host.
     *permissions* are principals, of the role Admin where none is named ("LAB\\ops|ReadOnly"); *tags* are (category,
     tag), *policies* (device key, or "home"; name). *tools*: VMware Tools runs in the guest and tells *address*.
     """
@@ -50,6 +51,7 @@ class Traits:
     tools: bool = False
     address: str = ""
     no_host: bool = False
+    connection: str = ""
 
     @classmethod
     def of(cls, document: dict[str, Any]) -> Traits:
@@ -135,6 +137,10 @@ def refusals(vm: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:
     if traits.template:
         # CheckRelocate and RelocateVM_Task: NotSupported for a template (API reference, service of RelocateSpec)
         yield "vmodl.fault.NotSupported", "The operation is not supported on a template.", {}
+    if traits.connection:
+        # unconfirmed: the class
+        text = "The operation is not allowed in the current state of the virtual machine."
+        yield "vim.fault.InvalidState", text, {}
     if traits.suspended:
         # unconfirmed: a suspended VM's memory image does not go to another vCenter
         states = {"existingState": "suspended", "requestedState": "poweredOn"}

@@ -8,14 +8,15 @@ from urllib.parse import unquote
 
 from pyVmomi import vim
 
-from lrvmotion.model.inventory import MoRef, Nic, PowerState, VirtualMachine
+from lrvmotion.model.inventory import MoRef, Nic, PowerState, VirtualMachine, VmConnection
 from lrvmotion.vsphere.client import moref
 from lrvmotion.vsphere.inventory import vm_hardware
 
 _NO_FT = "notConfigured"
 
 PATHS = (
-    "name", "parent", "runtime.host", "runtime.powerState", "config.instanceUuid", "config.uuid", "config.template",
+    "name", "parent", "runtime.host", "runtime.powerState", "runtime.connectionState",
+    "config.instanceUuid", "config.uuid", "config.template",
     "config.changeVersion", "config.version", "config.keyId", "config.migrateEncryption", "config.hardware.memoryMB",
     "config.memoryAllocation.reservation", "runtime.toolsInstallerMounted", "runtime.faultToleranceState",
     "runtime.minRequiredEVCModeKey", "permission", "customValue", "config.hardware.device", "snapshot",
@@ -47,6 +48,7 @@ def virtual_machine(
         instance_uuid=str(row.get("config.instanceUuid", "")),
         bios_uuid=str(row.get("config.uuid", "")),
         power_state=cast("PowerState", str(row.get("runtime.powerState", "poweredOff"))),
+        connection_state=cast("VmConnection", str(row.get("runtime.connectionState", "connected"))),
         host=moref(host) if host is not None else None,
         folder=folders.get(moref(parent), "") if parent is not None else "",
         memory_bytes=int(row.get("config.hardware.memoryMB") or 0) * 2**20,
