@@ -66,7 +66,8 @@ class VmknicSpec:
 class HostSpec:
     """A simulated ESXi host; *version* and *build* choose the option table.
 
-    *gateways* are (netstack, default gateway) pairs.
+    *gateways* are (netstack, default gateway) pairs. *datacenter* is a path below the root folder, "" the site's own,
+    *cluster* too; *distributed_switch* is the one that it is on where its *switch* is "distributed".
     """
 
     name: str
@@ -76,6 +77,42 @@ class HostSpec:
     congestion_control: Literal["newreno", "cubic"] = "newreno"
     switch: Literal["standard", "distributed"] = "standard"
     gateways: tuple[tuple[str, str], ...] = ()
+    datacenter: str = ""
+    cluster: str = ""
+    distributed_switch: str = "DSwitch"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatastoreSpec:
+    """A datastore beside those that every host of a datacenter mounts.
+
+    *folder* is a path below the datacenter's datastore folder, *pod* the datastore cluster in it; *hosts* mount it
+    (none named: all of the datacenter), those of *read_only* so; *free_bytes* None: all that VMs leave.
+    """
+
+    name: str
+    datacenter: str = ""
+    folder: str = ""
+    pod: str = ""
+    hosts: tuple[str, ...] = ()
+    read_only: tuple[str, ...] = ()
+    free_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkSpec:
+    """A network for VMs beside those that every host of a datacenter has; *folder* is a path below the network folder.
+
+    Standard and opaque ones are those of *hosts* (none named: all of the datacenter), distributed ones those of the
+    hosts on *switch*.
+    """
+
+    name: str
+    kind: Literal["standard", "distributed", "opaque"] = "standard"
+    datacenter: str = ""
+    folder: str = ""
+    switch: str = "DSwitch"
+    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +127,12 @@ class BoxSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SiteSpec:
-    """One site: its vCenter, LAN, hosts and VMs."""
+    """One site: its vCenter, LAN, hosts and VMs.
+
+    *datacenter* and *cluster* are those of hosts that name none. Each datacenter that a host names has the *datastores*
+    and the *networks*, so that names are there as often as there are datacenters; beside them there are
+    *more_datastores*, *more_networks* and *folders* (datacenter, path of a VM folder).
+    """
 
     name: SiteName
     lan: str  # network, e.g. 10.88.0.0/24
@@ -105,6 +147,9 @@ class SiteSpec:
     datastores: tuple[str, ...] = ("datastore1",)
     networks: tuple[str, ...] = ("VM Network",)
     boxes: tuple[BoxSpec, ...] = ()
+    more_datastores: tuple[DatastoreSpec, ...] = ()
+    more_networks: tuple[NetworkSpec, ...] = ()
+    folders: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,5 +198,13 @@ def _site(document: dict[str, Any]) -> SiteSpec:
             "boxes": tuple(BoxSpec(**box) for box in document["boxes"]),
             "datastores": tuple(document["datastores"]),
             "networks": tuple(document["networks"]),
+            "more_datastores": tuple(
+                DatastoreSpec(**{**row, "hosts": tuple(row["hosts"]), "read_only": tuple(row["read_only"])})
+                for row in document.get("more_datastores", ())
+            ),
+            "more_networks": tuple(
+                NetworkSpec(**{**row, "hosts": tuple(row["hosts"])}) for row in document.get("more_networks", ())
+            ),
+            "folders": tuple((datacenter, path) for datacenter, path in document.get("folders", ())),
         }
     )

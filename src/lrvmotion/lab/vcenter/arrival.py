@@ -17,7 +17,7 @@ from lrvmotion.lab.vcenter import carriage, vm_traits
 from lrvmotion.lab.vcenter.entity import Folder, ResourcePool
 from lrvmotion.lab.vcenter.host_state import COST
 from lrvmotion.lab.vcenter.hostd_client import HostdError
-from lrvmotion.lab.vcenter.network import DistributedVirtualPortgroup
+from lrvmotion.lab.vcenter.network import DistributedVirtualPortgroup, OpaqueNetwork
 from lrvmotion.lab.vcenter.registry import named, type_named
 
 if TYPE_CHECKING:
@@ -38,9 +38,14 @@ def fault_of(found: Problem) -> Any:
 
 
 def _field(value: Any) -> Any:
-    """Return a fault's field: a value, a reference, or the fault that is the reason."""
+    """Return a fault's field: a value, a reference, a data object, the fault that is the reason, or a list of these."""
+    if isinstance(value, list):
+        return [_field(item) for item in value]
     if not isinstance(value, dict):
         return value
+    if "data" in value:
+        made: Any = VmomiSupport.GetVmodlType(value["data"])
+        return made(**{name: _field(item) for name, item in value["fields"].items()})
     if "class" in value:
         return fault_of(value)
     return VmomiSupport.GetWsdlType("urn:vim25", value["type"])(value["moid"])
@@ -91,6 +96,8 @@ def check(vcenter: Vcenter, demand: dict[str, Any]) -> list[Problem]:
     assert isinstance(pool, ResourcePool)  # noqa: S101 - checked just above
     host_any: Any = host
     found += _host(host_any, demand)
+    if folder is not None and folder not in host_any.datacenter.folders["vm"].tree():
+        found.append(_mismatch(folder, host_any.datacenter))
     if pool.owner is not host_any.parent:
         wrong = "vmodl.fault.InvalidArgument"
         text = "A specified parameter was not correct: spec.pool"
@@ -100,6 +107,11 @@ def check(vcenter: Vcenter, demand: dict[str, Any]) -> list[Problem]:
         found.append(problem("hostTests", refused, text, **more))
     if not store.accessible:
         text = f"Datastore '{store.name}' is not accessible."
+        who = {"type": store.wsdl, "moid": store.moid}
+        found.append(problem("datastoreTests", "vim.fault.InaccessibleDatastore", text, datastore=who, name=store.name))
+    if host_any not in store.mounting() or host_any in store.read_only:
+        # unconfirmed: the class, for a host that does not mount it, or may only read it
+        text = f"Datastore '{store.name}' is not accessible from host '{host_any.name}'."
         who = {"type": store.wsdl, "moid": store.moid}
         found.append(problem("datastoreTests", "vim.fault.InaccessibleDatastore", text, datastore=who, name=store.name))
     if demand["copies_disk"] and store.free() < demand["disk_bytes"] + demand["swap_bytes"]:
@@ -148,14 +160,35 @@ def _host(host: Any, demand: dict[str, Any]) -> list[Problem]:
     return []
 
 
+def _mismatch(folder: Folder, expected: Any) -> Problem:
+    at: Any = folder
+    while at.wsdl != "Datacenter":
+        at = at.parent
+    argument = {
+        "data": "vim.fault.DatacenterMismatch.Argument",
+        "fields": {
+            "entity": {"type": folder.wsdl, "moid": folder.moid},
+            "inputDatacenter": {"type": at.wsdl, "moid": at.moid},
+        },
+    }
+    return problem(
+        "resourcePoolTests", "vim.fault.DatacenterMismatch", "The operation is not supported across datacenters.",
+        invalidArgument=[argument], expectedDatacenter={"type": expected.wsdl, "moid": expected.moid},
+    )  # fmt: skip
+
+
 def network_of(host: Any, wanted: dict[str, Any]) -> Any:
-    """Return the network of *host* that a NIC backing means, or None."""
+    """Return the network of *host* that a NIC backing means, or None; without a *kind* any of the name."""
     for network in host.networks():
-        distributed = isinstance(network, DistributedVirtualPortgroup)
         if "key" in wanted:
-            if distributed and network.moid == wanted["key"] and network.switch.uuid == wanted["switch"]:
+            if not isinstance(network, DistributedVirtualPortgroup):
+                continue
+            if network.moid == wanted["key"] and network.switch.uuid == wanted["switch"]:
                 return network
-        elif network.name == wanted["name"]:
+        elif "opaque" in wanted:
+            if isinstance(network, OpaqueNetwork) and network.network_id == wanted["opaque"]:
+                return network
+        elif network.name == wanted["name"] and wanted.get("kind") in {None, network.wsdl}:
             return network
     return None
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from typing import Any
 
 from pyVmomi import vim
@@ -14,8 +15,8 @@ from lrvmotion.lab.vcenter import (  # noqa: F401 - a host makes these by the na
     managed_method_executer,
     option_manager,
 )
-from lrvmotion.lab.vcenter.datastore import Datastore
-from lrvmotion.lab.vcenter.entity import ClusterComputeResource, Datacenter, Folder
+from lrvmotion.lab.vcenter.datastore import Datastore, mounted
+from lrvmotion.lab.vcenter.entity import Datacenter, Folder
 from lrvmotion.lab.vcenter.host_system import HostSystem
 from lrvmotion.lab.vcenter.network import (
     DistributedVirtualPortgroup,
@@ -23,6 +24,7 @@ from lrvmotion.lab.vcenter.network import (
     VmwareDistributedVirtualSwitch,
 )
 from lrvmotion.lab.vcenter.pbm import Pbm
+from lrvmotion.lab.vcenter.places import Places
 from lrvmotion.lab.vcenter.service_instance import ServiceInstance
 from lrvmotion.lab.vcenter.tagging import Rest
 from lrvmotion.lab.vcenter.vcenter import Vcenter
@@ -37,16 +39,20 @@ def build(vcenter: Vcenter) -> None:
     vcenter.rest, vcenter.pbm = Rest(vcenter), Pbm(vcenter)
     ServiceInstance(vcenter)
     vcenter.root = Folder(vcenter, "Datacenters", None, [vim.Folder, vim.Datacenter], "group-d")
-    datacenter = Datacenter(vcenter, site.datacenter, vcenter.root)
-    cluster = ClusterComputeResource(vcenter, site.cluster, datacenter)
+    places = Places(vcenter)
+    places.datacenter("")  # the first, whatever the hosts name
     for number, spec in enumerate(site.hosts, 1):
-        HostSystem(vcenter, spec, cluster, number)
-    for name in site.datastores:
-        Datastore(vcenter, name, datacenter)
-    _networks(vcenter, datacenter)
-    stores = {item.name: item for item in vcenter.registry.of_type("Datastore")}
+        HostSystem(vcenter, spec, places.cluster(spec), number)
+    for datacenter in places.datacenters.values():
+        for name in site.datastores:
+            Datastore(vcenter, name, datacenter)
+    places.datastores()
+    for path, datacenter in places.datacenters.items():
+        _networks(vcenter, path, datacenter)
+    places.networks()
+    for path, folder in site.folders:
+        places.vm_folder(places.datacenter(path), folder)
     hosts = {item.name: item for item in vcenter.hosts()}
-    folders: dict[str, Any] = {"": datacenter.folders["vm"]}
     site_byte = 0 if site.name == "source" else 1
     for number, machine in enumerate(site.vms):
         host = hosts[machine.host]
@@ -55,9 +61,9 @@ def build(vcenter: Vcenter) -> None:
         VirtualMachine(
             vcenter,
             name=machine.name,
-            folder=_folder(vcenter, folders, machine.folder),
+            folder=places.vm_folder(host.datacenter, machine.folder),
             host=host,
-            datastore=stores[machine.datastore or site.datastores[0]],
+            datastore=_named(mounted(host), machine.datastore or site.datastores[0]),
             network=network,
             document={
                 "memory_bytes": machine.memory_bytes,
@@ -74,37 +80,43 @@ def build(vcenter: Vcenter) -> None:
         )
 
 
-def _folder(vcenter: Vcenter, folders: dict[str, Any], path: str) -> Any:
-    if path not in folders:
-        parent, _, name = path.strip("/").rpartition("/")
-        above = _folder(vcenter, folders, parent)
-        folders[path] = above.child(name) or Folder(vcenter, name, above, [vim.Folder, vim.VirtualMachine], "group-v")
-    return folders[path]
+def _named(items: Iterable[Any], name: str) -> Any:
+    return next(item for item in items if item.name == name)
 
 
-def _networks(vcenter: Vcenter, datacenter: Datacenter) -> None:
-    """Make the networks of standard hosts, and a distributed switch for the others.
+def _networks(vcenter: Vcenter, path: str, datacenter: Datacenter) -> None:
+    """Make the networks of a datacenter's standard hosts, and the distributed switches of the others.
 
-    A site that has both kinds of host prefixes the distributed ones with `dv-`: names are unique in a folder.
+    A datacenter that has both kinds of host prefixes the distributed ones with `dv-`: names are unique in a folder.
+    Port groups of two switches have the same names all the same, as those have that NSX makes (openshift/installer
+    #5673: "not necessarily unique, especially in NSX-T").
     """
-    hosts = list(vcenter.hosts())
+    hosts = [host for host in vcenter.hosts() if host.datacenter is datacenter]
     standard = [host for host in hosts if host.network.standard]
     distributed = [host for host in hosts if not host.network.standard]
     networks = [Network(vcenter, name, datacenter) for name in vcenter.site.networks] if standard else []
     for host in standard:
-        host.vm_networks = networks
-    if not distributed:
-        return
-    switch = VmwareDistributedVirtualSwitch(vcenter, "DSwitch", datacenter)
-    switch.hosts = distributed
+        host.vm_networks = list(networks)
     prefix = "dv-" if standard else ""
+    for name in dict.fromkeys(host.spec.distributed_switch for host in distributed):
+        _switch(vcenter, name, path, datacenter, prefix)
+
+
+def _switch(vcenter: Vcenter, name: str, path: str, datacenter: Datacenter, prefix: str) -> None:
+    hosts = [
+        host
+        for host in vcenter.hosts()
+        if host.datacenter is datacenter and not host.network.standard and host.spec.distributed_switch == name
+    ]
+    switch = VmwareDistributedVirtualSwitch(vcenter, name, datacenter, path)
+    switch.hosts = hosts
     groups = {
         name: DistributedVirtualPortgroup(vcenter, prefix + name, datacenter, switch)
         for name in dict.fromkeys(
-            [*vcenter.site.networks, *(nic.portgroup for host in distributed for nic in host.spec.vmknics)]
+            [*vcenter.site.networks, *(nic.portgroup for host in hosts for nic in host.spec.vmknics)]
         )
     }
-    for host in distributed:
+    for host in hosts:
         host.switch = switch
         host.vm_networks = list(groups.values())
         for nic in host.spec.vmknics:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lrvmotion.lab.vcenter import arrival, control_traits
+from lrvmotion.lab.vcenter.datastore import mounted
 from lrvmotion.lab.vcenter.fault_rule import FaultRule
 from lrvmotion.lab.vcenter.license_manager import EDITIONS
 from lrvmotion.lab.vcenter.registry import named
@@ -98,6 +99,8 @@ class Control:
                         "instance_uuid": vm.instance_uuid,
                         "host": vm.host.name,
                         "datastore": vm.datastore.name,
+                        "datacenter": vm.host.datacenter.name,
+                        "ids": {key: getattr(vm, key).moid for key in ("host", "datastore", "network", "parent")},
                         "power": "on" if vm.powered_on else "off",
                         "relocating": vm.relocating is not None,
                     }
@@ -192,7 +195,7 @@ class Control:
                 name=request["document"]["name"],
                 folder=host.datacenter.folders["vm"],
                 host=host,
-                datastore=next(self.vcenter.registry.of_type("Datastore")),
+                datastore=mounted(host)[0],
                 network=host.vm_networks[0],
                 document=request["document"],
             )

@@ -47,11 +47,15 @@ def host_start(vcenter: Vcenter, request: Request) -> None:
 
 
 def datastore_set(vcenter: Vcenter, request: Request) -> None:
-    """Leave *free_bytes* on a datastore, null for all that the VMs leave; set whether it is *accessible*."""
+    """Leave *free_bytes* on a datastore, null for all that the VMs leave; set whether it is *accessible*.
+
+    *maintenance* is its maintenance mode: normal, enteringMaintenance, inMaintenance.
+    """
     with vcenter.lock:
         store = named(vcenter.registry.of_type("Datastore"), request["datastore"])
         store.accessible = bool(request.get("accessible", True))
         store.held = 0
+        store.maintenance = str(request.get("maintenance", "normal"))
         if request.get("free_bytes") is not None:
             store.held = store.free() - int(request["free_bytes"])
         store.touch()

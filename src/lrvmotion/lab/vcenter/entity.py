@@ -3,6 +3,7 @@
 # ruff: noqa: ANN401 - pyVmomi makes its types at run time; parameters carry the API's names
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pyVmomi import vim
@@ -88,6 +89,21 @@ class Folder(Entity):
         """Return the children."""
         return list(self.children.values())
 
+    def tree(self) -> Iterator[Folder]:
+        """Give this folder and those below it."""
+        yield self
+        for item in self.children.values():
+            if isinstance(item, Folder):
+                yield from item.tree()
+
+    def leaves(self) -> Iterator[Any]:
+        """Give what is in this folder and in those below it, without the folders."""
+        for item in self.children.values():
+            if isinstance(item, Folder):
+                yield from item.leaves()
+            else:
+                yield item
+
 
 class Datacenter(Entity):
     """A datacenter and its four folders."""
@@ -100,8 +116,10 @@ class Datacenter(Entity):
         "hostFolder": lambda self: self.folders["host"],
         "networkFolder": lambda self: self.folders["network"],
         "datastoreFolder": lambda self: self.folders["datastore"],
-        "datastore": lambda self: self.folders["datastore"].contained(),
-        "network": lambda self: self.folders["network"].contained(),
+        "datastore": lambda self: list(self.folders["datastore"].leaves()),
+        "network": lambda self: [
+            item for item in self.folders["network"].leaves() if issubclass(item.vim_type(), vim.Network)
+        ],
     }
     __slots__ = ("folders",)
 
@@ -130,7 +148,11 @@ class ClusterComputeResource(Entity):
         **COMMON,
         "host": lambda self: self.hosts,
         "resourcePool": lambda self: self.pool,
-        "datastore": lambda self: self.datacenter.folders["datastore"].contained(),
+        "datastore": lambda self: [
+            store
+            for store in self.datacenter.folders["datastore"].leaves()
+            if any(host in self.hosts for host in store.mounting())
+        ],
         "network": lambda self: _unique(net for host in self.hosts for net in host.networks()),
         "summary": lambda self: self.summary(),
         "configurationEx": lambda self: self.configuration(),

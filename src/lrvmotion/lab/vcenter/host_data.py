@@ -8,6 +8,7 @@ from typing import Any
 
 from pyVmomi import VmomiSupport, vim
 
+from lrvmotion.lab.vcenter import datastore
 from lrvmotion.lab.vcenter.host_state import DEFAULT_STACK, Netstack, Vmknic
 
 H: Any = vim.host
@@ -272,5 +273,5 @@ VALUES: dict[str, Callable[[Any], Any]] = {
     "capability": capability,
     "vm": lambda host: list(host.machines.values()),
     "network": lambda host: host.networks(),
-    "datastore": lambda host: host.datacenter.folders["datastore"].contained(),
+    "datastore": datastore.mounted,
 }

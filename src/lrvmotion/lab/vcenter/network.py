@@ -1,4 +1,4 @@
-"""Network, DistributedVirtualPortgroup and the distributed switch."""
+"""Network, DistributedVirtualPortgroup, OpaqueNetwork and the distributed switch."""
 
 # ruff: noqa: ANN401 - pyVmomi makes its types at run time; parameters carry the API's names
 from __future__ import annotations
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pyVmomi import vim
 
-from lrvmotion.lab.vcenter.entity import COMMON, Datacenter, Entity
+from lrvmotion.lab.vcenter.entity import COMMON, Datacenter, Entity, Folder
 from lrvmotion.lab.vcenter.managed_object import Values
 
 if TYPE_CHECKING:
@@ -28,11 +28,13 @@ class Network(Entity):
     wsdl = "Network"
     prefix = "network"
     values: ClassVar[Values] = _NETWORK
-    __slots__ = ()
+    __slots__ = ("datacenter",)
 
-    def __init__(self, vcenter: Vcenter, name: str, datacenter: Datacenter) -> None:
-        super().__init__(vcenter, name, datacenter.folders["network"])
-        datacenter.folders["network"].put(self)
+    def __init__(self, vcenter: Vcenter, name: str, datacenter: Datacenter, folder: Folder | None = None) -> None:
+        self.datacenter = datacenter
+        folder = folder or datacenter.folders["network"]
+        super().__init__(vcenter, name, folder)
+        folder.put(self)
 
     def members(self) -> list[Any]:
         """Return the hosts that have it."""
@@ -56,9 +58,11 @@ class DistributedVirtualPortgroup(Network):
     }
     __slots__ = ("switch",)
 
-    def __init__(self, vcenter: Vcenter, name: str, datacenter: Datacenter, switch: Any) -> None:
+    def __init__(
+        self, vcenter: Vcenter, name: str, datacenter: Datacenter, switch: Any, folder: Folder | None = None
+    ) -> None:
         self.switch = switch
-        super().__init__(vcenter, name, datacenter)
+        super().__init__(vcenter, name, datacenter, folder)
         switch.portgroups.append(self)
 
     def members(self) -> list[Any]:
@@ -86,8 +90,40 @@ class DistributedVirtualPortgroup(Network):
         return vim.vm.device.VirtualEthernetCard.DistributedVirtualPortBackingInfo(port=self.connection())
 
 
+class OpaqueNetwork(Network):
+    """A network that vCenter knows of by an id only, as an NSX segment is on a host with an N-VDS, or beside its twin.
+
+    A segment on a distributed switch of vSphere 7 is there twice: as port group and as opaque network of the same name
+    (eks-anywhere #3162; terraform-provider-vsphere #925).
+    """
+
+    wsdl = "OpaqueNetwork"
+    values: ClassVar[Values] = {
+        **_NETWORK,
+        "summary": lambda self: vim.OpaqueNetwork.Summary(
+            network=self.ref,
+            name=self.name,
+            accessible=True,
+            opaqueNetworkId=self.network_id,
+            opaqueNetworkType="nsx.LogicalSwitch",
+        ),
+    }
+    __slots__ = ()
+
+    @property
+    def network_id(self) -> str:
+        """The id of the segment in the network manager."""
+        return str(uuid.uuid5(uuid.UUID(self.vcenter.instance_uuid), self.moid))
+
+    def backing(self) -> Any:
+        """Return the backing of a NIC that is connected to it."""
+        return vim.vm.device.VirtualEthernetCard.OpaqueNetworkBackingInfo(
+            opaqueNetworkId=self.network_id, opaqueNetworkType="nsx.LogicalSwitch"
+        )
+
+
 class VmwareDistributedVirtualSwitch(Entity):
-    """A site's distributed switch; its uuid follows from the vCenter's, so a lab is repeatable."""
+    """A distributed switch; its uuid follows from the vCenter's, so a lab is repeatable."""
 
     wsdl = "VmwareDistributedVirtualSwitch"
     prefix = "dvs"
@@ -108,10 +144,11 @@ class VmwareDistributedVirtualSwitch(Entity):
     }
     __slots__ = ("hosts", "portgroups", "uuid")
 
-    def __init__(self, vcenter: Vcenter, name: str, datacenter: Datacenter) -> None:
+    def __init__(self, vcenter: Vcenter, name: str, datacenter: Datacenter, place: str = "") -> None:
+        """*place* is the datacenter's path where a switch of another datacenter may have the same name."""
         self.hosts: list[Any] = []
         self.portgroups: list[DistributedVirtualPortgroup] = []
-        raw = uuid.uuid5(uuid.UUID(vcenter.instance_uuid), name).hex
+        raw = uuid.uuid5(uuid.UUID(vcenter.instance_uuid), f"{place}:{name}" if place else name).hex
         pairs = [raw[i : i + 2] for i in range(0, 32, 2)]
         self.uuid = f"{' '.join(pairs[:8])}-{' '.join(pairs[8:])}"
         super().__init__(vcenter, name, datacenter.folders["network"])

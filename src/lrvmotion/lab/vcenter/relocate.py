@@ -84,10 +84,12 @@ class Job:
             if change.operation != "edit":
                 raise _wrong(name="spec.deviceChange.operation")
             if isinstance(backing, card.NetworkBackingInfo):
-                return {"name": backing.deviceName}
+                return {"name": backing.deviceName, "kind": "Network"}
             if isinstance(backing, card.DistributedVirtualPortBackingInfo):
                 port = backing.port
                 return {"name": port.portgroupKey, "key": port.portgroupKey, "switch": port.switchUuid}
+            if isinstance(backing, card.OpaqueNetworkBackingInfo):
+                return {"name": backing.opaqueNetworkId, "opaque": backing.opaqueNetworkId}
             raise vmodl.fault.NotSupported(msg="This network backing is not simulated")
         # unconfirmed: without a deviceChange the network of the same name is taken
         return {"name": self.vm.network.name}
