@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 from fakes import host
 from lrvmotion.model.inventory import Datastore, Folder, MoRef, Pool
 from lrvmotion.model.placement import Placement
 from lrvmotion.plan.plan import Migration
-from lrvmotion.run.migration_driver import RunCollaborators
+from lrvmotion.run.collaborators import Collaborators, Retries
 
 
 def migration(name, source="a1", target="b1", **changes):
@@ -23,15 +25,23 @@ def migration(name, source="a1", target="b1", **changes):
     )  # fmt: skip
 
 
-def guard(**changes):
-    content = {
-        "interrupts": lambda: 0,
-        "watch": lambda running: (),
-        "hold": lambda migration: [],
-        "record": lambda body: None,
-        "clock": lambda: 0.0,
-    }
-    return RunCollaborators(**{**content, **changes})
+class Said(SimpleNamespace):
+    """A collaborator that answers with what a test gives for each of its methods."""
+
+
+def collaborators(**given):
+    """Return whom the driver asks: nothing is in the way but what *given* says, each one method of one of them."""
+    said = {"look": lambda _: (), "hold": lambda _: [], "append": lambda _: None, "ended": lambda *_: None}
+    said |= {"left_s": lambda: None, "longest_s": lambda: None, "is_over": lambda: False, **given}
+
+    def of(*names):
+        return Said(**{name: said[name] for name in names})
+
+    return Collaborators(
+        interrupts=said.get("interrupts", lambda: 0), clock=said.get("clock", lambda: 0.0), journal=of("append"),
+        relays=of("look", "hold"), hooks=Said(hold=lambda _: [], ended=said["ended"]),
+        window=of("left_s", "longest_s", "is_over"), retries=Retries(most=said.get("most", 1)),
+    )  # fmt: skip
 
 
 def ticking():

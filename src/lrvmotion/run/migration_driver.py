@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from lrvmotion.errors import LrvmotionError, TrustError, UnreachableError
@@ -31,42 +31,17 @@ from lrvmotion.plan.schedule import (
     Withdrawn,
 )
 from lrvmotion.ports.mover import Mover, TaskUpdate, TransientError
+from lrvmotion.run.collaborators import Collaborators
 
 POLL_S = 1.0
 AHEAD = 10  # VMs that are told to come next
 LOOK_S = 10.0  # between two looks at vCenters that did not answer where a VM is
 SILENT_S = 300.0  # for so long they are asked
-LONGEST_WAIT_S = 900.0
-
-
-@dataclass(slots=True, kw_only=True)
-class RunCollaborators:
-    """What the driver asks while it works.
-
-    *interrupts* counts Ctrl-C: once starts nothing more, twice cancels what runs, thrice leaves it running; *watch*
-    looks at the relays while VMs move (each with its task's percent, None: vCenter has not begun it) and returns the
-    source hosts from which nothing may start for now; *hold* says why a VM may not start now (a setting that changed,
-    a relay that is not healthy, a hook that failed); *record* may raise LrvmotionError: then no further move starts.
-    *room* is what is left of the window in seconds, None: no end; *over*: none will open again; *longest* is the
-    longest that comes. *ended* is told how a VM's migration ended, and why.
-    """
-
-    interrupts: Callable[[], int]
-    watch: Callable[[Mapping[str, int | None]], Collection[str]]
-    hold: Callable[[Migration], list[str]]
-    record: Callable[[Body], None]
-    clock: Callable[[], float]
-    room: Callable[[], float | None] = lambda: None
-    over: Callable[[], bool] = lambda: False
-    longest: Callable[[], float | None] = lambda: None
-    ended: Callable[[Migration, str, str | None], None] = lambda *_: None
-    max_attempts: int = 1
-    retry_wait_s: float = 30.0
 
 
 @dataclass(slots=True)
 class _Attempts:
-    """What is known of one VM's way; times by the guard's clock."""
+    """What is known of one VM's way; times by the run's clock."""
 
     attempts: int = 0  # relocates asked for
     vain: int = 0  # starts that a vCenter did not answer before its relocate was asked for
@@ -87,7 +62,7 @@ class _Driver:
     schedule: Schedule
     mover: Mover
     observer: Observer
-    guard: RunCollaborators
+    run: Collaborators
     migrations: dict[str, Migration]
     trips: dict[str, _Attempts] = field(default_factory=dict)
     level: int = 0
@@ -163,7 +138,7 @@ class _Driver:
 
     def poll_interrupts(self) -> list[Command]:
         """Look for a Ctrl-C."""
-        now = min(self.guard.interrupts(), 3)
+        now = min(self.run.interrupts(), 3)
         if now <= self.level:
             return []
         self.level = now
@@ -183,10 +158,10 @@ class _Driver:
 
     def look_at_window(self) -> None:
         """Let start what fits into what is left of the window."""
-        before, self.room = self.room, self.guard.room()
+        before, self.room = self.room, self.run.window.left_s()
         if self.room is None and before is None:
             return
-        if before is None and (longest := self.guard.longest()) is not None:
+        if before is None and (longest := self.run.window.longest_s()) is not None:
             for vm in self.schedule.too_long(longest):
                 reason = f"would take longer than the longest window, {longest / 3600:.1f} h"
                 self.carry_out(self.end(self.migrations[vm], MigrationState.HELD, reason=reason))
@@ -196,7 +171,7 @@ class _Driver:
         """Start nothing from hosts whose relay is in trouble, until it is not."""
         running = {vm: trip.percent if (trip := self.trips[vm]).runs else None for vm in self.schedule.running}
         try:
-            barred = frozenset(self.guard.watch(running))
+            barred = frozenset(self.run.relays.look(running))
             self.unwatched = ""
         except LrvmotionError as error:
             if error.message != self.unwatched:
@@ -215,7 +190,7 @@ class _Driver:
         if reasons := self.mover.recheck(migration):
             return reasons
         try:
-            return [*self.guard.hold(migration)]
+            return self.run.relays.hold(migration) or self.run.hooks.hold(migration)
         except UnreachableError:
             raise
         except LrvmotionError as error:
@@ -233,7 +208,7 @@ class _Driver:
     def record(self, body: Body) -> str | None:
         """Record; return why not, and start nothing more, where that fails: what runs is followed to its end."""
         try:
-            self.guard.record(body)
+            self.run.journal.append(body)
         except LrvmotionError as error:
             if not self.schedule.stopped:
                 self.observer(Message(text=f"{error.message}; no further VM is started"))
@@ -267,7 +242,7 @@ class _Driver:
         if (reason := self.record(begun)) is not None:
             return self.end(migration, MigrationState.HELD, reason=reason)
         trip.attempts += 1
-        trip.began = self.guard.clock() if trip.began is None else trip.began
+        trip.began = self.run.clock() if trip.began is None else trip.began
         try:
             task = self.mover.start(migration)
         except (TransientError, UnreachableError) as error:
@@ -300,7 +275,7 @@ class _Driver:
         What is at the source, and no task moves, is left for a plan of its own.
         """
         trip = self.trips[migration.vm]
-        trip.attempts, trip.began, trip.metadata = 1, self.guard.clock(), begun.metadata
+        trip.attempts, trip.began, trip.metadata = 1, self.run.clock(), begun.metadata
         task = self.mover.unfinished(migration)
         if task is not None:
             self.follow(migration, task)
@@ -340,7 +315,7 @@ class _Driver:
     def settle(self, migration: Migration, failed: TaskUpdate | None) -> list[Command]:
         """A task has ended, or was not seen to begin: see where the VM is, and decide by that, never by the task."""
         trip = self.trips[migration.vm]
-        now = self.guard.clock()
+        now = self.run.clock()
         if trip.look_at is None:
             trip.failed, trip.look_until = failed, now + SILENT_S
         failed = trip.failed
@@ -393,7 +368,7 @@ class _Driver:
         trip.percent = 100
 
         def carry() -> list[Command]:
-            for item in self.mover.carry(migration, trip.metadata, self.guard.record):
+            for item in self.mover.carry(migration, trip.metadata, self.run.journal.append):
                 self.observer(item)
             return []
 
@@ -411,10 +386,10 @@ class _Driver:
         if failed.cancelled:
             return self.end(migration, MigrationState.CANCELLED, reason="cancelled; the VM stays at the source")
         spent = trip.attempts + trip.vain
-        if not failed.passing or spent >= self.guard.max_attempts or self.schedule.stopped:
+        if not failed.passing or spent >= self.run.retries.most or self.schedule.stopped:
             return self.lay_down(migration, failed.reason, failed.hint)
-        wait = wait_s(spent, self.guard.retry_wait_s)
-        trip.reason, trip.hint, trip.due = failed.reason, failed.hint, self.guard.clock() + wait
+        wait = self.run.retries.after(spent)
+        trip.reason, trip.hint, trip.due = failed.reason, failed.hint, self.run.clock() + wait
         trip.percent, trip.runs = 0, False
         self.tell(migration, MigrationState.WAITING, reason=failed.reason, hint=failed.hint, wait_s=wait)
         return self.schedule.step(Failed(vm=migration.vm))
@@ -426,7 +401,7 @@ class _Driver:
 
     def run_due_retries(self) -> None:
         """Look again where VMs are that could not be found, and queue those whose wait is over."""
-        now = self.guard.clock()
+        now = self.run.clock()
         for vm, trip in self.trips.items():
             if trip.look_at is not None and now >= trip.look_at:
                 self.carry_out(self.settle(self.migrations[vm], trip.failed))
@@ -442,7 +417,7 @@ class _Driver:
             self.distrust(error)
             return []
         except LrvmotionError:
-            self.trips[migration.vm].due = self.guard.clock() + LOOK_S
+            self.trips[migration.vm].due = self.run.clock() + LOOK_S
             return []
         except Exception as error:  # noqa: BLE001 - as in foreseen
             trip = self.trips[migration.vm]
@@ -472,7 +447,7 @@ class _Driver:
 
     def ended(self, migration: Migration, state: MigrationState, reason: str | None) -> None:
         try:
-            self.guard.ended(migration, state, reason)
+            self.run.hooks.ended(migration, state, reason)
         except Exception as error:  # noqa: BLE001 - as in foreseen
             self.unforeseen(migration.vm, error)
 
@@ -483,7 +458,7 @@ class _Driver:
         except LrvmotionError:
             raise
         except Exception as error:
-            now = self.guard.clock()
+            now = self.run.clock()
             self.silent = now if self.silent is None else self.silent
             self.unforeseen("news of the tasks", error)
             if now - self.silent > SILENT_S:
@@ -513,7 +488,7 @@ class _Driver:
                 percent=trip.percent,
                 bytes_total=migration.hot_bytes + migration.cold_bytes,
                 cold_bytes=migration.cold_bytes,
-                elapsed_s=0.0 if trip.began is None else self.guard.clock() - trip.began,
+                elapsed_s=0.0 if trip.began is None else self.run.clock() - trip.began,
                 wave=migration.wave,
                 attempts=trip.attempts,
                 wait_s=wait_s,
@@ -529,7 +504,7 @@ def drive(
     schedule: Schedule,
     mover: Mover,
     observer: Observer,
-    guard: RunCollaborators,
+    run: Collaborators,
     *,
     begun: Mapping[str, UnfinishedMove] | None = None,
 ) -> None:
@@ -541,7 +516,7 @@ def drive(
     end open), and the first error that nobody foresaw.
     """
     by_name = {migration.vm: migration for migration in migrations}
-    driver = _Driver(schedule, mover, observer, guard, by_name, {vm: _Attempts() for vm in by_name})
+    driver = _Driver(schedule, mover, observer, run, by_name, {vm: _Attempts() for vm in by_name})
     for migration in migrations:
         driver.tell(migration, MigrationState.QUEUED)
     for vm in begun or {}:
@@ -552,7 +527,7 @@ def drive(
     driver.step(Begin())
     while not schedule.finished:
         driver.carry_out(driver.poll_interrupts())
-        if driver.level > 2 or (not schedule.running and guard.over()):
+        if driver.level > 2 or (not schedule.running and run.window.is_over()):
             driver.verify()
             return
         for update in driver.news():
@@ -565,15 +540,6 @@ def drive(
         trip = driver.trips[vm]
         driver.carry_out(driver.lay_down(by_name[vm], trip.reason, trip.hint))
     driver.verify()
-
-
-def wait_s(attempts: int, least_s: float) -> float:
-    """Return how long to wait after so many failed attempts: doubled each time, jittered, at most 15 minutes."""
-    from tenacity import RetryCallState, Retrying, wait_exponential_jitter
-
-    state = RetryCallState(Retrying(), None, (), {})
-    state.attempt_number = attempts
-    return wait_exponential_jitter(multiplier=least_s, max=LONGEST_WAIT_S, jitter=least_s / 2)(state)
 
 
 def _refused(migration: Migration, error: LrvmotionError) -> TaskUpdate:

@@ -4,42 +4,35 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, NoReturn, Protocol, Self
+from typing import NoReturn, Protocol, Self
 
 from lrvmotion.config.schema import Config
 from lrvmotion.errors import ExitStatus, LrvmotionError, NotRestoredError, RefusedError, UnreachableError
-from lrvmotion.events import Error, Found, Interrupted, Message, Observer, RunEnded, RunStarted, Waiting
+from lrvmotion.events import Error, Interrupted, Message, Observer, RunEnded, RunStarted, Waiting
 from lrvmotion.journal import event_log
 from lrvmotion.journal.journal import Journal
-from lrvmotion.journal.records import Body, MoveBegun, RunBegun, RunPlan
+from lrvmotion.journal.records import RunBegun, RunPlan
 from lrvmotion.journal.run_state import UnfinishedMove
 from lrvmotion.model.inventory import MoRef
 from lrvmotion.model.target_id import ConnectionId, TargetId
-from lrvmotion.plan import plan_forecast
 from lrvmotion.plan.modes import MODES
-from lrvmotion.plan.plan import Migration, Plan
-from lrvmotion.plan.schedule import Schedule
+from lrvmotion.plan.plan import Plan
 from lrvmotion.run import rolling_reboot
 from lrvmotion.run.apply import StoppedError, apply, revert
 from lrvmotion.run.hook_points import HookPoints
 from lrvmotion.run.hooks import Hooks
-from lrvmotion.run.migration_driver import RunCollaborators, drive
 from lrvmotion.run.path_proof import prove
-from lrvmotion.run.relays.rate_limiter import RateLimiter
 from lrvmotion.run.rolling_reboot import Rolling
 from lrvmotion.workflows.connections import Connections
+from lrvmotion.workflows.move_phase import MovePhase, RunJournal
 from lrvmotion.workflows.plan_run import RunOptions
 from lrvmotion.workflows.relay_survey import admitted
 from lrvmotion.workflows.restore_run import until_interrupted
-from lrvmotion.workflows.run_relays import Relays, watched
-
-if TYPE_CHECKING:
-    from lrvmotion.vsphere.vm.relocate import RelocateMover
-
+from lrvmotion.workflows.run_relays import watched
 
 LEAVE = 3  # so many interrupts: what runs is left to the vCenter
 
@@ -142,7 +135,12 @@ class Migrating:
     back: bool = False
     who: str = ""
     hooks: Hooks | None = None
-    moving: bool = field(init=False, default=False)  # a relocate may have been asked for
+    recorder: RunJournal = field(init=False)
+    points: HookPoints | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.recorder = RunJournal(self.journal, self.plan.run, moving=bool(self.begun))
+        self.points = None if self.hooks is None else HookPoints(self.hooks, self.plan)
 
     def go(self) -> None:
         """Apply the plan, prove it, move the VMs; *closing* ends the run.
@@ -150,20 +148,41 @@ class Migrating:
         What was changed stays once a VM moves. Before that whatever ends the run, an error of any kind or a Ctrl-C,
         restores what the run has changed.
         """
+        phases = self._phases()
+        self._begin()
+        try:
+            for phase in phases:
+                phase()
+            if not self.recorder.moving:
+                self._proceed()
+        except StoppedError:
+            self.observer(Interrupted(level=min(self.interrupts(), LEAVE), doing="changing"))
+            self._revert()
+        except Exception as error:
+            if self.recorder.moving or not self._changed():
+                raise
+            self._take_back(error)
+
+    def _phases(self) -> list[Callable[[], None]]:
+        """Return what the run does, in this order; moves that an earlier process began are followed, nothing else."""
+        hooks = [self.points.before_run] if self.points is not None and not self.closing.run else []
+        return [*hooks, *([] if self.begun else [self._apply, self._reboot, self._prove]), self._move]
+
+    def _begin(self) -> None:
+        """Record the run, its plan and its connections; tell that it has started."""
         plan = self.plan
         vms = tuple(migration.vm for migration in plan.migrations)
-        body = RunBegun(
-            mode=plan.mode, vms=vms, owner_id=plan.owner_id, back=self.back, who=self.who,
-            accounts=self.connections.accounts(),
+        self.recorder.append(
+            RunBegun(
+                mode=plan.mode, vms=vms, owner_id=plan.owner_id, back=self.back, who=self.who,
+                accounts=self.connections.accounts(),
+            )
         )  # fmt: skip
-        self.journal.append(plan.run, body)
-        self.journal.append(plan.run, RunPlan(plan=json.loads(self.document)))
+        self.recorder.append(RunPlan(plan=json.loads(self.document)))
         for name in (ConnectionId("source"), ConnectionId("target"), *(box.connection for box in self._boxes())):
-            self.journal.append(plan.run, self.connections.pinned(name))
+            self.recorder.append(self.connections.pinned(name))
         self._quiet()
-        points = None if self.hooks is None else HookPoints(self.hooks, plan)
-        first = not self.closing.run
-        self.closing.run, self.closing.points = plan.run, points
+        self.closing.run, self.closing.points = plan.run, self.points
         self.observer(
             RunStarted(
                 run=plan.run,
@@ -174,33 +193,19 @@ class Migrating:
                 log=str(event_log.log_path(self.journal.path.parent, plan.run)),
             )
         )
-        self.moving = bool(self.begun)
-        try:
-            if points is not None and first:
-                points.before_run()
-            if not self.begun:
-                self._change()
-            self._move(points)
-            if not self.moving:
-                self._proceed()
-        except StoppedError:
-            self.observer(Interrupted(level=min(self.interrupts(), LEAVE), doing="changing"))
-            self._revert()
-        except Exception as error:
-            if self.moving or not self._changed():
-                raise
-            self._take_back(error)
 
     def _boxes(self) -> list[TargetId]:
         """Return the boxes that the moves need."""
         return [TargetId.relay(name) for name in watched(self.plan)]
 
-    def _change(self) -> None:
+    def _apply(self) -> None:
         if self.plan.changes and self._turn("changed"):
             self._quiet()
         targets = {change.target: self.connections.target(change.target) for change in self.plan.changes}
         apply(self.plan.changes, targets, self.journal, self.plan.run, self.observer, self._proceed)
-        self._reboot()
+
+    def _prove(self) -> None:
+        """Prove the path, and that each relay admits what comes."""
         prove(
             self.plan, self.connections, self._echoes, self.observer,
             unproven=self.options.unproven or not MODES[self.plan.mode].CHANGES_SETTINGS, proceed=self._proceed,
@@ -294,86 +299,22 @@ class Migrating:
 
         return counters(self.connections.shell(TargetId.relay(relay)), self.plan.owner_id).echo
 
-    def _move(self, points: HookPoints | None) -> None:
-        from lrvmotion.vsphere.vm.relocate import RelocateMover
-
-        plan, limits, windows = self.plan, self.config.limits, self.config.windows
-        if not plan.migrations:
-            return
-        forecast = plan.forecast
-        schedule = Schedule(
-            plan.migrations,
-            plan_forecast.limits(self.config, forecast.line_mbps if forecast else None),
-            max_failures=self.options.max_failures,
-            seconds={vm.vm: vm.seconds for vm in forecast.vms if vm.seconds is not None} if forecast else {},
-            relay_by_host=dict(plan.relay_by_host),
-        )
-        relays = Relays(self.config, self.connections, self.journal, self.observer, plan, self.interrupts)
-        pace = RateLimiter(self.config, plan.relays, relays.cap, self.observer, self._record)
-        relays.restarted = pace.restarted
-        mover = RelocateMover(
-            self.connections.session("source"), self.connections.session("target"), limits.guest_wait_s
-        )
-
-        def look(running: Mapping[str, int | None]) -> Collection[str]:
-            said = relays.look(running)  # first: a lost box cuts off what is routed to it
-            pace.look(self.moment())
-            self._guests(mover)
-            return said
-
-        def meanwhile() -> None:
-            look(dict.fromkeys(schedule.running))
-
-        def hold(migration: Migration) -> list[str]:
-            return relays.hold(migration) or (points.hold(migration) if points is not None else [])
-
-        guard = RunCollaborators(
-            interrupts=self.interrupts,
-            watch=look,
-            hold=hold,
-            record=self._record,
-            clock=time.monotonic,
-            room=lambda: windows.left_s(self.moment()),
-            over=lambda: windows.opens(self.moment()) is None,
-            longest=lambda: windows.longest_s(self.moment()),
-            ended=points.ended if points is not None else lambda *_: None,
-            max_attempts=limits.max_attempts,
-            retry_wait_s=limits.retry_wait_s,
-        )
-        if points is not None:
-            points.hooks = replace(points.hooks, meanwhile=meanwhile)
-        with relays, mover:
-            try:
-                drive(plan.migrations, schedule, mover, self.observer, guard, begun=self.begun)
-            except LrvmotionError as error:
-                if not self.moving:
-                    raise
-                left = len(self.journal.outstanding())
-                message = f"{error.message}; {left} settings remain changed"
-                first = f"{error.hint}; then " if error.hint else ""
-                hint = (
-                    f"{first}'{self.options.resume_command}' goes on, or '{self.options.restore_command}' waits "
-                    "for the moves and restores them"
-                )
-                raise type(error)(message, hint=hint) from error
-            else:
-                while self._guests(mover) and not self.interrupts():
-                    time.sleep(1.0)
-            finally:
-                if points is not None and self.hooks is not None:
-                    points.hooks = self.hooks
-                relays.settle()
-
-    def _guests(self, mover: RelocateMover) -> bool:
-        """Tell of moved VMs whose guests are not back in time; return whether any may still come."""
+    def _move(self) -> None:
+        phase = MovePhase(
+            config=self.config, connections=self.connections, recorder=self.recorder, observer=self.observer,
+            plan=self.plan, moment=self.moment, interrupts=self.interrupts, max_failures=self.options.max_failures,
+            begun=self.begun, points=self.points,
+        )  # fmt: skip
         try:
-            for finding in mover.late():
-                self.observer(Found(finding=finding))
+            phase.go()
         except LrvmotionError as error:
-            self.observer(Message(text=f"guests are not looked at: {error.message}"))
-            return False
-        return mover.awaited > 0
-
-    def _record(self, body: Body) -> None:
-        self.moving = self.moving or isinstance(body, MoveBegun)
-        self.journal.append(self.plan.run, body)
+            if not self.recorder.moving:
+                raise
+            left = len(self.journal.outstanding())
+            message = f"{error.message}; {left} settings remain changed"
+            first = f"{error.hint}; then " if error.hint else ""
+            hint = (
+                f"{first}'{self.options.resume_command}' goes on, or '{self.options.restore_command}' waits "
+                "for the moves and restores them"
+            )
+            raise type(error)(message, hint=hint) from error

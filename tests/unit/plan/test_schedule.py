@@ -29,8 +29,9 @@ from lrvmotion.plan.schedule import (
     queue_end,
 )
 from lrvmotion.ports.mover import TaskUpdate
-from lrvmotion.run.migration_driver import drive, wait_s
-from queued import guard, migration, ticking
+from lrvmotion.run.collaborators import Retries
+from lrvmotion.run.migration_driver import drive
+from queued import collaborators, migration, ticking
 
 
 def names(commands):
@@ -295,14 +296,14 @@ def test_who_comes_next_is_told_when_it_changes():
     """The events' own names are what then starts."""
     events = []
     moves = [migration(f"vm{n}") for n in range(1, 4)]
-    drive(tuple(moves), Schedule(moves), FakeMover(), events.append, guard())
+    drive(tuple(moves), Schedule(moves), FakeMover(), events.append, collaborators())
     told = [event.vms for event in events if isinstance(event, Upcoming)]
     assert told == [("vm2", "vm3"), ("vm3",), ()]
 
 
 def driven(migrations, mover, begun=None, **changes):
     events = []
-    drive(tuple(migrations), Schedule(migrations), mover, events.append, guard(**changes), begun=begun)
+    drive(tuple(migrations), Schedule(migrations), mover, events.append, collaborators(**changes), begun=begun)
     return {event.vm: (event.state, event.reason) for event in events if isinstance(event, Move)}
 
 
@@ -333,7 +334,7 @@ def test_hosts_past_their_relay_hold_their_own_vms_and_nobody_elses():
             past.add("a1")
         return ()
 
-    last = driven(moves, mover, watch=watch, hold=lambda move: ["not in the path"] if move.source_host in past else [])
+    last = driven(moves, mover, look=watch, hold=lambda move: ["not in the path"] if move.source_host in past else [])
     assert last["vm2"] == ("held", "not in the path")
     assert [last[vm][0] for vm in ("vm1", "vm3", "vm4")] == ["success"] * 3
     assert sorted(mover.started) == ["vm1", "vm3", "vm4"]
@@ -358,7 +359,7 @@ def test_a_relay_in_trouble_keeps_its_hosts_queue_waiting_and_loses_none_of_it()
         return {"a1"} if 2 < len(looks) < 30 else ()
 
     moves = [migration("vm1"), migration("vm2"), migration("vm3", "a2", "b2")]
-    last = driven(moves, mover, watch=watch, max_attempts=3, clock=ticking())
+    last = driven(moves, mover, look=watch, most=3, clock=ticking())
     assert {state for state, _ in last.values()} == {"success"}
     assert mover.started.index("vm3") < mover.started.index("vm2")
     assert len(looks) >= 30
@@ -374,7 +375,7 @@ def test_what_vcenter_has_queued_is_told_from_what_it_has_begun():
             self.pending.insert(0, TaskUpdate(vm=migration.vm, state="queued"))
             return done
 
-    driven([migration("vm1")], Queueing(), watch=lambda running: seen.append(running.get("vm1", "-")) or ())
+    driven([migration("vm1")], Queueing(), look=lambda running: seen.append(running.get("vm1", "-")) or ())
     assert seen == [None, 50, "-"]
 
 
@@ -397,7 +398,7 @@ def test_every_move_is_recorded_before_it_starts():
             order.append(("start", migration.vm))
             return super().start(migration)
 
-    driven([migration("vm1")], Watching(), record=lambda body: order.append((body.kind, body.vm)))
+    driven([migration("vm1")], Watching(), append=lambda body: order.append((body.kind, body.vm)))
     assert order == [("move", "vm1"), ("start", "vm1"), ("task", "vm1"), ("moved", "vm1")]
 
 
@@ -458,7 +459,7 @@ def test_a_journal_that_takes_no_record_stops_the_queue_and_loses_sight_of_nothi
 
     moves = (migration("vm1"), migration("vm2"))
     schedule = Schedule(moves)
-    drive(moves, schedule, FakeMover(), events.append, guard(record=record))
+    drive(moves, schedule, FakeMover(), events.append, collaborators(append=record))
     assert list(schedule.states.values()) == states
     assert [event.text for event in events if isinstance(event, Message)] == [
         "the journal cannot be written; no further VM is started"
@@ -476,7 +477,7 @@ def test_a_passing_fault_is_tried_again_and_a_lasting_one_is_not():
     """Three attempts in all; the second relocate only after both sides were asked where the VM is."""
     mover = FakeMover(passing={"vm1": 2, "vm2": 3}, fail={"vm3": "no licence"})
     moves = [migration("vm1"), migration("vm2", "a2", "b2"), migration("vm3", "a3", "b3")]
-    last = driven(moves, mover, max_attempts=3, clock=ticking())
+    last = driven(moves, mover, most=3, clock=ticking())
     assert last == {"vm1": ("success", None), "vm2": ("error", "for now"), "vm3": ("error", "no licence")}
     assert sorted(mover.started) == ["vm1"] * 3 + ["vm2"] * 3 + ["vm3"]
 
@@ -492,7 +493,7 @@ def test_a_relocate_that_was_not_seen_to_begin_is_looked_for_and_never_started_a
             raise UnreachableError(message)
 
     mover = Mute()
-    assert driven([migration("vm1")], mover, max_attempts=3, clock=ticking())["vm1"][0] == "success"
+    assert driven([migration("vm1")], mover, most=3, clock=ticking())["vm1"][0] == "success"
     assert mover.started == ["vm1"]
 
 
@@ -507,7 +508,7 @@ def test_a_relocate_that_was_not_seen_to_begin_is_looked_for_and_never_started_a
 def test_after_a_failed_task_the_vm_decides_not_the_task(where, state, words):
     """A VM that arrived has arrived; one that is on both sides or on none is said loudly and touched no more."""
     mover = FakeMover(fail={"vm1": "broken off"}, at={"vm1": where})
-    assert driven([migration("vm1")], mover, max_attempts=3)["vm1"] == (state, words)
+    assert driven([migration("vm1")], mover, most=3)["vm1"] == (state, words)
     assert mover.started == ["vm1"]
 
 
@@ -534,7 +535,7 @@ def test_tasks_that_were_running_are_taken_up():
     moves = [migration(f"vm{n}", f"a{n}", f"b{n}") for n in range(1, 5)]
     begun = {move.vm: UnfinishedMove(task="task-1") for move in moves}
     records = []
-    last = driven(moves, mover, begun=begun, record=lambda body: records.append((body.kind, body.vm, body.state)))
+    last = driven(moves, mover, begun=begun, append=lambda body: records.append((body.kind, body.vm, body.state)))
     assert ("moved", "vm3", "held") in records, "the journal must say that no move of it is open, or no plan has it"
     assert [state for state, _ in last.values()] == ["success", "success", "queued", "error"]
     assert last["vm4"][1].startswith("both vCenters have the VM")
@@ -543,12 +544,13 @@ def test_tasks_that_were_running_are_taken_up():
 
 def test_a_queue_whose_last_window_has_closed_ends_with_what_is_left_queued():
     """Nothing starts, and nobody waits for a window that does not come."""
-    last = driven([migration("vm1")], FakeMover(), room=lambda: 0.0, over=lambda: True)
+    last = driven([migration("vm1")], FakeMover(), left_s=lambda: 0.0, is_over=lambda: True)
     assert last["vm1"] == ("queued", None)
 
 
 def test_the_wait_doubles_and_has_an_end():
     """From 30 s to a quarter of an hour, with jitter."""
-    assert 30 <= wait_s(1, 30) <= 45
-    assert 60 <= wait_s(2, 30) <= 75
-    assert wait_s(20, 30) == 900
+    retries = Retries(wait_s=30.0)
+    assert 30 <= retries.after(1) <= 45
+    assert 60 <= retries.after(2) <= 75
+    assert retries.after(20) == 900

@@ -10,8 +10,8 @@ from lrvmotion.events import Message, Move
 from lrvmotion.journal.records import MoveTask
 from lrvmotion.journal.run_state import UnfinishedMove
 from lrvmotion.plan.schedule import Schedule
-from lrvmotion.run.migration_driver import RunCollaborators, drive
-from queued import migration
+from lrvmotion.run.migration_driver import drive
+from queued import collaborators, migration
 
 
 class Bug(Exception):  # noqa: N818
@@ -34,17 +34,9 @@ MOVES = (migration("vm1"), migration("vm2", "a2", "b2"), migration("vm3"))  # vm
 def driven(mover, *, begun=None, max_failures=None, **changes):
     """Drive the moves; return the last word on each, all messages, and the error that came out."""
     told, error = [], None
-    given = {
-        "interrupts": lambda: 0,
-        "watch": lambda running: (),
-        "hold": lambda migration: [],
-        "record": lambda body: None,
-        "clock": lambda: 0.0,
-        **changes,
-    }
     schedule = Schedule(MOVES, max_failures=max_failures)
     try:
-        drive(MOVES, schedule, mover, told.append, RunCollaborators(**given), begun=begun)
+        drive(MOVES, schedule, mover, told.append, collaborators(**changes), begun=begun)
     except (Bug, RefusedError, UnreachableError) as raised:
         error = raised
     last = {event.vm: event.state for event in told if isinstance(event, Move)}
@@ -99,14 +91,14 @@ def test_a_start_that_breaks_and_began_all_the_same_is_followed():
     assert last["vm1"] == "success"
 
 
-@pytest.mark.parametrize("where", ["watch", "hold", "record", "ended"])
+@pytest.mark.parametrize("where", ["look", "hold", "append", "ended"])
 def test_a_bug_in_what_is_asked_meanwhile_ends_no_move(where):
     """A relay's look, a hook before or after, the journal: what runs ends as it would have."""
     calls = []
 
     def broken(*arguments):
         calls.append(arguments)
-        if where == "record" and not isinstance(arguments[0], MoveTask):
+        if where == "append" and not isinstance(arguments[0], MoveTask):
             return
         raise Bug
 
@@ -212,9 +204,9 @@ def test_relays_are_watched_to_the_end_of_the_last_move(why):
         mover,
         max_failures=chosen.get("max_failures"),
         interrupts=lambda: int("interrupts" in chosen and mover.looks > 2),
-        record=record,
+        append=record,
         hold=hold,
-        watch=lambda running: seen.append((mover.looks, list(running))) or (),
+        look=lambda running: seen.append((mover.looks, list(running))) or (),
     )
     assert [looks for looks, _ in seen] == list(range(1, mover.looks + 1))
     assert mover.looks > 12

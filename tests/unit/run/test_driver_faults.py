@@ -9,8 +9,8 @@ from lrvmotion.errors import TrustError, UnreachableError
 from lrvmotion.events import Message, Move
 from lrvmotion.model.vm_metadata import VmMetadata
 from lrvmotion.plan.schedule import Schedule
-from lrvmotion.run.migration_driver import RunCollaborators, drive
-from queued import guard, migration, ticking
+from lrvmotion.run.migration_driver import drive
+from queued import collaborators, migration, ticking
 
 
 def silent():
@@ -24,7 +24,7 @@ def stranger():
 
 
 class Silent(FakeMover):
-    """Does not answer so many times where *at* asks: "recheck", "record" or "hold" (the guard)."""
+    """Does not answer so many times where *at* asks: "recheck", "record" or "hold"."""
 
     def __init__(self, at: str, times: int) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ def run(moves, mover, **changes):
         elif isinstance(event, Message):
             texts.append(event.text)
 
-    own: RunCollaborators = guard(record=lambda body: records.append((body.kind, body.vm)), clock=ticking(), **changes)
+    own = collaborators(append=lambda body: records.append((body.kind, body.vm)), clock=ticking(), **changes)
     try:
         drive(tuple(moves), Schedule(moves), mover, observer, own)
         error = None
@@ -73,7 +73,7 @@ def run(moves, mover, **changes):
 def test_a_vcenter_that_is_silent_at_a_start_is_asked_again(call):
     """The start fell into the silence: the VM waits and moves at the next try, once."""
     mover = Silent(call, 1)
-    seen, _, _, _ = run([migration("vm1"), migration("vm2")], mover, hold=mover.holding, max_attempts=3)
+    seen, _, _, _ = run([migration("vm1"), migration("vm2")], mover, hold=mover.holding, most=3)
     assert seen["vm1"][-1] == "success"
     assert "waiting" in seen["vm1"]
     assert sorted(mover.started) == ["vm1", "vm2"]
@@ -83,7 +83,7 @@ def test_a_vcenter_that_is_silent_at_a_start_is_asked_again(call):
 def test_a_vcenter_that_stays_silent_holds_what_it_was_not_asked_for(call):
     """After the last try the VM is held, not failed: no relocate of it was begun."""
     mover = Silent(call, 1000)
-    seen, records, _, _ = run([migration("vm1")], mover, hold=mover.holding, max_attempts=3)
+    seen, records, _, _ = run([migration("vm1")], mover, hold=mover.holding, most=3)
     assert seen["vm1"][-1] == "held"
     assert (seen["vm1"].count("waiting"), mover.started) == (2, [])
     assert records == [("moved", "vm1")]
@@ -131,7 +131,7 @@ def test_a_relocate_that_may_have_begun_at_a_vcenter_that_is_not_trusted_stays_o
             message = "asked again"
             raise AssertionError(message)
 
-    seen, records, _, error = run([migration("vm1")], Distrusted(), max_attempts=3)
+    seen, records, _, error = run([migration("vm1")], Distrusted(), most=3)
     assert error is not None
     assert seen["vm1"][-1] == "error"
     assert records == [("move", "vm1")]
