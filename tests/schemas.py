@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 
 from lrvmotion import events
 from lrvmotion.journal import records
+from lrvmotion.model import estate
 from lrvmotion.plan import plan_file
 from lrvmotion.plan.plan import Migration
 
@@ -26,6 +27,7 @@ Schema = dict[str, Any]
 def documents() -> dict[str, Schema]:
     """Return every schema, by the name of its file."""
     return {
+        "inventory.schema.json": inventory(),
         "journal.schema.json": journal(),
         "ndjson.schema.json": ndjson(),
         "plan-file.schema.json": plan(),
@@ -86,6 +88,28 @@ def plan() -> Schema:
     return json.loads(
         re.sub(r'"(#/\$defs/)?_(?=[A-Z])', r'"\1', json.dumps(whole))
     )  # names of the module's own classes
+
+
+def inventory() -> Schema:
+    """What `lrvmotion inventory` writes: references are texts, and all VMs are there in full."""
+    defs: Schema = {}
+    content = _of(estate.Estate, defs)
+    for kind, name in estate.LEFT_OUT:
+        made = defs[kind]
+        made["properties"].pop(name)
+        made["required"] = [item for item in made["required"] if item != name]
+    about = {"description": 'A reference: the type of a managed object and its moId, "HostSystem:host-12".'}
+    defs["MoRef"] = {"type": "string", "pattern": "^[A-Za-z]+:", **about}
+    for name, item in defs.items():
+        if name != "MoRef":  # every field is in every document
+            item["required"] = list(item["properties"])
+            for each in item["properties"].values():
+                each.pop("default", None)
+    head = {"schema": {"const": estate.SCHEMA}}
+    document = _object({**head, **content["properties"]}, description="What `lrvmotion inventory` writes.")
+    document["properties"]["anonymous"].pop("default", None)
+    title = f"An inventory of both vCenters by lrvmotion, schema {estate.SCHEMA}"
+    return {"$schema": DIALECT, "title": title, **document, "$defs": _reached(document, defs)}
 
 
 def _whole(title: str, defs: Schema, names: list[str]) -> Schema:

@@ -12,7 +12,20 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from lrvmotion.commands import check, explain, init, lab, migrate, plan, report, restore, status, support, throttle
+from lrvmotion.commands import (
+    check,
+    explain,
+    init,
+    inventory,
+    lab,
+    migrate,
+    plan,
+    report,
+    restore,
+    status,
+    support,
+    throttle,
+)
 from lrvmotion.commands.context import Context, Output, Process, wall_clock
 from lrvmotion.commands.interrupts import Interrupts
 from lrvmotion.errors import ExitStatus, LrvmotionError
@@ -54,6 +67,7 @@ app.command(name="status", short_help="Show runs, settings not yet restored, rel
 app.command(name="throttle", short_help="Change the cap of the running relays.")(throttle.throttle)
 app.command(name="report", short_help="Show the result of a run; check the journal.")(report.report)
 app.command(name="support", short_help="Build a support bundle for a run (no secrets).")(support.support)
+app.command(name="inventory", short_help="Write both vCenters into one document.")(inventory.inventory)
 app.command(name="explain", short_help="Explain a finding, exit status or setting.")(explain.explain)
 app.add_typer(lab.app, name="lab", short_help="Rehearse: simulated sites and a bad circuit.")
 

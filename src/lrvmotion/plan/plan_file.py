@@ -245,20 +245,20 @@ def load(path: Path) -> Saved:
         raise UsageError(message, hint=_AGAIN) from None
 
 
-def writable(path: Path) -> None:
-    """Raise UsageError where no plan can be written at *path*: asked before anything is connected."""
+def writable(path: Path, what: str = "a plan") -> None:
+    """Raise UsageError where nothing (*what*) can be written at *path*: asked before anything is connected."""
     try:
         kind = path.stat().st_mode
     except FileNotFoundError:
         kind = stat.S_IFREG
     except OSError as error:
-        message = f"{path}: a plan cannot be written there: {error.strerror or error}"
+        message = f"{path}: {what} cannot be written there: {error.strerror or error}"
         raise UsageError(message) from None
     if not stat.S_ISREG(kind):
-        message = f"{path}: a plan cannot be written there: it is not a file"
+        message = f"{path}: {what} cannot be written there: it is not a file"
         raise UsageError(message, hint="name a file that is new or may be replaced")
     if not os.access(path.resolve().parent, os.W_OK | os.X_OK):
-        message = f"{path}: a plan cannot be written there: no such folder, or no write permission"
+        message = f"{path}: {what} cannot be written there: no such folder, or no write permission"
         raise UsageError(message, hint="name a file in a folder that you may write to")
 
 

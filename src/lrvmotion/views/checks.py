@@ -27,10 +27,14 @@ _ORDER = list(Severity)
 
 
 class Steps:
-    """How far a check is: a bar on stderr on a terminal, plain lines off it, nothing where *quiet*."""
+    """How far a check is: a bar on stderr on a terminal, plain lines off it, nothing where *quiet*.
 
-    def __init__(self, *, quiet: bool) -> None:
+    *doing* is the word for it: "checking hosts".
+    """
+
+    def __init__(self, *, quiet: bool, doing: str = "checking") -> None:
         self._quiet = quiet
+        self._doing = doing
         self._console = console.err()
         self._bar: Progress | None = None
         self._task: TaskID | None = None
@@ -55,7 +59,7 @@ class Steps:
         fresh, now = what != self._what, time.monotonic()
         if fresh or (total > 1 and (done == total or now - self._last >= LINE_S)):
             self._what, self._last = what, now
-            self._console.print(f"checking {what}" + (f": {done} of {total}" if total > 1 else ""))
+            self._console.print(f"{self._doing} {what}" + (f": {done} of {total}" if total > 1 else ""))
 
     def _draw(self, what: str, done: int, total: int) -> None:
         if self._bar is None or self._task is None:
@@ -67,7 +71,7 @@ class Steps:
             self._task = self._bar.add_task(what, total=total)
         if what != self._what:
             self._what = what
-            self._bar.reset(self._task, description=f"checking {what}", total=total if total > 1 else None)
+            self._bar.reset(self._task, description=f"{self._doing} {what}", total=total if total > 1 else None)
         self._bar.update(self._task, completed=done)
 
 

@@ -21,6 +21,7 @@ SLASHES = {  # what is taken apart at its slashes and is no id
     "relay/facts.py": "a path in /proc",
     "relay/install.py": "a path in /run",
     "relay/packet_filter/opening.py": "the name of a firewall rule",
+    "report/anonymous_estate.py": "a route as an inventory has it, and the paths of folders",
     "vsphere/host/routes.py": "the name of a route",
     "vsphere/inventory/surroundings.py": "the path of a folder",
     "workflows/support_archive.py": "a name that may be a path",

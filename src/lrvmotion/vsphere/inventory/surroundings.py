@@ -52,17 +52,17 @@ def read(
     hosts = {migration.placement.host.ref: migration.placement.host.compute for migration in migrations}
     encrypted = any(vm.key_provider is not None for vm in vms)
     attributes = any(vm.attributes for vm in vms)
-    hardware = _or_none(lambda: _hardware(target, hosts))
+    hardware = or_none(lambda: read_hardware(target, hosts))
     return PrecheckContext(
-        taken=_or_none(lambda: _taken(target, there, vms, migrations)),
+        taken=or_none(lambda: _taken(target, there, vms, migrations)),
         hardware=hardware or {},
-        providers=_or_none(lambda: _providers(target)) if encrypted else None,
-        bindings=_or_none(lambda: _bindings(source, here, vms)),
-        attributes=(_or_none(lambda: _attributes(source)) or {}) if attributes else {},
+        providers=or_none(lambda: read_providers(target)) if encrypted else None,
+        bindings=or_none(lambda: _bindings(source, here, vms)),
+        attributes=(or_none(lambda: read_attributes(source)) or {}) if attributes else {},
     )
 
 
-def _or_none(function: Callable[[], T]) -> T | None:
+def or_none(function: Callable[[], T]) -> T | None:
     """Return what *function* returns, None where the vCenter refuses; one that is away is still an error."""
     try:
         return function()
@@ -159,7 +159,7 @@ def _names(target: Session, there: Inventory, migrations: Sequence[Migration]) -
     return found
 
 
-def _hardware(target: Session, hosts: Mapping[MoRef, MoRef | None]) -> dict[MoRef, frozenset[str]]:
+def read_hardware(target: Session, hosts: Mapping[MoRef, MoRef | None]) -> dict[MoRef, frozenset[str]]:
     """Return the virtual hardware versions that each of *hosts* runs; one call for each of their clusters, and one.
 
     *hosts* are with their cluster. A descriptor without hosts applies to all of the cluster's.
@@ -173,7 +173,7 @@ def _hardware(target: Session, hosts: Mapping[MoRef, MoRef | None]) -> dict[MoRe
         browser = row.get("environmentBrowser")
         if browser is None:
             continue
-        descriptors = _or_none(partial(target.call, subject, browser.QueryConfigOptionDescriptor))
+        descriptors = or_none(partial(target.call, subject, browser.QueryConfigOptionDescriptor))
         for host, cluster in hosts.items() if descriptors is not None else ():
             if cluster == moref(item):
                 found[host] = frozenset(str(one.key) for one in descriptors or () if _runs(one, host))
@@ -185,7 +185,7 @@ def _runs(descriptor: vim.vm.ConfigOptionDescriptor, host: MoRef) -> bool:
     return descriptor.runSupported is not False and (not apart or host in apart)
 
 
-def _providers(target: Session) -> frozenset[str] | None:
+def read_providers(target: Session) -> frozenset[str] | None:
     """Return the names of the target's key providers, standard and native ones."""
     manager = target.content.cryptoManager
     if manager is None:
@@ -195,7 +195,8 @@ def _providers(target: Session) -> frozenset[str] | None:
     return None if servers is None else frozenset(str(server.clusterId.id) for server in servers)
 
 
-def _attributes(source: Session) -> dict[int, str]:
+def read_attributes(source: Session) -> dict[int, str]:
+    """Return the names of the source's custom attributes, by key."""
     manager = source.content.customFieldsManager
     if manager is None:
         return {}

@@ -1,0 +1,68 @@
+"""lrvmotion inventory: both vCenters as one document, to rehearse on and to hand on."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lrvmotion.commands.context import Context
+from lrvmotion.errors import ExitStatus, UsageError
+
+
+def inventory(
+    context: typer.Context,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", metavar="FILE", envvar="LRVMOTION_INVENTORY", help="Where to; default standard output."
+        ),
+    ] = None,
+    anonymous: Annotated[
+        bool,
+        typer.Option("--anonymous", envvar="LRVMOTION_ANONYMOUS", help="Replace names and addresses, consistently."),
+    ] = False,
+) -> int:
+    """Write what a plan could need of both vCenters into one JSON document; nothing is changed.
+
+    'lrvmotion lab up --estate FILE' builds simulated vCenters with exactly that.
+    """
+    from lrvmotion import files
+    from lrvmotion.model import estate
+    from lrvmotion.plan import plan_file
+    from lrvmotion.report import anonymous_estate
+    from lrvmotion.views import checks
+    from lrvmotion.views.events import lines
+    from lrvmotion.workflows import estate_survey
+    from lrvmotion.workflows.connections import Connections, records
+
+    own: Context = context.obj
+    if file is not None:
+        plan_file.writable(file, "an inventory")
+    config = own.config()
+    with (
+        checks.Steps(quiet=False, doing="reading") as steps,
+        Connections(records(config), own.credentials(), lines.Lines(quiet=True)) as connections,
+    ):
+        found = estate_survey.read(connections, steps)
+    if anonymous:
+        found = anonymous_estate.anonymous(found)
+    text = json.dumps(estate.document(found), indent=1, ensure_ascii=False) + "\n"
+    if file is None:
+        sys.stdout.write(text)
+        return int(ExitStatus.OK)
+    try:
+        files.replace(file, text)
+    except OSError as error:
+        message = f"{file}: the inventory cannot be written: {error.strerror or error}"
+        raise UsageError(message, hint="name a file in a folder that you may write to with -o") from None
+    told = " and ".join(
+        f"{len(site.inventory.vms)} VMs on {len(site.inventory.hosts)} hosts ({name})"
+        for name, site in (("source", found.source), ("target", found.target))
+    )
+    names = "names and addresses are replaced" if anonymous else "it has your names and addresses: --anonymous does not"
+    print(f"{file}: {told}; no secret is in it; {names}")  # noqa: T201
+    return int(ExitStatus.OK)
