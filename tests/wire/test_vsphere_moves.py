@@ -16,7 +16,7 @@ from lrvmotion.plan.plan import Migration
 from lrvmotion.vsphere.host.esxcli import connections
 from lrvmotion.vsphere.inventory.collect import collect_vms
 from lrvmotion.vsphere.vm.relocate import RelocateMover, locate
-from lrvmotion.vsphere.vm.task_follower import GATHER_S
+from lrvmotion.vsphere.vm.relocate_tasks import GATHER_S
 from wire.no_net_lab import no_net_lab
 
 BIG = 4096 * MIB

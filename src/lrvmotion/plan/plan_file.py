@@ -20,7 +20,7 @@ from lrvmotion.errors import UsageError
 from lrvmotion.model.inventory import Inventory, MoRef
 from lrvmotion.model.placement import NicMapping, Placement
 from lrvmotion.plan.plan import Migration, Plan
-from lrvmotion.plan.preconditions import Subjects
+from lrvmotion.plan.staleness import Subjects
 
 SCHEMA = 2
 OLD_KEYS = {  # of schema 1's plan, and what each is called now

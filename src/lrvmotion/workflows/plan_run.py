@@ -26,11 +26,11 @@ from lrvmotion.model.mode import Mode
 from lrvmotion.model.relay_spec import RelaySpec
 from lrvmotion.model.setting import ABSENT, SettingKey
 from lrvmotion.model.target_id import TargetId
-from lrvmotion.plan import data_paths, plan_forecast, planner, preconditions, reboot_order, vm_selection
+from lrvmotion.plan import data_paths, plan_forecast, planner, reboot_order, staleness, vm_selection
 from lrvmotion.plan.modes import MODES, available
 from lrvmotion.plan.plan import Migration, Plan, Theirs, Wanted
-from lrvmotion.plan.preconditions import Subjects
 from lrvmotion.plan.settings import KEYS
+from lrvmotion.plan.staleness import Subjects
 from lrvmotion.plan.vm_selection import Choice
 from lrvmotion.ports import pinger
 from lrvmotion.run import path_probe
@@ -142,7 +142,7 @@ def rests_on(
 ) -> dict[str, str]:
     """Return the facts; a mode that changes nothing rests on nothing that is outstanding."""
     held = owner_id if MODES[mode].CHANGES_SETTINGS else None
-    return preconditions.facts(subjects, config, source, target, held)
+    return staleness.facts(subjects, config, source, target, held)
 
 
 def with_vms(connections: Connections, source: Inventory, refs: Sequence[MoRef]) -> Inventory:

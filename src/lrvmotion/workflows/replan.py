@@ -11,7 +11,7 @@ from lrvmotion.errors import StaleError
 from lrvmotion.events import Observer
 from lrvmotion.model.setting import SettingKey
 from lrvmotion.model.target_id import TargetId
-from lrvmotion.plan import preconditions
+from lrvmotion.plan import staleness
 from lrvmotion.plan.plan import Plan, Theirs
 from lrvmotion.plan.plan_file import Saved
 from lrvmotion.workflows import plan_run
@@ -42,7 +42,7 @@ def again(
     refs = [ref for ref in saved.refs if ref in there]
     source = plan_run.with_vms(connections, source, refs)
     facts = plan_run.rests_on(saved.subjects(), saved.plan.mode, config, source, target, owner_id)
-    _refuse_stale(preconditions.differences(saved.fingerprint, facts))
+    _refuse_stale(staleness.differences(saved.fingerprint, facts))
     own = saved.plan.owner_id  # what was planned to be made is named after it
     wanted = saved.overrides()
     made = plan_run.planned(
@@ -51,7 +51,7 @@ def again(
     )  # fmt: skip
     plan = saved.complete(target)
     if made.applyable:
-        _refuse_stale(preconditions.settings_differ(plan, made, lambda name, key: connections.target(name).read(key)))
+        _refuse_stale(staleness.settings_differ(plan, made, lambda name, key: connections.target(name).read(key)))
     return replace(plan, run=made.run, findings=made.findings, forecast=made.forecast, theirs=made.theirs)
 
 

@@ -16,10 +16,10 @@ from lrvmotion.model.target_id import TargetId
 from lrvmotion.plan.plan import Migration, Plan
 from lrvmotion.run.apply import apply
 from lrvmotion.run.drift import drifted, forgotten
+from lrvmotion.run.relays.bypass_detector import BypassDetector
+from lrvmotion.run.relays.bypass_detector import Connections as Pairs
 from lrvmotion.run.relays.failover import LOST_S, Detour
 from lrvmotion.run.relays.flow import Flow, Load, Patience
-from lrvmotion.run.relays.in_path import Connections as Pairs
-from lrvmotion.run.relays.in_path import InPath
 from lrvmotion.run.relays.monitor import SAMPLE_S, Watch
 from lrvmotion.workflows.connections import Connections
 
@@ -47,7 +47,7 @@ class Relays:
     restarted: Callable[[str], None] = lambda _: None
     watch: Watch = field(init=False)
     detour: Detour = field(init=False)
-    in_path: InPath = field(init=False)
+    bypass: BypassDetector = field(init=False)
     flows: dict[str, Flow] = field(default_factory=dict)
     told: dict[str, str] = field(default_factory=dict)  # relays that carry nothing, as was said
     patience: Patience = field(default_factory=Patience)
@@ -65,7 +65,7 @@ class Relays:
         self.watch = Watch(watched(plan), self._sample, self._alive)
         near = {box.name: box.address for box in self.config.relay.source if box.name in plan.relays}
         self.detour = Detour(near, self.watch, self.journal, self.connections.target, self.observer, plan.run)
-        self.in_path = InPath(
+        self.bypass = BypassDetector(
             {move.vm: move for move in plan.migrations}, dict(plan.relay_by_host), self._connections, self._streams,
             self.config.limits.in_path_s,
         )  # fmt: skip
@@ -99,8 +99,8 @@ class Relays:
             self.observer(Message(text=self.notices.pop(0)))
         while self.restarts:
             self.restarted(self.restarts.pop())
-        for host in self.in_path.look(running):
-            self.observer(Message(text=f"{self.in_path.past[host]}; its other VMs are held"))
+        for host in self.bypass.look(running):
+            self.observer(Message(text=f"{self.bypass.past[host]}; its other VMs are held"))
         now = time.monotonic()
         if now - self.steered >= SAMPLE_S:
             self.steered = now
@@ -151,7 +151,7 @@ class Relays:
 
         Its host goes past its relay, a relay is not healthy, or a setting is not as applied.
         """
-        if (past := self.in_path.past.get(migration.source_host)) is not None:
+        if (past := self.bypass.past.get(migration.source_host)) is not None:
             return [past]
         if (stays := self.detour.stays.get(migration.source)) is not None:
             return [stays]

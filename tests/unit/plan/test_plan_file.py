@@ -17,16 +17,14 @@ from lrvmotion.findings import Finding, Severity
 from lrvmotion.model.inventory import Disk, MoRef, Nic
 from lrvmotion.model.setting import ABSENT, SettingKey, Value, document
 from lrvmotion.model.target_id import TargetId
-from lrvmotion.plan import plan_file, preconditions
+from lrvmotion.plan import plan_file, staleness
 from lrvmotion.plan.placer import Placer
 from lrvmotion.plan.plan import Change, Migration, Path, Plan, Skipped
 from worlds import A1, A2, B1, CONFIG, TARGET, plan, source
 
 
 def facts(made, inventory_, *, target=TARGET, config=None, owner_id=None):
-    return preconditions.facts(
-        preconditions.Subjects.of(made), configs.parse(config or CONFIG), inventory_, target, owner_id
-    )
+    return staleness.facts(staleness.Subjects.of(made), configs.parse(config or CONFIG), inventory_, target, owner_id)
 
 
 def written(made, found=None) -> str:
@@ -86,7 +84,7 @@ def test_migrations_are_read_back_with_their_places():
     made = plan(vm("vm1", "a1"), vm("vm2", "a1", power_state="poweredOff"))
     saved = plan_file.parse(written(made), "plan.json")
     assert saved.complete(TARGET) == made
-    assert saved.subjects() == preconditions.Subjects.of(made)
+    assert saved.subjects() == staleness.Subjects.of(made)
 
 
 def test_planning_again_with_the_saved_places_comes_to_the_same_places():
@@ -214,14 +212,14 @@ def test_a_vm_that_changed_is_named_with_what_changed(now, said):
     """And only that."""
     made = plan(vm("vm1", "a1"))
     before = facts(made, source(vm("vm1", "a1")))
-    (line,) = preconditions.differences(before, facts(made, source(replace(vm("vm1", "a1"), **now))))
+    (line,) = staleness.differences(before, facts(made, source(replace(vm("vm1", "a1"), **now))))
     assert line.startswith(said)
 
 
 def test_a_vm_that_is_gone_is_said_once():
     """Not once for each of its facts."""
     made = plan(vm("vm1", "a1"))
-    lines = preconditions.differences(facts(made, source(vm("vm1", "a1"))), facts(made, source()))
+    lines = staleness.differences(facts(made, source(vm("vm1", "a1"))), facts(made, source()))
     assert lines == ["vm/vm1: is no longer at the source"]
 
 
@@ -237,7 +235,7 @@ def test_a_host_that_changed_is_named(now, said):
     """Target and source alike."""
     made = plan(vm("vm1", "a1"))
     here = source(vm("vm1", "a1"))
-    lines = preconditions.differences(
+    lines = staleness.differences(
         facts(made, here), facts(made, here, target=inventory("target", (replace(B1, **now),)))
     )
     assert [line.startswith(said) for line in lines] == [True]
@@ -248,18 +246,18 @@ def test_places_addresses_settings_and_mappings_that_changed_are_named():
     made = plan(vm("vm1", "a1"))
     here = source(vm("vm1", "a1"))
     before = facts(made, here)
-    assert preconditions.differences(before, facts(made, here, target=inventory("target", (B1,), datastores=()))) == [
+    assert staleness.differences(before, facts(made, here, target=inventory("target", (B1,), datastores=()))) == [
         "target: datastore datastore1 no longer exists"
     ]
     taken = inventory("source", (A1, host("a2", "10.88.0.20")), here.vms)
-    assert preconditions.differences(before, facts(made, taken)) == [
+    assert staleness.differences(before, facts(made, taken)) == [
         "source: address 10.88.0.20 is on a2, the plan has free"
     ]
     mapped = {**CONFIG, "mappings": {"networks": {"VM Network": "DMZ"}}}
-    assert preconditions.differences(before, facts(made, here, config=mapped)) == [
+    assert staleness.differences(before, facts(made, here, config=mapped)) == [
         "configuration: mappings.networks.VM Network is DMZ, the plan has none"
     ]
-    assert preconditions.differences(before, facts(made, here, owner_id="zzzzzz")) == [
+    assert staleness.differences(before, facts(made, here, owner_id="zzzzzz")) == [
         "journal: run whose settings remain changed is zzzzzz, the plan has none"
     ]
 
@@ -270,10 +268,10 @@ def test_a_setting_that_changed_is_named():
     first, second = made.changes
     again = replace(made, changes=(replace(first, prior=Value("long", 7)), second))
     read = {"option/x": Value("long", 1)}
-    assert preconditions.settings_differ(made, again, lambda target, key: read[key]) == [
+    assert staleness.settings_differ(made, again, lambda target, key: read[key]) == [
         "source/a1: option/x is 7, the plan has 0"
     ]
-    assert preconditions.settings_differ(made, replace(made, changes=(second,)), lambda target, key: read[key]) == [
+    assert staleness.settings_differ(made, replace(made, changes=(second,)), lambda target, key: read[key]) == [
         "source/a1: option/x is 1, the plan has 0"
     ]
-    assert preconditions.settings_differ(made, made, lambda target, key: read[key]) == []
+    assert staleness.settings_differ(made, made, lambda target, key: read[key]) == []

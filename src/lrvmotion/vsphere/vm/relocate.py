@@ -28,9 +28,9 @@ from lrvmotion.vsphere.vm import arrival
 from lrvmotion.vsphere.vm.metadata_carry import MetadataWriter, unlooked
 from lrvmotion.vsphere.vm.metadata_record import record as read_metadata
 from lrvmotion.vsphere.vm.relocate_spec import Backing, network_backings, relocate_spec
+from lrvmotion.vsphere.vm.relocate_tasks import Follower, Job
 from lrvmotion.vsphere.vm.storage_policies import Policies
 from lrvmotion.vsphere.vm.tags import Tagging
-from lrvmotion.vsphere.vm.task_follower import Follower, Job
 
 SETTLE_S = 10.0  # how long both inventories may take to show a finished move
 

@@ -9,7 +9,7 @@ import pytest
 from fakes import vm
 from lrvmotion.config import schema
 from lrvmotion.errors import RefusedError, UnreachableError
-from lrvmotion.run.relays.in_path import InPath, flows
+from lrvmotion.run.relays.bypass_detector import BypassDetector, flows
 from worlds import CONFIG, migration
 
 HOT = replace(migration(vm("hot", "a1")), hot_bytes=1000, cold_bytes=0)
@@ -27,7 +27,7 @@ class Site:
         self.there, self.carried, self.bytes = {}, frozenset(), 0
         self.refuses: Exception | None = None
         relay_by_host = {"a1": "r1", "a2": "r1"}
-        self.path = InPath(
+        self.path = BypassDetector(
             {m.vm: m for m in moves}, relay_by_host, self.connections, lambda _: (self.carried, self.bytes), wait_s,
             lambda: self.now,
         )  # fmt: skip

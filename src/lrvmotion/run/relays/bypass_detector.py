@@ -20,7 +20,7 @@ Connections = frozenset[tuple[str, str]]
 
 
 @dataclass(slots=True)
-class InPath:
+class BypassDetector:
     """Looks after hosts whose moves should have hot bytes on the way for *wait_s* seconds.
 
     *relay_by_host* is which near relay carries which source host. *connections* returns a host's established
