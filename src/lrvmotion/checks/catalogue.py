@@ -39,6 +39,7 @@ class Code(StrEnum):
         "bring its datastore back, or register the VM again")
     VM_DISCONNECTED = ("vm-disconnected", "E", "vCenter has no connection to the host that has it",
         "bring the host back, or choose other VMs")
+    VM_QUESTION = ("vm-question", "E", "it waits for an answer, and no move of it would end", "answer it in vCenter")
     VM_SUSPENDED = "vm-suspended", "E", "it is suspended", "power it on or off"
     VM_GONE = "vm-gone", "W", "a VM of a resumed run is no longer at the source", "look for it at the target"
     REVERSE_MODE = ("reverse-mode", "I",

@@ -107,9 +107,16 @@ def busy(vm: VirtualMachine) -> Iterator[Finding]:
     if vm.fault_tolerance:
         summary = "is fault tolerant: its two copies cannot be moved to another vCenter"
         yield Code.VM_FAULT_TOLERANCE.error(subject, summary, "turn fault tolerance off first")
+    if vm.question:
+        yield Code.VM_QUESTION.error(subject, waits(vm.question), "answer it in vCenter")
     if vm.tools_installer:
         summary = "has the VMware Tools installer mounted"
         yield Code.VM_TOOLS_INSTALLER.error(subject, summary, "unmount the installer in the VM")
+
+
+def waits(question: str) -> str:
+    """Say that a VM waits for an answer to *question*."""
+    return f"waits for an answer: {question!r}"
 
 
 def gone(vm: str) -> Finding:

@@ -173,7 +173,8 @@ class Nic:
 class VirtualMachine:
     """A VirtualMachine with what a move needs; sizes in bytes, *storage_bytes* without swap files.
 
-    *connection_state* is the VM's own (VirtualMachineConnectionState), not its host's.
+    *connection_state* is the VM's own (VirtualMachineConnectionState), not its host's; *question* is what it waits to
+    be answered, "" where it waits for nothing.
     *hardware* is the virtual hardware version ("vmx-19"), *evc_mode* the least EVC mode key that the running VM needs,
     *key_provider* who holds the key of an encrypted VM ("" where it is not told), None where it is not encrypted;
     *reserved_bytes* of the memory need no swap file. *permissions* and *attributes* are set on the VM itself.
@@ -205,6 +206,7 @@ class VirtualMachine:
     permissions: tuple[str, ...] = ()
     attributes: tuple[int, ...] = ()
     connection_state: VmConnection = "connected"
+    question: str = ""
 
     @property
     def swap_bytes(self) -> int:

@@ -25,7 +25,8 @@ class TransientError(RefusedError):
 class TaskUpdate:
     """News of one VM's relocate task. *fault* is the fault's class name; *percent* never falls.
 
-    *passing*: the same move may work later.
+    *passing*: the same move may work later. *question* is what the VM waits to be answered, "" once it was; with one,
+    the update says nothing of the task.
     """
 
     vm: str
@@ -36,6 +37,7 @@ class TaskUpdate:
     fault: str | None = None
     cancelled: bool = False
     passing: bool = False
+    question: str | None = None
 
 
 class Mover(Protocol):

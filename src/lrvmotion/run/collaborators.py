@@ -102,7 +102,7 @@ class Collaborators:
     """Whom the driver asks.
 
     *interrupts* counts Ctrl-C: once starts nothing more, twice cancels what runs, thrice leaves it running. *clock*
-    gives seconds that only grow.
+    gives seconds that only grow. *question_wait_s* is how long a VM in mid-move may wait for an answer.
     """
 
     interrupts: Callable[[], int]
@@ -112,3 +112,4 @@ class Collaborators:
     hooks: MoveHooks = field(default_factory=NoHooks)
     window: Window = field(default_factory=NoWindow)
     retries: Retries = field(default_factory=Retries)
+    question_wait_s: float = 300.0

@@ -32,6 +32,7 @@ from lrvmotion.plan.schedule import (
 )
 from lrvmotion.ports.mover import Mover, TaskUpdate, TransientError
 from lrvmotion.run.collaborators import Collaborators
+from lrvmotion.run.open_questions import OpenQuestions
 
 POLL_S = 1.0
 AHEAD = 10  # VMs that are told to come next
@@ -74,6 +75,11 @@ class _Driver:
     silent: float | None = None  # since when the mover's news failed in such a way
     upcoming: tuple[str, ...] = ()
     moved_on: bool = True  # something has started or ended since *upcoming* was told
+    questions: OpenQuestions = field(init=False)
+    left: set[str] = field(default_factory=set)  # VMs whose tasks were given up, and may run on
+
+    def __post_init__(self) -> None:
+        self.questions = OpenQuestions(self.run.question_wait_s)
 
     def step(self, event: Event) -> None:
         """Give *event* to the schedule and carry its commands out, and those that follow from them."""
@@ -304,6 +310,12 @@ class _Driver:
 
     def take(self, update: TaskUpdate) -> None:
         migration = self.migrations[update.vm]
+        if update.vm in self.left:
+            return
+        if update.question is not None:
+            if text := self.questions.take(update.vm, update.question, self.run.clock()):
+                self.observer(Message(text=text))
+            return
         if update.state in {"queued", "running"}:
             trip = self.trips[update.vm]
             trip.runs = trip.runs or update.state == "running"
@@ -383,8 +395,12 @@ class _Driver:
     def stayed(self, migration: Migration, failed: TaskUpdate) -> list[Command]:
         """A VM whose task failed is at the source still: wait for the next try, or give it up."""
         trip = self.trips[migration.vm]
+        if failed.cancelled and (unanswered := self.questions.reason(migration.vm)) is not None:
+            reason = f"{unanswered}: its move was cancelled, and the VM stays at the source"
+            return self.end(migration, MigrationState.HELD, reason=reason, hint="answer it in vCenter, then --resume")
         if failed.cancelled:
             return self.end(migration, MigrationState.CANCELLED, reason="cancelled; the VM stays at the source")
+        self.questions.close(migration.vm)
         spent = trip.attempts + trip.vain
         if not failed.passing or spent >= self.run.retries.most or self.schedule.stopped:
             return self.lay_down(migration, failed.reason, failed.hint)
@@ -398,6 +414,24 @@ class _Driver:
         """Give up a VM after its last try: held where no relocate of it was ever asked for."""
         asked = self.trips[migration.vm].attempts > 0
         return self.end(migration, MigrationState.ERROR if asked else MigrationState.HELD, reason=reason, hint=hint)
+
+    def look_at_questions(self) -> None:
+        """Cancel the moves whose VMs have waited too long for an answer; give up those that do not end even then.
+
+        The journal keeps the latter open, so that --resume looks again.
+        """
+        now = self.run.clock()
+        for vm in self.questions.overdue(now):
+            self.cancel(vm)
+        for vm in list(self.questions.stuck(now)):
+            migration = self.migrations[vm]
+            reason = f"{self.questions.reason(vm)}; cancelled, and its task has not ended"
+            self.left.add(vm)
+            self.questions.close(vm)
+            self.tell(migration, MigrationState.HELD, reason=reason, hint="answer it in vCenter, then --resume")
+            self.ended(migration, MigrationState.HELD, reason)
+            self.moved_on = True
+            self.step(Ended(vm=vm, state=MigrationState.HELD))
 
     def run_due_retries(self) -> None:
         """Look again where VMs are that could not be found, and queue those whose wait is over."""
@@ -441,6 +475,7 @@ class _Driver:
         self, migration: Migration, state: MigrationState, *, reason: str | None = None, hint: str | None = None
     ) -> None:
         """Record and tell how a migration ended."""
+        self.questions.close(migration.vm)
         self.record(MoveEnded(vm=migration.vm, state=state, reason=reason or ""))
         self.tell(migration, state, reason=reason, hint=hint)
         self.ended(migration, state, reason)
@@ -532,6 +567,7 @@ def drive(
             return
         for update in driver.news():
             driver.take(update)
+        driver.look_at_questions()
         driver.run_due_retries()
         driver.look_at_window()
         driver.look_at_relays()

@@ -133,6 +133,7 @@ class MovePhase:
             hooks=points if points is not None else NoHooks(),
             window=ClockedWindows(self.config.windows, self.moment),
             retries=Retries(most=limits.max_attempts, wait_s=limits.retry_wait_s),
+            question_wait_s=limits.question_wait_s,
         )  # fmt: skip
         hooks = None if points is None else points.hooks
         if points is not None:

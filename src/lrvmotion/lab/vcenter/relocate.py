@@ -168,6 +168,7 @@ class Job:
                 task.begin()
                 self.refuse()  # the queue may have been long
                 _wait(task, prepare_s)
+                self._wait_for_answer(task)
                 if self.demand["uses_vmotion"] or self.demand["uses_nfc"]:
                     self._carry(task, move, prepared)
                 task.report(task.progress or 0, cancelable=False)
@@ -177,6 +178,13 @@ class Job:
         finally:
             with vcenter.lock:
                 self.vm.relocating = None
+
+    def _wait_for_answer(self, task: Task) -> None:
+        """Stand still while the VM waits for an answer; unconfirmed: that a cancelled task ends meanwhile."""
+        while self.vm.traits.question:
+            if not self.vm.traits.deaf:
+                task.check_cancelled()
+            time.sleep(_POLL_S)
 
     def _reserve(self, task: Task, move: str) -> dict[str, Any]:
         """Wait, queued, until both hosts have room; all or nothing, so opposite moves never wait for each other."""

@@ -162,6 +162,15 @@ class VirtualMachine(Entity):
         name = f"VirtualMachine.power{'On' if on else 'Off'}"
         return self.vcenter.tasks.start(call, self, name, work)
 
+    def AnswerVM(self, call: Call, questionId: str, answerChoice: str) -> None:  # noqa: D102, N803
+        del call
+        asked = vm_data.question(self)
+        choices = [item.key for item in asked.choice.choiceInfo] if asked is not None else []
+        if asked is None or questionId != asked.id or answerChoice not in choices:
+            raise vmodl.fault.InvalidArgument(msg="A specified parameter was not correct: questionId")
+        self.traits = replace(self.traits, question="")
+        self.touch()
+
     def ReconfigVM_Task(self, call: Call, spec: Any) -> Any:  # noqa: D102
         changes = spec.deviceChange or []
         kept = {vm_data.CDROM, *(vm_data.DISK + number for number in range(self.traits.disks))}

@@ -211,6 +211,7 @@ def runtime(vm: Any) -> Any:
         host=None if vm.traits.no_host else vm.host.ref,
         connectionState=connection(vm),
         powerState=power_state(vm),
+        question=question(vm),
         toolsInstallerMounted=vm.traits.tools_installer,
         faultToleranceState=fault_tolerance(vm),
         minRequiredEVCModeKey=needed_evc(vm),
@@ -218,6 +219,20 @@ def runtime(vm: Any) -> Any:
         maxCpuUsage=2000 if vm.powered_on else None,
         numMksConnections=0,
         recordReplayState="inactive",
+    )
+
+
+def question(vm: Any) -> Any:
+    """Return what the VM waits to be answered, None where it waits for nothing."""
+    text = vm.traits.question
+    if not text:
+        return None
+    choices = [
+        vim.ElementDescription(key=str(key), label=label, summary=label)
+        for key, label in enumerate(("Retry", "Cancel"))
+    ]
+    return V.QuestionInfo(
+        id="1", text=text, choice=vim.option.ChoiceOption(valueIsReadonly=True, choiceInfo=choices, defaultIndex=0)
     )
 
 
@@ -385,6 +400,7 @@ VALUES: dict[str, Callable[[Any], Any]] = {
     "runtime.host": lambda vm: None if vm.traits.no_host else vm.host,
     "runtime.powerState": power_state,
     "runtime.connectionState": connection,
+    "runtime.question": question,
     "runtime.bootTime": lambda vm: vm.boot_time,
     "runtime.toolsInstallerMounted": lambda vm: vm.traits.tools_installer,
     "runtime.faultToleranceState": fault_tolerance,

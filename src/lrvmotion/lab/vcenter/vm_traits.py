@@ -24,6 +24,8 @@ class Traits:
 
     *no_host*: its host is not told, as the API has it for a VM whose host was removed or may not be seen.
     *connection* is a VirtualMachineConnectionState in place of the one that follows from the host.
+    *question* is what it waits to be answered; while it waits no relocate of it goes on, and where it is
+    *deaf* no cancelled one ends.
     *permissions* are principals, of the role Admin where none is named ("LAB\\ops|ReadOnly"); *tags* are (category,
     tag), *policies* (device key, or "home"; name). *tools*: VMware Tools runs in the guest and tells *address*.
     """
@@ -52,6 +54,8 @@ class Traits:
     address: str = ""
     no_host: bool = False
     connection: str = ""
+    question: str = ""
+    deaf: bool = False
 
     @classmethod
     def of(cls, document: dict[str, Any]) -> Traits:

@@ -15,7 +15,7 @@ from lrvmotion.vsphere.inventory import vm_hardware
 _NO_FT = "notConfigured"
 
 PATHS = (
-    "name", "parent", "runtime.host", "runtime.powerState", "runtime.connectionState",
+    "name", "parent", "runtime.host", "runtime.powerState", "runtime.connectionState", "runtime.question",
     "config.instanceUuid", "config.uuid", "config.template",
     "config.changeVersion", "config.version", "config.keyId", "config.migrateEncryption", "config.hardware.memoryMB",
     "config.memoryAllocation.reservation", "runtime.toolsInstallerMounted", "runtime.faultToleranceState",
@@ -49,6 +49,7 @@ def virtual_machine(
         bios_uuid=str(row.get("config.uuid", "")),
         power_state=cast("PowerState", str(row.get("runtime.powerState", "poweredOff"))),
         connection_state=cast("VmConnection", str(row.get("runtime.connectionState", "connected"))),
+        question=question(row.get("runtime.question")),
         host=moref(host) if host is not None else None,
         folder=folders.get(moref(parent), "") if parent is not None else "",
         memory_bytes=int(row.get("config.hardware.memoryMB") or 0) * 2**20,
@@ -79,6 +80,17 @@ def virtual_machine(
         permissions=tuple(sorted(str(item.principal) for item in row.get("permission") or ())),
         attributes=tuple(int(item.key) for item in row.get("customValue") or () if getattr(item, "value", "")),
     )
+
+
+def question(info: vim.vm.QuestionInfo | None) -> str:
+    """Return what the VM waits to be answered, in one line; "" where it waits for nothing.
+
+    Some questions come as keys with their words in messages (API reference, VirtualMachineQuestionInfo.message).
+    """
+    if info is None:
+        return ""
+    said = [str(message.text) for message in info.message or () if message.text] or [str(info.text or "")]
+    return " ".join(" ".join(said).split()) or f"question {info.id}"
 
 
 def cards(row: Mapping[str, Any]) -> list[vim.vm.device.VirtualEthernetCard]:

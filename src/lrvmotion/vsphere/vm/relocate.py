@@ -10,6 +10,7 @@ from typing import Self, cast
 from pyVmomi import vim, vmodl
 
 from lrvmotion.checks import arrival as arrival_checks
+from lrvmotion.checks import vms as vm_checks
 from lrvmotion.errors import LrvmotionError, RefusedError, UnreachableError
 from lrvmotion.events import Carried
 from lrvmotion.findings import Finding
@@ -27,6 +28,7 @@ from lrvmotion.vsphere.tasks import RecentTask
 from lrvmotion.vsphere.vm import arrival
 from lrvmotion.vsphere.vm.metadata_carry import MetadataWriter, unlooked
 from lrvmotion.vsphere.vm.metadata_record import record as read_metadata
+from lrvmotion.vsphere.vm.questions import Questions
 from lrvmotion.vsphere.vm.relocate_spec import Backing, network_backings, relocate_spec
 from lrvmotion.vsphere.vm.relocate_tasks import Follower, Job
 from lrvmotion.vsphere.vm.storage_policies import Policies
@@ -65,6 +67,7 @@ class RelocateMover:
         self._target_policies = Policies(target)
         self._had: dict[str, VmMetadata] = {}  # by instance uuid, from *record* to *carry*
         self._guests = arrival.Guests(target, guest_wait_s)
+        self._questions = Questions(source)
         self._follower = Follower(source, lambda uuid: locate(source, target, uuid) == "target")
 
     def __enter__(self) -> Self:
@@ -98,6 +101,7 @@ class RelocateMover:
     def follow(self, migration: Migration, task: str) -> None:
         """Tell the updates of a *task* that an earlier process started."""
         found = managed_object(self._source.stub, MoRef("Task", task))
+        self._questions.expect(migration.vm, migration.ref)
         self._follower.add(Job(migration.vm, migration.instance_uuid, found))
 
     def start(self, migration: Migration) -> str:
@@ -110,12 +114,17 @@ class RelocateMover:
         before = {moref(task) for task in row.get("recentTask") or ()}
         devices = row.get("config.hardware.device") or ()
         task = self._submit(subject, vm, migration, devices, backings, before)
+        self._questions.expect(migration.vm, migration.ref)
         self._follower.add(Job(migration.vm, migration.instance_uuid, task))
         return moref(task).value
 
     def updates(self, timeout_s: float) -> list[TaskUpdate]:
-        """Wait up to *timeout_s* for news of any started task; raises what Follower.updates raises."""
-        return self._follower.updates(timeout_s)
+        """Wait up to *timeout_s* for news of any started task, or of what its VM waits to be answered.
+
+        Raises what Follower.updates raises.
+        """
+        news = self._follower.updates(timeout_s)
+        return [*news, *self._questions.news(self._follower.vms)]
 
     def cancel(self, vm: str) -> None:
         """Ask for the VM's task to be cancelled; what comes of it shows in its updates."""
@@ -185,7 +194,10 @@ class RelocateMover:
 
     def _vm_changed(self, migration: Migration) -> list[str]:
         vm = managed_object(self._source.stub, migration.ref)
-        paths = ("runtime.host", "runtime.powerState", "runtime.connectionState", "snapshot", "config.instanceUuid")
+        paths = (
+            "runtime.host", "runtime.powerState", "runtime.connectionState", "runtime.question", "snapshot",
+            "config.instanceUuid",
+        )  # fmt: skip
         row = self._source.call(f"vm/{migration.vm}", lambda: properties_of(self._source.content, vm, paths))
         reasons = []
         if row.get("config.instanceUuid") != migration.instance_uuid:
@@ -198,6 +210,8 @@ class RelocateMover:
             reasons.append(f"the VM has {snapshots} snapshots, and had {migration.snapshots} when planned")
         if str(row.get("runtime.connectionState")) != "connected":
             reasons.append(f"the VM is {row.get('runtime.connectionState')}")
+        if asked := vms.question(row.get("runtime.question")):
+            reasons.append(f"the VM {vm_checks.waits(asked)}")
         if find(self._target, migration.instance_uuid) is not None:
             reasons.append("the target already has a VM of this instance UUID")
         host = row.get("runtime.host")

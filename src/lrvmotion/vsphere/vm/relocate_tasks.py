@@ -58,6 +58,11 @@ class Follower:
             except (vmodl.MethodFault, *WIRE_ERRORS):
                 self._collector = None  # the next poll begins afresh
 
+    @property
+    def vms(self) -> frozenset[str]:
+        """The VMs whose tasks have not ended."""
+        return frozenset(job.vm for job in self._jobs.values())
+
     def task_of(self, vm: str) -> vim.Task | None:
         """Return the task that moves *vm*, None where it has ended."""
         return next((job.task for job in self._jobs.values() if job.vm == vm), None)
