@@ -50,6 +50,14 @@ class Code(StrEnum):
         "power it on to move it over vMotion")
     VM_SNAPSHOTS = ("vm-snapshots", "W", "all but its topmost disks go by NFC (TCP 902), past streams and relay",
         "delete the snapshots before the move")
+    VM_DELTA_DISKS = ("vm-delta-disks", "W",
+        "a disk is a chain that no snapshot needs: all but its topmost file go by NFC (TCP 902)",
+        "consolidate its disks before the move")
+    VM_LINKED_CLONE = ("vm-linked-clone", "W",
+        "a disk is a linked clone: its whole chain is copied, by NFC (TCP 902), and it becomes a full copy",
+        "nothing, if the space at the target is meant for that")
+    VM_CONSOLIDATION = ("vm-consolidation", "W", "vCenter says that its disks need consolidation",
+        "consolidate its disks before the move")
     VM_FAULT_TOLERANCE = "vm-fault-tolerance", "E", "fault tolerance is on", "turn it off"
     VM_TOOLS_INSTALLER = "vm-tools-installer", "E", "the VMware Tools installer is mounted", "unmount it in the VM"
     VM_ISO = "vm-iso", "E", "an ISO image is connected; the target's hosts do not see that file", "disconnect it"

@@ -67,6 +67,21 @@ def raw(vm: VirtualMachine) -> Iterator[Finding]:
             yield Code.VM_RDM.error(subject, summary, hint)
 
 
+def chains(vm: VirtualMachine) -> Iterator[Finding]:
+    """A disk may be the top of a chain that no snapshot needs: a linked clone's, or one that a backup has left."""
+    subject = f"vm/{vm.name}"
+    for disk in vm.disks:
+        if disk.linked_clone:
+            size = f" of {disk.used_bytes / 2**30:.1f} GiB" if disk.used_bytes is not None else ""
+            summary = f"{disk.label} is a linked clone: its whole chain is copied, and it becomes a full copy{size}"
+            yield Code.VM_LINKED_CLONE.warning(subject, summary)
+        elif disk.links > vm.snapshots + 1:
+            summary = f"{disk.label} is a chain of {disk.links} files, more than its snapshots need"
+            if vm.power_state == "poweredOn":
+                summary += ": all but the topmost go by NFC (TCP 902), past streams and relay"
+            yield Code.VM_DELTA_DISKS.warning(subject, summary, "consolidate its disks before the move")
+
+
 def shared(vm: VirtualMachine) -> Iterator[Finding]:
     """A multi-writer disk is open in other VMs too: its storage cannot be moved (VMware KB 1034165)."""
     subject = f"vm/{vm.name}"

@@ -90,15 +90,22 @@ def known(vm: VirtualMachine) -> bool:
 
 
 def cold_data(vm: VirtualMachine) -> Iterator[Finding]:
-    """Snapshots and the disks of a powered-off VM go by NFC (TCP 902), which neither mode speeds up (vsphere.md 6)."""
+    """What lies below a topmost disk, and all disks of a powered-off VM, go by NFC (TCP 902) (vsphere.md 6).
+
+    The disks' chains say so: an independent disk has no part in a snapshot, and a backup may leave a chain without one.
+    """
     subject = f"vm/{vm.name}"
     if vm.power_state == "poweredOff":
         summary = "is powered off: its disks go by NFC (TCP 902) at about 1.3 Gbit/s at best, past streams and relay"
         yield Code.VM_POWERED_OFF.warning(subject, summary, "power it on to move it over vMotion")
-    elif vm.snapshots:
+    elif vm.snapshots and not (vm.disks and all(disk.mode.startswith("independent") for disk in vm.disks)):
         noun = "snapshot" if vm.snapshots == 1 else "snapshots"
         summary = f"has {vm.snapshots} {noun}: all but its topmost disks go by NFC (TCP 902), past streams and relay"
         yield Code.VM_SNAPSHOTS.warning(subject, summary, "delete the snapshots before the move")
+    yield from devices.chains(vm)
+    if vm.consolidation:
+        hint = "consolidate its disks before the move"
+        yield Code.VM_CONSOLIDATION.warning(subject, "needs its disks consolidated, as vCenter says", hint)
 
 
 def busy(vm: VirtualMachine) -> Iterator[Finding]:

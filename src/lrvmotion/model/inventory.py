@@ -135,6 +135,7 @@ class Host:
 class Disk:
     """A virtual disk: *used_bytes* is what its files take, *below_bytes* those below its topmost one, where known.
 
+    *links* is how many files its chain has, down to its base; of a *linked_clone* some of them are another VM's.
     *mode* is VirtualDiskMode ("persistent"), *rdm* the compatibility mode of a raw device mapping, *multi_writer*
     whether several VMs may write to it at once.
     """
@@ -148,6 +149,8 @@ class Disk:
     mode: str = "persistent"
     rdm: Literal["virtual", "physical"] | None = None
     multi_writer: bool = False
+    links: int = 1
+    linked_clone: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +176,7 @@ class Nic:
 class VirtualMachine:
     """A VirtualMachine with what a move needs; sizes in bytes, *storage_bytes* without swap files.
 
+    The whole chain of each disk is in *storage_bytes*; *consolidation*: vCenter says that its disks need it.
     *connection_state* is the VM's own (VirtualMachineConnectionState), not its host's; *question* is what it waits to
     be answered, "" where it waits for nothing.
     *hardware* is the virtual hardware version ("vmx-19"), *evc_mode* the least EVC mode key that the running VM needs,
@@ -207,6 +211,7 @@ class VirtualMachine:
     attributes: tuple[int, ...] = ()
     connection_state: VmConnection = "connected"
     question: str = ""
+    consolidation: bool = False
 
     @property
     def swap_bytes(self) -> int:

@@ -175,10 +175,10 @@ def queued(migrations: Sequence[Migration]) -> list[Migration]:
 
 
 def _bytes(vm: VirtualMachine) -> tuple[int, int]:
-    """Return what goes by vMotion and what by NFC: a VM that is off, and what lies below snapshots (KB 342209)."""
+    """Return what goes by vMotion and what by NFC: a VM that is off, and what lies below a topmost disk (KB 342209)."""
     if vm.power_state != "poweredOn":
         return 0, vm.storage_bytes
-    cold = min(sum(disk.below_bytes or 0 for disk in vm.disks), vm.storage_bytes) if vm.snapshots else 0
+    cold = min(sum(disk.below_bytes or 0 for disk in vm.disks), vm.storage_bytes)
     return vm.storage_bytes - cold + vm.memory_bytes, cold
 
 

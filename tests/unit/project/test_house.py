@@ -24,6 +24,7 @@ SLASHES = {  # what is taken apart at its slashes and is no id
     "report/anonymous_estate.py": "a route as an inventory has it, and the paths of folders",
     "vsphere/host/routes.py": "the name of a route",
     "vsphere/inventory/surroundings.py": "the path of a folder",
+    "vsphere/inventory/vm_storage.py": "the path of a file on a datastore",
     "workflows/support_archive.py": "a name that may be a path",
 }
 

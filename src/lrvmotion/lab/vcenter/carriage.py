@@ -39,8 +39,9 @@ class Load:
 
 def load(vm: Any, *, memory: bool, disks: bool) -> Load:
     """Return what a relocate of *vm* carries: with its *memory*, if it runs and changes its host, and its *disks*."""
-    size = vm.disk_bytes if disks else 0
-    cold = size if not vm.powered_on or vm.snapshots else 0  # nothing writes to a disk here: the topmost one is empty
+    size = vm.chain_bytes if disks else 0
+    below = size - vm.disk_bytes if disks else 0
+    cold = size if not vm.powered_on or vm.snapshots else below  # nothing writes to a disk here: a delta stays empty
     return Load(memory=vm.memory_bytes if memory else 0, hot=size - cold, cold=cold)
 
 

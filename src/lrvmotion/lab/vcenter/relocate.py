@@ -42,7 +42,7 @@ class Job:
         self.moves_memory = vm.powered_on and across
         self.demand["uses_vmotion"] = self.moves_memory
         # Within one vCenter cold data is not carried: the storages of all hosts are one there.
-        self.demand["uses_nfc"] = self.remote and (not vm.powered_on or bool(vm.snapshots))
+        self.demand["uses_nfc"] = self.remote and (not vm.powered_on or bool(vm.snapshots) or bool(vm.traits.below))
         # 4 of 8 for storage that is not shared, 1 for memory alone (vsphere.md 5)
         self.cost = 4 if self.demand["copies_disk"] else 1
 
@@ -62,7 +62,7 @@ class Job:
             "pool": moid(spec.pool, vm.pool.moid),
             "folder": moid(spec.folder, None if self.remote else vm.parent.moid),
             "datastore": store,
-            "disk_bytes": vm.disk_bytes,
+            "disk_bytes": vm.chain_bytes,
             "swap_bytes": max(0, vm.memory_bytes - vm.traits.reserved_bytes) if vm.powered_on else 0,
             "version": vm.traits.version,
             "evc": vm.traits.evc,

@@ -117,12 +117,17 @@ class VirtualMachine(Entity):
         self.changed()
         return made
 
+    @property
+    def chain_bytes(self) -> int:
+        """The bytes of its disks with all that lies below them, as another vCenter gets them."""
+        return self.disk_bytes + sum(size for _, size in self.traits.below)
+
     def document(self) -> dict[str, Any]:
         """Return what makes the VM the same VM elsewhere."""
         return {
             "name": self.name,
             "memory_bytes": self.memory_bytes,
-            "disk_bytes": self.disk_bytes,
+            "disk_bytes": self.chain_bytes,
             "dirty_bps": self.dirty_bps,
             "powered_on": self.powered_on,
             "uuid": self.uuid,

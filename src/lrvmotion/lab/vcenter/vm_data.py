@@ -8,24 +8,20 @@ from typing import Any
 
 from pyVmomi import VmomiSupport, vim
 
-from lrvmotion.lab.vcenter import soap_codec, vm_traits
+from lrvmotion.lab.vcenter import soap_codec, vm_files, vm_traits
 from lrvmotion.lab.vcenter.managed_object import Written
 
 V: Any = vim.vm
 D: Any = vim.vm.device
 LONG: Any = VmomiSupport.vmodlTypes["long"]
 MIB = 1 << 20
-CDROM, NIC, DISK, IDE, SCSI = 3000, 4000, 2000, 200, 1000
+CDROM, NIC, IDE, SCSI = 3000, 4000, 200, 1000
+DISK = vm_files.DISK
 
 
 def power_state(vm: Any) -> str:
     """Return the power state."""
     return "poweredOn" if vm.powered_on else "suspended" if vm.traits.suspended else "poweredOff"
-
-
-def path(vm: Any) -> str:
-    """Return the .vmx path."""
-    return f"[{vm.datastore.name}] {vm.name}/{vm.name}.vmx"
 
 
 def card(vm: Any) -> Any:
@@ -96,13 +92,14 @@ def devices(vm: Any) -> list[Any]:
 def _disk(vm: Any, number: int) -> Any:
     """Return a disk; all of the VM's bytes are on the first one."""
     traits = vm.traits
-    delta = f"-{len(vm.snapshots):06d}" if vm.snapshots else ""
-    suffix = f"_{number}" if number else ""
-    size = 0 if number else vm.disk_bytes
-    place = {
-        "fileName": f"[{vm.datastore.name}] {vm.name}/{vm.name}{suffix}{delta}.vmdk",
-        "datastore": vm.datastore.ref,
-    }
+    size = 0 if number else traits.capacity or vm.disk_bytes
+    *parents, own = vm_files.chain(vm, number)
+    parent = None
+    for name in parents:
+        parent = D.VirtualDisk.FlatVer2BackingInfo(
+            fileName=name, datastore=vm.datastore.ref, diskMode=traits.disk_mode, parent=parent
+        )
+    place = {"fileName": own, "datastore": vm.datastore.ref}
     if traits.rdm is not None:
         backing = D.VirtualDisk.RawDiskMappingVer1BackingInfo(
             **place, compatibilityMode=traits.rdm, deviceName="vml.lab", lunUuid="lab", diskMode=traits.disk_mode
@@ -112,6 +109,7 @@ def _disk(vm: Any, number: int) -> Any:
             **place,
             diskMode=traits.disk_mode,
             thinProvisioned=True,
+            parent=parent,
             uuid=f"6000C29{vm.uuid[7:]}",
             sharing="sharingMultiWriter" if traits.multi_writer else "sharingNone",
         )
@@ -121,6 +119,7 @@ def _disk(vm: Any, number: int) -> Any:
         backing=backing,
         controllerKey=SCSI,
         unitNumber=number,
+        vDiskId=vim.vslm.ID(id=traits.first_class) if traits.first_class and not number else None,
         capacityInKB=LONG(size // 1024),
         capacityInBytes=LONG(size),
     )
@@ -172,12 +171,6 @@ def hardware(vm: Any) -> Any:
     )
 
 
-def files(vm: Any) -> Any:
-    """Return where the VM's files are."""
-    folder = f"[{vm.datastore.name}] {vm.name}"
-    return V.FileInfo(vmPathName=path(vm), snapshotDirectory=folder, suspendDirectory=folder, logDirectory=folder)
-
-
 def config(vm: Any) -> Any:
     """Return the VirtualMachineConfigInfo."""
     return V.ConfigInfo(
@@ -191,7 +184,7 @@ def config(vm: Any) -> Any:
         instanceUuid=vm.instance_uuid,
         template=False,
         annotation=vm.traits.note,
-        files=files(vm),
+        files=vm_files.files(vm),
         hardware=hardware(vm),
         flags=V.FlagInfo(diskUuidEnabled=False, enableLogging=True),
         migrateEncryption=vm.traits.migrate_encryption,
@@ -212,6 +205,7 @@ def runtime(vm: Any) -> Any:
         connectionState=connection(vm),
         powerState=power_state(vm),
         question=question(vm),
+        consolidationNeeded=vm.traits.consolidate,
         toolsInstallerMounted=vm.traits.tools_installer,
         faultToleranceState=fault_tolerance(vm),
         minRequiredEVCModeKey=needed_evc(vm),
@@ -252,7 +246,7 @@ def summary(vm: Any) -> Any:
         config=V.Summary.ConfigSummary(
             name=vm.name,
             template=False,
-            vmPathName=path(vm),
+            vmPathName=vm_files.path(vm),
             memorySizeMB=vm.memory_bytes // MIB,
             cpuReservation=0,
             memoryReservation=0,
@@ -274,41 +268,6 @@ def summary(vm: Any) -> Any:
             consumedOverheadMemory=0,
         ),
         overallStatus="green",
-    )
-
-
-def storage(vm: Any) -> Any:
-    """Return the storage use by datastore."""
-    return V.StorageInfo(
-        perDatastoreUsage=[
-            V.StorageInfo.UsageOnDatastore(
-                datastore=vm.datastore.ref,
-                committed=LONG(vm.disk_bytes),
-                uncommitted=LONG(0),
-                unshared=LONG(vm.disk_bytes),
-            )
-        ],
-        timestamp=vm.modified,
-    )
-
-
-def layout(vm: Any) -> Any:
-    """Return the VM's files with their sizes."""
-    folder = f"[{vm.datastore.name}] {vm.name}/{vm.name}"
-    deltas = [f"{folder}-{number:06d}-delta.vmdk" for number in range(1, len(vm.snapshots) + 1)]
-    rows = [
-        ("config", f"{folder}.vmx", 0),
-        ("diskExtent", f"{folder}-flat.vmdk", vm.disk_bytes),
-        *(("diskExtent", name, 0) for name in deltas),  # nothing writes to a disk here, so a delta stays empty
-    ]
-    chain = [V.FileLayoutEx.DiskUnit(fileKey=[key]) for key in range(1, len(rows))]
-    return V.FileLayoutEx(
-        disk=[V.FileLayoutEx.DiskLayout(key=DISK, chain=chain)],
-        file=[
-            V.FileLayoutEx.FileInfo(key=key, name=name, type=kind, size=LONG(size))
-            for key, (kind, name, size) in enumerate(rows)
-        ],
-        timestamp=vm.modified,
     )
 
 
@@ -391,8 +350,8 @@ _CONFIG: dict[str, Callable[[Any], Any]] = {
     **{f"config.hardware.device[{key}]": _other_card(key) for key in range(NIC + 1, NIC + 10)},
     "config.hardware.memoryMB": lambda vm: vm.memory_bytes // MIB,
     "config.hardware.numCPU": lambda _: 1,
-    "config.files": files,
-    "config.files.vmPathName": path,
+    "config.files": vm_files.files,
+    "config.files.vmPathName": vm_files.path,
 }
 VALUES: dict[str, Callable[[Any], Any]] = {
     **{path: _read(getter) for path, getter in _CONFIG.items()},
@@ -401,6 +360,7 @@ VALUES: dict[str, Callable[[Any], Any]] = {
     "runtime.powerState": power_state,
     "runtime.connectionState": connection,
     "runtime.question": question,
+    "runtime.consolidationNeeded": lambda vm: vm.traits.consolidate,
     "runtime.bootTime": lambda vm: vm.boot_time,
     "runtime.toolsInstallerMounted": lambda vm: vm.traits.tools_installer,
     "runtime.faultToleranceState": fault_tolerance,
@@ -412,7 +372,7 @@ VALUES: dict[str, Callable[[Any], Any]] = {
     "summary.config.uuid": lambda vm: vm.uuid,
     "summary.config.instanceUuid": lambda vm: vm.instance_uuid,
     "summary.config.template": lambda _: False,
-    "summary.config.vmPathName": path,
+    "summary.config.vmPathName": vm_files.path,
     "summary.config.memorySizeMB": lambda vm: vm.memory_bytes // MIB,
     "summary.config.numCpu": lambda _: 1,
     "summary.config.numEthernetCards": lambda _: 1,
@@ -425,8 +385,8 @@ VALUES: dict[str, Callable[[Any], Any]] = {
     "summary.storage.committed": lambda vm: vm.disk_bytes,
     "summary.storage.uncommitted": lambda _: 0,
     "guest": guest,
-    "storage": storage,
-    "layoutEx": layout,
+    "storage": vm_files.storage,
+    "layoutEx": vm_files.layout,
     "snapshot": snapshot,
     "rootSnapshot": lambda vm: [V.Snapshot(s.moid) for s in vm.snapshots[:1]],
     "datastore": lambda vm: [vm.datastore],

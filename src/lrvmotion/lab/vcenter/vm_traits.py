@@ -15,6 +15,7 @@ from pyVmomi import vim
 
 D: Any = vim.vm.device
 VCENTERS_OWN = frozenset({"permissions", "attributes", "tags", "policies"})
+CHAIN = frozenset({"below", "below_unlisted", "consolidate"})
 PLUGS = ("floppy", "usb", "serial", "serial-network", "parallel", "passthrough", "vgpu", "sriov", "cdrom", "tpm")
 
 
@@ -26,6 +27,10 @@ class Traits:
     *connection* is a VirtualMachineConnectionState in place of the one that follows from the host.
     *question* is what it waits to be answered; while it waits no relocate of it goes on, and where it is
     *deaf* no cancelled one ends.
+    *below* are (file, bytes) of what lies below the first disk's own file, the base first: a linked clone's parent, or
+    a chain that no snapshot needs any more; *below_unlisted*: layoutEx does not list it (unconfirmed either way).
+    *capacity* is the first disk's, 0: as many bytes as it has. *consolidate*: consolidation is needed. *first_class*
+    is the id of the first disk as a first-class disk.
     *permissions* are principals, of the role Admin where none is named ("LAB\\ops|ReadOnly"); *tags* are (category,
     tag), *policies* (device key, or "home"; name). *tools*: VMware Tools runs in the guest and tells *address*.
     """
@@ -56,6 +61,11 @@ class Traits:
     connection: str = ""
     question: str = ""
     deaf: bool = False
+    below: tuple[tuple[str, int], ...] = ()
+    below_unlisted: bool = False
+    capacity: int = 0
+    consolidate: bool = False
+    first_class: str = ""
 
     @classmethod
     def of(cls, document: dict[str, Any]) -> Traits:
@@ -69,14 +79,15 @@ class Traits:
         }
         for pairs in ("attributes", "tags", "policies"):
             values[pairs] = tuple((str(name), str(value)) for name, value in values.get(pairs, ()))
+        values["below"] = tuple((str(name), int(size)) for name, size in values.get("below", ()))
         return cls(**values)
 
     def travelling(self) -> dict[str, Any]:
         """Return what goes to another vCenter with the VM: not what is the vCenter's own (vsphere.md 3.4).
 
-        unconfirmed: the note, which is in the .vmx, goes with it.
+        unconfirmed: the note, which is in the .vmx, goes with it. What lies below a disk becomes the VM's own.
         """
-        return {key: value for key, value in asdict(self).items() if key not in VCENTERS_OWN}
+        return {key: value for key, value in asdict(self).items() if key not in VCENTERS_OWN | CHAIN}
 
 
 PLAIN = Traits()

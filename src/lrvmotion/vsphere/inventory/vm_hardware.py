@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Literal, cast
+from collections.abc import Iterable, Iterator
+from typing import Literal
 
 from pyVmomi import vim
 
 from lrvmotion.model.inventory import Device, DeviceKind, Disk
 from lrvmotion.vsphere.client import moref
+from lrvmotion.vsphere.inventory.vm_storage import Chain, capacity
 
 _PHYSICAL = "physicalMode"
 
@@ -19,22 +20,22 @@ def label(device: vim.vm.device.VirtualDevice) -> str:
     return str(info.label) if info is not None and info.label else f"device {device.key}"
 
 
-def disk(device: vim.vm.device.VirtualDisk, files: Mapping[int, tuple[int, int]]) -> Disk:
-    """Return the disk; *files* are the bytes of its files, and of those below the topmost, by its key."""
+def disk(device: vim.vm.device.VirtualDisk, chain: Chain) -> Disk:
+    """Return the disk, which *chain* is made of."""
     backing = device.backing
-    capacity = cast("int | None", device.capacityInBytes)  # pyVmomi's stubs do not know their own "long"
     store = getattr(backing, "datastore", None)
-    used, below = files.get(int(device.key), (None, None))
     rdm: Literal["physical", "virtual"] | None = None
     if isinstance(backing, vim.vm.device.VirtualDisk.RawDiskMappingVer1BackingInfo):
         rdm = "physical" if str(backing.compatibilityMode) == _PHYSICAL else "virtual"
     return Disk(
         key=int(device.key),
         label=label(device),
-        capacity_bytes=int(capacity or device.capacityInKB * 1024),
+        capacity_bytes=capacity(device),
         datastore=moref(store) if store is not None else None,
-        used_bytes=used,
-        below_bytes=below,
+        used_bytes=chain.used,
+        below_bytes=chain.below,
+        links=chain.links,
+        linked_clone=chain.foreign,
         mode=str(getattr(backing, "diskMode", None) or "persistent"),
         rdm=rdm,
         multi_writer=str(getattr(backing, "sharing", None)) == "sharingMultiWriter",

@@ -10,17 +10,17 @@ from pyVmomi import vim
 
 from lrvmotion.model.inventory import MoRef, Nic, PowerState, VirtualMachine, VmConnection
 from lrvmotion.vsphere.client import moref
-from lrvmotion.vsphere.inventory import vm_hardware
+from lrvmotion.vsphere.inventory import vm_hardware, vm_storage
 
 _NO_FT = "notConfigured"
 
 PATHS = (
     "name", "parent", "runtime.host", "runtime.powerState", "runtime.connectionState", "runtime.question",
-    "config.instanceUuid", "config.uuid", "config.template",
-    "config.changeVersion", "config.version", "config.keyId", "config.migrateEncryption", "config.hardware.memoryMB",
-    "config.memoryAllocation.reservation", "runtime.toolsInstallerMounted", "runtime.faultToleranceState",
-    "runtime.minRequiredEVCModeKey", "permission", "customValue", "config.hardware.device", "snapshot",
-    "storage.perDatastoreUsage", "summary.storage", "layoutEx.disk", "layoutEx.file",
+    "runtime.consolidationNeeded", "runtime.toolsInstallerMounted", "runtime.faultToleranceState",
+    "runtime.minRequiredEVCModeKey", "config.instanceUuid", "config.uuid", "config.template", "config.changeVersion",
+    "config.version", "config.keyId", "config.migrateEncryption", "config.files.vmPathName",
+    "config.hardware.memoryMB", "config.hardware.device", "config.memoryAllocation.reservation", "permission",
+    "customValue", "snapshot", "storage.perDatastoreUsage", "summary.storage", "layoutEx.disk", "layoutEx.file",
 )  # fmt: skip
 # runtime.featureRequirement is left out: a hundred entries a VM. CheckRelocate_Task compares them.
 
@@ -39,7 +39,8 @@ def virtual_machine(
     """
     devices = row.get("config.hardware.device") or ()
     holding = tuple(vm_hardware.devices(devices))
-    files = _file_sizes(row)
+    disks = [item for item in devices if isinstance(item, vim.vm.device.VirtualDisk)]
+    files = vm_storage.chains(row, disks)
     parent = row.get("parent")
     host = row.get("runtime.host")
     return VirtualMachine(
@@ -53,7 +54,7 @@ def virtual_machine(
         host=moref(host) if host is not None else None,
         folder=folders.get(moref(parent), "") if parent is not None else "",
         memory_bytes=int(row.get("config.hardware.memoryMB") or 0) * 2**20,
-        disks=tuple(vm_hardware.disk(item, files) for item in devices if isinstance(item, vim.vm.device.VirtualDisk)),
+        disks=tuple(vm_hardware.disk(item, files[int(item.key)]) for item in disks),
         nics=tuple(
             Nic(
                 key=int(item.key),
@@ -65,7 +66,8 @@ def virtual_machine(
             if isinstance(item, vim.vm.device.VirtualEthernetCard)
         ),
         snapshots=count_snapshots(row.get("snapshot")),
-        storage_bytes=_committed(row),
+        storage_bytes=vm_storage.whole(row, files.values()),
+        consolidation=bool(row.get("runtime.consolidationNeeded")),
         template=bool(row.get("config.template")),
         change_version=str(row.get("config.changeVersion") or ""),
         connected_devices=tuple(found.label for found in holding if found.kind not in {"shared-bus", "tpm"}),
@@ -118,28 +120,6 @@ def has_opaque_nic(row: Mapping[str, Any]) -> bool:
     """Whether a NIC of the VM is on an opaque (NSX) network."""
     kind = vim.vm.device.VirtualEthernetCard.OpaqueNetworkBackingInfo
     return any(isinstance(getattr(item, "backing", None), kind) for item in row.get("config.hardware.device") or ())
-
-
-def _committed(row: Mapping[str, Any]) -> int:
-    """Return the bytes of all files but the swap file, which does not travel: the target makes its own."""
-    swap = sum(int(item.size) for item in row.get("layoutEx.file") or () if item.type in {"swap", "uwswap"})
-    usage = row.get("storage.perDatastoreUsage")
-    summary = row.get("summary.storage")
-    committed = sum(int(item.committed) for item in usage) if usage else int(summary.committed) if summary else 0
-    return max(0, committed - swap)
-
-
-def _file_sizes(row: Mapping[str, Any]) -> dict[int, tuple[int, int]]:
-    """Return the bytes of each disk's files, and those below the topmost link, by the disk's key.
-
-    A chain begins with the base and ends with what is written to (so reads it the VM Operator of vSphere).
-    """
-    sizes = {int(item.key): int(item.size) for item in row.get("layoutEx.file") or ()}
-    found = {}
-    for disk in row.get("layoutEx.disk") or ():
-        links = [sum(sizes.get(int(key), 0) for key in link.fileKey or ()) for link in disk.chain or ()]
-        found[int(disk.key)] = (sum(links), sum(links[:-1]))
-    return found
 
 
 def _network(
