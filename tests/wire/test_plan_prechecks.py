@@ -191,7 +191,7 @@ def test_what_a_vcenter_refuses_to_tell_is_said_to_be_unread(lab, reset, code, s
 CODES = {code for code, *_ in (*TRAITS, *PLACES, *UNREAD)} | {
     # Tripped by tests of their own, below and above.
     "vm-orphaned", "vm-inaccessible", "vm-disconnected", "vm-question",  # test_vm_states.py, test_vm_questions.py
-    "vm-linked-clone", "vm-delta-disks", "vm-consolidation",  # test_vm_disks.py
+    "vm-linked-clone", "vm-delta-disks", "vm-consolidation", "vm-first-class-disk",  # test_vm_disks.py
     "vm-template", "vm-suspended", "vm-key-unread", "vm-name-clash", "vm-instance-uuid", "vm-bios-uuid", "vm-mac",
 }  # fmt: skip
 

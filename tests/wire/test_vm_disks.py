@@ -76,3 +76,18 @@ def test_e19_an_independent_disk_has_no_part_in_a_snapshot(lab, reset):
     lab.control("source", "vm_snapshot", vm=VM)
     assert set(findings(lab)) == {"vm-disk-independent"}
     assert [planned(lab)[key] for key in ("hot_bytes", "cold_bytes")] == [before["hot_bytes"], 0]
+
+
+def test_e18_a_first_class_disk_is_an_error_unless_it_is_allowed(lab, reset):
+    """The disk is named with its id; the configuration turns the error into a warning."""
+    lab.control("source", "vm_set", vm=VM, traits={"first_class": "a1b2-fcd"})
+    found = findings(lab)
+    assert set(found) == {"vm-first-class-disk"}, found
+    assert found["vm-first-class-disk"]["severity"] == "error"
+    assert "Hard disk 1 is a first-class disk (a1b2-fcd)" in found["vm-first-class-disk"]["summary"]
+    before = lab.config.read_text()
+    lab.config.write_text(before + "\n[limits]\nfirst_class_disks = true\n")
+    try:
+        assert findings(lab)["vm-first-class-disk"]["severity"] == "warning"
+    finally:
+        lab.config.write_text(before)

@@ -78,6 +78,9 @@ class Code(StrEnum):
     VM_RDM = ("vm-rdm", "E", "a disk is a raw device mapping: the LUN does not move",
         "turn it into a virtual disk, or move the LUN's data by other means")
     VM_MULTI_WRITER = "vm-multi-writer", "E", "a disk may be written by several VMs at once", "set its sharing to none"
+    VM_FIRST_CLASS_DISK = ("vm-first-class-disk", "E W",
+        "a disk is a Kubernetes volume, mostly: a move breaks it; a warning with `limits.first_class_disks`",
+        "move the volume by means of Kubernetes; `limits.first_class_disks = true` moves the VM all the same")
     VM_DISK_MODE = ("vm-disk-mode", "E", "a disk is nonpersistent: what was written since power-on would be lost",
         "set it to persistent")
     VM_DISK_INDEPENDENT = ("vm-disk-independent", "W",

@@ -91,6 +91,22 @@ def shared(vm: VirtualMachine) -> Iterator[Finding]:
             yield Code.VM_MULTI_WRITER.error(subject, summary, "set its sharing to none, if only it uses it")
 
 
+def first_class(vm: VirtualMachine, *, allowed: bool) -> Iterator[Finding]:
+    """A first-class disk is registered with its vCenter by id and path, and so known to Kubernetes: both change.
+
+    Storage moves of them are unsupported (vsphere-csi-driver, issue 365); *allowed*: the user wants it all the same.
+    """
+    for disk in vm.disks:
+        if disk.first_class:
+            summary = f"{disk.label} is a first-class disk ({disk.first_class}): Kubernetes would lose the volume"
+            hint = "move the volume by means of Kubernetes; limits.first_class_disks = true moves the VM all the same"
+            code = Code.VM_FIRST_CLASS_DISK
+            if allowed:
+                yield code.warning(f"vm/{vm.name}", summary, "give the volume its new path after the move")
+            else:
+                yield code.error(f"vm/{vm.name}", summary, hint)
+
+
 def modes(vm: VirtualMachine) -> Iterator[Finding]:
     """Storage moves with a running VM only from disks in persistent mode (VMware docs, "Storage vMotion Requirements").
 

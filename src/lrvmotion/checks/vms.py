@@ -12,8 +12,8 @@ from lrvmotion.model.placement import Placement
 from lrvmotion.model.surroundings import PrecheckContext
 
 
-def alone(vm: VirtualMachine) -> list[Finding]:
-    """Return what the VM's own state says."""
+def alone(vm: VirtualMachine, *, first_class_disks: bool = False) -> list[Finding]:
+    """Return what the VM's own state says; *first_class_disks*: one that has such disks may be moved."""
     return [
         *movable(vm),
         *reachable(vm),
@@ -24,6 +24,7 @@ def alone(vm: VirtualMachine) -> list[Finding]:
         *devices.shared_bus(vm),
         *devices.raw(vm),
         *devices.shared(vm),
+        *devices.first_class(vm, allowed=first_class_disks),
         *devices.modes(vm),
     ]
 

@@ -329,7 +329,7 @@ class Limits(_Section):
     *maintenance_wait_s* seconds to get empty, and then *reboot_wait_s* to come back. *guest_wait_s* is how long VMware
     Tools and the guest's address may take to be back after a move, *question_wait_s* how long a VM in mid-move may wait
     for an answer. *in_path_s* is how long hot bytes of a move may be on the way before its host is asked whether they
-    go past the relay.
+    go past the relay. *first_class_disks*: VMs that have such disks are moved.
     """
 
     rtt_ms: Annotated[float, Field(gt=0)] = 150.0
@@ -347,6 +347,7 @@ class Limits(_Section):
     maintenance_wait_s: Annotated[float, Field(gt=0)] = 7_200.0
     reboot_wait_s: Annotated[float, Field(gt=0)] = 900.0
     guest_wait_s: Annotated[float, Field(ge=0, le=3600)] = 120.0
+    first_class_disks: bool = False
     question_wait_s: Annotated[float, Field(gt=0, le=86_400)] = 300.0
     in_path_s: Annotated[float, Field(gt=0, le=3600)] = 120.0
 

@@ -135,6 +135,7 @@ class Host:
 class Disk:
     """A virtual disk: *used_bytes* is what its files take, *below_bytes* those below its topmost one, where known.
 
+    *first_class* is its id as a first-class disk (FCD), "" where it is none.
     *links* is how many files its chain has, down to its base; of a *linked_clone* some of them are another VM's.
     *mode* is VirtualDiskMode ("persistent"), *rdm* the compatibility mode of a raw device mapping, *multi_writer*
     whether several VMs may write to it at once.
@@ -151,6 +152,7 @@ class Disk:
     multi_writer: bool = False
     links: int = 1
     linked_clone: bool = False
+    first_class: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

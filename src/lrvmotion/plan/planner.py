@@ -123,7 +123,7 @@ def _migrations(inputs: Inputs, vms: Sequence[VirtualMachine], draft: _Draft) ->
     stores = {store.ref: store.name for store in inputs.source.datastores}
     migrations = []
     for vm in vms:
-        draft.findings += vm_checks.alone(vm)
+        draft.findings += vm_checks.alone(vm, first_class_disks=inputs.config.limits.first_class_disks)
         if not vm_checks.known(vm):
             continue
         placement, found = placer.place(vm)

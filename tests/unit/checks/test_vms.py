@@ -79,6 +79,7 @@ def test_the_plain_vm_trips_nothing():
         (disk(mode="independent_nonpersistent"), "vm-disk-mode", ERROR),
         (disk(mode="nonpersistent"), "vm-disk-mode", ERROR),
         (disk(mode="independent_persistent"), "vm-disk-independent", WARNING),
+        (disk(first_class="fcd-1"), "vm-first-class-disk", ERROR),
         (disk(links=3), "vm-delta-disks", WARNING),
         (disk(links=2, linked_clone=True), "vm-linked-clone", WARNING),
         ({"consolidation": True}, "vm-consolidation", WARNING),

@@ -36,6 +36,7 @@ def disk(device: vim.vm.device.VirtualDisk, chain: Chain) -> Disk:
         below_bytes=chain.below,
         links=chain.links,
         linked_clone=chain.foreign,
+        first_class=str(device.vDiskId.id) if device.vDiskId is not None else "",
         mode=str(getattr(backing, "diskMode", None) or "persistent"),
         rdm=rdm,
         multi_writer=str(getattr(backing, "sharing", None)) == "sharingMultiWriter",
