@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 from lrvmotion.findings import Finding
 from lrvmotion.model.migration_state import MigrationState
 
-SCHEMA = "2.0"  # of the records that to_json makes: a minor version only adds (docs/ndjson.md)
+SCHEMA = "2.1"  # of the records that to_json makes: a minor version only adds (docs/ndjson.md)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +123,7 @@ class Move(Event):
 
     *bytes_total* is what it carries, *cold_bytes* of it by NFC; *attempts* counts its relocates, *wave* begins with 1.
     WAITING: the last attempt failed, and the next is due in *wait_s* seconds. *queued*: vCenter has not begun the task.
+    *vm* is what the run calls it; *instance_uuid* and *source_ref* ("VirtualMachine:vm-42") are what it is told by.
     """
 
     vm: str
@@ -139,6 +140,8 @@ class Move(Event):
     queued: bool = False
     reason: str | None = None
     hint: str | None = None
+    instance_uuid: str = ""
+    source_ref: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "state", MigrationState(self.state))  # a kept event has it as text
@@ -153,13 +156,18 @@ class Upcoming(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Carried(Event):
-    """What does not follow a VM by itself, after its move: *kind* ("tag", "note" …) and *name*; None: not looked."""
+    """What does not follow a VM by itself, after its move: *kind* ("tag", "note" …) and *name*; None: not looked.
+
+    *instance_uuid* and *source_ref* as in Move.
+    """
 
     vm: str
     kind: str
     name: str
     carried: bool | None
     reason: str | None = None
+    instance_uuid: str = ""
+    source_ref: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

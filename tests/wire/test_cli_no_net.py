@@ -183,7 +183,7 @@ def test_ndjson_is_one_event_a_line_after_the_schema(lab):
     done = lab.run("migrate", "--mode", "stock", "--yes", "--output", "ndjson", "vm3")
     assert done.returncode == 0, done.stderr
     events = [json.loads(line) for line in done.stdout.splitlines()]
-    assert (events[0]["type"], events[0]["schema"]) == ("version", "2.0")
+    assert (events[0]["type"], events[0]["schema"]) == ("version", "2.1")
     assert all(datetime.fromisoformat(event["at"]).utcoffset() == timedelta(0) for event in events)
     assert events[-1]["type"] == "run_ended"
     states = [event["state"] for event in events if event["type"] == "move"]

@@ -149,5 +149,5 @@ def test_a_csv_places_vms_and_orders_them(lab):
     done = lab.run("migrate", "--mode", "stock", "--yes", "--csv", "vms.csv")
     assert done.returncode == 2
     assert "line 2: the target has no host 'esx-b22'" in done.stderr
-    assert "line 3: the source has no VM 'vm55'" in done.stderr
+    assert "line 3: no VM is called 'vm55'" in done.stderr
     assert "did you mean" in done.stderr

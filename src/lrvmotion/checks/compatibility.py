@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from lrvmotion.checks.catalogue import Code
 from lrvmotion.findings import Finding
-from lrvmotion.model.inventory import Host, VirtualMachine
+from lrvmotion.model.inventory import Host, MoRef, VirtualMachine
 from lrvmotion.model.placement import Placement
 from lrvmotion.model.relocation import RelocateCheck
 from lrvmotion.model.surroundings import PrecheckContext
@@ -92,6 +92,17 @@ def encryption(vm: VirtualMachine, host: Host, around: PrecheckContext) -> Itera
             yield Code.VM_ENCRYPTED_VMOTION.warning(subject, summary)
 
 
+def alike(placed: Iterable[tuple[VirtualMachine, Placement]]) -> Iterator[Finding]:
+    """Two VMs of one name cannot arrive in one folder."""
+    first: dict[tuple[MoRef, str], VirtualMachine] = {}
+    for vm, place in placed:
+        other = first.setdefault((place.folder.ref, vm.own_name), vm)
+        if other is not vm:
+            folder = place.folder.path or "its VM folder"
+            summary = f"{other.name!r} of this run arrives in {folder} with the same name"
+            yield Code.VM_NAME_CLASH.error(f"vm/{vm.name}", summary, "rename one of the two, or map to another folder")
+
+
 def clashes(vm: VirtualMachine, place: Placement, around: PrecheckContext) -> Iterator[Finding]:
     """A name is there once in a folder, and an instance UUID once in a vCenter; MAC and BIOS UUID should be."""
     subject = f"vm/{vm.name}"
@@ -100,7 +111,7 @@ def clashes(vm: VirtualMachine, place: Placement, around: PrecheckContext) -> It
         summary = "the names, UUIDs and MACs of the target's VMs are not read: not compared"
         yield Code.VM_CLASH_UNREAD.warning(subject, summary)
         return
-    if (place.folder.ref, vm.name) in taken.names:
+    if (place.folder.ref, vm.own_name) in taken.names:
         summary = f"the target already has a VM or folder of this name in {place.folder.path or 'its VM folder'}"
         yield Code.VM_NAME_CLASH.error(subject, summary, "rename one of the two, or map to another folder")
     hint = "find out which of the two is wanted"

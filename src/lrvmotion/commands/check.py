@@ -19,7 +19,7 @@ def check(
     context: typer.Context,
     vms: Annotated[
         list[str] | None,
-        typer.Argument(metavar="VM", help="Names of VMs at the source: only their hosts are checked."),
+        typer.Argument(metavar="VM", help=f"{options.NAMED}; only their hosts are checked."),
     ] = None,
     probes: Annotated[
         int | None,

@@ -33,7 +33,7 @@ class OnFailure(StrEnum):
 
 def migrate(
     context: typer.Context,
-    vms: Annotated[list[str] | None, typer.Argument(metavar="VM", help="Names of VMs at the source.")] = None,
+    vms: Annotated[list[str] | None, typer.Argument(metavar="VM", help=f"{options.NAMED}.")] = None,
     select: options.Select = None,
     csv: options.Csv = None,
     plan: Annotated[

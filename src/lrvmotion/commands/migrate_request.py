@@ -154,6 +154,8 @@ def to_reverse(
 
     progress = _progress(journal, run)
     moved = progress.moved
+    by_uuid = {uuid.lower(): vm for vm, uuid in progress.instance_uuids.items() if uuid}
+    names = [name if name in moved else by_uuid.get(name.lower(), name) for name in names]
     if strange := [name for name in names if name not in moved]:
         message = f"run {progress.run} did not move {', '.join(map(repr, strange))}"
         raise UsageError(message, hint=did_you_mean(strange[0], moved) if moved else None)

@@ -21,6 +21,9 @@ Events = Annotated[
     Output,
     typer.Option(envvar="LRVMOTION_OUTPUT", help="text for people; json: one document; ndjson: one event a line."),
 ]
+NAMED = (
+    "VMs at the source: name, FOLDER/NAME, DATACENTER:FOLDER/NAME, instance UUID, moref:vm-42, or a pattern ('web-*')"
+)
 Select = Annotated[
     str | None,
     typer.Option(

@@ -16,7 +16,6 @@ EVERY = "*"  # the card label that means every card of the VM
 _COLUMNS = ("vm", "target_host", "pool", "folder", "datastore", "network", "networks", "wave", "depends_on", "note")
 # Names that later versions give a meaning: refused rather than ignored.
 _RESERVED = frozenset({"cpu", "hooks", "mode", "name", "priority", "storage_policy", "tags", "window"})
-_SIDES = {"VM": "source"}
 _MOST_TOLD, _MOST_HINTS = 20, 3
 _MOST_DIGITS = 9  # of a wave's number
 RENAMED = {"after": "depends_on"}
@@ -25,7 +24,9 @@ _HINT = "columns are: " + ", ".join(_COLUMNS)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VmOverride:
-    """What is wanted of one VM; None, or no network for a card, leaves it to the mappings.
+    """What is wanted of one VM, named in one of the ways of vm_address; *called* is what a past run called it.
+
+    None, or no network for a card, leaves it to the mappings.
 
     *networks* are (card label, target network), EVERY for all cards; *wave* is its wave, from 1, and *depends_on* the
     VMs that move before it (waves.Turn), 0 and None where it says nothing of them; *line* is where it stands in its
@@ -41,6 +42,7 @@ class VmOverride:
     wave: int = 0
     depends_on: tuple[str, ...] | None = None
     line: int = 0
+    called: str = ""
 
     def network(self, label: str) -> str | None:
         """Return the target network that is wanted for the card called *label*."""
@@ -69,6 +71,8 @@ def parse(content: bytes, where: str) -> list[VmOverride]:
     lines: dict[str, int] = {}
     for line, row in rows:
         cells = {name: cell.strip() for name, cell in zip(columns, row, strict=False)}
+        if cells.get("vm"):
+            cells["vm"] = row[columns.index("vm")]  # a VM's name may begin or end with a blank
         if not any(cell.strip() for cell in row):
             continue
         wrong = list(_row_mistakes(columns, row, cells, lines))
@@ -84,10 +88,9 @@ def parse(content: bytes, where: str) -> list[VmOverride]:
     return sorted(overrides, key=lambda override: override.wave)
 
 
-def check(overrides: Sequence[VmOverride], source: Inventory, target: Inventory, where: str) -> None:
-    """Raise UsageError for every VM that the source, and wished name that the target does not have; near misses too."""
+def check(overrides: Sequence[VmOverride], target: Inventory, where: str) -> None:
+    """Raise UsageError for every wished name that the target does not have; near misses too."""
     known = {
-        "VM": {name for name, _ in source.vm_names},
         "host": {host.name for host in target.hosts},
         "resource pool": {pool.path for pool in target.pools},
         "VM folder": {folder.path for folder in target.folders},
@@ -98,13 +101,12 @@ def check(overrides: Sequence[VmOverride], source: Inventory, target: Inventory,
     wrong: list[tuple[str, str]] = []
     for override in overrides:
         wanted = [
-            ("VM", override.vm), ("host", override.target_host), ("resource pool", override.pool),
-            ("VM folder", override.folder),
+            ("host", override.target_host), ("resource pool", override.pool), ("VM folder", override.folder),
             ("datastore", override.datastore), *(("network", name) for _, name in override.networks),
         ]  # fmt: skip
         for noun, name in wanted:
             if name is not None and name not in known[noun]:
-                mistakes.append(f"line {override.line}: the {_SIDES.get(noun, 'target')} has no {noun} {name!r}")
+                mistakes.append(f"line {override.line}: the target has no {noun} {name!r}")
                 wrong.append((noun, name))
     if mistakes:  # looking for near misses among 10,000 names takes its time
         hints = [did_you_mean(name, known[noun]) for noun, name in list(dict.fromkeys(wrong))[:_MOST_HINTS]]

@@ -61,10 +61,11 @@ def levels(waves: Sequence[Named]) -> dict[str, int]:
     return found
 
 
-def number(vm: str, waves: Sequence[Named], numbers: Mapping[str, int]) -> int:
-    """Return the wave of *vm*: of the first that lists it, else after all of them."""
+def number(forms: Iterable[str], waves: Sequence[Named], numbers: Mapping[str, int]) -> int:
+    """Return the wave of a VM that can be named by *forms*: of the first that lists it, else after all of them."""
+    said = tuple(forms)
     for wave in waves:
-        if any(fnmatchcase(vm, pattern) for pattern in wave.vms):
+        if any(fnmatchcase(form, pattern) for pattern in wave.vms for form in said):
             return numbers[wave.name]
     return max(numbers.values(), default=0) + 1
 

@@ -11,6 +11,7 @@ from lrvmotion.journal.records import Body, MoveBegun, MoveEnded, MoveTask, Reco
 from lrvmotion.model.inventory import did_you_mean
 from lrvmotion.model.migration_state import MigrationState
 from lrvmotion.model.vm_metadata import VmMetadata
+from lrvmotion.plan.vm_selection import MovedVm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +28,8 @@ class Progress:
 
     *began* is ISO 8601 in UTC.
 
-    *plan* is the document of the run's first plan (plan_file), None where the journal has none.
+    *plan* is the document of the run's first plan (plan_file), None where the journal has none; *instance_uuids* are
+    those of the VMs that were begun.
     """
 
     run: str
@@ -38,6 +40,7 @@ class Progress:
     vms: list[str] = field(default_factory=list)
     ended: dict[str, str] = field(default_factory=dict)
     open: dict[str, UnfinishedMove] = field(default_factory=dict)
+    instance_uuids: dict[str, str] = field(default_factory=dict)
     plan: Mapping[str, Any] | None = None
 
     @property
@@ -70,9 +73,13 @@ def all_runs(records: Sequence[Record]) -> dict[str, Progress]:
     return found
 
 
-def moved_by(records: Sequence[Record]) -> dict[str, str]:
-    """Return the run that moved a VM last, by the VM's name."""
-    return {vm: run.run for run in all_runs(records).values() for vm in run.moved}
+def moved_by(records: Sequence[Record]) -> list[MovedVm]:
+    """Return the VMs that runs moved, the latest run last."""
+    return [
+        MovedVm(vm=vm, run=run.run, instance_uuid=run.instance_uuids.get(vm, "").lower())
+        for run in all_runs(records).values()
+        for vm in run.moved
+    ]
 
 
 def chosen(records: Sequence[Record], run: str | None) -> Progress:
@@ -99,7 +106,8 @@ def _take(run: Progress, body: Body) -> None:
     match body:
         case RunPlan(plan=plan) if run.plan is None:
             run.plan = plan
-        case MoveBegun(vm=vm, metadata=metadata):
+        case MoveBegun(vm=vm, metadata=metadata, instance_uuid=instance_uuid):
+            run.instance_uuids[vm] = instance_uuid
             run.open[vm] = UnfinishedMove(task=None, metadata=metadata)
             run.ended.pop(vm, None)
         case MoveTask(vm=vm, task=task) if vm in run.open:

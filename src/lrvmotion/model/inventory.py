@@ -181,6 +181,9 @@ class VirtualMachine:
     The whole chain of each disk is in *storage_bytes*; *consolidation*: vCenter says that its disks need it.
     *connection_state* is the VM's own (VirtualMachineConnectionState), not its host's; *question* is what it waits to
     be answered, "" where it waits for nothing.
+    *name* is what a run calls it: its own, but for VMs of one name (vm_address.labels) and those that were renamed
+    since the run was planned; *inventory_name* is its own then, else "". *folder* is a path in its *datacenter*, which
+    is "" for a VM in a vApp.
     *hardware* is the virtual hardware version ("vmx-19"), *evc_mode* the least EVC mode key that the running VM needs,
     *key_provider* who holds the key of an encrypted VM ("" where it is not told), None where it is not encrypted;
     *reserved_bytes* of the memory need no swap file. *permissions* and *attributes* are set on the VM itself.
@@ -194,6 +197,8 @@ class VirtualMachine:
     host: MoRef | None
     folder: str
     memory_bytes: int
+    datacenter: str = ""
+    inventory_name: str = ""
     disks: tuple[Disk, ...] = ()
     nics: tuple[Nic, ...] = ()
     snapshots: int = 0
@@ -214,6 +219,11 @@ class VirtualMachine:
     connection_state: VmConnection = "connected"
     question: str = ""
     consolidation: bool = False
+
+    @property
+    def own_name(self) -> str:
+        """Its name as vSphere shows it."""
+        return self.inventory_name or self.name
 
     @property
     def swap_bytes(self) -> int:

@@ -68,6 +68,7 @@ class _Move(_Section):
 
     vm: str
     ref: MoRef
+    instance_uuid: str = ""
     source_host: str
     placement: _Place
     wave: int = 1
@@ -121,8 +122,13 @@ class Saved:
 
     @property
     def vms(self) -> list[str]:
-        """Their names when the plan was made."""
+        """What the plan calls them: their names when it was made, with what tells VMs of one name apart."""
         return [move.vm for move in self.content.migrations]
+
+    @property
+    def called(self) -> dict[MoRef, str]:
+        """What the plan calls each of them, by reference."""
+        return {move.ref: move.vm for move in self.content.migrations}
 
     def subjects(self) -> Subjects:
         """Return what the plan is about, without looking anything up."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from lrvmotion.checks import compatibility
 from lrvmotion.checks import hosts as host_checks
 from lrvmotion.checks import path as path_checks
 from lrvmotion.checks import placement as placement_checks
@@ -16,12 +17,13 @@ from lrvmotion.config.schema import Config, Relay
 from lrvmotion.config.vm_csv import VmOverride
 from lrvmotion.errors import RefusedError, UsageError
 from lrvmotion.findings import Finding
-from lrvmotion.model import host_option
+from lrvmotion.model import host_option, vm_address
 from lrvmotion.model.inventory import DEFAULT_STACK, Host, Inventory, SiteName, VirtualMachine, Vmknic
 from lrvmotion.model.mode import Mode
+from lrvmotion.model.placement import Placement
 from lrvmotion.model.setting import ABSENT, SettingKey, Value, document, string
 from lrvmotion.model.target_id import TargetId, site_object
-from lrvmotion.plan import settings
+from lrvmotion.plan import settings, vm_selection
 from lrvmotion.plan.modes import MODES
 from lrvmotion.plan.placer import Placer
 from lrvmotion.plan.plan import Change, Migration, Path, Plan, Skipped, Theirs, Wanted, diff
@@ -39,8 +41,8 @@ class Inputs:
     *read* gives a setting's value now by (target, key); *bounds* a host's OptionDefs by target; *box* what a relay host
     wants for (relay, sources, targets; for the far relay the sources are the near ones), *unusable* why a relay cannot
     be used at all; *runs* are the runs of this journal; *reboot* allows reboots; *overrides* are of single VMs, by
-    name; *held* are the settings that our journal has outstanding, (target, key); *theirs* are those of them that
-    somebody else has changed since we did.
+    name (VirtualMachine.name); *held* are the settings that our journal has outstanding, (target, key); *theirs* are
+    those of them that somebody else has changed since we did.
     """
 
     config: Config
@@ -121,6 +123,9 @@ def _migrations(inputs: Inputs, vms: Sequence[VirtualMachine], draft: _Draft) ->
     placer = Placer(inputs.config, inputs.source, inputs.target, inputs.overrides)
     numbers = waves.levels(inputs.config.wave)
     stores = {store.ref: store.name for store in inputs.source.datastores}
+    said = {vm.ref: vm_address.identity(vm) for vm in vms}
+    depends_on = _depends_on(inputs, vms)
+    placed: list[tuple[VirtualMachine, Placement]] = []
     migrations = []
     for vm in vms:
         draft.findings += vm_checks.alone(vm, first_class_disks=inputs.config.limits.first_class_disks)
@@ -130,6 +135,7 @@ def _migrations(inputs: Inputs, vms: Sequence[VirtualMachine], draft: _Draft) ->
         draft.findings += found
         if placement is None or vm.host is None:
             continue
+        placed.append((vm, placement))
         hot, cold = _bytes(vm)
         override = inputs.overrides.get(vm.name) or VmOverride(vm=vm.name)
         source = inputs.source.host_by_ref(vm.host)
@@ -145,16 +151,34 @@ def _migrations(inputs: Inputs, vms: Sequence[VirtualMachine], draft: _Draft) ->
                 power_state=vm.power_state,
                 snapshots=vm.snapshots,
                 change_version=vm.change_version,
-                wave=override.wave or waves.number(vm.name, inputs.config.wave, numbers),
-                depends_on=inputs.config.depends_on.get(vm.name, ())
-                if override.depends_on is None
-                else override.depends_on,
+                wave=override.wave or waves.number((vm.name, *said[vm.ref].forms), inputs.config.wave, numbers),
+                depends_on=depends_on.get(vm.name, ()),
                 source_datastores=tuple(sorted({stores[d.datastore] for d in vm.disks if d.datastore in stores})),
                 source_folder=vm.folder,
                 vmotion_networks=(*_networks("source", source), *_networks("target", placement.host)),
             )
         )
+    draft.findings += compatibility.alike(placed)
     return migrations
+
+
+def _depends_on(inputs: Inputs, vms: Sequence[VirtualMachine]) -> dict[str, tuple[str, ...]]:
+    """Return the VMs that move before each, by the names that they have in this run; others keep what they are said by.
+
+    What a CSV file says of a VM wins over the configuration.
+    """
+    said = vm_address.by_form(map(vm_address.identity, vms))
+    names, refs = {vm.ref: vm.name for vm in vms}, {vm.name: vm.ref for vm in vms}
+
+    def known(address: str) -> list[str]:
+        return [names[ref] for ref in vm_selection.within(address, said, refs, "depends_on")]
+
+    found = {name: before for address, before in inputs.config.depends_on.items() for name in known(address)}
+    found |= {name: wish.depends_on for name, wish in inputs.overrides.items() if wish.depends_on is not None}
+    return {
+        name: tuple(dict.fromkeys(one for other in before for one in known(other) or [other]))
+        for name, before in found.items()
+    }
 
 
 def _networks(site: SiteName, host: Host) -> list[str]:

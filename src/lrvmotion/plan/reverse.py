@@ -23,10 +23,14 @@ def config(forward: Config) -> Config:
 
 
 def overrides(saved: Saved, names: Collection[str]) -> tuple[VmOverride, ...]:
-    """Return of each of the VMs *names* of the plan *saved* where it goes back to; disks go to one datastore."""
+    """Return of each of the VMs *names* of the plan *saved* where it goes back to; disks go to one datastore.
+
+    A VM is looked for by its instance UUID: it may have another name by now, and another VM its old one.
+    """
     return tuple(
         VmOverride(
-            vm=move.vm,
+            vm=move.instance_uuid or move.vm,
+            called=move.vm,
             target_host=move.source_host,
             folder=move.source_folder,
             datastore=next(iter(move.source_datastores), None),

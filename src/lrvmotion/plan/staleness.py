@@ -95,6 +95,8 @@ def differences(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
         subject = fact.partition(": ")[0]
         if before == after or (subject in gone and after != _GONE):  # what is gone is said once
             continue
+        if fact == f"{subject}: name":  # of an older plan: a VM is told by reference and UUID, its name is for people
+            continue
         if after == _GONE:
             what = fact.removeprefix(f"{subject}: ")
             lines.append(f"{subject}: is no longer {what}" if what in _WHERE else f"{fact} no longer exists")
@@ -145,7 +147,6 @@ def _vm(vm: VirtualMachine | None, source: Inventory) -> Iterator[tuple[str, str
     names = {host.ref: host.name for host in source.hosts}
     stores = {store.ref: store.name for store in source.datastores}
     yield "at the source", "there"
-    yield "name", vm.name
     yield "instance UUID", vm.instance_uuid
     yield "host", names.get(vm.host, "none") if vm.host is not None else "none"
     yield "power state", vm.power_state

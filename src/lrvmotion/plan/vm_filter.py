@@ -35,9 +35,15 @@ class Traits:
     cluster: str = ""
     host: str = ""
     folder: str = ""
+    datacenter: str = ""
     datastores: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
     power: str = "poweredOn"
+
+    @property
+    def path(self) -> str:
+        """Folder and name, "Prod/Web/web1"."""
+        return f"{self.folder}/{self.name}" if self.folder else self.name
 
 
 Test = Callable[[Traits], bool]

@@ -1,22 +1,31 @@
-"""Which VMs: names given by the user, an expression or a CSV file, against what the source holds."""
+"""Which VMs: said by the user one by one, by a pattern, an expression or a CSV file, against what the source holds."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import translate
+from typing import Protocol
 
 from lrvmotion.config.vm_csv import VmOverride
 from lrvmotion.errors import UsageError
+from lrvmotion.model import vm_address
 from lrvmotion.model.inventory import Inventory, MoRef, did_you_mean, natural
+from lrvmotion.model.vm_address import VmIdentity
 from lrvmotion.plan.vm_filter import Test, Traits
+
+MOST_TOLD, _MOST_HINTS = 20, 3
+_PATTERN = re.compile(r"[*?[]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
     """Which VMs the user chose, in one of three ways; none of them means no VM.
 
-    *expression* is the text behind *test*; *file* is where *overrides* were read.
+    *names* are addresses (vm_address.FORMS) or patterns; *expression* is the text behind *test*; *file* is where
+    *overrides* were read.
     """
 
     names: tuple[str, ...] = ()
@@ -29,54 +38,195 @@ class Choice:
         return bool(self.names or self.test or self.overrides)
 
 
+class Lookup(Protocol):
+    """What a vCenter tells of single VMs; each is a call or two, however many VMs it has."""
+
+    def identities(self, refs: Sequence[MoRef]) -> list[VmIdentity]:
+        """Return what each of the VMs *refs* can be named by."""
+
+    def by_instance_uuid(self, uuids: Collection[str]) -> Mapping[str, MoRef]:
+        """Return the VMs that have one of *uuids* (lower case), by it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MovedVm:
+    """A VM that a *run* of the journal moved, called *vm* in it; *instance_uuid* "" where an old journal has none."""
+
+    vm: str
+    run: str
+    instance_uuid: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Elsewhere:
+    """Where a VM may be that the source has not: the *target*, and what the journal says was *moved* there."""
+
+    target: Inventory
+    lookup: Lookup
+    moved: Sequence[MovedVm] = ()
+
+    def told(self, address: str) -> str | None:
+        """Return in words that the VM of this *address* is at the target, None where it is not."""
+        uuid = address.lower()
+        found = [one for one in self.moved if address == one.vm or uuid == one.instance_uuid]
+        last = found[-1] if found else MovedVm(vm=address, run="")
+        known = last.instance_uuid or (uuid if vm_address.is_uuid(address) else "")
+        names = {ref: name for name, ref in self.target.vm_names}
+        if known:
+            ref = self.lookup.by_instance_uuid([known]).get(known)
+            called = names.get(ref, "") if ref is not None else None
+            if called is None:  # a VM of that name there is another one
+                return f"was moved by run {last.run}, and the target has it no longer" if last.run else None
+        else:
+            called = address if address in names.values() else None
+        if called is None:
+            return None
+        notes = [f"run {last.run}"] if last.run else []
+        notes += [f"called {called!r}"] if called and called != address else []
+        return "is at the target already" + (f" ({', '.join(notes)})" if notes else "")
+
+
+@dataclass(slots=True)
+class _Search:
+    """What is known of *addresses* at the source; *said* are the VMs that each of them means."""
+
+    source: Inventory
+    lookup: Lookup
+    refs: dict[str, list[MoRef]] = field(default_factory=dict)
+    said: dict[str, list[MoRef]] = field(default_factory=dict)
+    seen: dict[MoRef, VmIdentity] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, ref in self.source.vm_names:
+            self.refs.setdefault(name, []).append(ref)
+
+    def look(self, addresses: Collection[str]) -> None:
+        """Find what *addresses* mean: nothing is asked for names that one VM has.
+
+        One that means nothing is tried without the blanks at its ends, which a spreadsheet may have left.
+        """
+        self._look(addresses)
+        bare = {address: address.strip() for address in addresses if not self.said[address]}
+        self._look({without for address, without in bare.items() if without not in self.said})
+        self.said |= {address: self.said[without] for address, without in bare.items()}
+        self.see(ref for refs in self.said.values() if len(refs) > 1 for ref in refs)
+
+    def _look(self, addresses: Collection[str]) -> None:
+        here = {ref for _, ref in self.source.vm_names}
+        paths = {address: self._ends_so(address) for address in addresses}
+        uuids = {address.lower() for address in addresses if vm_address.is_uuid(address)}
+        by_uuid = self.lookup.by_instance_uuid(uuids) if uuids else {}
+        self.see(ref for refs in paths.values() for ref in refs)
+        for address in addresses:
+            found = list(self.refs.get(address, []))
+            reference = vm_address.reference(address)
+            found += [reference] if reference in here else []
+            found += [by_uuid[address.lower()]] if address.lower() in by_uuid else []
+            found += [ref for ref in paths[address] if ref in self.seen and self.seen[ref].is_said(address)]
+            self.said[address] = list(dict.fromkeys(found))
+
+    def see(self, refs: Iterable[MoRef]) -> None:
+        new = [ref for ref in dict.fromkeys(refs) if ref not in self.seen]
+        self.seen |= {vm.ref: vm for vm in self.lookup.identities(new)} if new else {}
+
+    def candidates(self, address: str) -> list[str]:
+        """Return the VMs that *address* means, each as it can be typed."""
+        vms = [self.seen.get(ref) or VmIdentity(ref=ref, name=address) for ref in self.said[address]]
+        return sorted(vm_address.labels(vms, names=False).values(), key=natural)
+
+    def _ends_so(self, address: str) -> list[MoRef]:
+        return [ref for name in vm_address.possible_names(address) for ref in self.refs.get(name, [])]
+
+
+def resolve(
+    source: Inventory,
+    addresses: Sequence[str],
+    lookup: Lookup,
+    elsewhere: Elsewhere | None = None,
+    *,
+    lines: Mapping[str, int] | None = None,
+    where: str = "",
+) -> list[MoRef]:
+    """Return the VMs that *addresses* mean, in that order.
+
+    UsageError names all that are unknown, ambiguous (with what can be typed instead) or named more than once; *lines*
+    are where they stand in the file *where*.
+    """
+    search = _Search(source, lookup)
+    search.look(dict.fromkeys(addresses))
+    problems: list[str] = []
+    hints: list[str] = []
+    first: dict[MoRef, str] = {}
+    for address, times in Counter(addresses).items():
+        line = f"line {lines[address]}: " if lines and address in lines else ""
+        found = search.said[address]
+        told = elsewhere.told(address) if not found and elsewhere is not None else None
+        if times > 1:
+            problems.append(f"{line}{address!r} is named {times} times")
+        if told is not None:
+            problems.append(f"{line}{address!r} {told}")
+            hints.append("leave out what is at the target already")
+        elif not found:
+            problems.append(f"{line}no VM is called {address!r}")
+            if len(hints) < _MOST_HINTS:  # looking for near misses among 10,000 names takes its time
+                hints.append(did_you_mean(address, map(repr, search.refs)))
+        elif len(found) > 1:
+            candidates = ", ".join(map(repr, search.candidates(address)))
+            problems.append(f"{line}{len(found)} VMs are called {address!r}: {candidates}")
+            hints.append("name the one that is meant as it stands there")
+        elif found[0] in first:
+            problems.append(f"{line}{address!r} and {first[found[0]]!r} are one VM")
+        first.setdefault(found[0], address) if found else None
+    if problems:
+        raise UsageError(_told(source.site, where, problems), hint="; ".join(dict.fromkeys(hints)) or None)
+    return [search.said[address][0] for address in addresses]
+
+
+def _told(site: str, where: str, problems: Sequence[str]) -> str:
+    if not where:
+        return f"{site}: " + "; ".join(problems)
+    if len(problems) == 1:
+        return f"{where}: {site}: {problems[0]}"
+    more = len(problems) - MOST_TOLD
+    listed = [*problems[:MOST_TOLD], *([f"and {more} more"] if more > 0 else [])]
+    return f"{where}: {site}: {len(problems)} mistakes\n" + "\n".join(f"  {problem}" for problem in listed)
+
+
+def patterns(source: Inventory, names: Iterable[str]) -> list[str]:
+    """Return those of *names* that are patterns ("web-*", "Prod/*"): a VM that is called so is meant itself."""
+    there = {name for name, _ in source.vm_names}
+    return [name for name in names if _PATTERN.search(name) and name not in there]
+
+
+def matching(given: Sequence[str]) -> Test:
+    """Return the test whether a VM's name or path matches one of the patterns *given*."""
+    fits = [re.compile(translate(pattern)).match for pattern in given]
+    return lambda vm: any(fit(form) for fit in fits for form in (vm.name, vm.path, f"{vm.datacenter}:{vm.path}"))
+
+
 def by_traits(choice: Choice, found: Iterable[tuple[MoRef, Traits]]) -> list[MoRef]:
-    """Return the VMs that *choice*'s test holds of, vm2 before vm10; UsageError for none, and one name of several."""
+    """Return the VMs that *choice*'s test holds of, vm2 before vm10; UsageError for none."""
     holding = ((traits.name, ref) for ref, traits in found if choice.test is not None and choice.test(traits))
     chosen = sorted(holding, key=lambda one: (natural(one[0]), one[1]))
     if not chosen:
         message = f"source: no VM matches {choice.expression!r}"
         raise UsageError(message, hint="patterns are case-sensitive, and a folder is its path: folder=Prod/Web*")
-    twice = [name for name, times in Counter(name for name, _ in chosen).items() if times > 1]
-    if twice:
-        message = f"source: several VMs that match are called {', '.join(map(repr, twice))}"
-        raise UsageError(message, hint="rename all but one, so that the name means one thing; or select fewer")
     return [ref for _, ref in chosen]
 
 
-def arrived(source: Inventory, target: Inventory, moved: Mapping[str, str]) -> dict[str, str]:
-    """Return the VMs that the target has and the source has not, by name: which run moved each, "" where none did.
+def within(
+    address: str, vms: Mapping[str, Sequence[VmIdentity]], called: Mapping[str, MoRef], where: str
+) -> list[MoRef]:
+    """Return the VM of a run that *address* means, nothing where it means none; *vms* are by vm_address.by_form.
 
-    *moved* is the run that moved a VM last, by the journal.
+    What one is *called* comes first: a plan keeps that where the VM was renamed since. Raise UsageError where *address*
+    means several; *where* it stands.
     """
-    here = {name for name, _ in source.vm_names}
-    return {name: moved.get(name, "") for name, _ in target.vm_names if name not in here}
-
-
-def by_name(inventory: Inventory, names: Sequence[str], arrived: Mapping[str, str] | None = None) -> list[MoRef]:
-    """Return the VMs called *names*, in that order; UsageError names all unknown, ambiguous and repeated ones.
-
-    Of those that have *arrived* at the other site it says so.
-    """
-    elsewhere = arrived or {}
-    known: dict[str, list[MoRef]] = {}
-    for name, ref in inventory.vm_names:
-        known.setdefault(name, []).append(ref)
-    problems, hints = [], []
-    for name, times in Counter(names).items():
-        found = known.get(name, [])
-        if times > 1:
-            problems.append(f"{name!r} is named {times} times")
-        if not found and name in elsewhere:
-            by = f" (run {elsewhere[name]})" if elsewhere[name] else ""
-            problems.append(f"{name!r} is at the target already{by}")
-            hints.append("leave out what is at the target already")
-        elif not found:
-            problems.append(f"no VM is called {name!r}")
-            hints.append(did_you_mean(name, known))
-        elif len(found) > 1:
-            problems.append(f"{len(found)} VMs are called {name!r}")
-            hints.append("rename all but one, so that the name means one thing")
-    if problems:
-        message = f"{inventory.site}: " + "; ".join(problems)
-        raise UsageError(message, hint="; ".join(dict.fromkeys(hints)) or None)
-    return [known[name][0] for name in names]
+    if address in called:
+        return [called[address]]
+    found = vms.get(address) or vms.get(address.lower() if vm_address.is_uuid(address) else address, [])
+    if len(found) > 1:
+        forms = ", ".join(map(repr, sorted(vm_address.labels(found, names=False).values(), key=natural)))
+        message = f"{where}: {len(found)} VMs of this run are called {address!r}: {forms}"
+        raise UsageError(message, hint="name the one that is meant as it stands there")
+    return [vm.ref for vm in found]

@@ -61,6 +61,7 @@ class VmHistory:
     """One VM: how it ended, its attempts, its progress. *forecast_s* None: there was none.
 
     *carried* is what does not follow a VM by itself, *found* what was found after the move; *hooks* ran for it.
+    *instance_uuid* and *source_ref* are "" where it was not begun, or by an older version.
     """
 
     vm: str
@@ -78,6 +79,8 @@ class VmHistory:
     carried: tuple[Carried, ...] = ()
     found: tuple[Finding, ...] = ()
     hooks: tuple[HookRan, ...] = ()
+    instance_uuid: str = ""
+    source_ref: str = ""
 
     @property
     def seconds(self) -> float | None:
@@ -317,7 +320,8 @@ class _Fold:
             attempts=tuple(vm.attempts),
             points=tuple(vm.points), reason=last.reason if agreed and last else (moved.reason if moved else "") or None,
             hint=last.hint if agreed and last else None, forecast_s=forecast_s, carried=tuple(vm.carried.values()),
-            found=tuple(vm.found), hooks=tuple(vm.hooks),
+            found=tuple(vm.found), hooks=tuple(vm.hooks), instance_uuid=last.instance_uuid if last else "",
+            source_ref=last.source_ref if last else "",
         )  # fmt: skip
 
 

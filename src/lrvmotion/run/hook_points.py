@@ -54,6 +54,7 @@ class HookPoints:
         return self._told(
             vm=migration.vm,
             instance_uuid=migration.instance_uuid,
+            source_ref=str(migration.ref),
             wave=migration.wave,
             source_host=migration.source_host,
             target_host=migration.placement.host.name,

@@ -530,6 +530,8 @@ class _Driver:
                 queued=queued,
                 reason=reason,
                 hint=hint,
+                instance_uuid=migration.instance_uuid,
+                source_ref=str(migration.ref),
             )
         )
 

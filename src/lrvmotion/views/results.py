@@ -116,6 +116,7 @@ def report_json(done: Report, state: Path, error: Error | None = None) -> dict[s
             move.vm: {
                 "state": move.state, "source_host": move.source_host, "target_host": move.target_host,
                 "seconds": round(move.elapsed_s, 3), "bytes": move.bytes_total, "reason": move.reason,
+                "instance_uuid": move.instance_uuid, "source_ref": move.source_ref,
             }
             for move in done.moves.values()
         },

@@ -14,7 +14,7 @@ from lrvmotion.checks import compatibility, metadata, placement, reboot, relay_h
 from lrvmotion.checks import path as path_checks
 from lrvmotion.checks import vms as vm_checks
 from lrvmotion.checks.catalogue import LOCKED, Code
-from lrvmotion.config import name_check, vm_csv
+from lrvmotion.config import name_check
 from lrvmotion.config.schema import Config, Relay
 from lrvmotion.config.vm_csv import VmOverride
 from lrvmotion.errors import LrvmotionError, RefusedError, UnreachableError
@@ -26,14 +26,15 @@ from lrvmotion.model.mode import Mode
 from lrvmotion.model.relay_spec import RelaySpec
 from lrvmotion.model.setting import ABSENT, SettingKey
 from lrvmotion.model.target_id import TargetId
-from lrvmotion.plan import data_paths, plan_forecast, planner, reboot_order, staleness, vm_selection
+from lrvmotion.plan import data_paths, plan_forecast, planner, reboot_order, staleness
 from lrvmotion.plan.modes import MODES, available
 from lrvmotion.plan.plan import Migration, Plan, Theirs, Wanted
 from lrvmotion.plan.settings import KEYS
 from lrvmotion.plan.staleness import Subjects
-from lrvmotion.plan.vm_selection import Choice
+from lrvmotion.plan.vm_selection import Choice, MovedVm
 from lrvmotion.ports import pinger
 from lrvmotion.run import path_probe
+from lrvmotion.workflows import vm_choice
 from lrvmotion.workflows.connections import Connections
 
 if TYPE_CHECKING:
@@ -100,26 +101,18 @@ def prepare(
     owner_id: str | None = None,
     held: Collection[tuple[TargetId, SettingKey]] = (),
     theirs: Collection[Theirs] = (),
-    moved: Mapping[str, str] | None = None,
+    moved: Sequence[MovedVm] = (),
 ) -> Prepared:
     """Return the plan of moving the chosen VMs, with everything measured and found; nothing is written anywhere.
 
     *runs* are the runs of the journal, *owner_id* the id that what is outstanding carries, None where nothing is;
-    *held* is what is outstanding, (target, key), *theirs* what somebody else has changed of that; *moved* is which run
-    moved a VM (progress.moved_by).
+    *held* is what is outstanding, (target, key), *theirs* what somebody else has changed of that; *moved* are the
+    VMs that runs of the journal moved (run_state.moved_by).
     """
     source, target = inventories(connections)
     name_check.verify(config, source, target)
-    arrived = vm_selection.arrived(source, target, moved or {})
-    vm_csv.check([override for override in choice.overrides if override.vm not in arrived], source, target, choice.file)
-    if choice.test is not None:
-        from lrvmotion.vsphere.inventory.vm_traits import traits
-
-        refs = vm_selection.by_traits(choice, traits(connections.session("source"), source))
-    else:
-        refs = vm_selection.by_name(source, choice.names or [override.vm for override in choice.overrides], arrived)
-    source = with_vms(connections, source, refs)
-    wanted = {override.vm: override for override in choice.overrides}
+    chosen = vm_choice.choose(connections, source, target, choice, moved)
+    source, refs, wanted = chosen.source, chosen.refs, chosen.wanted
     run = new_run()
     plan = planned(
         config, connections, observer, source, refs, wanted, options,
@@ -143,13 +136,6 @@ def rests_on(
     """Return the facts; a mode that changes nothing rests on nothing that is outstanding."""
     held = owner_id if MODES[mode].CHANGES_SETTINGS else None
     return staleness.facts(subjects, config, source, target, held)
-
-
-def with_vms(connections: Connections, source: Inventory, refs: Sequence[MoRef]) -> Inventory:
-    """Return *source* with the full properties of the VMs *refs*."""
-    from lrvmotion.vsphere.inventory.collect import collect_vms
-
-    return collect_vms(connections.session("source"), source, refs) if refs else source
 
 
 def planned(

@@ -14,7 +14,7 @@ from lrvmotion.model.target_id import TargetId
 from lrvmotion.plan import staleness
 from lrvmotion.plan.plan import Plan, Theirs
 from lrvmotion.plan.plan_file import Saved
-from lrvmotion.workflows import plan_run
+from lrvmotion.workflows import plan_run, vm_choice
 from lrvmotion.workflows.connections import Connections
 
 MOST_NAMED = 8  # differences of a stale plan: the rest is a number
@@ -40,7 +40,7 @@ def again(
     source, target = plan_run.inventories(connections)
     there = {ref for _, ref in source.vm_names}
     refs = [ref for ref in saved.refs if ref in there]
-    source = plan_run.with_vms(connections, source, refs)
+    source = vm_choice.with_vms(connections, source, refs, saved.called)
     facts = plan_run.rests_on(saved.subjects(), saved.plan.mode, config, source, target, owner_id)
     _refuse_stale(staleness.differences(saved.fingerprint, facts))
     own = saved.plan.owner_id  # what was planned to be made is named after it
@@ -74,11 +74,12 @@ def rest(
     A VM that is no longer at the source is left out, and a finding says so.
     """
     source, _ = plan_run.inventories(connections)
-    there = {ref for _, ref in source.vm_names}
     moves = [move for move in saved.content.migrations if move.vm in names]
+    there = vm_choice.found_again(connections, source, {move.ref: move.instance_uuid for move in moves})
     gone = [move.vm for move in moves if move.ref not in there]
-    refs = [move.ref for move in moves if move.ref in there]
-    source = plan_run.with_vms(connections, source, refs)
+    called = {there[move.ref]: move.vm for move in moves if move.ref in there}
+    refs = list(called)
+    source = vm_choice.with_vms(connections, source, refs, called)
     owner_id = owner_id or run
     made = plan_run.planned(
         config, connections, observer, source, refs, saved.overrides(), options,

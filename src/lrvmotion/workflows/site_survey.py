@@ -17,7 +17,7 @@ from lrvmotion.config.schema import Config
 from lrvmotion.errors import LrvmotionError
 from lrvmotion.events import Observer
 from lrvmotion.findings import Finding
-from lrvmotion.journal import changes, effective_values
+from lrvmotion.journal import changes, effective_values, run_state
 from lrvmotion.journal.records import Record
 from lrvmotion.model.inventory import Host, Inventory, SiteName, VirtualMachine
 from lrvmotion.model.mode import Mode
@@ -25,11 +25,13 @@ from lrvmotion.model.path_quality import Frames, PathQuality
 from lrvmotion.model.setting import SettingKey
 from lrvmotion.model.target_id import TargetId
 from lrvmotion.model.vcenter import Clock, Sight
-from lrvmotion.plan import settings, vm_selection
+from lrvmotion.plan import settings
 from lrvmotion.plan.modes import MODES, available
 from lrvmotion.plan.placer import Placer
+from lrvmotion.plan.vm_selection import Choice, MovedVm
 from lrvmotion.run import path_survey
 from lrvmotion.workflows import relay_survey as boxes
+from lrvmotion.workflows import vm_choice
 from lrvmotion.workflows.connections import Connections
 
 _SITES: tuple[SiteName, SiteName] = ("source", "target")
@@ -95,7 +97,7 @@ def survey(
         source, target = pool.map(connections.inventory, _SITES)
     name_check.verify(config, source, target)
     away = boxes.log_in(config, connections)  # before anything is drawn: it may ask for a password
-    chosen = choose(config, connections, source, target, asked.vms)
+    chosen = choose(config, connections, source, target, asked.vms, run_state.moved_by(records))
     found = Survey()
     step("vCenters", 0, 1)
     _vcenters(chosen, connections, clock, found)
@@ -110,14 +112,16 @@ def survey(
 
 
 def choose(
-    config: Config, connections: Connections, source: Inventory, target: Inventory, names: Sequence[str]
+    config: Config,
+    connections: Connections,
+    source: Inventory,
+    target: Inventory,
+    names: Sequence[str],
+    moved: Sequence[MovedVm] = (),
 ) -> SurveyScope:
     """Return what moving the VMs *names* would use; without VMs everything that the configuration names."""
-    from lrvmotion.vsphere.inventory.collect import collect_vms
-
-    refs = vm_selection.by_name(source, names, vm_selection.arrived(source, target, {}))
-    if refs:
-        source = collect_vms(connections.session("source"), source, refs)
+    chosen = vm_choice.choose(connections, source, target, Choice(names=tuple(names)), moved)
+    source, refs = chosen.source, chosen.refs
     placer = Placer(config, source, target)
     placed = [place for vm in source.vms if (place := placer.place(vm)[0]) is not None]
     here = {vm.host for vm in source.vms}

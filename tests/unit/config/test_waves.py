@@ -22,8 +22,8 @@ def test_waves_come_one_after_the_other_unless_they_say_otherwise():
     )
     numbers = levels(waves)
     assert numbers == {"db": 1, "web": 2, "test": 1, "last": 2}
-    assert [number(vm, waves, numbers) for vm in ("db1", "web2", "t-1", "x", "other")] == [1, 2, 1, 2, 3]
-    assert number("vm", (), {}) == 1
+    assert [number([vm], waves, numbers) for vm in ("db1", "web2", "t-1", "x", "other")] == [1, 2, 1, 2, 3]
+    assert number(["vm"], (), {}) == 1
 
 
 @pytest.mark.parametrize(

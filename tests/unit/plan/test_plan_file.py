@@ -202,7 +202,6 @@ DISK = Disk(key=2000, label="Hard disk 1", capacity_bytes=2**32, datastore=MoRef
         ({"host": A2.ref}, "vm/vm1: host is a2, the plan has a1"),
         ({"power_state": "poweredOff"}, "vm/vm1: power state is poweredOff, the plan has poweredOn"),
         ({"snapshots": 1}, "vm/vm1: number of snapshots is 1, the plan has 0"),
-        ({"name": "vm9"}, "vm/vm1: name is vm9, the plan has vm1"),
         ({"disks": (DISK,)}, "vm/vm1: disk 2000 is Hard disk 1, 4096 MiB on datastore1, the plan has"),
         ({"nics": (NIC, replace(NIC, key=4001))}, "vm/vm1: NIC 4001 is Network adapter 1 on VM Network, the plan has"),
         ({"connected_devices": ("CD",)}, "vm/vm1: device that is connected is CD, the plan has none"),

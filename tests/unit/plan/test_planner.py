@@ -8,8 +8,10 @@ import pytest
 
 from fakes import host, inventory, vm
 from lrvmotion.config import schema as configs
+from lrvmotion.config.vm_csv import VmOverride
+from lrvmotion.errors import UsageError
 from lrvmotion.model import host_option
-from lrvmotion.model.inventory import Disk, HostPortGroup, MoRef, Network
+from lrvmotion.model.inventory import Disk, Folder, HostPortGroup, MoRef, Network
 from lrvmotion.model.setting import ABSENT, Value, string
 from lrvmotion.plan import planner, settings
 from lrvmotion.plan.modes import MODES
@@ -508,3 +510,57 @@ def test_a_mode_changes_the_kinds_of_settings_that_it_names(mode, steer):
     for change in changes:
         assert change.key.kind.name in MODES[mode].kinds(change.target.site)
         assert change.key.kind.takes(change.planned)
+
+
+def alike(**changes):
+    """Return two VMs of one name as a run calls them, in two folders that the target has."""
+    folders = [Folder(ref=MoRef("Folder", name), path=name, datacenter="DC") for name in ("Prod", "Test")]
+    machines = [
+        replace(vm(name, "a1"), name=f"{name}/web1", inventory_name="web1", folder=name, datacenter="DC")
+        for name in ("Prod", "Test")
+    ]
+    base = inventory("target", (host("b1", "10.99.0.9"),))
+    inputs = planner.Inputs(
+        config=configs.parse({**CONFIG, **changes.pop("config", {})}),
+        source=inventory("source", (host("a1", "10.88.0.9"),), tuple(machines)),
+        target=replace(base, folders=(*base.folders, *folders[: changes.pop("folders", 2)])),
+        read=lambda name, key: ABSENT, bounds=lambda name: BOUNDS, box=lambda *_: [],
+        relay_unusable_reason=lambda relay: None, **changes,
+    )  # fmt: skip
+    return planner.make(inputs, "stock", "abc234", machines)
+
+
+def test_vms_of_one_name_keep_apart():
+    """Each goes to its own folder, as its own migration."""
+    made = alike()
+    assert [(move.vm, move.placement.folder.path) for move in made.migrations] == [
+        ("Prod/web1", "Prod"),
+        ("Test/web1", "Test"),
+    ]
+    assert made.applyable
+
+
+def test_vms_of_one_name_do_not_arrive_in_one_folder():
+    """It takes one of the name: the second move would fail in the middle of the run."""
+    (clash,) = [finding for finding in alike(folders=0).findings if finding.severity == "error"]
+    assert (clash.code, clash.subject) == ("vm-name-clash", "vm/Test/web1")
+    assert "'Prod/web1' of this run" in clash.summary
+
+
+def test_waves_and_dependencies_name_vms_in_any_way():
+    """Path, UUID or reference; a CSV file too, which wins."""
+    wave = [{"name": "first", "vms": ["Test/*"]}]
+    made = alike(config={"wave": wave, "depends_on": {"moref:vm-Prod": ["DC:Test/web1", "other"]}})
+    assert {move.vm: (move.wave, move.depends_on) for move in made.migrations} == {
+        "Test/web1": (1, ()),
+        "Prod/web1": (2, ("Test/web1", "other")),
+    }
+    rows = {"Prod/web1": VmOverride(vm="Prod/web1", depends_on=("DC:Test/web1",))}
+    made = alike(config={"depends_on": {"Prod/web1": ["other"]}}, overrides=rows)
+    assert {move.vm: move.depends_on for move in made.migrations} == {"Prod/web1": ("Test/web1",), "Test/web1": ()}
+
+
+def test_a_dependency_on_a_name_of_two_vms_is_refused():
+    """With both, as they can be typed."""
+    with pytest.raises(UsageError, match="depends_on: 2 VMs of this run are called 'web1': 'Prod/web1', 'Test/web1'"):
+        alike(config={"depends_on": {"Prod/web1": ["web1"]}})

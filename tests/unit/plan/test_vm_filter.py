@@ -7,10 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lrvmotion.errors import UsageError
-from lrvmotion.model.inventory import MoRef
 from lrvmotion.plan import vm_filter
 from lrvmotion.plan.vm_filter import Traits
-from lrvmotion.plan.vm_selection import Choice, by_traits
 
 WEB = Traits(
     name="web-1", cluster="A", host="esx-a1", folder="Prod/Web", datastores=("ds1", "ds2"), networks=("VM Network",),
@@ -125,22 +123,3 @@ def test_whatever_is_typed_is_an_expression_or_a_sentence(text):
         assert vm_filter.parse(text)(WEB) in {True, False}
     except UsageError as error:
         assert error.message.startswith("--select: ")
-
-
-def test_what_is_chosen_is_by_name_and_must_be_unambiguous():
-    """None at all, or two of one name, is said."""
-    choice = Choice(expression="power=on", test=vm_filter.parse("power=on"))
-    found = [(MoRef("VirtualMachine", f"vm-{number}"), Traits(name=name)) for number, name in enumerate("cab")]
-    assert [ref.value for ref in by_traits(choice, found)] == ["vm-1", "vm-2", "vm-0"]
-    with pytest.raises(UsageError, match="no VM matches 'power=on'"):
-        by_traits(choice, [])
-    with pytest.raises(UsageError, match="several VMs that match are called 'a'"):
-        by_traits(choice, [*found, (MoRef("VirtualMachine", "vm-9"), Traits(name="a"))])
-
-
-def test_what_is_chosen_comes_as_people_count():
-    """vm2 before vm10; names that differ in case only have an order too."""
-    names = ["vm100", "vm2", "vm10", "a-10-2", "a-9-30", "VM3"]
-    found = [(MoRef("VirtualMachine", name), Traits(name=name)) for name in names]
-    choice = Choice(expression="name=*", test=vm_filter.parse("name=*"))
-    assert [ref.value for ref in by_traits(choice, found)] == ["a-9-30", "a-10-2", "vm2", "VM3", "vm10", "vm100"]

@@ -12,7 +12,7 @@ from lrvmotion.events import CapChanged, Interrupted, Message, Move, RelaySample
 from lrvmotion.plan.plan import Plan
 from lrvmotion.views.events import lines
 from lrvmotion.views.live import heartbeat
-from lrvmotion.views.live.rows import Columns, chosen, fit, row
+from lrvmotion.views.live.rows import Columns, chosen, fit, fit_path, row
 from lrvmotion.views.live.screen import FRAMES, Screen, sparkline
 from lrvmotion.views.live.state import LINGER_S, State
 
@@ -202,6 +202,13 @@ def test_names_of_any_alphabet_keep_the_columns():
     assert fit("サーバー東京", 5) == "サー…"
     assert fit("a\x1b[2Jb\n", 8) == "a [2Jb  "
     assert fit("ab", 4) == "ab  "
+
+
+def test_of_a_path_the_end_is_shown():
+    """VMs of one name are called by their paths, and begin alike."""
+    assert fit_path("Datacenter:Prod/Web/web1", 12) == "…od/Web/web1"
+    assert fit_path("Prod/web1", 12) == "Prod/web1   "
+    assert fit_path("a-name-that-is-long", 8) == "a-name-…"
 
 
 def test_the_graph_is_as_high_as_its_highest_figure():

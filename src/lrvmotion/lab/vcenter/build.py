@@ -54,7 +54,10 @@ def build(vcenter: Vcenter) -> None:
         places.vm_folder(places.datacenter(path), folder)
     hosts = {item.name: item for item in vcenter.hosts()}
     site_byte = 0 if site.name == "source" else 1
+    named: set[str] = set()
     for number, machine in enumerate(site.vms):
+        own = f"{machine.name} {number}" if machine.name in named else machine.name
+        named.add(machine.name)
         host = hosts[machine.host]
         wanted = machine.network
         network = next(n for n in host.networks() if n.name in {wanted, f"dv-{wanted}"})
@@ -71,8 +74,8 @@ def build(vcenter: Vcenter) -> None:
                 "dirty_bps": machine.dirty_bps,
                 "powered_on": machine.powered_on,
                 "snapshots": machine.snapshots,
-                "uuid": str(uuid.uuid5(names, f"bios {machine.name}")),
-                "instance_uuid": str(uuid.uuid5(names, f"instance {machine.name}")),
+                "uuid": str(uuid.uuid5(names, f"bios {own}")),
+                "instance_uuid": str(uuid.uuid5(names, f"instance {own}")),
                 # 00:50:56:80 to bf is what vCenter hands out; a site apart, so no MAC is on both sides
                 "mac": f"00:50:56:{0x80 + 0x10 * site_byte + (number >> 16):02x}"
                 f":{number >> 8 & 255:02x}:{number & 255:02x}",

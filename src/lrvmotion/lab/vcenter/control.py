@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import socketserver
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,14 @@ from lrvmotion.lab.vcenter.virtual_machine import VirtualMachine
 
 log = logging.getLogger(__name__)
 Request = dict[str, Any]
+
+
+def _firsts(vms: Iterable[Any]) -> Iterator[tuple[Any, bool]]:
+    """Give each of *vms*, and whether none before it has its name."""
+    seen: set[str] = set()
+    for vm in vms:
+        yield vm, vm.name not in seen
+        seen.add(vm.name)
 
 
 class Control:
@@ -94,8 +102,9 @@ class Control:
             return {
                 "hosts": {host.name: host.document() for host in self.vcenter.hosts()},
                 "vms": {
-                    vm.name: {
+                    vm.name if first else f"{vm.name} {vm.moid}": {
                         "moid": vm.moid,
+                        "folder": vm.parent.name,
                         "instance_uuid": vm.instance_uuid,
                         "host": vm.host.name,
                         "datastore": vm.datastore.name,
@@ -104,7 +113,7 @@ class Control:
                         "power": "on" if vm.powered_on else "off",
                         "relocating": vm.relocating is not None,
                     }
-                    for vm in self.vcenter.machines()
+                    for vm, first in _firsts(self.vcenter.machines())
                 },
             }
 

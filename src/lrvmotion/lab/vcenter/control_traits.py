@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pyVmomi import vim
 
 from lrvmotion.lab.vcenter import host_power
+from lrvmotion.lab.vcenter.places import Places
 from lrvmotion.lab.vcenter.registry import named
 from lrvmotion.lab.vcenter.vm_traits import Traits
 
@@ -17,14 +18,21 @@ Request = dict[str, Any]
 
 
 def vm_set(vcenter: Vcenter, request: Request) -> None:
-    """Give a VM *traits* (vm_traits.Traits; what is not named is a plain VM's), *mac*, *uuid*, *instance_uuid*."""
+    """Give a VM *traits* (vm_traits.Traits; what is not named is a plain VM's), *mac*, *uuid*, *instance_uuid*, *name*.
+
+    *vm* is its name or its moid; *folder* is the path of the VM folder that it is put into, made where it is not there.
+    """
     traits = Traits.of(request.get("traits") or {})
     with vcenter.lock:
-        vm = named(vcenter.machines(), request["vm"])
+        by_moid = {vm.moid: vm for vm in vcenter.machines()}
+        vm = by_moid.get(request["vm"]) or named(vcenter.machines(), request["vm"])
         vm.traits = traits
         for key in ("mac", "uuid", "instance_uuid", "name"):
             if key in request:
                 setattr(vm, key, str(request[key]))
+        if "folder" in request:
+            vm.parent.drop(vm)
+            Places(vcenter).vm_folder(vm.host.datacenter, str(request["folder"])).put(vm)
         vm.changed()
 
 

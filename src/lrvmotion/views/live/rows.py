@@ -98,7 +98,7 @@ def row(state: State, vm: str, columns: Columns, now: float) -> Text:
     move = progress.move
     style = STYLES.get(move.state, "")
     head = [
-        Text(f"{fit(vm, columns.vm)} "),
+        Text(f"{fit_path(vm, columns.vm)} "),
         *([Text(f"{right(str(move.wave), columns.wave)} ")] if columns.wave else []),
         Text(f"{fit(phase(move, state.waiting.get(vm, now) - now), columns.phase)} ", style=style),
     ]
@@ -155,6 +155,17 @@ def fit(text: str, width: int) -> str:
     if cell_len(text) > width > 0:
         text = chop_cells(text, width - 1)[0] + "…" if width > 1 else "…"
     return set_cell_size(text, width)
+
+
+def fit_path(text: str, width: int) -> str:
+    """Return *text* in exactly *width* cells; of a path, "Prod/Web/web1", the end is kept."""
+    text = clean(text)
+    if "/" not in text or cell_len(text) <= width:
+        return fit(text, width)
+    end = text
+    while end and cell_len(end) > width - 1:
+        end = end[1:]
+    return set_cell_size(f"…{end}", width)
 
 
 def right(text: str, width: int) -> str:

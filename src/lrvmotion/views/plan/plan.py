@@ -115,9 +115,10 @@ def plan_json(made: Plan, state: Path) -> dict[str, Any]:
         "skipped": [{"target": item.target, "key": item.key, "reason": item.reason} for item in made.skipped],
         "migrations": [
             {
-                "vm": move.vm, "instance_uuid": move.instance_uuid, "source_host": move.source_host,
-                "target_host": move.placement.host.name, "pool": move.placement.pool.path,
-                "folder": move.placement.folder.path, "datastore": move.placement.datastore.name,
+                "vm": move.vm, "instance_uuid": move.instance_uuid, "ref": str(move.ref),
+                "source_host": move.source_host, "target_host": move.placement.host.name,
+                "pool": move.placement.pool.path, "folder": move.placement.folder.path,
+                "datastore": move.placement.datastore.name,
                 "networks": {nic.label: nic.network.name for nic in move.placement.nics},
                 "hot_bytes": move.hot_bytes, "cold_bytes": move.cold_bytes,
                 "wave": move.wave, "depends_on": list(move.depends_on),

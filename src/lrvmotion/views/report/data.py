@@ -15,7 +15,7 @@ from lrvmotion.views.events.wording import wording
 SCHEMA = 1
 VM_COLUMNS = (
     "vm", "state", "source_host", "target_host", "wave", "attempts", "began_s", "seconds", "forecast_s", "bytes",
-    "cold_bytes", "bps", "reason", "hint",
+    "cold_bytes", "bps", "reason", "hint", "instance_uuid", "source_ref",
 )  # fmt: skip
 AUDIT_COLUMNS = ("seq", "at", "run", "who", "account", "what", "subject", "key", "prior", "new", "detail")
 
@@ -26,7 +26,7 @@ def vms_csv(history: RunHistory) -> str:
         (
             vm.vm, vm.state, vm.source_host, vm.target_host, vm.wave, len(vm.attempts),
             _number(vm.attempts[0].began if vm.attempts else None), _number(vm.seconds), _number(vm.forecast_s),
-            vm.bytes, vm.cold_bytes, _number(vm.bps), vm.reason, vm.hint,
+            vm.bytes, vm.cold_bytes, _number(vm.bps), vm.reason, vm.hint, vm.instance_uuid, vm.source_ref,
         )
         for vm in history.vms
     ]  # fmt: skip

@@ -99,7 +99,7 @@ def collect_vms(session: Session, inventory: Inventory, refs: Sequence[MoRef]) -
     keyed: dict[tuple[str | None, str | None], str] = {
         (net.switch_uuid, net.portgroup_key): net.name for net in inventory.networks if net.portgroup_key
     }
-    folders = {folder.ref: folder.path for folder in inventory.folders}
+    folders = {folder.ref: folder for folder in inventory.folders}
     vms: list[VirtualMachine] = [
         machines.virtual_machine(ref, rows[ref], folders, keyed, opaque) for ref in refs if ref in rows
     ]

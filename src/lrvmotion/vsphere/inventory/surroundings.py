@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -54,7 +54,7 @@ def read(
     attributes = any(vm.attributes for vm in vms)
     hardware = or_none(lambda: read_hardware(target, hosts))
     return PrecheckContext(
-        taken=or_none(lambda: _taken(target, there, vms, migrations)),
+        taken=or_none(lambda: _taken(target, there, vms)),
         hardware=hardware or {},
         providers=or_none(lambda: read_providers(target)) if encrypted else None,
         bindings=or_none(lambda: _bindings(source, here, vms)),
@@ -70,9 +70,7 @@ def or_none(function: Callable[[], T]) -> T | None:
         return None
 
 
-def _taken(
-    target: Session, there: Inventory, vms: Sequence[VirtualMachine], migrations: Sequence[Migration]
-) -> TargetConflicts:
+def _taken(target: Session, there: Inventory, vms: Sequence[VirtualMachine]) -> TargetConflicts:
     names = {ref: name for name, ref in there.vm_names}
     macs: dict[str, str] = {}
     kinds: dict[str, dict[str, str]] = {path: {} for path in _UUIDS}
@@ -107,7 +105,7 @@ def _taken(
     if there.vm_names and not cards:
         read_macs = False  # one that knows no key in a path, and does not say so
     return TargetConflicts(
-        names=_names(target, there, migrations),
+        names=_names(target, there, {vm.own_name for vm in vms}),
         instance_uuids=kinds[_UUIDS[0]],
         bios_uuids=kinds[_UUIDS[1]],
         macs=macs if read_macs or not wanted_macs else None,
@@ -137,9 +135,8 @@ def _named(element: ET.Element, names: Mapping[MoRef, str]) -> str:
     return names.get(ref) or ref.value
 
 
-def _names(target: Session, there: Inventory, migrations: Sequence[Migration]) -> dict[tuple[MoRef, str], str]:
-    """Return the VMs and folders of the names that arrive, by the folder that they are in."""
-    arriving = {migration.vm for migration in migrations}
+def _names(target: Session, there: Inventory, arriving: Collection[str]) -> dict[tuple[MoRef, str], str]:
+    """Return the VMs and folders of the names that are *arriving*, by the folder that they are in."""
     alike = {ref: name for name, ref in there.vm_names if name in arriving}
     objects = [managed_object(target.stub, ref) for ref in alike]
     rows = target.call(

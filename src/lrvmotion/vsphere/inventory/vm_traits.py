@@ -33,7 +33,7 @@ def traits(session: Session, inventory: Inventory) -> list[tuple[MoRef, Traits]]
     session.call(f"{session.site}: VMs", ask)
     tables: dict[str, Mapping[MoRef, Any]] = {
         "host": {host.ref: host for host in inventory.hosts},
-        "folder": {folder.ref: folder.path for folder in inventory.folders},
+        "folder": {folder.ref: folder for folder in inventory.folders},
         "store": {store.ref: store.name for store in inventory.datastores},
         "network": {network.ref: network.name for network in inventory.networks},
     }
@@ -59,11 +59,13 @@ def _row(element: ET.Element) -> tuple[MoRef, dict[str, Any]]:
 
 def _traits(row: Mapping[str, Any], tables: Mapping[str, Mapping[MoRef, Any]]) -> Traits:
     host = tables["host"].get(row["runtime.host"]) if "runtime.host" in row else None
+    folder = tables["folder"].get(row["parent"]) if "parent" in row else None
     return Traits(
         name=unquote(row.get("name", "")),
         cluster=host.cluster if host is not None else "",
         host=host.name if host is not None else "",
-        folder=tables["folder"].get(row["parent"], "") if "parent" in row else "",
+        folder=folder.path if folder is not None else "",
+        datacenter=folder.datacenter if folder is not None else "",
         datastores=tuple(_named(row.get("datastore", ()), tables["store"])),
         networks=tuple(_named(row.get("network", ()), tables["network"])),
         power=row.get("runtime.powerState", ""),

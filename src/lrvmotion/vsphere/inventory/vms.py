@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 from pyVmomi import vim
 
-from lrvmotion.model.inventory import MoRef, Nic, PowerState, VirtualMachine, VmConnection
+from lrvmotion.model.inventory import Folder, MoRef, Nic, PowerState, VirtualMachine, VmConnection
 from lrvmotion.vsphere.client import moref
 from lrvmotion.vsphere.inventory import vm_hardware, vm_storage
 
@@ -28,13 +28,13 @@ PATHS = (
 def virtual_machine(
     ref: MoRef,
     row: Mapping[str, Any],
-    folders: Mapping[MoRef, str],
+    folders: Mapping[MoRef, Folder],
     portgroups: Mapping[tuple[str | None, str | None], str],
     opaque: Mapping[str, str],
 ) -> VirtualMachine:
     """Return the VM that *row* describes.
 
-    *folders* gives a folder's path, *portgroups* a distributed port group's name by (switch uuid, key), *opaque* an
+    *folders* gives a folder, *portgroups* a distributed port group's name by (switch uuid, key), *opaque* an
     opaque network's name by its id.
     """
     devices = row.get("config.hardware.device") or ()
@@ -42,6 +42,7 @@ def virtual_machine(
     disks = [item for item in devices if isinstance(item, vim.vm.device.VirtualDisk)]
     files = vm_storage.chains(row, disks)
     parent = row.get("parent")
+    folder = folders.get(moref(parent)) if parent is not None else None
     host = row.get("runtime.host")
     return VirtualMachine(
         ref=ref,
@@ -52,7 +53,8 @@ def virtual_machine(
         connection_state=cast("VmConnection", str(row.get("runtime.connectionState", "connected"))),
         question=question(row.get("runtime.question")),
         host=moref(host) if host is not None else None,
-        folder=folders.get(moref(parent), "") if parent is not None else "",
+        folder=folder.path if folder is not None else "",
+        datacenter=folder.datacenter if folder is not None else "",
         memory_bytes=int(row.get("config.hardware.memoryMB") or 0) * 2**20,
         disks=tuple(vm_hardware.disk(item, files[int(item.key)]) for item in disks),
         nics=tuple(

@@ -85,7 +85,7 @@ class MetadataWriter:
         return self._said(item, False, refused or "it was written, and is not there")
 
     def _said(self, item: MetadataItem, carried: bool | None, reason: str | None = None) -> Carried:
-        return Carried(vm=self.migration.vm, kind=item.kind, name=item.name, carried=carried, reason=reason)
+        return told(self.migration, item.kind, item.name, carried, reason)
 
     def _has(self, item: MetadataItem, now: VmProperties) -> bool:
         match item.kind:
@@ -205,7 +205,15 @@ class MetadataWriter:
 def unlooked(migration: Migration, unread: Unread) -> Carried:
     """Return what is said of a kind that could not be read before the move."""
     name = _NOUNS.get(unread.kind, unread.kind)
-    return Carried(vm=migration.vm, kind=unread.kind, name=name, carried=None, reason=f"not read: {unread.reason}")
+    return told(migration, unread.kind, name, None, f"not read: {unread.reason}")
+
+
+def told(migration: Migration, kind: str, name: str, carried: bool | None, reason: str | None) -> Carried:
+    """Return what is said of one thing of a VM."""
+    return Carried(
+        vm=migration.vm, kind=kind, name=name, carried=carried, reason=reason, instance_uuid=migration.instance_uuid,
+        source_ref=str(migration.ref),
+    )  # fmt: skip
 
 
 _NOUNS: dict[Kind, str] = {

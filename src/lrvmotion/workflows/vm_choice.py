@@ -1,0 +1,107 @@
+"""The VMs of a run: what the user said is looked up at the source, and each VM gets the name that it has in the run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from lrvmotion.config import vm_csv
+from lrvmotion.config.vm_csv import VmOverride
+from lrvmotion.errors import UsageError
+from lrvmotion.model import vm_address
+from lrvmotion.model.inventory import Inventory, MoRef
+from lrvmotion.plan import vm_selection
+from lrvmotion.plan.vm_selection import Choice, Elsewhere, MovedVm
+from lrvmotion.workflows.connections import Connections
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChosenVms:
+    """The *source* with the chosen VMs in full, their *refs* in order, and what is *wanted* of each, by its name."""
+
+    source: Inventory
+    refs: tuple[MoRef, ...]
+    wanted: Mapping[str, VmOverride]
+
+
+def choose(
+    connections: Connections, source: Inventory, target: Inventory, choice: Choice, moved: Sequence[MovedVm] = ()
+) -> ChosenVms:
+    """Return the VMs of *choice*; UsageError for any that is unknown, ambiguous or at the target already.
+
+    *moved* are the VMs that runs of the journal moved (run_state.moved_by).
+    """
+    if choice.test is not None:
+        refs = _matching(connections, source, choice)
+        return ChosenVms(source=with_vms(connections, source, refs), refs=refs, wanted={})
+    from lrvmotion.vsphere.inventory.vm_lookup import VmLookup
+
+    lookup = VmLookup(connections.session("source"), source)
+    elsewhere = Elsewhere(target=target, lookup=VmLookup(connections.session("target"), target), moved=moved)
+    patterns = vm_selection.patterns(source, choice.names)
+    said = [name for name in choice.names if name not in patterns] or [wish.vm for wish in choice.overrides]
+    lines = {wish.vm: wish.line for wish in choice.overrides if wish.line}
+    with _also(lambda: vm_csv.check(choice.overrides, target, choice.file)):
+        found = vm_selection.resolve(source, said, lookup, elsewhere, lines=lines, where=choice.file)
+    refs = tuple(found)
+    if patterns:
+        test = Choice(expression=" ".join(patterns), test=vm_selection.matching(patterns))
+        refs = tuple(dict.fromkeys([*refs, *_matching(connections, source, test)]))
+    kept = {ref: wish.called for ref, wish in zip(refs, choice.overrides, strict=False) if wish.called}
+    source = with_vms(connections, source, refs, kept)
+    names = {vm.ref: vm.name for vm in source.vms}
+    wishes = zip(found, choice.overrides, strict=False)
+    wanted = {names[ref]: replace(wish, vm=names[ref]) for ref, wish in wishes if ref in names}
+    return ChosenVms(source=source, refs=refs, wanted=wanted)
+
+
+def with_vms(
+    connections: Connections, source: Inventory, refs: Sequence[MoRef], called: Mapping[MoRef, str] | None = None
+) -> Inventory:
+    """Return *source* with the full properties of the VMs *refs*, each *called* what a plan calls it, else by labels.
+
+    No two VMs have one name then.
+    """
+    from lrvmotion.vsphere.inventory.collect import collect_vms
+
+    if not refs:
+        return source
+    return vm_address.called(collect_vms(connections.session("source"), source, refs), called)
+
+
+def found_again(connections: Connections, source: Inventory, vms: Mapping[MoRef, str]) -> dict[MoRef, MoRef]:
+    """Return where each of *vms* (its instance UUID, by the reference that it had) is at the *source* now.
+
+    One that was registered again has another reference; those that are not there are left out.
+    """
+    from lrvmotion.vsphere.inventory.vm_lookup import VmLookup
+
+    there = {ref for _, ref in source.vm_names}
+    away = {uuid.lower(): ref for ref, uuid in vms.items() if ref not in there and uuid}
+    if not away:
+        return {ref: ref for ref in vms if ref in there}
+    lookup = VmLookup(connections.session("source"), source)
+    again = {away[uuid]: ref for uuid, ref in lookup.by_instance_uuid(away).items()}
+    return {ref: ref if ref in there else again[ref] for ref in vms if ref in there or ref in again}
+
+
+@contextmanager
+def _also(check: Callable[[], None]) -> Iterator[None]:
+    """Make *check*, too, whether or not UsageError ends what is done: all mistakes are told at once."""
+    try:
+        yield
+    except UsageError as error:
+        try:
+            check()
+        except UsageError as more:
+            hint = "; ".join(hint for hint in (error.hint, more.hint) if hint)
+            raise UsageError(f"{error.message}\n{more.message}", hint=hint or None) from None  # noqa: EM102
+        raise
+    check()
+
+
+def _matching(connections: Connections, source: Inventory, choice: Choice) -> tuple[MoRef, ...]:
+    from lrvmotion.vsphere.inventory.vm_traits import traits
+
+    return tuple(vm_selection.by_traits(choice, traits(connections.session("source"), source)))
