@@ -19,7 +19,7 @@ from lrvmotion.errors import UnreachableError
 from lrvmotion.events import Changed, Event
 from lrvmotion.findings import errors
 from lrvmotion.journal.journal import Journal
-from lrvmotion.lab.box import machine
+from lrvmotion.lab.box import machine, state
 from lrvmotion.lab.box.record import BoxRecord
 from lrvmotion.lab.spec import BoxSpec
 from lrvmotion.model.target_id import TargetId
@@ -210,6 +210,11 @@ def eventually(is_true: Callable[[], object], seconds: float = 20.0) -> None:
     while not is_true():
         assert time.monotonic() < end, "did not come true"
         time.sleep(0.2)
+
+
+def processes(record: BoxRecord) -> list[str]:
+    """Return what runs in a box but for the shells of commands that have been answered and are about to end."""
+    return [line for line in state.processes(record) if "printf \\047[lrvmotion " not in line]
 
 
 def answers(box: Box, redirect: str = "installed") -> bool:

@@ -10,7 +10,7 @@ import pytest
 from lrvmotion.checks.relay_hosts import usable
 from lrvmotion.errors import RefusedError, UnreachableError
 from lrvmotion.findings import errors
-from lrvmotion.lab.box.state import processes, state
+from lrvmotion.lab.box.state import state
 from lrvmotion.model.setting import SettingKey, string
 from lrvmotion.plan.plan import diff
 from lrvmotion.relay.box import RelaySpec, counters, desired, health, limit, list_leftovers
@@ -19,7 +19,7 @@ from lrvmotion.relay.status import ask
 from lrvmotion.run.apply import apply
 from netns.box_world import requires_box
 from netns.iptables_kinds import KINDS
-from netns.relaybox_site import NAME, RUN, answers, eventually, make_site
+from netns.relaybox_site import NAME, RUN, answers, eventually, make_site, processes
 
 pytestmark = requires_box
 

@@ -11,13 +11,13 @@ import pytest
 
 from lrvmotion.errors import UnreachableError
 from lrvmotion.lab.box import machine
-from lrvmotion.lab.box.state import processes, state
+from lrvmotion.lab.box.state import state
 from lrvmotion.relay.box import health, list_leftovers
 from lrvmotion.relay.facts import facts
 from lrvmotion.relay.status import ask
 from netns.box_world import requires_box
 from netns.iptables_kinds import KINDS
-from netns.relaybox_site import NEAR_ADDRESS, RUN, SOURCE, TARGET, Site, answers, eventually, make_site
+from netns.relaybox_site import NEAR_ADDRESS, RUN, SOURCE, TARGET, Site, answers, eventually, make_site, processes
 
 pytestmark = requires_box
 NET_ADMIN = 12

@@ -8,7 +8,7 @@ import pytest
 
 from lrvmotion.checks.relay_hosts import way_to_far
 from lrvmotion.lab.box import machine
-from lrvmotion.lab.box.state import processes, state
+from lrvmotion.lab.box.state import state
 from lrvmotion.relay.box import RelaySpec, health, list_leftovers
 from lrvmotion.relay.facts import facts
 from lrvmotion.relay.far_reach import reach
@@ -27,6 +27,7 @@ from netns.relaybox_site import (
     answers,
     eventually,
     make_site,
+    processes,
 )
 
 pytestmark = requires_box

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from lrvmotion.lab.box.state import processes, state
+from lrvmotion.lab.box.state import state
 from lrvmotion.relay.box import RelaySpec, list_leftovers
 from lrvmotion.run.apply import revert
 from netns.box_world import requires_box
-from netns.relaybox_site import FAR, FAR_ADDRESS, NEAR_ADDRESS, RUN, SOURCE, TARGET, make_site
+from netns.relaybox_site import FAR, FAR_ADDRESS, NEAR_ADDRESS, RUN, SOURCE, TARGET, make_site, processes
 
 pytestmark = requires_box
 
