@@ -23,7 +23,7 @@ WRONG = {
 
 
 def machines(spec):
-    vms = [VmSpec(name=f"vm{n}", host="esx-a1", memory_bytes=16 * MIB, disk_bytes=16 * MIB) for n in range(1, 10)]
+    vms = [VmSpec(name=f"vm{n}", host="esx-a1", memory_bytes=16 * MIB, disk_bytes=16 * MIB) for n in range(1, 13)]
     target = replace(
         spec.target,
         datastores=(*spec.target.datastores, "second-b"),
@@ -64,6 +64,19 @@ def test_what_is_not_as_it_was_or_as_planned_is_found(lab, mover, number, code):
     found = looked(lab, mover, f"vm{number}", **WRONG[code])
     assert [item.code for item in found] == [code]
     assert found[0].severity == ("warning" if code == "vm-other-host" else "error")
+
+
+@pytest.mark.parametrize(("name", "wrong"), [("vm10", {"unplugged": True}), ("vm11", {"start_unplugged": True})])
+def test_e20_a_card_that_is_not_connected_any_more_is_an_error(lab, mover, name, wrong):
+    """Now, or when the VM is powered on; a card that was not connected before is none."""
+    found = looked(lab, mover, name, traits=wrong)
+    assert [(item.code, item.severity) for item in found] == [("vm-nic-disconnected", "error")]
+
+
+def test_e20_a_card_that_was_not_connected_is_not_looked_for(lab, mover):
+    """It stays as it was."""
+    traits(lab, "vm12", unplugged=True, start_unplugged=True)
+    assert looked(lab, mover, "vm12") == []
 
 
 def test_a_guest_that_comes_back_is_not_told(lab, mover):

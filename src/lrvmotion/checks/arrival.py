@@ -10,6 +10,7 @@ from lrvmotion.findings import Finding
 from lrvmotion.model.inventory import Network
 from lrvmotion.model.placement import Placement
 from lrvmotion.model.relocation import ArrivedNic, ArrivedVm, LateGuest
+from lrvmotion.model.vm_metadata import VmMetadata
 
 
 def lost(vm: str, where: Literal["source", "target", "both", "neither"]) -> Finding:
@@ -63,6 +64,22 @@ def same_macs(vm: str, before: Mapping[int, str], seen: ArrivedVm) -> Iterator[F
             summary = f"{card.label} has the MAC address {card.mac or '(none)'} at the target, and had {mac}"
             hint = "set the old one by hand if the guest or a licence depends on it"
             yield Code.VM_OTHER_MAC.error(f"vm/{vm}", summary, hint)
+
+
+def same_links(vm: str, power_state: str, before: VmMetadata, seen: ArrivedVm) -> Iterator[Finding]:
+    """Whether each network card that was connected *before* is connected, now and when the VM is powered on.
+
+    A card of a VM that is off is not connected: that of one whose *power_state* is another now says nothing.
+    """
+    hint = "connect it in vCenter; look at the port group's free ports and its security policy"
+    for card in seen.nics:
+        if card.key in before.connected and not card.connected and seen.power_state == power_state:
+            summary = f"{card.label} is disconnected at the target, and was connected"
+        elif card.key in before.start_connected and not card.start_connected:
+            summary = f"{card.label} is not connected when the VM is powered on, and was before the move"
+        else:
+            continue
+        yield Code.VM_NIC_DISCONNECTED.error(f"vm/{vm}", summary, hint)
 
 
 def late(guest: LateGuest) -> Finding:

@@ -160,6 +160,9 @@ class Code(StrEnum):
     VM_NIC_GONE = "vm-nic-gone", "E", "a network card of the VM is not there any more", "look at the VM's events there"
     VM_OTHER_MAC = ("vm-other-mac", "E", "a network card of the VM has another MAC address than before",
         "set the old one by hand if the guest or a licence depends on it")
+    VM_NIC_DISCONNECTED = ("vm-nic-disconnected", "E",
+        "a network card that was connected is not any more, or no longer is when the VM is powered on",
+        "connect it in vCenter; look at the port group's free ports and its security policy")
     VM_TOOLS = ("vm-tools", "W",
         "VMware Tools ran before the move, and they or the guest's address are not back in time",
         "look at the guest's console and network; `limits.guest_wait_s` is how long they may take")

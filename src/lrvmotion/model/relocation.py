@@ -29,7 +29,10 @@ class RelocateCheck:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArrivedNic:
-    """A network card: what its backing names, one of the three; *mac* in lower case, "" where it has none."""
+    """A network card: what its backing names, one of the three; *mac* in lower case, "" where it has none.
+
+    Whether it is connected, and whether it is when the VM is powered on.
+    """
 
     key: int
     label: str
@@ -37,6 +40,8 @@ class ArrivedNic:
     portgroup_key: str | None = None
     network_name: str | None = None
     opaque: bool = False
+    connected: bool = True
+    start_connected: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,12 +34,15 @@ class Unread:
 class VmMetadata:
     """A VM's things before its move, its MAC addresses by device key, and whether VMware Tools ran and told an address.
 
-    *macs* is empty where the VM's cards could not be read.
+    *macs* is empty where the VM's cards could not be read; *connected* are the cards that were connected,
+    *start_connected* those that are when the VM is powered on.
     """
 
     things: tuple[MetadataItem, ...] = ()
     unread: tuple[Unread, ...] = ()
     macs: Mapping[int, str] = field(default_factory=dict, hash=False)
+    connected: frozenset[int] = frozenset()
+    start_connected: frozenset[int] = frozenset()
     tools: bool = False
     address: str = ""
 
@@ -49,6 +52,8 @@ class VmMetadata:
             "things": [{"kind": item.kind, "name": item.name, "data": dict(item.data)} for item in self.things],
             "unread": [{"kind": item.kind, "reason": item.reason} for item in self.unread],
             "macs": {str(key): mac for key, mac in self.macs.items()},
+            "connected": sorted(self.connected),
+            "start_connected": sorted(self.start_connected),
             "tools": self.tools,
             "address": self.address,
         }
@@ -61,6 +66,8 @@ class VmMetadata:
             things=tuple(MetadataItem(kind=i["kind"], name=str(i["name"]), data=dict(i["data"])) for i in things),
             unread=tuple(Unread(kind=i["kind"], reason=str(i["reason"])) for i in unread),
             macs={int(key): str(mac) for key, mac in dict(record.get("macs", {})).items()},
+            connected=frozenset(int(key) for key in record.get("connected", ())),
+            start_connected=frozenset(int(key) for key in record.get("start_connected", ())),
             tools=bool(record.get("tools", False)),
             address=str(record.get("address", "")),
         )

@@ -31,7 +31,10 @@ def card(vm: Any) -> Any:
         deviceInfo=vim.Description(label="Network adapter 1", summary=vm.network.name),
         backing=vm.network.backing(),
         connectable=D.VirtualDevice.ConnectInfo(
-            startConnected=True, allowGuestControl=True, connected=vm.powered_on, status="ok"
+            startConnected=not vm.traits.start_unplugged,
+            allowGuestControl=True,
+            connected=vm.powered_on and not vm.traits.unplugged,
+            status="ok",
         ),
         controllerKey=100,
         unitNumber=7,
@@ -41,12 +44,13 @@ def card(vm: Any) -> Any:
     )
 
 
-_CARDS: dict[tuple[str, str, bool, str], tuple[str, str]] = {}
+_CARDS: dict[tuple[Any, ...], tuple[str, str]] = {}
 
 
 def card_xml(vm: Any, version: str) -> str:
     """Return the card as a `val` element; what cards of one network have in common is serialised once."""
-    kind = (vm.network.moid, vm.network.name, vm.powered_on, version)
+    traits = vm.traits
+    kind = (vm.network.moid, vm.network.name, vm.powered_on, traits.unplugged, traits.start_unplugged, version)
     if kind not in _CARDS:
         before, _, after = soap_codec.element("val", card(vm), version).partition(vm.mac)
         _CARDS[kind] = (before, after)

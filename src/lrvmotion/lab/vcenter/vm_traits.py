@@ -31,6 +31,7 @@ class Traits:
     a chain that no snapshot needs any more; *below_unlisted*: layoutEx does not list it (unconfirmed either way).
     *capacity* is the first disk's, 0: as many bytes as it has. *consolidate*: consolidation is needed. *first_class*
     is the id of the first disk as a first-class disk.
+    *unplugged*: its card is not connected, *start_unplugged*: nor is it when the VM is powered on.
     *permissions* are principals, of the role Admin where none is named ("LAB\\ops|ReadOnly"); *tags* are (category,
     tag), *policies* (device key, or "home"; name). *tools*: VMware Tools runs in the guest and tells *address*.
     """
@@ -65,6 +66,8 @@ class Traits:
     below_unlisted: bool = False
     capacity: int = 0
     consolidate: bool = False
+    unplugged: bool = False
+    start_unplugged: bool = False
     first_class: str = ""
 
     @classmethod

@@ -14,7 +14,7 @@ from lrvmotion.plan.plan import Migration
 from lrvmotion.vsphere.client import Row, properties_of, retrieve
 from lrvmotion.vsphere.inventory.vm_hardware import label
 from lrvmotion.vsphere.session import Session
-from lrvmotion.vsphere.vm.attributes import RUNNING, is_card, moid
+from lrvmotion.vsphere.vm.attributes import RUNNING, is_card, linked, moid, starts_linked
 
 LOOK_S = 5.0  # between two looks at guests
 _PATHS = (
@@ -42,7 +42,13 @@ def look(target: Session, vm: vim.VirtualMachine, name: str) -> ArrivedVm:
 
 def _card(device: vim.vm.device.VirtualEthernetCard) -> ArrivedNic:
     card, backing = vim.vm.device.VirtualEthernetCard, device.backing
-    nic = ArrivedNic(key=int(device.key), label=label(device), mac=str(device.macAddress or "").lower())
+    nic = ArrivedNic(
+        key=int(device.key),
+        label=label(device),
+        mac=str(device.macAddress or "").lower(),
+        connected=linked(device),
+        start_connected=starts_linked(device),
+    )
     if isinstance(backing, card.DistributedVirtualPortBackingInfo):
         return replace(nic, portgroup_key=str(backing.port.portgroupKey))
     if isinstance(backing, card.OpaqueNetworkBackingInfo):

@@ -90,6 +90,8 @@ def read(source: Session, migration: Migration, vm: VmProperties) -> VmMetadata:
         things=tuple(things),
         unread=tuple(unread),
         macs={int(card.key): str(card.macAddress or "").lower() for card in vm.cards},
+        connected=frozenset(int(card.key) for card in vm.cards if linked(card)),
+        start_connected=frozenset(int(card.key) for card in vm.cards if starts_linked(card)),
         tools=vm.tools,
         address=vm.address,
     )
@@ -98,6 +100,16 @@ def read(source: Session, migration: Migration, vm: VmProperties) -> VmMetadata:
 def is_card(device: vim.vm.device.VirtualDevice) -> TypeGuard[vim.vm.device.VirtualEthernetCard]:
     """Whether *device* is an Ethernet card."""
     return isinstance(device, vim.vm.device.VirtualEthernetCard)
+
+
+def linked(card: vim.vm.device.VirtualEthernetCard) -> bool:
+    """Whether *card* is connected now, which none of a VM that is off is."""
+    return card.connectable is not None and bool(card.connectable.connected)
+
+
+def starts_linked(card: vim.vm.device.VirtualEthernetCard) -> bool:
+    """Whether *card* is connected when its VM is powered on."""
+    return card.connectable is not None and bool(card.connectable.startConnected)
 
 
 def _folder(migration: Migration) -> MetadataItem:

@@ -153,7 +153,10 @@ class RelocateMover:
             self._guests.expect(vm, migration, had)
         seen = arrival.look(self._target, vm, migration.vm)
         found = arrival_checks.as_planned(migration.vm, migration.power_state, migration.placement, seen)
-        return [*found, *arrival_checks.same_macs(migration.vm, had.macs if had is not None else {}, seen)]
+        if had is None:
+            return list(found)
+        macs = arrival_checks.same_macs(migration.vm, had.macs, seen)
+        return [*found, *macs, *arrival_checks.same_links(migration.vm, migration.power_state, had, seen)]
 
     def late(self) -> list[Finding]:
         """Return a warning for each moved VM whose VMware Tools did not come back in time; raises LrvmotionError."""
