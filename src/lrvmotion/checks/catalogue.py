@@ -120,6 +120,9 @@ class Code(StrEnum):
     VM_CLASH_UNREAD = ("vm-clash-unread", "W",
         "names, UUIDs and MACs of the target's VMs could not be read: not compared",
         "verify that the target has no VM of this name")
+    VM_VAPP = ("vm-vapp", "W",
+        "it is in a vApp, which does not follow it, nor does its place in the order in which the vApp's VMs start",
+        "make the vApp again at the target after the move, or rely on `depends_on` for the move alone")
     VM_RULES = ("vm-rules", "W", "DRS rules that name it do not follow it",
         "make the rules again at the target after the move")
     VM_OVERRIDES = ("vm-overrides", "W", "its own DRS and HA settings in the cluster do not follow it",

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from lrvmotion.checks.catalogue import Code
 from lrvmotion.findings import Finding
 from lrvmotion.model.inventory import VirtualMachine
+from lrvmotion.model.placement import Placement
 from lrvmotion.model.surroundings import ClusterBindings, PrecheckContext
 
 _AGAIN = "set it again at the target after the move"
@@ -22,6 +23,14 @@ def bound(vm: VirtualMachine, around: PrecheckContext) -> Iterator[Finding]:
     if binding.overrides:
         summary = f"has cluster settings that do not follow it: {', '.join(binding.overrides)}"
         yield Code.VM_OVERRIDES.warning(f"vm/{vm.name}", summary, _AGAIN)
+
+
+def in_vapp(vm: VirtualMachine, place: Placement) -> Iterator[Finding]:
+    """A vApp is its vCenter's; the VM leaves it, and lands in the folder that stands for the vApp's."""
+    if vm.vapp:
+        there = place.folder.path or "its VM folder"
+        summary = f"is in vApp {vm.vapp}, which does not follow, nor does its start order; it goes to folder {there}"
+        yield Code.VM_VAPP.warning(f"vm/{vm.name}", summary, "make the vApp again at the target after the move")
 
 
 def named(vm: VirtualMachine, around: PrecheckContext) -> Iterator[Finding]:

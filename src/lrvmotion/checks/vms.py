@@ -37,6 +37,7 @@ def placed(vm: VirtualMachine, place: Placement, around: PrecheckContext) -> lis
         *compatibility.hardware(vm, place.host, around),
         *compatibility.encryption(vm, place.host, around),
         *compatibility.clashes(vm, place, around),
+        *metadata.in_vapp(vm, place),
         *metadata.bound(vm, around),
         *metadata.named(vm, around),
     ]

@@ -180,7 +180,8 @@ class VirtualMachine:
 
     The whole chain of each disk is in *storage_bytes*; *consolidation*: vCenter says that its disks need it.
     *connection_state* is the VM's own (VirtualMachineConnectionState), not its host's; *question* is what it waits to
-    be answered, "" where it waits for nothing.
+    be answered, "" where it waits for nothing. *vapp* is the vApp that it is in, "OUTER/INNER", "" where it is in none;
+    *folder* is that of its vApp then.
     *name* is what a run calls it: its own, but for VMs of one name (vm_address.labels) and those that were renamed
     since the run was planned; *inventory_name* is its own then, else "". *folder* is a path in its *datacenter*, which
     is "" for a VM in a vApp.
@@ -218,6 +219,7 @@ class VirtualMachine:
     attributes: tuple[int, ...] = ()
     connection_state: VmConnection = "connected"
     question: str = ""
+    vapp: str = ""
     consolidation: bool = False
 
     @property

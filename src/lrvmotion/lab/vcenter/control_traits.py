@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pyVmomi import vim
 
 from lrvmotion.lab.vcenter import host_power
+from lrvmotion.lab.vcenter.entity import VirtualApp
 from lrvmotion.lab.vcenter.places import Places
 from lrvmotion.lab.vcenter.registry import named
 from lrvmotion.lab.vcenter.vm_traits import Traits
@@ -146,11 +147,26 @@ def relocate_pace(vcenter: Vcenter, request: Request) -> None:
     vcenter.paces[str(request.get("vm", ""))] = paces
 
 
+def vm_vapp(vcenter: Vcenter, request: Request) -> None:
+    """Put a VM into a new vApp called *vapp*, which is in the VM's folder; null: take it out of its own."""
+    with vcenter.lock:
+        vm = named(vcenter.machines(), request["vm"])
+        before, vm.vapp = vm.vapp, None
+        if before is not None:
+            before.machines.pop(vm.moid)
+        if request["vapp"] is not None:
+            vm.vapp = VirtualApp(vcenter, str(request["vapp"]), vm.pool, vm.parent)
+            vm.vapp.machines[vm.moid] = vm
+        vcenter.registry.restructure(vm, vm.parent, vm.pool)
+        vm.changed()
+
+
 OPERATIONS = {
     "arrive_astray": arrive_astray,
     "names_set": names_set,
     "relocate_pace": relocate_pace,
     "vm_set": vm_set,
+    "vm_vapp": vm_vapp,
     "host_set": host_set,
     "rename": rename,
     "host_start": host_start,

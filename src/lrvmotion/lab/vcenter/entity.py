@@ -58,7 +58,7 @@ class Folder(Entity):
     wsdl = "Folder"
     values: ClassVar[Values] = {
         **COMMON,
-        "childEntity": lambda self: list(self.children.values()),
+        "childEntity": lambda self: [item for item in self.children.values() if getattr(item, "vapp", None) is None],
         "childType": lambda self: [vim.VirtualMachine if k is None else k for k in self.kinds],
     }
     __slots__ = ("children", "kinds")
@@ -216,19 +216,41 @@ class ResourcePool(Entity):
     values: ClassVar[Values] = {
         **COMMON,
         "owner": lambda self: self.owner,
-        "resourcePool": lambda _: [],
-        "vm": lambda self: list(self.machines.values()),
+        "resourcePool": lambda self: self.apps,
+        "vm": lambda self: [vm for vm in self.machines.values() if vm.vapp is None],
     }
-    __slots__ = ("machines", "owner")
+    __slots__ = ("apps", "machines", "owner")
 
     def __init__(self, vcenter: Vcenter, name: str, parent: Any) -> None:
         self.machines: dict[str, Any] = {}
+        self.apps: list[Any] = []
         self.owner: Any = parent
         super().__init__(vcenter, name, parent)
 
     def contained(self) -> list[Any]:
-        """Return the pool's VMs."""
-        return list(self.machines.values())
+        """Return the pool's vApps and VMs."""
+        return [*self.apps, *self.machines.values()]
+
+
+class VirtualApp(ResourcePool):
+    """A vApp: a resource pool with a place in a VM folder, and an order in which its VMs start."""
+
+    wsdl = "VirtualApp"
+    prefix = "resgroup-v"
+    values: ClassVar[Values] = {
+        **ResourcePool.values,
+        "parentFolder": lambda self: self.folder,
+        "vm": lambda self: list(self.machines.values()),
+    }
+    __slots__ = ("folder",)
+
+    def __init__(self, vcenter: Vcenter, name: str, pool: ResourcePool, folder: Folder) -> None:
+        super().__init__(vcenter, name, pool)
+        self.owner = pool.owner
+        self.folder = folder
+        pool.apps.append(self)
+        folder.children[self.moid] = self
+        vcenter.registry.restructure(pool, folder)
 
 
 def _unique(items: Any) -> list[Any]:

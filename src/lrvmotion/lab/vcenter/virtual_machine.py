@@ -38,7 +38,7 @@ class VirtualMachine(Entity):
     __slots__ = (
         "arrived", "boot_time", "change_version", "datastore", "dirty_bps", "disk_bytes", "host", "instance_uuid",
         "iso", "leaving", "mac", "memory_bytes", "modified", "network", "pool", "powered_on", "relocating", "snapshots",
-        "traits", "uuid",
+        "traits", "uuid", "vapp",
     )  # fmt: skip
 
     def __init__(
@@ -54,6 +54,7 @@ class VirtualMachine(Entity):
         moid: str | None = None,
     ) -> None:
         self.arrived = False  # by a relocate from the other vCenter
+        self.vapp: Any = None  # it is in a vApp; its parent is still the folder that it would be in otherwise
         self.leaving = False  # the other vCenter was told to take it, and has not answered
         self.host = host
         self.pool = host.parent.pool
@@ -94,7 +95,7 @@ class VirtualMachine(Entity):
 
     def unplace(self) -> None:
         """Take the VM off its host and datastore."""
-        for holder in (self.host, self.datastore, self.pool):
+        for holder in (self.host, self.datastore, self.pool, *([self.vapp] if self.vapp is not None else [])):
             holder.machines.pop(self.moid, None)
         self.vcenter.registry.restructure(self.host, self.datastore)
 

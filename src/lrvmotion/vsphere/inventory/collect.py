@@ -22,7 +22,7 @@ from lrvmotion.model.inventory import (
     VirtualMachine,
 )
 from lrvmotion.vsphere.client import Row, container_view, managed_object, moref, retrieve, retrieve_in
-from lrvmotion.vsphere.inventory import vmknics
+from lrvmotion.vsphere.inventory import vapps, vmknics
 from lrvmotion.vsphere.inventory import vms as machines
 from lrvmotion.vsphere.inventory.names import Names, names_in
 from lrvmotion.vsphere.session import Session
@@ -78,7 +78,7 @@ def collect_names(session: Session) -> Inventory:
 
 
 def collect_vms(session: Session, inventory: Inventory, refs: Sequence[MoRef]) -> Inventory:
-    """Return *inventory* with the full properties of the VMs *refs*, in that order; two calls at most.
+    """Return *inventory* with the full properties of the VMs *refs*, in that order; two calls, one more for vApps.
 
     Raises RefusedError where one of them is gone since the names were read.
     """
@@ -100,8 +100,9 @@ def collect_vms(session: Session, inventory: Inventory, refs: Sequence[MoRef]) -
         (net.switch_uuid, net.portgroup_key): net.name for net in inventory.networks if net.portgroup_key
     }
     folders = {folder.ref: folder for folder in inventory.folders}
+    apps = vapps.read(session, [row["parentVApp"] for row in rows.values() if row.get("parentVApp") is not None])
     vms: list[VirtualMachine] = [
-        machines.virtual_machine(ref, rows[ref], folders, keyed, opaque) for ref in refs if ref in rows
+        machines.virtual_machine(ref, rows[ref], folders, keyed, opaque, apps) for ref in refs if ref in rows
     ]
     return replace(inventory, vms=tuple(vms))
 

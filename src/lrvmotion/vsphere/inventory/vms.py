@@ -11,11 +11,12 @@ from pyVmomi import vim
 from lrvmotion.model.inventory import Folder, MoRef, Nic, PowerState, VirtualMachine, VmConnection
 from lrvmotion.vsphere.client import moref
 from lrvmotion.vsphere.inventory import vm_hardware, vm_storage
+from lrvmotion.vsphere.inventory.vapps import VApp
 
 _NO_FT = "notConfigured"
 
 PATHS = (
-    "name", "parent", "runtime.host", "runtime.powerState", "runtime.connectionState", "runtime.question",
+    "name", "parent", "parentVApp", "runtime.host", "runtime.powerState", "runtime.connectionState", "runtime.question",
     "runtime.consolidationNeeded", "runtime.toolsInstallerMounted", "runtime.faultToleranceState",
     "runtime.minRequiredEVCModeKey", "config.instanceUuid", "config.uuid", "config.template", "config.changeVersion",
     "config.version", "config.keyId", "config.migrateEncryption", "config.files.vmPathName",
@@ -31,17 +32,20 @@ def virtual_machine(
     folders: Mapping[MoRef, Folder],
     portgroups: Mapping[tuple[str | None, str | None], str],
     opaque: Mapping[str, str],
+    apps: Mapping[MoRef, VApp],
 ) -> VirtualMachine:
     """Return the VM that *row* describes.
 
     *folders* gives a folder, *portgroups* a distributed port group's name by (switch uuid, key), *opaque* an
-    opaque network's name by its id.
+    opaque network's name by its id, *apps* a vApp.
     """
     devices = row.get("config.hardware.device") or ()
     holding = tuple(vm_hardware.devices(devices))
     disks = [item for item in devices if isinstance(item, vim.vm.device.VirtualDisk)]
     files = vm_storage.chains(row, disks)
-    parent = row.get("parent")
+    inside = row.get("parentVApp")
+    app = apps.get(moref(inside)) if inside is not None else None
+    parent = row.get("parent") if app is None else app.folder
     folder = folders.get(moref(parent)) if parent is not None else None
     host = row.get("runtime.host")
     return VirtualMachine(
@@ -52,6 +56,7 @@ def virtual_machine(
         power_state=cast("PowerState", str(row.get("runtime.powerState", "poweredOff"))),
         connection_state=cast("VmConnection", str(row.get("runtime.connectionState", "connected"))),
         question=question(row.get("runtime.question")),
+        vapp=app.path if app is not None else "",
         host=moref(host) if host is not None else None,
         folder=folder.path if folder is not None else "",
         datacenter=folder.datacenter if folder is not None else "",
