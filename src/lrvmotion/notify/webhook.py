@@ -12,7 +12,7 @@ import urllib.request
 from collections import Counter
 from typing import Any, Self
 
-from lrvmotion.config.schema import is_web_address
+from lrvmotion.config.field_types import is_web_address
 from lrvmotion.errors import UsageError
 from lrvmotion.events import Event, Message, Move, Observer, RunEnded, RunStarted
 from lrvmotion.model.migration_state import MigrationState

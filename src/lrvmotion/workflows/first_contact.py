@@ -10,7 +10,8 @@ from typing import Any
 
 from lrvmotion.config import proposal
 from lrvmotion.config.address_pool import parse_pool
-from lrvmotion.config.schema import Config, host_name, parse
+from lrvmotion.config.field_types import host_name
+from lrvmotion.config.schema import Config, parse
 from lrvmotion.errors import TrustError, UsageError
 from lrvmotion.events import Observer
 from lrvmotion.model.inventory import Inventory, SiteName

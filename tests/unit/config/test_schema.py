@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrvmotion.config import schema
+from lrvmotion.config import rate_schedule, schema
 from lrvmotion.config.address_pool import parse_pool, take
 from lrvmotion.errors import RefusedError, UsageError
 from lrvmotion.journal.records import Connection
@@ -126,14 +126,14 @@ def test_known_hosts_is_one_file_or_several(tmp_path, written, names):
 )
 def test_rates_are_bits_a_second_in_decimal_units(text, bits):
     """As circuits are sold."""
-    assert schema.rate(text) == bits
+    assert rate_schedule.rate(text) == bits
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "2 GB", "G", True, None, 10**400, "9" * 400, "\u0665"])
 def test_what_is_no_rate_is_refused(text):
     """Never read as something it does not say."""
     with pytest.raises(ValueError, match="rate"):
-        schema.rate(text)
+        rate_schedule.rate(text)
 
 
 def test_a_pool_is_ranges_networks_and_single_addresses():
