@@ -58,6 +58,13 @@ class Code(StrEnum):
         "nothing, if the space at the target is meant for that")
     VM_CONSOLIDATION = ("vm-consolidation", "W", "vCenter says that its disks need consolidation",
         "consolidate its disks before the move")
+    VM_VCLS = ("vm-vcls", "E", "it is a vCLS VM: vCenter makes one where it is needed", "leave it out")
+    VM_VCENTER = ("vm-vcenter", "E", "one of the two vCenters runs in it", "leave it where it is")
+    VM_RELAY_HOST = ("vm-relay-host", "E", "a relay host of the configuration runs in it", "leave it where it is")
+    VM_MANAGED = ("vm-managed", "E", "an extension of vCenter manages it (`config.managedBy`)",
+        "move it by means of that product, or remove its registration first")
+    VM_LEFT_OUT = ("vm-left-out", "I", "an expression or a pattern matches VMs that are no load to move: left out",
+        "nothing; `lrvmotion vms` lists them")
     VM_FAULT_TOLERANCE = "vm-fault-tolerance", "E", "fault tolerance is on", "turn it off"
     VM_TOOLS_INSTALLER = "vm-tools-installer", "E", "the VMware Tools installer is mounted", "unmount it in the VM"
     VM_ISO = "vm-iso", "E", "an ISO image is connected; the target's hosts do not see that file", "disconnect it"

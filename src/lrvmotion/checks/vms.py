@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from lrvmotion.checks import compatibility, devices, metadata
 from lrvmotion.checks.catalogue import Code
 from lrvmotion.findings import Finding
+from lrvmotion.model import vm_role
 from lrvmotion.model.inventory import VirtualMachine, VmConnection
 from lrvmotion.model.placement import Placement
 from lrvmotion.model.surroundings import PrecheckContext
+from lrvmotion.model.vm_role import VmRole
+
+_MOST_SHOWN = 5
 
 
 def alone(vm: VirtualMachine, *, first_class_disks: bool = False) -> list[Finding]:
     """Return what the VM's own state says; *first_class_disks*: one that has such disks may be moved."""
     return [
         *movable(vm),
+        *infrastructure(vm),
         *reachable(vm),
         *cold_data(vm),
         *busy(vm),
@@ -52,6 +57,35 @@ def movable(vm: VirtualMachine) -> Iterator[Finding]:
         yield Code.VM_NO_HOST.error(subject, "is on no host")
     if vm.power_state == "suspended":
         yield Code.VM_SUSPENDED.error(subject, "is suspended", "power it on or off first")
+
+
+def infrastructure(vm: VirtualMachine) -> Iterator[Finding]:
+    """A VM that other things rest on, or that another product owns, is no load to move."""
+    subject = f"vm/{vm.name}"
+    match vm_role.role(managed_by=vm.managed_by, serves=vm_role.serves(vm.serves)):
+        case VmRole.VCLS:
+            summary = "is a vCLS VM of its cluster: vCenter removes it, and makes one at the target, as needed"
+            yield Code.VM_VCLS.error(subject, summary, "leave it out")
+        case VmRole.VCENTER:
+            yield Code.VM_VCENTER.error(subject, f"the {vm.serves} runs in it", "leave it out; it cannot move itself")
+        case VmRole.RELAY_HOST:
+            yield Code.VM_RELAY_HOST.error(subject, f"the {vm.serves} runs in it", "leave it out; the moves pass it")
+        case VmRole.MANAGED:
+            summary = f"is managed by an extension of vCenter ({vm.managed_by}), which would lose it"
+            yield Code.VM_MANAGED.error(subject, summary, "move it by means of that product")
+        case _:
+            pass
+
+
+def left_out(names: Mapping[VmRole, Sequence[str]]) -> Iterator[Finding]:
+    """Give what an expression or a pattern matches and leaves out, by what it is."""
+    for role, called in names.items():
+        more = len(called) - _MOST_SHOWN
+        shown = ", ".join(called[:_MOST_SHOWN]) + (f" and {more} more" if more > 0 else "")
+        noun = role if len(called) == 1 else f"{role}s"
+        yield Code.VM_LEFT_OUT.info(
+            "plan", f"{len(called)} {noun} left out: {shown}", "named one by one each is refused"
+        )
 
 
 # What vCenter means by a VM's state (API reference, VirtualMachineConnectionState): code, summary, hint.

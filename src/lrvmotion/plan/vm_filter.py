@@ -39,6 +39,8 @@ class Traits:
     datastores: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
     power: str = "poweredOn"
+    template: bool = False
+    managed_by: str = ""
 
     @property
     def path(self) -> str:

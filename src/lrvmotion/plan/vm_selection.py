@@ -11,9 +11,10 @@ from typing import Protocol
 
 from lrvmotion.config.vm_csv import VmOverride
 from lrvmotion.errors import UsageError
-from lrvmotion.model import vm_address
+from lrvmotion.model import vm_address, vm_role
 from lrvmotion.model.inventory import Inventory, MoRef, did_you_mean, natural
 from lrvmotion.model.vm_address import VmIdentity
+from lrvmotion.model.vm_role import VmRole
 from lrvmotion.plan.vm_filter import Test, Traits
 
 MOST_TOLD, _MOST_HINTS = 20, 3
@@ -204,14 +205,30 @@ def matching(given: Sequence[str]) -> Test:
     return lambda vm: any(fit(form) for fit in fits for form in (vm.name, vm.path, f"{vm.datacenter}:{vm.path}"))
 
 
-def by_traits(choice: Choice, found: Iterable[tuple[MoRef, Traits]]) -> list[MoRef]:
-    """Return the VMs that *choice*'s test holds of, vm2 before vm10; UsageError for none."""
-    holding = ((traits.name, ref) for ref, traits in found if choice.test is not None and choice.test(traits))
-    chosen = sorted(holding, key=lambda one: (natural(one[0]), one[1]))
+def by_traits(
+    choice: Choice, found: Iterable[tuple[MoRef, Traits]], serving: Mapping[MoRef, str] | None = None
+) -> tuple[list[MoRef], dict[VmRole, list[str]]]:
+    """Return the VMs that *choice*'s test holds of, vm2 before vm10, and the names of those that it leaves out.
+
+    Left out is what is part of the infrastructure (vm_role); *serving* are the VMs that vCenters and relay hosts run
+    in. UsageError for none.
+    """
+    holding = [(traits, ref) for ref, traits in found if choice.test is not None and choice.test(traits)]
+    holding.sort(key=lambda one: (natural(one[0].name), one[1]))
+    chosen: list[MoRef] = []
+    left: dict[VmRole, list[str]] = {}
+    for traits, ref in holding:
+        serves = vm_role.serves((serving or {}).get(ref, ""))
+        role = vm_role.role(managed_by=traits.managed_by, serves=serves, template=traits.template)
+        if role is None:
+            chosen.append(ref)
+        else:
+            left.setdefault(role, []).append(traits.name)
     if not chosen:
-        message = f"source: no VM matches {choice.expression!r}"
+        what = ", ".join(f"{len(names)} {role}{'s' if len(names) > 1 else ''}" for role, names in left.items())
+        message = f"source: no VM matches {choice.expression!r}" + (f" but what is left out: {what}" if what else "")
         raise UsageError(message, hint="patterns are case-sensitive, and a folder is its path: folder=Prod/Web*")
-    return [ref for _, ref in chosen]
+    return chosen, left
 
 
 def within(

@@ -111,12 +111,12 @@ def prepare(
     """
     source, target = inventories(connections)
     name_check.verify(config, source, target)
-    chosen = vm_choice.choose(connections, source, target, choice, moved)
+    chosen = vm_choice.choose(config, connections, source, target, choice, moved)
     source, refs, wanted = chosen.source, chosen.refs, chosen.wanted
     run = new_run()
     plan = planned(
         config, connections, observer, source, refs, wanted, options,
-        runs=runs, run=run, owner_id=owner_id or run, held=held, theirs=theirs,
+        runs=runs, run=run, owner_id=owner_id or run, held=held, theirs=theirs, noticed=chosen.findings,
     )  # fmt: skip
     return Prepared(plan=plan, facts=rests_on(Subjects.of(plan), plan.mode, config, source, target, owner_id))
 
@@ -152,12 +152,13 @@ def planned(
     owner_id: str,
     held: Collection[tuple[TargetId, SettingKey]] = (),
     theirs: Collection[Theirs] = (),
+    noticed: Sequence[Finding] = (),
 ) -> Plan:
-    """Make the plan, check its moves, measure its paths and try its addresses."""
+    """Make the plan, check its moves, measure its paths and try its addresses; *noticed* was found on the way to it."""
     from lrvmotion.vsphere.inventory.write_rates import written
 
     chosen = {vm.ref: vm for vm in source.vms}
-    found: list[Finding] = []
+    found = [*noticed]
     inputs = planner.Inputs(
         config=config,
         source=source,

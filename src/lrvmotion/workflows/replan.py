@@ -40,7 +40,7 @@ def again(
     source, target = plan_run.inventories(connections)
     there = {ref for _, ref in source.vm_names}
     refs = [ref for ref in saved.refs if ref in there]
-    source = vm_choice.with_vms(connections, source, refs, saved.called)
+    source = vm_choice.with_vms(config, connections, source, refs, saved.called)
     facts = plan_run.rests_on(saved.subjects(), saved.plan.mode, config, source, target, owner_id)
     _refuse_stale(staleness.differences(saved.fingerprint, facts))
     own = saved.plan.owner_id  # what was planned to be made is named after it
@@ -79,7 +79,7 @@ def rest(
     gone = [move.vm for move in moves if move.ref not in there]
     called = {there[move.ref]: move.vm for move in moves if move.ref in there}
     refs = list(called)
-    source = vm_choice.with_vms(connections, source, refs, called)
+    source = vm_choice.with_vms(config, connections, source, refs, called)
     owner_id = owner_id or run
     made = plan_run.planned(
         config, connections, observer, source, refs, saved.overrides(), options,

@@ -120,7 +120,7 @@ def choose(
     moved: Sequence[MovedVm] = (),
 ) -> SurveyScope:
     """Return what moving the VMs *names* would use; without VMs everything that the configuration names."""
-    chosen = vm_choice.choose(connections, source, target, Choice(names=tuple(names)), moved)
+    chosen = vm_choice.choose(config, connections, source, target, Choice(names=tuple(names)), moved)
     source, refs = chosen.source, chosen.refs
     placer = Placer(config, source, target)
     placed = [place for vm in source.vms if (place := placer.place(vm)[0]) is not None]

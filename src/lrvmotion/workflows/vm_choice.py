@@ -6,10 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+from lrvmotion.checks import vms as vm_checks
 from lrvmotion.config import vm_csv
+from lrvmotion.config.schema import Config
 from lrvmotion.config.vm_csv import VmOverride
 from lrvmotion.errors import UsageError
-from lrvmotion.model import vm_address
+from lrvmotion.findings import Finding
+from lrvmotion.model import vm_address, vm_role
 from lrvmotion.model.inventory import Inventory, MoRef
 from lrvmotion.plan import vm_selection
 from lrvmotion.plan.vm_selection import Choice, Elsewhere, MovedVm
@@ -18,23 +21,37 @@ from lrvmotion.workflows.connections import Connections
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChosenVms:
-    """The *source* with the chosen VMs in full, their *refs* in order, and what is *wanted* of each, by its name."""
+    """The *source* with the chosen VMs in full, their *refs* in order, and what is *wanted* of each, by its name.
+
+    *findings* say what was left out.
+    """
 
     source: Inventory
     refs: tuple[MoRef, ...]
     wanted: Mapping[str, VmOverride]
+    findings: tuple[Finding, ...] = ()
 
 
 def choose(
-    connections: Connections, source: Inventory, target: Inventory, choice: Choice, moved: Sequence[MovedVm] = ()
+    config: Config,
+    connections: Connections,
+    source: Inventory,
+    target: Inventory,
+    choice: Choice,
+    moved: Sequence[MovedVm] = (),
 ) -> ChosenVms:
     """Return the VMs of *choice*; UsageError for any that is unknown, ambiguous or at the target already.
 
     *moved* are the VMs that runs of the journal moved (run_state.moved_by).
     """
+    if not choice:
+        return ChosenVms(source=source, refs=(), wanted={})
+    serving = _serving(config, connections)
+    left: tuple[Finding, ...]
     if choice.test is not None:
-        refs = _matching(connections, source, choice)
-        return ChosenVms(source=with_vms(connections, source, refs), refs=refs, wanted={})
+        refs, left = _matching(connections, source, choice, serving)
+        source = with_vms(config, connections, source, refs, serving=serving)
+        return ChosenVms(source=source, refs=refs, wanted={}, findings=left)
     from lrvmotion.vsphere.inventory.vm_lookup import VmLookup
 
     lookup = VmLookup(connections.session("source"), source)
@@ -45,29 +62,40 @@ def choose(
     with _also(lambda: vm_csv.check(choice.overrides, target, choice.file)):
         found = vm_selection.resolve(source, said, lookup, elsewhere, lines=lines, where=choice.file)
     refs = tuple(found)
+    left = ()
     if patterns:
         test = Choice(expression=" ".join(patterns), test=vm_selection.matching(patterns))
-        refs = tuple(dict.fromkeys([*refs, *_matching(connections, source, test)]))
+        more, left = _matching(connections, source, test, serving)
+        refs = tuple(dict.fromkeys([*refs, *more]))
     kept = {ref: wish.called for ref, wish in zip(refs, choice.overrides, strict=False) if wish.called}
-    source = with_vms(connections, source, refs, kept)
+    source = with_vms(config, connections, source, refs, kept, serving=serving)
     names = {vm.ref: vm.name for vm in source.vms}
     wishes = zip(found, choice.overrides, strict=False)
     wanted = {names[ref]: replace(wish, vm=names[ref]) for ref, wish in wishes if ref in names}
-    return ChosenVms(source=source, refs=refs, wanted=wanted)
+    return ChosenVms(source=source, refs=refs, wanted=wanted, findings=left)
 
 
 def with_vms(
-    connections: Connections, source: Inventory, refs: Sequence[MoRef], called: Mapping[MoRef, str] | None = None
+    config: Config,
+    connections: Connections,
+    source: Inventory,
+    refs: Sequence[MoRef],
+    called: Mapping[MoRef, str] | None = None,
+    *,
+    serving: Mapping[MoRef, str] | None = None,
 ) -> Inventory:
     """Return *source* with the full properties of the VMs *refs*, each *called* what a plan calls it, else by labels.
 
-    No two VMs have one name then.
+    No two VMs have one name then. *serving*: which of them vCenters and relay hosts of *config* run in, where that was
+    looked for already.
     """
     from lrvmotion.vsphere.inventory.collect import collect_vms
 
     if not refs:
         return source
-    return vm_address.called(collect_vms(connections.session("source"), source, refs), called)
+    found = vm_address.called(collect_vms(connections.session("source"), source, refs), called)
+    known = _serving(config, connections) if serving is None else serving
+    return replace(found, vms=tuple(replace(vm, serves=known[vm.ref]) if vm.ref in known else vm for vm in found.vms))
 
 
 def found_again(connections: Connections, source: Inventory, vms: Mapping[MoRef, str]) -> dict[MoRef, MoRef]:
@@ -101,7 +129,20 @@ def _also(check: Callable[[], None]) -> Iterator[None]:
     check()
 
 
-def _matching(connections: Connections, source: Inventory, choice: Choice) -> tuple[MoRef, ...]:
+def _matching(
+    connections: Connections, source: Inventory, choice: Choice, serving: Mapping[MoRef, str]
+) -> tuple[tuple[MoRef, ...], tuple[Finding, ...]]:
     from lrvmotion.vsphere.inventory.vm_traits import traits
 
-    return tuple(vm_selection.by_traits(choice, traits(connections.session("source"), source)))
+    refs, left = vm_selection.by_traits(choice, traits(connections.session("source"), source), serving)
+    return tuple(refs), tuple(vm_checks.left_out(left))
+
+
+def _serving(config: Config, connections: Connections) -> dict[MoRef, str]:
+    """Return the VMs of the source that the vCenters and the relay hosts run in, each with what runs in it."""
+    from lrvmotion.vsphere.inventory.infrastructure import serving
+
+    addresses = dict(zip((config.source.vcenter, config.target.vcenter), vm_role.VCENTERS, strict=True))
+    for relay in config.relay.every:
+        addresses |= {relay.host: f"relay host {relay.name}", relay.address: f"relay host {relay.name}"}
+    return serving(connections.session("source"), addresses)

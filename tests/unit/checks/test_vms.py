@@ -58,6 +58,11 @@ def test_the_plain_vm_trips_nothing():
     [
         ({"template": True}, "vm-template", ERROR),
         ({"host": None}, "vm-no-host", ERROR),
+        ({"managed_by": "com.vmware.vim.eam/cluster-agent"}, "vm-vcls", ERROR),
+        ({"managed_by": "VirtualCenter/vcls-entity"}, "vm-vcls", ERROR),
+        ({"managed_by": "com.vmware.vcDr/placeholder"}, "vm-managed", ERROR),
+        ({"serves": "source vCenter"}, "vm-vcenter", ERROR),
+        ({"serves": "relay host r1"}, "vm-relay-host", ERROR),
         ({"power_state": "suspended"}, "vm-suspended", ERROR),
         ({"power_state": "poweredOff"}, "vm-powered-off", WARNING),
         ({"snapshots": 1}, "vm-snapshots", WARNING),

@@ -157,9 +157,33 @@ def test_an_expression_may_mean_several_vms_of_one_name():
     """None at all is said."""
     choice = Choice(expression="power=on", test=vm_filter.parse("power=on"))
     found = [(ref(number), Traits(name=name)) for number, name in enumerate("caba")]
-    assert [one.value for one in by_traits(choice, found)] == ["vm-1", "vm-3", "vm-2", "vm-0"]
+    assert [one.value for one in by_traits(choice, found)[0]] == ["vm-1", "vm-3", "vm-2", "vm-0"]
     with pytest.raises(UsageError, match="no VM matches 'power=on'"):
         by_traits(choice, [])
+
+
+def test_infrastructure_is_left_out_and_counted():
+    """vCLS VMs, managed ones, templates, and those that vCenters and relay hosts run in (E17)."""
+    found = [
+        (ref(0), Traits(name="vCLS-2", managed_by="com.vmware.vim.eam/cluster-agent")),
+        (ref(1), Traits(name="vCLS-10", managed_by="VirtualCenter/vcls-entity")),
+        (ref(2), Traits(name="edge", managed_by="com.vmware.nsx.management.nsxt/nsx-edge")),
+        (ref(3), Traits(name="gold", template=True)),
+        (ref(4), Traits(name="vcsa")),
+        (ref(5), Traits(name="relay")),
+        (ref(6), Traits(name="web")),
+    ]
+    serving = {ref(4): "target vCenter", ref(5): "relay host r1"}
+    choice = Choice(expression="name=*", test=vm_filter.parse("name=*"))
+    assert by_traits(choice, found, serving) == (
+        [ref(6)],
+        {
+            "vCLS VM": ["vCLS-2", "vCLS-10"], "managed VM": ["edge"], "template": ["gold"],
+            "vCenter appliance": ["vcsa"], "relay host": ["relay"],
+        },
+    )  # fmt: skip
+    with pytest.raises(UsageError, match=r"no VM matches 'name=\*' but what is left out: 1 vCenter appliance"):
+        by_traits(choice, found[4:5], serving)
 
 
 def test_what_is_chosen_comes_as_people_count():
@@ -167,7 +191,7 @@ def test_what_is_chosen_comes_as_people_count():
     names = ["vm100", "vm2", "vm10", "a-10-2", "a-9-30", "VM3"]
     found = [(MoRef("VirtualMachine", name), Traits(name=name)) for name in names]
     choice = Choice(expression="name=*", test=vm_filter.parse("name=*"))
-    assert [one.value for one in by_traits(choice, found)] == ["a-9-30", "a-10-2", "vm2", "VM3", "vm10", "vm100"]
+    assert [one.value for one in by_traits(choice, found)[0]] == ["a-9-30", "a-10-2", "vm2", "VM3", "vm10", "vm100"]
 
 
 def test_what_depends_on_a_vm_names_it_in_any_way_and_means_one_of_the_run():

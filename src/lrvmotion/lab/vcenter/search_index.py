@@ -21,6 +21,9 @@ class SearchIndex(ManagedObject):
         wanted = uuid.lower()
         return [vm for vm in self.vcenter.machines() if (vm.instance_uuid if instance else vm.uuid) == wanted]
 
+    def _guests(self) -> list[Any]:
+        return [vm for vm in self.vcenter.machines() if vm.traits.tools and vm.powered_on]
+
     def FindAllByUuid(  # noqa: D102
         self,
         call: Call,
@@ -58,16 +61,24 @@ class SearchIndex(ManagedObject):
         return next((child for child in parent.contained() if child.name == name), None)
 
     def FindByDnsName(self, call: Call, datacenter: Any, dnsName: str, vmSearch: bool) -> Any:  # noqa: D102
+        found = self.FindAllByDnsName(call, datacenter, dnsName, vmSearch)
+        return found[0] if found else None
+
+    def FindAllByDnsName(self, call: Call, datacenter: Any, dnsName: str, vmSearch: bool) -> Any:  # noqa: D102
         del call, datacenter
         if vmSearch:
-            return None  # no guest here reports a DNS name
-        return next((host for host in self.vcenter.hosts() if host.name == dnsName), None)
+            return [vm for vm in self._guests() if vm.traits.dns_name.lower() == dnsName.lower()]
+        return [host for host in self.vcenter.hosts() if host.name == dnsName]
 
     def FindByIp(self, call: Call, datacenter: Any, ip: str, vmSearch: bool) -> Any:  # noqa: D102
+        found = self.FindAllByIp(call, datacenter, ip, vmSearch)
+        return found[0] if found else None
+
+    def FindAllByIp(self, call: Call, datacenter: Any, ip: str, vmSearch: bool) -> Any:
+        """Return what has the address: a VM's is "the one returned from VMware tools" (API reference)."""
         del call, datacenter
         if vmSearch:
-            return None  # no guest here reports an address
-        for host in self.vcenter.hosts():
-            if any(n.address == ip for n in host.network.vmknics.values()):
-                return host
-        return None
+            return [vm for vm in self._guests() if vm.traits.address == ip]
+        return [
+            host for host in self.vcenter.hosts() if any(nic.address == ip for nic in host.network.vmknics.values())
+        ]

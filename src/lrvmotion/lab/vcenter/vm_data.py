@@ -129,6 +129,12 @@ def _disk(vm: Any, number: int) -> Any:
     )
 
 
+def managed_by(vm: Any) -> Any:
+    """Return which extension manages the VM, None for most."""
+    extension, _, kind = vm.traits.managed_by.partition("/")
+    return vim.ext.ManagedByInfo(extensionKey=extension, type=kind) if extension else None
+
+
 def key_id(vm: Any) -> Any:
     """Return the id of the key of an encrypted VM, None of another."""
     provider = vm.traits.key_provider
@@ -306,6 +312,7 @@ def guest(vm: Any) -> Any:
             toolsRunningStatus="guestToolsRunning",
             guestState="running",
             ipAddress=vm.traits.address or None,
+            hostName=vm.traits.dns_name or None,
         )
     return V.GuestInfo(
         toolsStatus="toolsNotInstalled",
@@ -342,6 +349,7 @@ _CONFIG: dict[str, Callable[[Any], Any]] = {
     "config.instanceUuid": lambda vm: vm.instance_uuid,
     "config.annotation": lambda vm: vm.traits.note,
     "config.template": lambda vm: vm.traits.template,
+    "config.managedBy": managed_by,
     "config.changeVersion": lambda vm: str(vm.change_version),
     "config.version": lambda vm: vm.traits.version,
     "config.keyId": key_id,

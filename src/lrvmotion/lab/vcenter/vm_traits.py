@@ -33,7 +33,8 @@ class Traits:
     is the id of the first disk as a first-class disk.
     *unplugged*: its card is not connected, *start_unplugged*: nor is it when the VM is powered on.
     *permissions* are principals, of the role Admin where none is named ("LAB\\ops|ReadOnly"); *tags* are (category,
-    tag), *policies* (device key, or "home"; name). *tools*: VMware Tools runs in the guest and tells *address*.
+    tag), *policies* (device key, or "home"; name). *tools*: VMware Tools runs in the guest and tells *address* and
+    *dns_name*. *managed_by* is "extension/type".
     """
 
     version: str = "vmx-19"
@@ -59,6 +60,8 @@ class Traits:
     tools: bool = False
     address: str = ""
     no_host: bool = False
+    managed_by: str = ""
+    dns_name: str = ""
     connection: str = ""
     question: str = ""
     deaf: bool = False

@@ -16,11 +16,20 @@ from lrvmotion.vsphere.inventory import lean_parser
 from lrvmotion.vsphere.inventory.lean_parser import NS
 from lrvmotion.vsphere.session import Session
 
-_PATHS = ("name", "parent", "runtime.host", "runtime.powerState", "config.template", "datastore", "network")
+_PATHS = (
+    "name",
+    "parent",
+    "runtime.host",
+    "runtime.powerState",
+    "config.template",
+    "config.managedBy",
+    "datastore",
+    "network",
+)
 
 
 def traits(session: Session, inventory: Inventory) -> list[tuple[MoRef, Traits]]:
-    """Return the traits of every VM that is no template, names instead of references out of *inventory*."""
+    """Return the traits of every VM, names instead of references out of *inventory*."""
     rows: list[tuple[MoRef, dict[str, Any]]] = []
     kind = vim.VirtualMachine
 
@@ -37,7 +46,7 @@ def traits(session: Session, inventory: Inventory) -> list[tuple[MoRef, Traits]]
         "store": {store.ref: store.name for store in inventory.datastores},
         "network": {network.ref: network.name for network in inventory.networks},
     }
-    return [(ref, _traits(row, tables)) for ref, row in rows if row.get("config.template") != "true"]
+    return [(ref, _traits(row, tables)) for ref, row in rows]
 
 
 def _row(element: ET.Element) -> tuple[MoRef, dict[str, Any]]:
@@ -50,6 +59,8 @@ def _row(element: ET.Element) -> tuple[MoRef, dict[str, Any]]:
             continue
         if name in {"datastore", "network"}:
             row[name] = [MoRef(item.get("type", ""), item.text or "") for item in value]
+        elif name == "config.managedBy":
+            row[name] = f"{value.findtext(f'{NS}extensionKey', '')}/{value.findtext(f'{NS}type', '')}"
         elif name in {"parent", "runtime.host"}:
             row[name] = MoRef(value.get("type", ""), value.text or "")
         else:
@@ -69,6 +80,8 @@ def _traits(row: Mapping[str, Any], tables: Mapping[str, Mapping[MoRef, Any]]) -
         datastores=tuple(_named(row.get("datastore", ()), tables["store"])),
         networks=tuple(_named(row.get("network", ()), tables["network"])),
         power=row.get("runtime.powerState", ""),
+        template=row.get("config.template") == "true",
+        managed_by=row.get("config.managedBy", ""),
     )
 
 

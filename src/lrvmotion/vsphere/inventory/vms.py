@@ -19,7 +19,7 @@ PATHS = (
     "name", "parent", "parentVApp", "runtime.host", "runtime.powerState", "runtime.connectionState", "runtime.question",
     "runtime.consolidationNeeded", "runtime.toolsInstallerMounted", "runtime.faultToleranceState",
     "runtime.minRequiredEVCModeKey", "config.instanceUuid", "config.uuid", "config.template", "config.changeVersion",
-    "config.version", "config.keyId", "config.migrateEncryption", "config.files.vmPathName",
+    "config.managedBy", "config.version", "config.keyId", "config.migrateEncryption", "config.files.vmPathName",
     "config.hardware.memoryMB", "config.hardware.device", "config.memoryAllocation.reservation", "permission",
     "customValue", "snapshot", "storage.perDatastoreUsage", "summary.storage", "layoutEx.disk", "layoutEx.file",
 )  # fmt: skip
@@ -76,6 +76,7 @@ def virtual_machine(
         storage_bytes=vm_storage.whole(row, files.values()),
         consolidation=bool(row.get("runtime.consolidationNeeded")),
         template=bool(row.get("config.template")),
+        managed_by=_managed_by(row.get("config.managedBy")),
         change_version=str(row.get("config.changeVersion") or ""),
         connected_devices=tuple(found.label for found in holding if found.kind not in {"shared-bus", "tpm"}),
         devices=holding,
@@ -106,6 +107,10 @@ def cards(row: Mapping[str, Any]) -> list[vim.vm.device.VirtualEthernetCard]:
     """Return the Ethernet cards of the VM that *row* describes, as the API gave them."""
     kind = vim.vm.device.VirtualEthernetCard
     return [item for item in row.get("config.hardware.device") or () if isinstance(item, kind)]
+
+
+def _managed_by(info: vim.ext.ManagedByInfo | None) -> str:
+    return "" if info is None else f"{info.extensionKey}/{info.type}"
 
 
 def _key_provider(key: vim.encryption.CryptoKeyId | None) -> str | None:
