@@ -212,6 +212,7 @@ def host(name: str, address: str, **changes) -> Host:
         "portgroups": (HostPortGroup(name="vMotion", vswitch="vSwitch0", vlan_id=12, active=("vmnic0",)),),
         "datastores": frozenset({MoRef("Datastore", "datastore-1")}),
         "networks": frozenset({MoRef("Network", "network-1")}),
+        "datacenter": "DC",
     }
     return Host(**{**content, **changes})
 

@@ -41,10 +41,17 @@ def as_planned(vm: str, power_state: str, place: Placement, seen: ArrivedVm) -> 
         there = seen.host or "a host that vCenter did not report"
         summary = f"is not on {place.host.name} at the target, but on {there}"
         yield Code.VM_OTHER_HOST.warning(subject, summary, "see whether DRS or somebody moved it on")
-    for label, store in seen.disks:
-        if store != place.datastore.ref.value:
-            summary = f"{label} is not on datastore {place.datastore.name} at the target"
-            yield Code.VM_OTHER_DATASTORE.error(subject, summary, "look where its files are")
+    astray: dict[str, list[str]] = {}
+    if seen.home is not None and seen.home != place.datastore.name:
+        astray[place.datastore.name] = ["the .vmx file"]
+    wanted = {disk.key: disk.datastore for disk in place.disks}
+    for key, label, ref in seen.disks:
+        store = wanted.get(key, place.datastore)
+        if ref != store.ref.value:
+            astray.setdefault(store.name, []).append(label)
+    for name, things in astray.items():
+        summary = f"{' and '.join(things)} {'is' if len(things) == 1 else 'are'} not on datastore {name} at the target"
+        yield Code.VM_OTHER_DATASTORE.error(subject, summary, "look where its files are")
     cards = {card.key: card for card in seen.nics}
     for nic in place.nics:
         card = cards.get(nic.key)

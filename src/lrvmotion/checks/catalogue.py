@@ -193,12 +193,17 @@ class Code(StrEnum):
         "map it in `[mappings.pools]`, or give the account the right to see it")
     HOST_MISSING = ("host-missing", "E", "no target host can take the VM; the summary says why for each",
         "add hosts to `target.hosts`, or map the VM to another datastore or network")
-    NETWORK_AMBIGUOUS = ("network-ambiguous", "E", "several networks of the target have the wanted name",
-        "map it to a name that is there once")
+    PLACE_AMBIGUOUS = ("place-ambiguous", "E",
+        "the wanted name means several networks, datastores, VM folders or resource pools of the target host",
+        "name one of those that the summary lists, as it is written there")
+    NIC_WITHOUT_NETWORK = ("nic-without-network", "E",
+        "a network card is on a network that the source no longer has or does not show, or on none",
+        "connect it in vSphere, or name its target network in the CSV column `networks`")
     DATASTORE_SPACE = ("datastore-space", "E",
         "the VMs of the plan, with their swap files (memory less its reservation), do not fit on the datastore",
         "map some of them to another datastore")
-    DATASTORE_INACCESSIBLE = ("datastore-inaccessible", "E", "the target datastore is not accessible",
+    DATASTORE_INACCESSIBLE = ("datastore-inaccessible", "E",
+        "the target datastore is not accessible, or is in maintenance mode",
         "map it to another datastore")
     POOL_TOO_SMALL = ("pool-too-small", "E",
         "the address pool has too few free addresses for the vmknics that the mode needs",

@@ -6,13 +6,14 @@ from collections.abc import Collection, Mapping
 
 from lrvmotion.checks.catalogue import Code
 from lrvmotion.findings import Finding
-from lrvmotion.model.inventory import Host, did_you_mean
+from lrvmotion.model.inventory import Datastore, Host, Nic
 from lrvmotion.model.target_id import TargetId
 
 
-def datastore_inaccessible(vm: str, name: str) -> Finding:
-    """The datastore *name* is there, and no host can use it."""
-    summary = f"datastore {name} of the target is not accessible"
+def datastore_unusable(vm: str, store: Datastore) -> Finding:
+    """The datastore is there, and no host can use it, or it is to be emptied."""
+    state = "is in maintenance mode" if store.maintenance else "is not accessible"
+    summary = f"datastore {store.name} of the target {state}"
     return Code.DATASTORE_INACCESSIBLE.error(f"vm/{vm}", summary, "map it to another one")
 
 
@@ -26,29 +27,48 @@ def datastore_space(vm: str, name: str, *, needed: int, free: int, before: int) 
     return Code.DATASTORE_SPACE.error(f"vm/{vm}", summary, "map it to another datastore")
 
 
-def datastore_missing(vm: str, source: str, wanted: str, there: Collection[str]) -> Finding:
-    """The target, which has the datastores *there*, has not the *wanted* one for the VM's *source*."""
-    hint = f"map it: [mappings.datastores] {source!r} = …; {did_you_mean(wanted, there)}"
+def datastore_missing(vm: str, source: str, wanted: str, near: str) -> Finding:
+    """The target has not the *wanted* datastore for what the VM has on *source*; *near* says which it has."""
+    if not wanted:
+        hint = f"say where it goes in a CSV file, in the column datastore; {near}"
+        return Code.DATASTORE_MISSING.error(f"vm/{vm}", "the datastore that it is on cannot be seen", hint)
+    hint = f"map it: [mappings.datastores] {source!r} = …; {near}"
     return Code.DATASTORE_MISSING.error(f"vm/{vm}", f"the target has no datastore {wanted!r}", hint)
 
 
-def network_ambiguous(vm: str, wanted: str, number: int) -> Finding:
-    """A *number* of networks have the *wanted* name."""
-    summary = f"the target has {number} networks called {wanted!r}"
-    return Code.NETWORK_AMBIGUOUS.error(f"vm/{vm}", summary, "map it to a name that is there once")
-
-
-def network_missing(vm: str, card: str, source: str, wanted: str, there: Collection[str]) -> Finding:
-    """The target, which has the networks *there*, has not the *wanted* one for the *card* on *source*."""
-    hint = f"map it: [mappings.networks] {source!r} = …; {did_you_mean(wanted, there)}"
+def network_missing(vm: str, card: str, source: str, wanted: str, near: str) -> Finding:
+    """The target has not the *wanted* network for the *card* on *source*; *near* says which it has."""
+    hint = f"map it: [mappings.networks] {source!r} = …; {near}"
     summary = f"{card} is on {source!r}; the target has no network {wanted!r}"
     return Code.NETWORK_MISSING.error(f"vm/{vm}", summary, hint)
 
 
-def folder_missing(vm: str, wanted: str, there: Collection[str]) -> Finding:
-    """The target, which has the VM folders *there*, has not the *wanted* one."""
-    summary = f"the target has no VM folder {wanted!r}"
-    return Code.FOLDER_MISSING.error(f"vm/{vm}", summary, did_you_mean(wanted, there))
+def card_without_network(vm: str, nic: Nic) -> Finding:
+    """A card whose network the source does not have (any more), so that it cannot be mapped by that."""
+    if nic.network is not None:
+        what = f"is on {nic.network!r}, which the source no longer has: it was removed or renamed"
+    elif nic.backed:
+        what = "is on a port group that was removed, or that the account may not see"
+    else:
+        what = "is connected to no network"
+    hint = (
+        "connect it to a network in vSphere, or say where it goes in a CSV file, in the column networks: "
+        f'"{nic.label}=NETWORK"'
+    )
+    return Code.NIC_WITHOUT_NETWORK.error(f"vm/{vm}", f"{nic.label} {what}", hint)
+
+
+def ambiguous(vm: str, noun: str, said: str, host: str, candidates: Collection[str]) -> Finding:
+    """The name *said* means several places of the target *host*: *candidates*, each as it can be typed."""
+    several = ", ".join(candidates)
+    summary = f"{noun} {said!r} means {len(candidates)} places on {host}: {several}"
+    hint = "say which of these in the configuration's mappings or in the CSV file, just as they are written here"
+    return Code.PLACE_AMBIGUOUS.error(f"vm/{vm}", summary, hint)
+
+
+def folder_missing(vm: str, wanted: str, near: str) -> Finding:
+    """The target has not the *wanted* VM folder; *near* says which it has."""
+    return Code.FOLDER_MISSING.error(f"vm/{vm}", f"the target has no VM folder {wanted!r}", near)
 
 
 def pool_missing(host: Host, wanted: str) -> Finding:

@@ -39,7 +39,7 @@ Csv = Annotated[
         "--csv",
         metavar="FILE",
         envvar="LRVMOTION_CSV",
-        help="VMs from a CSV file: vm, target_host, pool, folder, datastore, network(s), wave, depends_on.",
+        help="VMs from a CSV file: vm, target_host, pool, folder, datastore, disks, network(s), wave, depends_on.",
     ),
 ]
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Literal
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from lrvmotion.config.schema import Config
 from lrvmotion.errors import UsageError
+from lrvmotion.model import place_names
 from lrvmotion.model.inventory import Inventory, did_you_mean
+from lrvmotion.model.place_names import Names, SiteNames, near_misses
 
-Kind = Literal["network", "datastore", "folder", "host"]
+_HINT = (
+    "names are as vSphere shows them, letter by letter; folders and pools are paths; "
+    "datacenter:path, switch/portgroup, cluster/pool and moref:datastore-12 are understood, too"
+)
 
 
 def verify(config: Config, source: Inventory, target: Inventory) -> None:
@@ -17,58 +22,43 @@ def verify(config: Config, source: Inventory, target: Inventory) -> None:
 
     A mapping's source name counts too: mistyped, it would leave its VMs to whatever has their old name at the target.
     """
-    wrong = [*_hosts(config, source, target), *_mappings(config, source, target), *_pools(config, target)]
+    sites = (("source", config.source, SiteNames(source)), ("target", config.target, SiteNames(target)))
+    wrong: list[str] = []
+    for site, own, there in sites:
+        wrong += _unknown(f"{site}.hosts", own.hosts, there.hosts, site, "host")
+        wrong += _unknown(f"{site}.vmotion.hosts", own.vmotion.hosts, there.hosts, site, "host")
+    wrong += [*_mappings(config, sites[0][2], sites[1][2]), *_pools(config, target)]
     if wrong:
         noun = "a name that does not exist" if len(wrong) == 1 else f"{len(wrong)} names that do not exist"
         message = f"the configuration has {noun}\n" + "\n".join(f"  {line}" for line in wrong)
-        raise UsageError(message, hint="names are as vSphere shows them, letter by letter; folders and pools are paths")
+        raise UsageError(message, hint=_HINT)
 
 
-def _hosts(config: Config, source: Inventory, target: Inventory) -> Iterator[str]:
-    for site, own, there in (("source", config.source, source), ("target", config.target, target)):
-        yield from _unknown(f"{site}.hosts", own.hosts, there, "host")
-        yield from _unknown(f"{site}.vmotion.hosts", own.vmotion.hosts, there, "host")
-
-
-def _mappings(config: Config, source: Inventory, target: Inventory) -> Iterator[str]:
-    kinds: tuple[tuple[str, Kind, Mapping[str, str]], ...] = (
-        ("networks", "network", config.mappings.networks),
-        ("datastores", "datastore", config.mappings.datastores),
-        ("folders", "folder", config.mappings.folders),
-        ("hosts", "host", config.mappings.hosts),
-    )
-    for key, kind, mapping in kinds:
-        yield from _unknown(f"mappings.{key}", mapping, source, kind)
-        yield from _unknown(f"mappings.{key}", mapping.values(), target, kind)
+def _mappings(config: Config, source: SiteNames, target: SiteNames) -> Iterator[str]:
+    for key, mapping, noun in (
+        ("networks", config.mappings.networks, "network"),
+        ("datastores", config.mappings.datastores, "datastore"),
+        ("folders", config.mappings.folders, "VM folder"),
+        ("hosts", config.mappings.hosts, "host"),
+    ):
+        yield from _unknown(f"mappings.{key}", mapping, source.of(noun), "source", noun)
+        yield from _unknown(f"mappings.{key}", mapping.values(), target.of(noun), "target", noun)
 
 
 def _pools(config: Config, target: Inventory) -> Iterator[str]:
     """A pool belongs to its cluster: another cluster's cannot take the VMs of this one's hosts."""
-    clusters = {host.cluster for host in target.hosts}
     for cluster, path in config.mappings.pools.items():
-        if cluster not in clusters:
-            yield f"mappings.pools: the target has no cluster {cluster!r}; {did_you_mean(cluster, clusters)}"
+        hosts = [host for host in target.hosts if cluster in place_names.spellings(place_names.cluster(host))]
+        if not hosts:
+            near = did_you_mean(cluster, [host.cluster for host in target.hosts])
+            yield f"mappings.pools: the target has no cluster {cluster!r}; {near}"
             continue
-        paths = [pool.path for pool in target.pools if pool.cluster == cluster]
-        if path not in paths:
-            yield f"mappings.pools: cluster {cluster!r} has no resource pool {path!r}; {did_you_mean(path, paths)}"
+        pools = Names(pool for pool in target.pools if any(pool.is_of(host) for host in hosts))
+        if path not in pools:
+            yield f"mappings.pools: cluster {cluster!r} has no resource pool {path!r}; {near_misses(path, pools)}"
 
 
-def _unknown(key: str, names: Iterable[str], there: Inventory, kind: Kind) -> Iterator[str]:
-    known = _known(there, kind)
-    noun = "VM folder" if kind == "folder" else kind
-    for name in dict.fromkeys(names):
+def _unknown(key: str, said: Iterable[str], known: Names[Any], site: str, noun: str) -> Iterator[str]:
+    for name in dict.fromkeys(said):
         if name not in known:
-            yield f"{key}: the {there.site} has no {noun} {name!r}; {did_you_mean(name, known)}"
-
-
-def _known(there: Inventory, kind: Kind) -> set[str]:
-    match kind:
-        case "network":
-            return {network.name for network in there.networks}
-        case "datastore":
-            return {store.name for store in there.datastores}
-        case "folder":
-            return {folder.path for folder in there.folders}
-        case "host":
-            return {host.name for host in there.hosts}
+            yield f"{key}: the {site} has no {noun} {name!r}; {near_misses(name, known)}"

@@ -11,9 +11,12 @@ from pathlib import Path
 from lrvmotion import files
 from lrvmotion.errors import UsageError
 from lrvmotion.model.inventory import Inventory, did_you_mean
+from lrvmotion.model.place_names import SiteNames, near_misses
 
 EVERY = "*"  # the card label that means every card of the VM
-_COLUMNS = ("vm", "target_host", "pool", "folder", "datastore", "network", "networks", "wave", "depends_on", "note")
+_COLUMNS = (
+    "vm", "target_host", "pool", "folder", "datastore", "disks", "network", "networks", "wave", "depends_on", "note",
+)  # fmt: skip
 # Names that later versions give a meaning: refused rather than ignored.
 _RESERVED = frozenset({"cpu", "hooks", "mode", "name", "priority", "storage_policy", "tags", "window"})
 _MOST_TOLD, _MOST_HINTS = 20, 3
@@ -28,9 +31,10 @@ class VmOverride:
 
     None, or no network for a card, leaves it to the mappings.
 
-    *networks* are (card label, target network), EVERY for all cards; *wave* is its wave, from 1, and *depends_on* the
-    VMs that move before it (waves.Turn), 0 and None where it says nothing of them; *line* is where it stands in its
-    file, 0 for none.
+    *networks* are (card label, target network), EVERY for all cards; *disks* are (disk label, target datastore), and
+    *datastore* is where the VM's home goes and every disk that is not named; *wave* is its wave, from 1, and
+    *depends_on* the VMs that move before it (waves.Turn), 0 and None where it says nothing of them; *line* is where it
+    stands in its file, 0 for none.
     """
 
     vm: str
@@ -39,6 +43,7 @@ class VmOverride:
     folder: str | None = None
     datastore: str | None = None
     networks: tuple[tuple[str, str], ...] = ()
+    disks: tuple[tuple[str, str], ...] = ()
     wave: int = 0
     depends_on: tuple[str, ...] | None = None
     line: int = 0
@@ -90,26 +95,21 @@ def parse(content: bytes, where: str) -> list[VmOverride]:
 
 def check(overrides: Sequence[VmOverride], target: Inventory, where: str) -> None:
     """Raise UsageError for every wished name that the target does not have; near misses too."""
-    known = {
-        "host": {host.name for host in target.hosts},
-        "resource pool": {pool.path for pool in target.pools},
-        "VM folder": {folder.path for folder in target.folders},
-        "datastore": {store.name for store in target.datastores},
-        "network": {network.name for network in target.networks},
-    }
+    places = SiteNames(target)
     mistakes: list[str] = []
     wrong: list[tuple[str, str]] = []
     for override in overrides:
         wanted = [
             ("host", override.target_host), ("resource pool", override.pool), ("VM folder", override.folder),
-            ("datastore", override.datastore), *(("network", name) for _, name in override.networks),
+            ("datastore", override.datastore), *(("datastore", name) for _, name in override.disks),
+            *(("network", name) for _, name in override.networks),
         ]  # fmt: skip
         for noun, name in wanted:
-            if name is not None and name not in known[noun]:
+            if name is not None and name not in places.of(noun):
                 mistakes.append(f"line {override.line}: the target has no {noun} {name!r}")
                 wrong.append((noun, name))
     if mistakes:  # looking for near misses among 10,000 names takes its time
-        hints = [did_you_mean(name, known[noun]) for noun, name in list(dict.fromkeys(wrong))[:_MOST_HINTS]]
+        hints = [near_misses(name, places.of(noun)) for noun, name in list(dict.fromkeys(wrong))[:_MOST_HINTS]]
         raise _wrong(where, mistakes, "; ".join(dict.fromkeys(hints)))
 
 
@@ -159,17 +159,20 @@ def _row_mistakes(
         yield f"the wave {wave[:20]!r} is not a whole number"
     elif len(wave) > _MOST_DIGITS:
         yield f"the wave has {len(wave)} digits; it may have {_MOST_DIGITS}"
-    for part in _parts(cells.get("networks", "")):
-        label, mark, network = part.partition("=")
-        if not (mark and label.strip() and network.strip()):
-            yield f"{part!r} is not card=network"
+    for column, meant in (("networks", "card=network"), ("disks", "disk=datastore")):
+        labels = set()
+        for part in _parts(cells.get(column, "")):
+            label, mark, place = (piece.strip() for piece in part.partition("="))
+            if not (mark and label and place):
+                yield f"{part!r} is not {meant}"
+            elif label in labels:
+                yield f"{label!r} is in the column {column!r} twice"
+            labels.add(label)
 
 
 def _override(cells: dict[str, str], line: int) -> VmOverride:
     networks = [(EVERY, cells["network"])] if cells.get("network") else []
-    for part in _parts(cells.get("networks", "")):
-        label, _, network = part.partition("=")
-        networks.append((label.strip(), network.strip()))
+    networks += _pairs(cells.get("networks", ""))
     return VmOverride(
         vm=cells["vm"],
         target_host=cells.get("target_host") or None,
@@ -177,14 +180,21 @@ def _override(cells: dict[str, str], line: int) -> VmOverride:
         folder=cells.get("folder") or None,
         datastore=cells.get("datastore") or None,
         networks=tuple(networks),
+        disks=tuple(_pairs(cells.get("disks", ""))),
         wave=int(cells.get("wave") or 0),
         depends_on=tuple(_parts(cells["depends_on"])) if cells.get("depends_on") else None,
         line=line,
     )
 
 
-def _parts(networks: str) -> list[str]:
-    return [part.strip() for part in networks.split(";") if part.strip()]
+def _parts(cell: str) -> list[str]:
+    return [part.strip() for part in cell.split(";") if part.strip()]
+
+
+def _pairs(cell: str) -> list[tuple[str, str]]:
+    """Return (label, place) of each "label=place" in *cell*."""
+    pairs = (part.partition("=") for part in _parts(cell))
+    return [(label.strip(), place.strip()) for label, _, place in pairs]
 
 
 def _wrong(where: str, mistakes: Sequence[str], hint: str | None) -> UsageError:

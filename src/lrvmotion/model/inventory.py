@@ -22,6 +22,7 @@ DeviceKind = Literal[
 
 DEFAULT_STACK = "defaultTcpipStack"
 VMOTION_STACK = "vmotion"
+MOREF = "moref:"  # before the id of a managed object where a name is taken
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -76,7 +77,8 @@ class Host:
     """A HostSystem; *portgroups* are its standard ones. *boot_time* is ISO 8601 or None.
 
     *evc_mode* is the EVC mode key that its cluster holds it to, *max_evc_mode* the highest that its CPUs have ("" where
-    not told); *most_disks* the most virtual disks that it moves live with their storage; *compute* its cluster.
+    not told); *most_disks* the most virtual disks that it moves live with their storage; *compute* its cluster,
+    *datacenter* a path below the root folder ("" where the account may not see it); *datastores* are those it mounts.
     *used_bytes* of its *memory_bytes* are in use (quickStats), 0 where not told. *uplinks* are those of each vmknic, by
     its device: (vmnic, Mbit/s of its link, 0 where it is down). *routes* is the gateway of each static route, by
     "STACK/NETWORK/LENGTH".
@@ -100,6 +102,7 @@ class Host:
     most_disks: int | None = None
     encrypted_vmotion: bool | None = None
     compute: MoRef | None = None
+    datacenter: str = ""
     reboot_required: bool = False
     boot_time: str | None = None
     memory_bytes: int = 0
@@ -166,12 +169,17 @@ class Device:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Nic:
-    """A virtual Ethernet card and the name of the network it is on."""
+    """A virtual Ethernet card and the name of the network it is on, None where it has none that can be seen.
+
+    *network_ref* is that network, None where the source has none of that name. *backed* is whether it has a backing.
+    """
 
     key: int
     label: str
     mac: str
     network: str | None
+    network_ref: MoRef | None = None
+    backed: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,7 +196,8 @@ class VirtualMachine:
     cluster-agent"), *serves* which vCenter or relay host runs in it; "" for other VMs.
     *hardware* is the virtual hardware version ("vmx-19"), *evc_mode* the least EVC mode key that the running VM needs,
     *key_provider* who holds the key of an encrypted VM ("" where it is not told), None where it is not encrypted;
-    *reserved_bytes* of the memory need no swap file. *permissions* and *attributes* are set on the VM itself.
+    *reserved_bytes* of the memory need no swap file. *permissions* and *attributes* are set on the VM itself. *folder*
+    is a path in its *datacenter*, *home* the datastore of its .vmx file where that is told.
     """
 
     ref: MoRef
@@ -203,6 +212,7 @@ class VirtualMachine:
     inventory_name: str = ""
     managed_by: str = ""
     serves: str = ""
+    home: MoRef | None = None
     disks: tuple[Disk, ...] = ()
     nics: tuple[Nic, ...] = ()
     snapshots: int = 0
@@ -238,33 +248,67 @@ class VirtualMachine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Datastore:
-    """A datastore and its free space in bytes."""
+    """A datastore and its free space in bytes.
+
+    *datacenter* is a path below the root folder, *path* its own below the datacenter's datastore folder; *pod* is the
+    datastore cluster that it is in. *barred* are hosts that mount it and cannot write to it: read-only, or not
+    accessible from there. *maintenance*: it is in maintenance mode, or enters it.
+    """
 
     ref: MoRef
     name: str
     capacity_bytes: int
     free_bytes: int
     accessible: bool = True
+    datacenter: str = ""
+    path: str = ""
+    pod: MoRef | None = None
+    barred: frozenset[MoRef] = frozenset()
+    maintenance: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoragePod:
+    """A datastore cluster, by the same paths as a datastore."""
+
+    ref: MoRef
+    name: str
+    datacenter: str = ""
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
-    """A network that a NIC can be on; distributed ones carry their switch's uuid and port group key."""
+    """A network that a NIC can be on; distributed ones carry their switch's name and uuid and their port group key.
+
+    *datacenter* and *path* are as those of a datastore. The uuid is None where the account may not read the switch.
+    """
 
     ref: MoRef
     name: str
     kind: NetworkKind
     switch_uuid: str | None = None
     portgroup_key: str | None = None
+    switch: str = ""
+    datacenter: str = ""
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pool:
-    """A resource pool by its path below the cluster, "Cluster/Resources" for the root one."""
+    """A resource pool by its path below the cluster, "Cluster/Resources" for the root one; *owner* is that cluster."""
 
     ref: MoRef
     path: str
     cluster: str
+    owner: MoRef | None = None
+    datacenter: str = ""
+
+    def is_of(self, host: Host) -> bool:
+        """Whether VMs on *host* can be in it."""
+        if self.owner is None or host.compute is None:
+            return self.cluster == host.cluster
+        return self.owner == host.compute
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -289,12 +333,16 @@ class Inventory:
     vm_names: tuple[tuple[str, MoRef], ...] = ()
     vms: tuple[VirtualMachine, ...] = ()
     datastores: tuple[Datastore, ...] = ()
+    pods: tuple[StoragePod, ...] = ()
     networks: tuple[Network, ...] = ()
     pools: tuple[Pool, ...] = ()
     folders: tuple[Folder, ...] = ()
 
     def host(self, name: str) -> Host:
-        """Return the host called *name* or raise UsageError naming near misses."""
+        """Return the host called *name*, or "moref:…", or raise UsageError naming near misses."""
+        for host in self.hosts:
+            if name == f"{MOREF}{host.ref.value}":
+                return host
         return find(self.hosts, name, "host", self.site)
 
     def host_by_ref(self, ref: MoRef) -> Host:

@@ -46,12 +46,16 @@ class ArrivedNic:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArrivedVm:
-    """The VM as vCenter tells: *host* is its id, "" where that is not told, *disks* are (label, datastore's id)."""
+    """The VM as vCenter tells: *host* is its id, "" where that is not told, *disks* are (key, label, datastore's id).
+
+    *home* is the name of the datastore of its .vmx file, None where that is not told.
+    """
 
     power_state: str
     connection_state: str
     host: str
-    disks: tuple[tuple[str, str], ...] = ()
+    home: str | None = None
+    disks: tuple[tuple[int, str, str], ...] = ()
     nics: tuple[ArrivedNic, ...] = ()
 
 

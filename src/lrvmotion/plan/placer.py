@@ -1,157 +1,173 @@
-"""Where each VM goes: host, pool, folder, datastore and the map of its networks."""
+"""Where each VM goes: a host, and then pool, folder, datastores and networks among those of that host."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from lrvmotion.checks import placement
 from lrvmotion.config.schema import Config
 from lrvmotion.config.vm_csv import VmOverride
 from lrvmotion.findings import Finding
-from lrvmotion.model.inventory import Datastore, Folder, Host, Inventory, Pool, VirtualMachine
-from lrvmotion.model.placement import NicMapping, Placement
+from lrvmotion.model.inventory import Datastore, Folder, Host, Inventory, MoRef, VirtualMachine
+from lrvmotion.model.place_names import near_misses
+from lrvmotion.model.placement import DiskMapping, NicMapping, Placement
+from lrvmotion.plan.place_resolver import Resolver, Trouble, troubles
+from lrvmotion.plan.wanted_places import Part, PlaceNaming, WantedPlaces
 
 
 class Placer:
     """Places one VM after the other, each on the target host whose memory is least in use once it is there.
 
-    What a host holds already counts, so that VMs which move one at a time are spread as well as those of one plan.
+    What a host holds already counts, so that VMs which move one at a time are spread as well as those of one plan. Of
+    the hosts only those count on which every name means one place.
     """
 
     def __init__(
         self, config: Config, source: Inventory, target: Inventory, overrides: Mapping[str, VmOverride] | None = None
     ) -> None:
         """*overrides* are of single VMs, by name: they win over the mappings."""
-        self._config = config
         self._overrides = overrides or {}
-        self._source = source
         self._target = target
-        self._memory: Counter[str] = Counter()  # bytes, and how many VMs, placed by host name
-        self._placed: Counter[str] = Counter()
-        self._taken: Counter[str] = Counter()  # bytes promised, by datastore name
+        self._naming = PlaceNaming(config, source)
+        self._resolver = Resolver(target)
+        self._memory: Counter[MoRef] = Counter()  # bytes, and how many VMs, placed by host
+        self._placed: Counter[MoRef] = Counter()
+        self._taken: Counter[MoRef] = Counter()  # bytes promised, by datastore
 
     def place(self, vm: VirtualMachine) -> tuple[Placement | None, list[Finding]]:
         """Return where *vm* goes, or None with the findings that forbid it."""
+        wanted = self._naming.of(vm, self._overrides.get(vm.name) or VmOverride(vm=vm.name))
+        found = self._nowhere(vm, wanted)
+        if found:
+            return None, found
+        tried: list[tuple[Host, list[Trouble], list[Finding]]] = []
+        for host in self._by_load(wanted):
+            placed, wrong, more = self._at(host, vm, wanted)
+            if placed is not None:
+                self._memory[host.ref] += vm.memory_bytes if vm.power_state == "poweredOn" else 0
+                self._placed[host.ref] += 1
+                for store, size in self._needed(wanted, placed).items():
+                    self._taken[store.ref] += size
+                return placed, []
+            tried.append((host, wrong, more))
+        return None, _why_not(vm, tried)
+
+    def _nowhere(self, vm: VirtualMachine, wanted: WantedPlaces) -> list[Finding]:
+        """Return what the target has nowhere, and cards that are on no network."""
         found: list[Finding] = []
-        override = self._overrides.get(vm.name) or VmOverride(vm=vm.name)
-        datastore = self._datastore(vm, override, found)
-        nics = self._nics(vm, override, found)
-        folder = self._folder(vm, override, found)
-        host = self._host(vm, override, datastore, nics, found)
-        if host is None or datastore is None or folder is None or found:
-            return None, found
-        pool = self._pool(host, override)
-        if pool is None:
-            found.append(placement.pool_missing(host, override.pool or ""))
-            return None, found
-        self._memory[host.name] += vm.memory_bytes if vm.power_state == "poweredOn" else 0
-        self._placed[host.name] += 1
-        self._taken[datastore.name] += vm.storage_bytes + vm.swap_bytes
-        return Placement(host=host, pool=pool, folder=folder, datastore=datastore, nics=tuple(nics)), found
+        names = self._resolver.names
+        for part in {part.said: part for part in reversed(wanted.parts)}.values():
+            if part.said not in names.stores:
+                near = near_misses(part.said, names.stores)
+                found.append(placement.datastore_missing(vm.name, part.source, part.said, near))
+        for card in wanted.cards:
+            if card.said is None or (card.said not in names.networks and not card.known):
+                found.append(placement.card_without_network(vm.name, card.nic))
+            elif card.said not in names.networks:
+                near = near_misses(card.said, names.networks)
+                found.append(placement.network_missing(vm.name, card.nic.label, card.source, card.said, near))
+        if wanted.folder_asked and wanted.folder not in names.folders:
+            found.append(placement.folder_missing(vm.name, wanted.folder, near_misses(wanted.folder, names.folders)))
+        return found
 
-    def _datastore(self, vm: VirtualMachine, override: VmOverride, found: list[Finding]) -> Datastore | None:
-        names = {store.ref: store.name for store in self._source.datastores}
-        first = min(vm.disks, key=lambda disk: disk.key, default=None)
-        ref = first.datastore if first else None
-        source = names.get(ref, "") if ref else ""
-        wanted = override.datastore or self._config.mappings.datastores.get(source, source)
-        for store in self._target.datastores:
-            if store.name == wanted:
-                if not store.accessible:
-                    found.append(placement.datastore_inaccessible(vm.name, store.name))
-                    return store
-                taken = self._taken[store.name]
-                free = store.free_bytes - taken
-                needed = vm.storage_bytes + vm.swap_bytes
-                if free < needed:
-                    found.append(placement.datastore_space(vm.name, store.name, needed=needed, free=free, before=taken))
-                return store
-        there = [store.name for store in self._target.datastores]
-        found.append(placement.datastore_missing(vm.name, source, wanted, there))
-        return None
-
-    def _nics(self, vm: VirtualMachine, override: VmOverride, found: list[Finding]) -> list[NicMapping]:
-        mapped = []
-        for nic in vm.nics:
-            source = nic.network or ""
-            wanted = override.network(nic.label) or self._config.mappings.networks.get(source, source)
-            networks = [network for network in self._target.networks if network.name == wanted]
-            if len(networks) == 1:
-                mapped.append(NicMapping(key=nic.key, label=nic.label, source=source, network=networks[0]))
-                continue
-            if networks:
-                found.append(placement.network_ambiguous(vm.name, wanted, len(networks)))
-            else:
-                there = [network.name for network in self._target.networks]
-                found.append(placement.network_missing(vm.name, nic.label, source, wanted, there))
-        return mapped
-
-    def _folder(self, vm: VirtualMachine, override: VmOverride, found: list[Finding]) -> Folder | None:
-        wanted = self._config.mappings.folders.get(vm.folder, vm.folder) if override.folder is None else override.folder
-        by_path = {folder.path: folder for folder in self._target.folders}
-        if wanted in by_path:
-            return by_path[wanted]
-        if override.folder is None and vm.folder not in self._config.mappings.folders and "" in by_path:
-            return by_path[""]  # nobody asked for a folder: the datacenter's own
-        found.append(placement.folder_missing(vm.name, wanted, by_path))
-        return None
-
-    def _host(
-        self,
-        vm: VirtualMachine,
-        override: VmOverride,
-        datastore: Datastore | None,
-        nics: list[NicMapping],
-        found: list[Finding],
-    ) -> Host | None:
-        names = self._config.target.hosts or [host.name for host in self._target.hosts]
-        source = next((host.name for host in self._source.hosts if host.ref == vm.host), "")
-        if override.target_host is not None:
-            names = [override.target_host]
-        elif source in self._config.mappings.hosts:
-            names = [self._config.mappings.hosts[source]]
-        hosts = [self._target.host(name) for name in names]
-        reasons: dict[str, str] = {}
-        fit = []
-        for host in hosts:
-            reason = _unfit(host, datastore, nics)
-            if reason is None:
-                fit.append(host)
-            else:
-                reasons[host.name] = reason
-        if not fit:
-            if datastore is not None:
-                found.append(placement.host_missing(vm.name, reasons))
-            return None
-        whole = all(host.memory_bytes for host in fit)  # else hosts are compared by bytes, not by shares
+    def _by_load(self, wanted: WantedPlaces) -> list[Host]:
+        """Return the candidates, the one with the least of its memory in use first."""
+        hosts = list(self._target.hosts) if wanted.hosts is None else [self._target.host(name) for name in wanted.hosts]
+        whole = all(host.memory_bytes for host in hosts)  # else hosts are compared by bytes, not by shares
 
         def load(host: Host) -> tuple[float, int, str]:
-            used = host.used_bytes + self._memory[host.name]
-            return (used / host.memory_bytes if whole else used), self._placed[host.name], host.name
+            used = host.used_bytes + self._memory[host.ref]
+            return (used / host.memory_bytes if whole else used), self._placed[host.ref], host.name
 
-        return min(fit, key=load)
+        return sorted(dict.fromkeys(hosts), key=load)
 
-    def _pool(self, host: Host, override: VmOverride) -> Pool | None:
-        if override.pool is not None:
-            inside = [
-                pool for pool in self._target.pools if pool.path == override.pool and pool.cluster == host.cluster
-            ]
-            return inside[0] if inside else None
-        roots = [pool for pool in self._target.pools if pool.ref == host.pool]
-        wanted = self._config.mappings.pools.get(host.cluster)
-        named = [pool for pool in self._target.pools if pool.path == wanted] if wanted else roots
-        return named[0] if named else None
+    def _at(
+        self, host: Host, vm: VirtualMachine, wanted: WantedPlaces
+    ) -> tuple[Placement | None, list[Trouble], list[Finding]]:
+        """Return where *vm* goes on *host*, else what is in the way; findings are of what is no fault of the host."""
+        if state := _unfit(host):
+            return None, [Trouble(noun="host", said=host.name, reason=state)], []
+        look = self._resolver
+        stores = [look.stores(host, part.said) for part in wanted.parts]
+        networks = [look.network(host, card.said or "") for card in wanted.cards]
+        folder = self._folder(host, wanted)
+        pool = look.pool(host, wanted.pool if wanted.pool is not None else self._naming.pool(host))
+        wrong = troubles([*stores, *networks, folder, pool])
+        if isinstance(folder, Trouble) or isinstance(pool, Trouble) or wrong:
+            return None, wrong, []
+        choices = [choice for choice in stores if not isinstance(choice, Trouble)]
+        spread = self._spread(list(zip(wanted.parts, choices, strict=True)))
+        placed = Placement(
+            host=host, pool=pool, folder=folder, datastore=spread[0],
+            nics=tuple(
+                NicMapping(key=card.nic.key, label=card.nic.label, source=card.source, network=network)
+                for card, network in zip(wanted.cards, networks, strict=True) if not isinstance(network, Trouble)
+            ),
+            disks=tuple(
+                DiskMapping(key=part.disk.key, label=part.disk.label, source=part.source, datastore=store)
+                for part, store in zip(wanted.parts, spread, strict=True) if part.disk is not None
+            ),
+        )  # fmt: skip
+        full = [
+            placement.datastore_space(
+                vm.name, store.name, needed=needed, free=store.free_bytes - self._taken[store.ref],
+                before=self._taken[store.ref],
+            )
+            for store, needed in self._needed(wanted, placed).items()
+            if store.free_bytes - self._taken[store.ref] < needed
+        ]  # fmt: skip
+        return (None, [], full) if full else (placed, [], [])
+
+    def _folder(self, host: Host, wanted: WantedPlaces) -> Folder | Trouble:
+        folder = self._resolver.folder(host, wanted.folder)
+        if isinstance(folder, Trouble) and not wanted.folder_asked and not folder.candidates:
+            return self._resolver.folder(host, "")  # nobody asked for a folder: the datacenter's own
+        return folder
+
+    def _spread(self, parts: Sequence[tuple[Part, tuple[Datastore, ...]]]) -> list[Datastore]:
+        """Return the datastore of each part: of a datastore cluster the member that has most left once it is there."""
+        promised = Counter(self._taken)
+        found = []
+        for part, choice in parts:
+            store = max(choice, key=lambda one: one.free_bytes - promised[one.ref])
+            promised[store.ref] += part.size_bytes
+            found.append(store)
+        return found
+
+    def _needed(self, wanted: WantedPlaces, placed: Placement) -> dict[Datastore, int]:
+        """Return the bytes that the VM needs on each datastore; parts are home and disks, in the order of *placed*."""
+        needed: dict[Datastore, int] = {}
+        at = [placed.datastore, *(disk.datastore for disk in placed.disks)]
+        for part, store in zip(wanted.parts, at, strict=True):
+            needed[store] = needed.get(store, 0) + part.size_bytes
+        return needed
 
 
-def _unfit(host: Host, datastore: Datastore | None, nics: list[NicMapping]) -> str | None:
+def _why_not(vm: VirtualMachine, tried: Sequence[tuple[Host, list[Trouble], list[Finding]]]) -> list[Finding]:
+    """Return why *vm* goes nowhere: what is to be said of the first host that is no worse than that, else of all."""
+    for host, wrong, more in tried:
+        told = [*more, *(finding for one in wrong if (finding := _told(vm, host, one)) is not None)]
+        if len(told) == len(wrong) + len(more):
+            return told
+    reasons = {host.name: wrong[0].reason for host, wrong, _ in tried if wrong}
+    return [placement.host_missing(vm.name, reasons)]
+
+
+def _told(vm: VirtualMachine, host: Host, trouble: Trouble) -> Finding | None:
+    """Return what to say of *trouble* where another name would end it; None where it is the host that does not fit."""
+    if trouble.candidates:
+        return placement.ambiguous(vm.name, trouble.noun, trouble.said, host.name, trouble.candidates)
+    if trouble.unusable is not None:
+        return placement.datastore_unusable(vm.name, trouble.unusable)
+    if trouble.noun == "resource pool":
+        return placement.pool_missing(host, trouble.said)
+    return None
+
+
+def _unfit(host: Host) -> str | None:
     if host.connection_state != "connected":
         return f"is {host.connection_state}"
     if host.in_maintenance:
         return "is in maintenance mode"
-    if not host.vmotion_vmknics:
-        return "has no vMotion vmknic"
-    if datastore is not None and datastore.ref not in host.datastores:
-        return f"does not see datastore {datastore.name}"
-    missing = [nic.network.name for nic in nics if nic.network.ref not in host.networks]
-    return f"is not on network {missing[0]}" if missing else None
+    return None if host.vmotion_vmknics else "has no vMotion vmknic"

@@ -57,8 +57,9 @@ class Skipped:
 class Migration:
     """One VM and where it goes. *hot_bytes* travel on vMotion (TCP 8000), *cold_bytes* by NFC (TCP 902).
 
-    *wave* and *after* (names of VMs) are when its turn comes (waves.Turn); *source_datastores* and *source_folder* (a
-    path) are where it comes from, *vmotion_networks* the port groups that it moves over ("source/…").
+    *wave* and *after* (names of VMs) are when its turn comes (waves.Turn); *source_datastores*, *source_home*
+    (the datastore of its home) and *source_folder* are where it comes from, each as it can be typed there;
+    *vmotion_networks* are the port groups that it moves over ("source/…").
     """
 
     vm: str
@@ -75,6 +76,7 @@ class Migration:
     depends_on: tuple[str, ...] = ()
     source_datastores: tuple[str, ...] = ()
     source_folder: str = ""
+    source_home: str = ""
     vmotion_networks: tuple[str, ...] = ()
 
     @property

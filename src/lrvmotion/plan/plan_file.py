@@ -17,8 +17,8 @@ from lrvmotion import files
 from lrvmotion.config import validation_errors
 from lrvmotion.config.vm_csv import VmOverride
 from lrvmotion.errors import UsageError
-from lrvmotion.model.inventory import Inventory, MoRef
-from lrvmotion.model.placement import NicMapping, Placement
+from lrvmotion.model.inventory import MOREF, Inventory, MoRef
+from lrvmotion.model.placement import DiskMapping, NicMapping, Placement
 from lrvmotion.plan.plan import Migration, Plan
 from lrvmotion.plan.staleness import Subjects
 
@@ -53,12 +53,22 @@ class _Card(_Section):
     network: _Object
 
 
+class _Disk(_Section):
+    key: int
+    label: str
+    source: str
+    datastore: _Object
+
+
 class _Place(_Section):
+    """*datastore* is that of the VM's home, and of disks that *disks* does not name."""
+
     host: _Object
     pool: _Object
     folder: _Object
     datastore: _Object
     nics: tuple[_Card, ...]
+    disks: tuple[_Disk, ...] = ()
 
 
 class _Move(_Section):
@@ -75,6 +85,7 @@ class _Move(_Section):
     depends_on: tuple[str, ...] = ()
     source_datastores: tuple[str, ...] = ()
     source_folder: str = ""
+    source_home: str = ""
 
 
 class _Asked(_Section):
@@ -148,11 +159,12 @@ class Saved:
         return {
             move.vm: VmOverride(
                 vm=move.vm,
-                target_host=move.placement.host.name,
-                pool=move.placement.pool.name,
-                folder=move.placement.folder.name,
-                datastore=move.placement.datastore.name,
-                networks=tuple((card.label, card.network.name) for card in move.placement.nics),
+                target_host=_typed(move.placement.host),
+                pool=_typed(move.placement.pool),
+                folder=_typed(move.placement.folder),
+                datastore=_typed(move.placement.datastore),
+                networks=tuple((card.label, _typed(card.network)) for card in move.placement.nics),
+                disks=tuple((disk.label, _typed(disk.datastore)) for disk in move.placement.disks),
                 wave=move.wave,
                 depends_on=move.depends_on,
             )
@@ -183,6 +195,12 @@ class Saved:
                             key=card.key, label=card.label, source=card.source, network=objects[card.network.ref]
                         )
                         for card in at.nics
+                    ),
+                    disks=tuple(
+                        DiskMapping(
+                            key=disk.key, label=disk.label, source=disk.source, datastore=objects[disk.datastore.ref]
+                        )
+                        for disk in at.disks
                     ),
                 )
                 rest = {**move.model_dump(), "placement": place}
@@ -279,7 +297,17 @@ def save(path: Path, content: str) -> None:
 
 def _objects(place: _Place) -> list[tuple[str, _Object]]:
     named = [("host", place.host), ("resource pool", place.pool), ("VM folder", place.folder)]
-    return [*named, ("datastore", place.datastore), *(("network", card.network) for card in place.nics)]
+    stores = dict.fromkeys((place.datastore, *(disk.datastore for disk in place.disks)))
+    return [
+        *named,
+        *(("datastore", store) for store in stores),
+        *(("network", card.network) for card in place.nics),
+    ]
+
+
+def _typed(item: _Object) -> str:
+    """Return how to say the object so that it means no other one, whatever has its name by now."""
+    return f"{MOREF}{item.ref.value}"
 
 
 def _move(migration: Migration) -> dict[str, Any]:
@@ -296,6 +324,15 @@ def _move(migration: Migration) -> dict[str, Any]:
         "nics": [
             {"key": n.key, "label": n.label, "source": n.source, "network": named(n.network.ref, n.network.name)}
             for n in place.nics
+        ],
+        "disks": [
+            {
+                "key": d.key,
+                "label": d.label,
+                "source": d.source,
+                "datastore": named(d.datastore.ref, d.datastore.name),
+            }
+            for d in place.disks
         ],
     }
     return {**_MIGRATION.dump_python(migration, mode="json", exclude={"placement"}), "placement": placement}

@@ -20,6 +20,7 @@ from lrvmotion.findings import Finding
 from lrvmotion.model import host_option, vm_address
 from lrvmotion.model.inventory import DEFAULT_STACK, Host, Inventory, SiteName, VirtualMachine, Vmknic
 from lrvmotion.model.mode import Mode
+from lrvmotion.model.place_names import SiteNames
 from lrvmotion.model.placement import Placement
 from lrvmotion.model.setting import ABSENT, SettingKey, Value, document, string
 from lrvmotion.model.target_id import TargetId, site_object
@@ -122,7 +123,9 @@ def make(inputs: Inputs, mode: Mode, run: str, vms: Sequence[VirtualMachine], *,
 def _migrations(inputs: Inputs, vms: Sequence[VirtualMachine], draft: _Draft) -> list[Migration]:
     placer = Placer(inputs.config, inputs.source, inputs.target, inputs.overrides)
     numbers = waves.levels(inputs.config.wave)
-    stores = {store.ref: store.name for store in inputs.source.datastores}
+    names = SiteNames(inputs.source)
+    stores = {store.ref: names.stores.typed(store) for store in inputs.source.datastores}
+    folders = {(one.datacenter, one.path): names.folders.typed(one) for one in inputs.source.folders}
     said = {vm.ref: vm_address.identity(vm) for vm in vms}
     depends_on = _depends_on(inputs, vms)
     placed: list[tuple[VirtualMachine, Placement]] = []
@@ -153,8 +156,11 @@ def _migrations(inputs: Inputs, vms: Sequence[VirtualMachine], draft: _Draft) ->
                 change_version=vm.change_version,
                 wave=override.wave or waves.number((vm.name, *said[vm.ref].forms), inputs.config.wave, numbers),
                 depends_on=depends_on.get(vm.name, ()),
-                source_datastores=tuple(sorted({stores[d.datastore] for d in vm.disks if d.datastore in stores})),
-                source_folder=vm.folder,
+                source_datastores=tuple(
+                    sorted({stores[ref] for ref in (vm.home, *(disk.datastore for disk in vm.disks)) if ref in stores})
+                ),
+                source_home=stores.get(vm.home, "") if vm.home is not None else "",
+                source_folder=folders.get((vm.datacenter, vm.folder), vm.folder),
                 vmotion_networks=(*_networks("source", source), *_networks("target", placement.host)),
             )
         )

@@ -23,7 +23,7 @@ def config(forward: Config) -> Config:
 
 
 def overrides(saved: Saved, names: Collection[str]) -> tuple[VmOverride, ...]:
-    """Return of each of the VMs *names* of the plan *saved* where it goes back to; disks go to one datastore.
+    """Return of each of the VMs *names* of the plan *saved* where it goes back to, disk by disk.
 
     A VM is looked for by its instance UUID: it may have another name by now, and another VM its old one.
     """
@@ -33,8 +33,9 @@ def overrides(saved: Saved, names: Collection[str]) -> tuple[VmOverride, ...]:
             called=move.vm,
             target_host=move.source_host,
             folder=move.source_folder,
-            datastore=next(iter(move.source_datastores), None),
-            networks=tuple((card.label, card.source) for card in move.placement.nics),
+            datastore=move.source_home or next(iter(move.source_datastores), None),
+            networks=tuple((card.label, card.source) for card in move.placement.nics if card.source),
+            disks=tuple((disk.label, disk.source) for disk in move.placement.disks if disk.source),
             wave=move.wave,
             depends_on=move.depends_on,
         )

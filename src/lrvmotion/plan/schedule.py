@@ -351,7 +351,7 @@ def leases(migration: Migration, relay: str | None) -> tuple[str, ...]:
         f"host source/{migration.source_host}",
         f"host target/{place.host.name}",
         *(f"datastore source/{name}" for name in migration.source_datastores),
-        f"datastore target/{place.datastore.name}",
+        *(f"datastore target/{store.ref.value}" for store in place.datastores),
         *(f"network {name}" for name in migration.vmotion_networks),
         *([f"relay {relay}"] if relay is not None else []),
         "circuit",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -76,9 +77,11 @@ def facts(
             found.update({f"{TargetId.host(side, name)}: {what}": value for what, value in _host(hosts.get(name))})
     there = set(_all_things(target))
     down = {store.ref for store in target.datastores if not store.accessible}
+    alike = Counter((noun, name) for noun, name, _ in subjects.things)
     for noun, name, ref in subjects.things:
         state = "not accessible" if ref in down else "there" if (noun, name, ref) in there else _GONE
-        found[f"target: {noun} {name or 'vm'}"] = state
+        which = f" ({ref.value})" if alike[noun, name] > 1 else ""  # of two datacenters
+        found[f"target: {noun} {name or 'vm'}{which}"] = state
     for at, address in subjects.new_vmknics:
         inventory = source if at.site == "source" else target
         owner = next((h.name for h in inventory.hosts for nic in h.vmknics if nic.address == address), None)
@@ -177,7 +180,8 @@ def _things(place: Placement) -> Iterator[Thing]:
     yield "host", place.host.name, place.host.ref
     yield "resource pool", place.pool.path, place.pool.ref
     yield "VM folder", place.folder.path, place.folder.ref
-    yield "datastore", place.datastore.name, place.datastore.ref
+    for store in place.datastores:
+        yield "datastore", store.name, store.ref
     for nic in place.nics:
         yield "network", nic.network.name, nic.network.ref
 

@@ -22,6 +22,7 @@ from lrvmotion.journal.records import Record
 from lrvmotion.model.inventory import Host, Inventory, SiteName, VirtualMachine
 from lrvmotion.model.mode import Mode
 from lrvmotion.model.path_quality import Frames, PathQuality
+from lrvmotion.model.place_names import SiteNames
 from lrvmotion.model.setting import SettingKey
 from lrvmotion.model.target_id import TargetId
 from lrvmotion.model.vcenter import Clock, Sight
@@ -131,17 +132,24 @@ def choose(
         places = privileges.Places(
             pools={place.pool for place in placed},
             folders={place.folder for place in placed},
-            datastores={place.datastore for place in placed},
+            datastores={store for place in placed for store in place.datastores},
             networks={nic.network for place in placed for nic in place.nics},
         )
     else:
         stores = {ref for host in targets for ref in host.datastores}
         networks = {ref for host in targets for ref in host.networks}
         wanted = {host.pool for host in targets}
-        paths = set(config.mappings.pools.values())
+        said_there = SiteNames(target)
+        mapped = {pool for said in config.mappings.pools.values() for pool in said_there.pools.find(said)}
+        folders = {folder for said in config.mappings.folders.values() for folder in said_there.folders.find(said)}
+        datacenters = {host.datacenter for host in targets}
         places = privileges.Places(
-            pools=[pool for pool in target.pools if pool.ref in wanted or pool.path in paths],
-            folders=[folder for folder in target.folders if folder.path in {"", *config.mappings.folders.values()}],
+            pools=[pool for pool in target.pools if pool.ref in wanted or pool in mapped],
+            folders=[
+                folder
+                for folder in target.folders
+                if folder in folders or (not folder.path and folder.datacenter in datacenters)
+            ],
             datastores=[store for store in target.datastores if store.ref in stores],
             networks=[network for network in target.networks if network.ref in networks],
         )

@@ -228,7 +228,12 @@ def _places(plan: Mapping[str, Any]) -> Iterable[list[tuple[str, str]]]:
         place = move.get("placement") or {}
         found = [(kind, (place.get(kind) or {}).get("name", "")) for kind in ("host", "pool", "folder", "datastore")]
         found += [("folder", move.get("source_folder", ""))]
-        found += [("datastore", name) for name in move.get("source_datastores", [])]
+        found += [("datastore", name) for name in (*move.get("source_datastores", []), move.get("source_home", ""))]
+        for disk in place.get("disks", []):
+            found += [
+                ("datastore", disk.get("source", "")),
+                ("datastore", (disk.get("datastore") or {}).get("name", "")),
+            ]
         for card in place.get("nics", []):
             found += [("network", card.get("source", "")), ("network", (card.get("network") or {}).get("name", ""))]
         yield found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -71,6 +72,40 @@ def test_a_name_that_does_not_exist_is_named_with_near_misses(sections, text):
     with pytest.raises(UsageError) as caught:
         verify(config(**sections), SOURCE, TARGET)
     assert text in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "mappings",
+    [
+        {"networks": {"DC:VM Network": "DC:Production"}},
+        {"datastores": {"moref:d": "moref:d"}},
+        {"folders": {"DC:Linux": "DC:Migrated"}},
+        {"folders": {"Linux": "DC:"}},
+        {"pools": {"moref:c": "B/Gold"}, "hosts": {"esx-a1": "moref:h"}},
+    ],
+)
+def test_a_name_may_be_said_in_every_way(mappings):
+    """By datacenter and path, cluster and pool, id; on both sides."""
+    sites = []
+    for site in (SOURCE, TARGET):
+        owner = MoRef("ClusterComputeResource", "c")
+        pool = Pool(ref=MoRef("ResourcePool", "p2"), path="B/Resources/Gold", cluster="B", owner=owner)
+        sites.append(
+            replace(
+                site,
+                hosts=tuple(replace(one, compute=owner, datacenter="DC") for one in site.hosts),
+                networks=tuple(replace(one, datacenter="DC", path=one.name) for one in site.networks),
+                pools=(*site.pools, pool),
+            )
+        )
+    verify(config(mappings=mappings), *sites)
+
+
+def test_a_path_that_does_not_exist_has_near_misses_that_are_paths():
+    """As it would be typed."""
+    target = replace(TARGET, networks=tuple(replace(one, datacenter="DC2", path=one.name) for one in TARGET.networks))
+    with pytest.raises(UsageError, match="did you mean DC2:Production"):
+        verify(config(mappings={"networks": {"VM Network": "DC2:Prodution"}}), SOURCE, target)
 
 
 def test_all_of_them_are_named_at_once():

@@ -116,6 +116,24 @@ def test_a_name_that_the_target_does_not_have_is_said_with_its_line():
     assert "did you mean VM Network?" in caught.value.hint
 
 
+def test_disks_are_listed_with_their_datastores():
+    """As cards with their networks."""
+    (row,) = parse('vm;disks\nweb;"Hard disk 1=fast; Hard disk 2=DC2:slow"\n')
+    assert row.disks == (("Hard disk 1", "fast"), ("Hard disk 2", "DC2:slow"))
+    for wrong, text in (("Hard disk 1", "is not disk=datastore"), ("a=x;a=y", "'a' is in the column 'disks' twice")):
+        with pytest.raises(UsageError, match=text):
+            parse(f"vm,disks\nweb,{wrong}\n")
+
+
+def test_a_place_may_be_said_in_every_way():
+    """By datacenter or id; one that is not there is a mistake."""
+    target = inventory("target", (host("b1", "10.99.0.9"),))
+    rows = parse("vm,target_host,folder,datastore\na,moref:host-b1,DC:,moref:datastore-1\n")
+    vm_csv.check(rows, target, "vms.csv")
+    with pytest.raises(UsageError, match="the target has no datastore 'moref:datastore-9'"):
+        vm_csv.check(parse("vm,disks\na,x=moref:datastore-9\n"), target, "vms.csv")
+
+
 def test_a_file_for_another_vcenter_is_not_told_line_by_line_to_its_end():
     """The first twenty mistakes, and how many more."""
     names = "\n".join(f"vm{number},gold" for number in range(500))

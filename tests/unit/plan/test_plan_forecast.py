@@ -11,6 +11,7 @@ from rich.console import Console
 
 import fakes
 from lrvmotion.config import schema
+from lrvmotion.model.inventory import MoRef
 from lrvmotion.model.load_report import LoadReport, LoadRun
 from lrvmotion.model.path_quality import PathQuality
 from lrvmotion.plan import plan_forecast
@@ -42,12 +43,14 @@ LOSSY = load(reno_1=3.6, reno_48=165, bbr_1=857, bbr_5=800)
 class Host:
     def __init__(self, name: str) -> None:
         self.name = name
+        self.ref = MoRef("Datastore", name)
 
 
 class Place:
     def __init__(self, host: str) -> None:
         self.host = Host(host)
         self.datastore = Host("ds")
+        self.datastores = (self.datastore,)
 
 
 def migration(vm: str, source: str = "a1", target: str = "b1", *, hot: int = 10**9, cold: int = 0) -> Migration:

@@ -11,7 +11,7 @@ from lrvmotion.config import schema as configs
 from lrvmotion.config.vm_csv import VmOverride
 from lrvmotion.errors import UsageError
 from lrvmotion.model import host_option
-from lrvmotion.model.inventory import Disk, Folder, HostPortGroup, MoRef, Network
+from lrvmotion.model.inventory import Disk, Folder, HostPortGroup, MoRef
 from lrvmotion.model.setting import ABSENT, Value, string
 from lrvmotion.plan import planner, settings
 from lrvmotion.plan.modes import MODES
@@ -210,14 +210,6 @@ def test_what_a_vm_should_be_known_for_is_a_finding(changes, code):
     [
         ({"networks": ()}, "network-missing"),
         ({"datastores": ()}, "datastore-missing"),
-        (
-            {
-                "networks": tuple(
-                    Network(ref=MoRef("Network", f"n{n}"), name="VM Network", kind="standard") for n in "12"
-                )
-            },
-            "network-ambiguous",
-        ),
     ],
 )
 def test_what_is_missing_at_the_target_is_found_before_anything_changes(changes, code):

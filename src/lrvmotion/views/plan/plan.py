@@ -70,9 +70,10 @@ def _migrations(made: Plan) -> Table:
     for move in made.migrations:
         place = move.placement
         networks = ", ".join(nic.network.name for nic in place.nics) or "-"
+        stores = ", ".join(dict.fromkeys(store.name for store in place.datastores))
         number = [str(move.wave)] if waves else []
         table.add_row(
-            *number, escape(move.vm), escape(move.source_host), escape(place.host.name), escape(place.datastore.name),
+            *number, escape(move.vm), escape(move.source_host), escape(place.host.name), escape(stores),
             escape(networks), units.size(move.hot_bytes), units.size(move.cold_bytes),
         )  # fmt: skip
     return table
@@ -119,6 +120,7 @@ def plan_json(made: Plan, state: Path) -> dict[str, Any]:
                 "source_host": move.source_host, "target_host": move.placement.host.name,
                 "pool": move.placement.pool.path, "folder": move.placement.folder.path,
                 "datastore": move.placement.datastore.name,
+                "disks": {disk.label: disk.datastore.name for disk in move.placement.disks},
                 "networks": {nic.label: nic.network.name for nic in move.placement.nics},
                 "hot_bytes": move.hot_bytes, "cold_bytes": move.cold_bytes,
                 "wave": move.wave, "depends_on": list(move.depends_on),

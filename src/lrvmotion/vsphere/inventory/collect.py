@@ -19,6 +19,7 @@ from lrvmotion.model.inventory import (
     MoRef,
     Network,
     Pool,
+    StoragePod,
     VirtualMachine,
 )
 from lrvmotion.vsphere.client import Row, container_view, managed_object, moref, retrieve, retrieve_in
@@ -37,14 +38,22 @@ _HOST = (
 )  # fmt: skip
 _NAMES: Mapping[Any, Sequence[str]] = {
     vim.HostSystem: _HOST,
-    vim.ComputeResource: ("name", "resourcePool"),
+    vim.ComputeResource: ("name", "parent", "resourcePool"),
     vim.ResourcePool: ("name", "parent", "owner"),
-    vim.Datacenter: ("name", "vmFolder"),
-    vim.Folder: ("name", "parent"),
-    vim.Datastore: ("name", "summary.capacity", "summary.freeSpace", "summary.accessible"),
-    vim.Network: ("name",),
-    vim.dvs.DistributedVirtualPortgroup: ("name", "key", "config.distributedVirtualSwitch"),
-    vim.DistributedVirtualSwitch: ("uuid",),
+    vim.Datacenter: ("name", "parent", "vmFolder"),
+    vim.Folder: ("name", "parent"),  # a datastore cluster is one, too
+    vim.Datastore: (
+        "name",
+        "parent",
+        "host",
+        "summary.capacity",
+        "summary.freeSpace",
+        "summary.accessible",
+        "summary.maintenanceMode",
+    ),
+    vim.Network: ("name", "parent"),
+    vim.dvs.DistributedVirtualPortgroup: ("name", "parent", "key", "config.distributedVirtualSwitch"),
+    vim.DistributedVirtualSwitch: ("name", "uuid"),
 }
 
 Rows = dict[MoRef, dict[str, Any]]
@@ -61,19 +70,23 @@ def collect_names(session: Session) -> Inventory:
     hosts = _of(found, vim.HostSystem)
     session.names.update({ref: _name(row) for ref, row in hosts.items()})
     computes = _of(found, vim.ComputeResource)
-    switches = {ref: str(row.get("uuid", "")) for ref, row in _of(found, vim.DistributedVirtualSwitch).items()}
+    switches = _of(found, vim.DistributedVirtualSwitch)
+    tree = {moref(item): row for item, row in found}
     return Inventory(
         site=session.site,
         instance_uuid=str(about.instanceUuid),
         version=str(about.version),
         build=str(about.build),
         api_version=str(about.apiVersion),
-        hosts=tuple(sorted((_host(ref, row, computes) for ref, row in hosts.items()), key=lambda host: host.name)),
+        hosts=tuple(
+            sorted((_host(ref, row, computes, tree) for ref, row in hosts.items()), key=lambda host: host.name)
+        ),
         vm_names=tuple(sorted(machine_names)),
-        datastores=tuple(_datastore(ref, row) for ref, row in _of(found, vim.Datastore).items()),
-        networks=tuple(_network(item, row, switches) for item, row in found if isinstance(item, vim.Network)),
-        pools=tuple(_pools(_of(found, vim.ResourcePool), computes)),
-        folders=tuple(_folders(_of(found, vim.Folder), _of(found, vim.Datacenter))),
+        datastores=tuple(_datastore(ref, row, tree) for ref, row in _of(found, vim.Datastore).items()),
+        pods=tuple(_pod(ref, row, tree) for ref, row in _of(found, vim.StoragePod).items()),
+        networks=tuple(_network(item, row, switches, tree) for item, row in found if isinstance(item, vim.Network)),
+        pools=tuple(_pools(_of(found, vim.ResourcePool), computes, tree)),
+        folders=tuple(_folders(_of(found, vim.Folder), _of(found, vim.Datacenter), tree)),
     )
 
 
@@ -88,22 +101,19 @@ def collect_vms(session: Session, inventory: Inventory, refs: Sequence[MoRef]) -
     rows = {moref(item): row for item, row in found}
     session.cards.update({ref: machines.cards(row) for ref, row in rows.items()})
     names = {network.ref: network for network in inventory.networks}
-    opaque: dict[str, str] = {}
+    opaque: dict[str, Network] = {}
     if any(machines.has_opaque_nic(row) for row in rows.values()):
         kind = vim.OpaqueNetwork
         extra = [managed_object(session.stub, ref) for ref, network in names.items() if network.kind == "opaque"]
         summaries = session.call(
             f"{session.site}: opaque networks", lambda: retrieve(session.content, {kind: ("name", "summary")}, extra)
         )
-        opaque = {str(row["summary"].opaqueNetworkId): _name(row) for _, row in summaries if "summary" in row}
-    keyed: dict[tuple[str | None, str | None], str] = {
-        (net.switch_uuid, net.portgroup_key): net.name for net in inventory.networks if net.portgroup_key
-    }
-    folders = {folder.ref: folder for folder in inventory.folders}
+        opaque = {
+            str(row["summary"].opaqueNetworkId): names[moref(item)] for item, row in summaries if "summary" in row
+        }
     apps = vapps.read(session, [row["parentVApp"] for row in rows.values() if row.get("parentVApp") is not None])
-    vms: list[VirtualMachine] = [
-        machines.virtual_machine(ref, rows[ref], folders, keyed, opaque, apps) for ref in refs if ref in rows
-    ]
+    around = machines.VmContext.of(inventory, opaque, apps)
+    vms: list[VirtualMachine] = [machines.virtual_machine(ref, rows[ref], around) for ref in refs if ref in rows]
     return replace(inventory, vms=tuple(vms))
 
 
@@ -122,7 +132,7 @@ def _name(row: Mapping[str, Any]) -> str:
     return unquote(str(row.get("name", "")))
 
 
-def _host(ref: MoRef, row: Mapping[str, Any], computes: Rows) -> Host:
+def _host(ref: MoRef, row: Mapping[str, Any], computes: Rows, tree: Rows) -> Host:
     parent = moref(row["parent"]) if row.get("parent") is not None else None
     compute = computes.get(parent, {}) if parent is not None else {}
     pool = compute.get("resourcePool")
@@ -150,6 +160,7 @@ def _host(ref: MoRef, row: Mapping[str, Any], computes: Rows) -> Host:
         most_disks=_optional(row.get("capability.maxNumDisksSVMotion"), int),
         encrypted_vmotion=_optional(row.get("capability.encryptedVMotionSupported"), bool),
         compute=parent,
+        datacenter=place_of(ref, tree)[0],
         reboot_required=bool(row.get("summary.rebootRequired")),
         boot_time=boot.isoformat() if boot is not None else None,
         memory_bytes=int(row.get("summary.hardware.memorySize") or 0),
@@ -170,43 +181,98 @@ def _optional(value: object, kind: Callable[[Any], T]) -> T | None:
     return None if value is None else kind(value)
 
 
-def _datastore(ref: MoRef, row: Mapping[str, Any]) -> Datastore:
+def _datastore(ref: MoRef, row: Mapping[str, Any], tree: Rows) -> Datastore:
+    datacenter, path = place_of(ref, tree)
+    parent = row.get("parent")
+    mounts = [(moref(mount.key), mount.mountInfo) for mount in row.get("host") or ()]
     return Datastore(
         ref=ref,
         name=_name(row),
         capacity_bytes=int(row.get("summary.capacity") or 0),
         free_bytes=int(row.get("summary.freeSpace") or 0),
         accessible=bool(row.get("summary.accessible", True)),
+        datacenter=datacenter,
+        path=path,
+        pod=moref(parent) if isinstance(parent, vim.StoragePod) else None,
+        # mounted and accessible may be unset (vSphere API HostMountInfo): only what is said counts
+        barred=frozenset(
+            host
+            for host, info in mounts
+            if str(info.accessMode) == "readOnly" or False in (info.mounted, info.accessible)
+        ),
+        maintenance=str(row.get("summary.maintenanceMode") or "normal") != "normal",
     )
 
 
-def _network(item: vim.Network, row: Mapping[str, Any], switches: Mapping[MoRef, str]) -> Network:
+def _pod(ref: MoRef, row: Mapping[str, Any], tree: Rows) -> StoragePod:
+    datacenter, path = place_of(ref, tree)
+    return StoragePod(ref=ref, name=_name(row), datacenter=datacenter, path=path)
+
+
+def _network(item: vim.Network, row: Mapping[str, Any], switches: Rows, tree: Rows) -> Network:
     ref = moref(item)
+    datacenter, path = place_of(ref, tree)
+    at = {"datacenter": datacenter, "path": path}
     if isinstance(item, vim.dvs.DistributedVirtualPortgroup):
         switch = row.get("config.distributedVirtualSwitch")
-        uuid = switches.get(moref(switch)) if switch is not None else None
+        there = switches.get(moref(switch), {}) if switch is not None else {}
+        uuid = str(there["uuid"]) if "uuid" in there else None
         key = str(row["key"]) if "key" in row else None
-        return Network(ref=ref, name=_name(row), kind="distributed", switch_uuid=uuid, portgroup_key=key)
+        return Network(
+            ref=ref, name=_name(row), kind="distributed", switch_uuid=uuid, portgroup_key=key, switch=_name(there), **at
+        )
     kind = vim.OpaqueNetwork
-    return Network(ref=ref, name=_name(row), kind="opaque" if isinstance(item, kind) else "standard")
+    return Network(ref=ref, name=_name(row), kind="opaque" if isinstance(item, kind) else "standard", **at)
 
 
-def _pools(pools: Rows, computes: Rows) -> Iterable[Pool]:
+def place_of(ref: MoRef, tree: Rows) -> tuple[str, str]:
+    """Return the datacenter that *ref* is in, a path below the root folder, and the path of *ref* in its folder there.
+
+    The path leaves out the datacenter's own folder of that kind ("vm", "network"). Both are "" where the account may
+    not see what is above.
+    """
+    names: list[str] = []
+    at: MoRef | None = ref
+    while at is not None and at in tree:
+        if at.kind == "Datacenter":
+            return _datacenter(at, tree), "/".join(names[1:])
+        names.insert(0, _name(tree[at]))
+        parent = tree[at].get("parent")
+        at = moref(parent) if parent is not None else None
+    return "", ""
+
+
+def _datacenter(ref: MoRef, tree: Rows) -> str:
+    """Return the path of a datacenter below the root folder, which has no parent itself and may not be seen."""
+    names: list[str] = []
+    at: MoRef | None = ref
+    while at is not None and at in tree:
+        parent = tree[at].get("parent")
+        if parent is not None or at.kind == "Datacenter":
+            names.insert(0, _name(tree[at]))
+        at = moref(parent) if parent is not None else None
+    return "/".join(names)
+
+
+def _pools(pools: Rows, computes: Rows, tree: Rows) -> Iterable[Pool]:
     for ref, row in pools.items():
-        owner = row.get("owner")
-        cluster = _name(computes.get(moref(owner), {})) if owner is not None else ""
-        yield Pool(ref=ref, path="/".join([cluster, *_up(ref, pools)]), cluster=cluster)
+        owner = moref(row["owner"]) if row.get("owner") is not None else None
+        cluster = _name(computes.get(owner, {})) if owner is not None else ""
+        datacenter = place_of(owner, tree)[0] if owner is not None else ""
+        path = "/".join([cluster, *_up(ref, pools)])
+        yield Pool(ref=ref, path=path, cluster=cluster, owner=owner, datacenter=datacenter)
 
 
-def _folders(folders: Rows, datacenters: Rows) -> Iterable[Folder]:
-    for row in datacenters.values():
+def _folders(folders: Rows, datacenters: Rows, tree: Rows) -> Iterable[Folder]:
+    for datacenter, row in datacenters.items():
         if row.get("vmFolder") is None:
             continue
         root = moref(row["vmFolder"])
+        name = _datacenter(datacenter, tree)
         for ref in folders:
             path = _below(ref, root, folders)
             if path is not None:
-                yield Folder(ref=ref, path="/".join(path), datacenter=_name(row))
+                yield Folder(ref=ref, path="/".join(path), datacenter=name)
 
 
 def _below(ref: MoRef, root: MoRef, rows: Rows) -> list[str] | None:

@@ -85,3 +85,9 @@ def _backing(item: vim.vm.device.VirtualDevice) -> str:
         if value := getattr(item.backing, name, None):
             return str(value)
     return ""
+
+
+def store_name(path: str) -> str | None:
+    """Return the name of the datastore in a datastore *path*, "[name] folder/file"; None where it is none."""
+    name, closed, _ = path.removeprefix("[").partition("] ")
+    return name if path.startswith("[") and closed else None

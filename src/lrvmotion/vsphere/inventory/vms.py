@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import unquote
 
 from pyVmomi import vim
 
-from lrvmotion.model.inventory import Folder, MoRef, Nic, PowerState, VirtualMachine, VmConnection
+from lrvmotion.model.inventory import (
+    Folder,
+    Host,
+    Inventory,
+    MoRef,
+    Network,
+    Nic,
+    PowerState,
+    VirtualMachine,
+    VmConnection,
+)
 from lrvmotion.vsphere.client import moref
 from lrvmotion.vsphere.inventory import vm_hardware, vm_storage
 from lrvmotion.vsphere.inventory.vapps import VApp
@@ -26,28 +37,53 @@ PATHS = (
 # runtime.featureRequirement is left out: a hundred entries a VM. CheckRelocate_Task compares them.
 
 
-def virtual_machine(
-    ref: MoRef,
-    row: Mapping[str, Any],
-    folders: Mapping[MoRef, Folder],
-    portgroups: Mapping[tuple[str | None, str | None], str],
-    opaque: Mapping[str, str],
-    apps: Mapping[MoRef, VApp],
-) -> VirtualMachine:
-    """Return the VM that *row* describes.
+@dataclass(frozen=True, slots=True)
+class VmContext:
+    """What a VM's properties refer to: folders, networks, vApps, and what each host mounts.
 
-    *folders* gives a folder, *portgroups* a distributed port group's name by (switch uuid, key), *opaque* an
-    opaque network's name by its id, *apps* a vApp.
+    *keyed* is a distributed port group by (switch uuid, key), *opaque* an opaque network by its id.
     """
+
+    folders: Mapping[MoRef, Folder]
+    networks: Mapping[MoRef, Network]
+    keyed: Mapping[tuple[str | None, str | None], Network]
+    opaque: Mapping[str, Network]
+    hosts: Mapping[MoRef, Host]
+    stores: Mapping[MoRef, str]
+    apps: Mapping[MoRef, VApp]
+
+    @classmethod
+    def of(cls, inventory: Inventory, opaque: Mapping[str, Network], apps: Mapping[MoRef, VApp]) -> VmContext:
+        """Return those of the VMs of *inventory*."""
+        return cls(
+            folders={folder.ref: folder for folder in inventory.folders},
+            networks={network.ref: network for network in inventory.networks},
+            keyed={(net.switch_uuid, net.portgroup_key): net for net in inventory.networks if net.portgroup_key},
+            opaque=opaque,
+            hosts={host.ref: host for host in inventory.hosts},
+            stores={store.ref: store.name for store in inventory.datastores},
+            apps=apps,
+        )
+
+    def home(self, host: MoRef | None, path: str) -> MoRef | None:
+        """Return the datastore of the file at *path*, "[name] folder/file", among those that *host* mounts."""
+        name = vm_hardware.store_name(path)
+        mounts = self.hosts[host].datastores if host is not None and host in self.hosts else ()
+        found = [ref for ref in mounts if self.stores.get(ref) == name]
+        return found[0] if len(found) == 1 else None
+
+
+def virtual_machine(ref: MoRef, row: Mapping[str, Any], around: VmContext) -> VirtualMachine:
+    """Return the VM that *row* describes, among what is *around* it."""
     devices = row.get("config.hardware.device") or ()
     holding = tuple(vm_hardware.devices(devices))
     disks = [item for item in devices if isinstance(item, vim.vm.device.VirtualDisk)]
     files = vm_storage.chains(row, disks)
     inside = row.get("parentVApp")
-    app = apps.get(moref(inside)) if inside is not None else None
+    app = around.apps.get(moref(inside)) if inside is not None else None
     parent = row.get("parent") if app is None else app.folder
-    folder = folders.get(moref(parent)) if parent is not None else None
-    host = row.get("runtime.host")
+    folder = around.folders.get(moref(parent)) if parent is not None else None
+    host = moref(row["runtime.host"]) if row.get("runtime.host") is not None else None
     return VirtualMachine(
         ref=ref,
         name=unquote(str(row.get("name", ""))),
@@ -57,21 +93,13 @@ def virtual_machine(
         connection_state=cast("VmConnection", str(row.get("runtime.connectionState", "connected"))),
         question=question(row.get("runtime.question")),
         vapp=app.path if app is not None else "",
-        host=moref(host) if host is not None else None,
+        host=host,
         folder=folder.path if folder is not None else "",
         datacenter=folder.datacenter if folder is not None else "",
+        home=around.home(host, str(row.get("config.files.vmPathName") or "")),
         memory_bytes=int(row.get("config.hardware.memoryMB") or 0) * 2**20,
         disks=tuple(vm_hardware.disk(item, files[int(item.key)]) for item in disks),
-        nics=tuple(
-            Nic(
-                key=int(item.key),
-                label=vm_hardware.label(item),
-                mac=str(item.macAddress or ""),
-                network=_network(item.backing, portgroups, opaque),
-            )
-            for item in devices
-            if isinstance(item, vim.vm.device.VirtualEthernetCard)
-        ),
+        nics=tuple(_nic(item, around, host) for item in devices if isinstance(item, vim.vm.device.VirtualEthernetCard)),
         snapshots=count_snapshots(row.get("snapshot")),
         storage_bytes=vm_storage.whole(row, files.values()),
         consolidation=bool(row.get("runtime.consolidationNeeded")),
@@ -134,16 +162,32 @@ def has_opaque_nic(row: Mapping[str, Any]) -> bool:
     return any(isinstance(getattr(item, "backing", None), kind) for item in row.get("config.hardware.device") or ())
 
 
+def _nic(item: vim.vm.device.VirtualEthernetCard, around: VmContext, host: MoRef | None) -> Nic:
+    name, network = _network(item.backing, around, host)
+    return Nic(
+        key=int(item.key),
+        label=vm_hardware.label(item),
+        mac=str(item.macAddress or ""),
+        network=name if network is None else network.name,
+        network_ref=network.ref if network is not None else None,
+        backed=item.backing is not None,
+    )
+
+
 def _network(
-    backing: vim.vm.device.VirtualDevice.BackingInfo | None,
-    portgroups: Mapping[tuple[str | None, str | None], str],
-    opaque: Mapping[str, str],
-) -> str | None:
+    backing: vim.vm.device.VirtualDevice.BackingInfo | None, around: VmContext, host: MoRef | None
+) -> tuple[str | None, Network | None]:
+    """Return the name that a backing itself has, and its network, each where there is one."""
     card = vim.vm.device.VirtualEthernetCard
     if isinstance(backing, card.DistributedVirtualPortBackingInfo):
-        return portgroups.get((str(backing.port.switchUuid), str(backing.port.portgroupKey)))
+        return None, around.keyed.get((str(backing.port.switchUuid), str(backing.port.portgroupKey)))
     if isinstance(backing, card.OpaqueNetworkBackingInfo):
-        return opaque.get(str(backing.opaqueNetworkId))
+        return None, around.opaque.get(str(backing.opaqueNetworkId))
     if isinstance(backing, card.NetworkBackingInfo):
-        return str(backing.deviceName)
-    return None
+        name = str(backing.deviceName)
+        if backing.network is not None and moref(backing.network) in around.networks:
+            return name, around.networks[moref(backing.network)]
+        mine = around.hosts[host].networks if host is not None and host in around.hosts else ()
+        known = (around.networks[ref] for ref in mine if ref in around.networks)
+        return name, next((net for net in known if net.kind == "standard" and net.name == name), None)
+    return None, None

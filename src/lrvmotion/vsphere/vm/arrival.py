@@ -12,13 +12,14 @@ from lrvmotion.model.relocation import ArrivedNic, ArrivedVm, LateGuest
 from lrvmotion.model.vm_metadata import VmMetadata
 from lrvmotion.plan.plan import Migration
 from lrvmotion.vsphere.client import Row, properties_of, retrieve
-from lrvmotion.vsphere.inventory.vm_hardware import label
+from lrvmotion.vsphere.inventory.vm_hardware import label, store_name
 from lrvmotion.vsphere.session import Session
 from lrvmotion.vsphere.vm.attributes import RUNNING, is_card, linked, moid, starts_linked
 
 LOOK_S = 5.0  # between two looks at guests
 _PATHS = (
     "runtime.powerState", "runtime.connectionState", "runtime.host", "config.hardware.device",
+    "config.files.vmPathName",
 )  # fmt: skip
 _GUEST = ("guest.toolsRunningStatus", "guest.ipAddress")
 
@@ -31,8 +32,9 @@ def look(target: Session, vm: vim.VirtualMachine, name: str) -> ArrivedVm:
         power_state=str(row.get("runtime.powerState", "(not reported)")),
         connection_state=str(row.get("runtime.connectionState", "(not reported)")),
         host=moid(row.get("runtime.host")),
+        home=store_name(str(row.get("config.files.vmPathName") or "")),
         disks=tuple(
-            (label(one), moid(getattr(getattr(one, "backing", None), "datastore", None)))
+            (int(one.key), label(one), moid(getattr(getattr(one, "backing", None), "datastore", None)))
             for one in devices
             if isinstance(one, vim.vm.device.VirtualDisk)
         ),

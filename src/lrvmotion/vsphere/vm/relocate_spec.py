@@ -1,4 +1,4 @@
-"""The RelocateSpec of one cross-vCenter move: five places, the way to the target vCenter, the networks.
+"""The RelocateSpec of one cross-vCenter move: five places, the disks' own, the way to the target, the networks.
 
 A spec holds the target's password and prints it (vsphere.md 3.2): it exists only while the call is made.
 """
@@ -53,6 +53,10 @@ def relocate_spec(
             pool=reference(place.pool.ref),
             folder=reference(place.folder.ref),
             datastore=reference(place.datastore.ref),
+            disk=[
+                vim.vm.RelocateSpec.DiskLocator(diskId=disk.key, datastore=reference(disk.datastore.ref))
+                for disk in place.disks
+            ],
             deviceChange=_cards(migration.vm, devices, backings),
         )
         try:

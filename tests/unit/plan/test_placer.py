@@ -1,0 +1,259 @@
+"""A VM's host comes first, then its places among those of that host, disk by disk."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from fakes import host, inventory, vm
+from lrvmotion.config import schema as configs
+from lrvmotion.config.vm_csv import VmOverride
+from lrvmotion.model.inventory import Datastore, Disk, Folder, Inventory, MoRef, Network, Nic, Pool, StoragePod
+from lrvmotion.plan.placer import Placer
+from worlds import CONFIG
+
+GIB = 2**30
+
+
+def store(number: int, name: str, datacenter: str = "DC", **more) -> Datastore:
+    content = {"capacity_bytes": 2**42, "free_bytes": 2**41, "path": name}
+    return Datastore(
+        ref=MoRef("Datastore", f"datastore-{number}"), name=name, datacenter=datacenter, **{**content, **more}
+    )
+
+
+def two_datacenters(**more) -> Inventory:
+    """Return a target that has datastore, network, pool and folders of one name in each of its datacenters."""
+    sides = (("b1", "DC", 1), ("b2", "EU/DC2", 2))
+    clusters = {name: MoRef("ClusterComputeResource", f"domain-c{number}") for name, _, number in sides}
+    hosts = tuple(
+        host(
+            name, f"10.99.0.{number}", datacenter=at, compute=clusters[name],
+            pool=MoRef("ResourcePool", f"resgroup-{number}"),
+            datastores=frozenset({MoRef("Datastore", f"datastore-{number}")}),
+            networks=frozenset({MoRef("Network", f"network-{number}")}),
+        )
+        for name, at, number in sides
+    )  # fmt: skip
+    content = {
+        "datastores": tuple(store(number, "datastore1", at) for _, at, number in sides),
+        "networks": tuple(
+            Network(ref=MoRef("Network", f"network-{n}"), name="VM Network", kind="standard", datacenter=at)
+            for _, at, n in sides
+        ),
+        "pools": tuple(
+            Pool(
+                ref=MoRef("ResourcePool", f"resgroup-{n}"), path="Cluster/Resources", cluster="Cluster",
+                owner=clusters[name], datacenter=at,
+            )
+            for name, at, n in sides
+        ),
+        "folders": tuple(
+            Folder(ref=MoRef("Folder", f"group-v{n}{path}"), path=path, datacenter=at)
+            for _, at, n in sides for path in ("", "Prod")
+        ),
+    }  # fmt: skip
+    return inventory("target", hosts, **{**content, **more})
+
+
+def placed(machine, target, *, override=None, source=None, **sections):
+    """Return where *machine* goes, and the findings."""
+    config = configs.parse({**CONFIG, **sections})
+    here = source or inventory("source", (host("a1", "10.88.0.9"),), (machine,))
+    overrides = {} if override is None else {machine.name: VmOverride(vm=machine.name, **override)}
+    return Placer(config, here, target, overrides).place(machine)
+
+
+@pytest.mark.parametrize(("name", "datacenter", "number"), [("b1", "DC", 1), ("b2", "EU/DC2", 2)])
+def test_every_place_is_of_the_hosts_datacenter(name, datacenter, number):
+    """Host, folder, pool, datastore and network of one datacenter, whichever comes last in the inventory (E1, E2)."""
+    place, found = placed(vm("vm1", "a1", folder="Prod"), two_datacenters(), override={"target_host": name})
+    assert found == []
+    assert (place.folder.path, place.folder.datacenter) == ("Prod", datacenter)
+    refs = (place.pool.ref.value, place.datastore.ref.value, place.nics[0].network.ref.value)
+    assert refs == (f"resgroup-{number}", f"datastore-{number}", f"network-{number}")
+
+
+def test_a_place_of_one_datacenter_chooses_the_host():
+    """Of all hosts the one that has it."""
+    place, found = placed(vm("vm1", "a1"), two_datacenters(), override={"folder": "DC2:Prod"})
+    assert (found, place.host.name) == ([], "b2")
+    mappings = {"datastores": {"datastore1": "moref:datastore-2"}}
+    assert placed(vm("vm1", "a1"), two_datacenters(), mappings=mappings)[0].host.name == "b2"
+
+
+def test_what_a_host_does_not_have_is_said_of_that_host():
+    """A folder of another datacenter than the host's."""
+    wanted = {"target_host": "b1", "folder": "DC2:Prod"}
+    place, found = placed(vm("vm1", "a1"), two_datacenters(), override=wanted)
+    assert place is None
+    assert [(one.code, one.summary) for one in found] == [
+        ("host-missing", "no target host can take it: b1 is in datacenter DC, which has no VM folder 'DC2:Prod'")
+    ]
+
+
+def test_hosts_and_places_can_be_said_by_id():
+    """In the CSV file and in the configuration's list of hosts."""
+    said = "moref:host-b2"
+    assert placed(vm("vm1", "a1"), two_datacenters(), override={"target_host": said})[0].host.name == "b2"
+    config = configs.parse({**CONFIG, "target": {**CONFIG["target"], "hosts": [said]}})
+    machine = vm("vm1", "a1")
+    here = inventory("source", (host("a1", "10.88.0.9"),), (machine,))
+    assert Placer(config, here, two_datacenters()).place(machine)[0].host.name == "b2"
+
+
+def test_a_name_that_stays_ambiguous_is_one_finding_with_its_candidates():
+    """As they can be typed, and typed so they are taken (E3)."""
+    groups = tuple(
+        Network(
+            ref=MoRef("DistributedVirtualPortgroup", f"dvportgroup-{n}"), name="app", kind="distributed",
+            switch=f"NSX-{n}", switch_uuid=f"u{n}", portgroup_key=f"dvportgroup-{n}", datacenter="DC", path="app",
+        )
+        for n in (1, 2)
+    )  # fmt: skip
+    target = inventory(
+        "target", (host("b1", "10.99.0.1", networks=frozenset(group.ref for group in groups)),), networks=groups
+    )
+    machine = vm("vm1", "a1", nics=(Nic(key=4000, label="Network adapter 1", mac="", network="VM Network"),) * 2)
+    place, found = placed(machine, target, mappings={"networks": {"VM Network": "app"}})
+    assert place is None
+    assert [(one.code, one.summary) for one in found] == [
+        ("place-ambiguous", "network 'app' means 2 places on b1: NSX-1/app, NSX-2/app")
+    ]
+    place, found = placed(machine, target, mappings={"networks": {"VM Network": "NSX-2/app"}})
+    assert place.nics[0].network == groups[1]
+
+
+def several_disks(*names: str, sizes: tuple[int, ...] = ()) -> tuple[Disk, ...]:
+    return tuple(
+        Disk(
+            key=2000 + n, label=f"Hard disk {n + 1}", datastore=MoRef("Datastore", f"source-{name}"),
+            capacity_bytes=GIB, used_bytes=sizes[n] if sizes else GIB,
+        )
+        for n, name in enumerate(names)
+    )  # fmt: skip
+
+
+def storage(*stores: Datastore, pods=()) -> Inventory:
+    at = host("b1", "10.99.0.1", datastores=frozenset(one.ref for one in stores))
+    return inventory("target", (at,), datastores=stores, pods=pods)
+
+
+def from_stores(machine, *names: str) -> Inventory:
+    stores = tuple(
+        Datastore(ref=MoRef("Datastore", f"source-{name}"), name=name, capacity_bytes=2**42, free_bytes=2**41)
+        for name in names
+    )
+    at = host("a1", "10.88.0.9", datastores=frozenset(one.ref for one in stores))
+    return inventory("source", (at,), (machine,), datastores=stores)
+
+
+def test_each_disk_goes_where_its_own_datastore_is_mapped_to():
+    """And the home where its own is (E4)."""
+    machine = vm("vm1", "a1", disks=several_disks("os", "data"), home=MoRef("Datastore", "source-data"))
+    target = storage(store(1, "gold"), store(2, "silver"))
+    place, found = placed(
+        machine, target, source=from_stores(machine, "os", "data"),
+        mappings={"datastores": {"os": "gold", "data": "silver"}},
+    )  # fmt: skip
+    assert found == []
+    assert [(disk.label, disk.source, disk.datastore.name) for disk in place.disks] == [
+        ("Hard disk 1", "os", "gold"), ("Hard disk 2", "data", "silver"),
+    ]  # fmt: skip
+    assert place.datastore.name == "silver"
+
+
+def test_the_csv_column_of_a_disk_wins_over_that_of_the_vm():
+    """What is not named goes with the VM's."""
+    machine = vm("vm1", "a1", disks=several_disks("os", "data"))
+    target = storage(store(1, "gold"), store(2, "silver"))
+    wanted = {"datastore": "gold", "disks": (("Hard disk 2", "silver"),)}
+    place, _ = placed(machine, target, source=from_stores(machine, "os", "data"), override=wanted)
+    assert [place.datastore.name, *(disk.datastore.name for disk in place.disks)] == ["gold", "gold", "silver"]
+
+
+def test_space_counts_by_datastore():
+    """A VM that fits on neither alone fits on both; what another VM before it takes counts on its own datastore."""
+    disks = several_disks("os", "data", sizes=(30 * GIB, 60 * GIB))
+    machine = vm("vm1", "a1", disks=disks, storage_bytes=91 * GIB, memory_bytes=0)
+    target = storage(store(1, "os", free_bytes=40 * GIB), store(2, "data", free_bytes=100 * GIB))
+    placer = Placer(configs.parse(CONFIG), from_stores(machine, "os", "data"), target)
+    assert placer.place(machine)[1] == []
+    (found,) = placer.place(replace(machine, name="vm2"))[1][:1]
+    assert found.summary == (
+        "needs 31.0 GiB on os, its swap file included; "
+        "9.0 GiB are free once 31.0 GiB of VMs before it in this plan are there"
+    )
+
+
+def test_a_datastore_cluster_takes_each_disk_on_its_freest_member():
+    """Members that the host does not mount, may not write to, or that are emptied, do not count (E16, E23)."""
+    pod = StoragePod(ref=MoRef("StoragePod", "group-p1"), name="tier", datacenter="DC", path="tier")
+    members = (
+        store(1, "tier-1", pod=pod.ref, free_bytes=50 * GIB), store(2, "tier-2", pod=pod.ref, free_bytes=60 * GIB),
+        store(3, "tier-3", pod=pod.ref, maintenance=True), store(4, "tier-4", pod=pod.ref, accessible=False),
+        store(5, "tier-5", pod=pod.ref, barred=frozenset({MoRef("HostSystem", "host-b1")})),
+    )  # fmt: skip
+    disks = several_disks("os", "data", sizes=(30 * GIB, 30 * GIB))
+    machine = vm("vm1", "a1", disks=disks, storage_bytes=60 * GIB, memory_bytes=0)
+    place, found = placed(
+        machine, storage(*members, pods=(pod,)), source=from_stores(machine, "os", "data"),
+        override={"datastore": "tier"},
+    )  # fmt: skip
+    assert found == []
+    assert [disk.datastore.name for disk in place.disks] == ["tier-2", "tier-1"]
+
+
+def test_a_host_that_may_only_read_the_datastore_takes_no_vm_there():
+    """The other one does (E23)."""
+    shared = store(1, "gold", barred=frozenset({MoRef("HostSystem", "host-b1")}))
+    hosts = tuple(
+        host(name, f"10.99.0.{n}", datastores=frozenset({shared.ref})) for n, name in enumerate(("b1", "b2"), 1)
+    )
+    target = inventory("target", hosts, datastores=(shared,))
+    machine = vm("vm1", "a1")
+    mapped = {"mappings": {"datastores": {"datastore1": "gold"}}}
+    assert placed(machine, target, **mapped)[0].host.name == "b2"
+    _, found = placed(machine, target, override={"target_host": "b1"}, **mapped)
+    assert [one.summary for one in found] == ["no target host can take it: b1 cannot write to datastore gold"]
+
+
+@pytest.mark.parametrize(
+    ("nic", "text"),
+    [
+        ({"network": "Old"}, "is on 'Old', which the source no longer has: it was removed or renamed"),
+        ({"network": None}, "is on a port group that was removed, or that the account may not see"),
+        ({"network": None, "backed": False}, "is connected to no network"),
+    ],
+)
+def test_a_card_without_a_network_says_what_is_the_matter_and_a_way_that_works(nic, text):
+    """And that way works (E9)."""
+    machine = vm("vm1", "a1", nics=(Nic(key=4000, label="Network adapter 1", mac="", **nic),))
+    _, found = placed(machine, inventory("target", (host("b1", "10.99.0.1"),)))
+    assert [(one.code, one.summary) for one in found] == [("nic-without-network", f"Network adapter 1 {text}")]
+    assert '"Network adapter 1=NETWORK"' in found[0].hint
+    wanted = {"networks": (("Network adapter 1", "VM Network"),)}
+    place, found = placed(machine, inventory("target", (host("b1", "10.99.0.1"),)), override=wanted)
+    assert (found, place.nics[0].network.name) == ([], "VM Network")
+
+
+def test_what_the_source_has_twice_is_mapped_by_the_way_that_says_which():
+    """A key that means one place wins over one that means several."""
+    networks = tuple(
+        Network(ref=MoRef("Network", f"s{n}"), name="VM Network", kind="standard", datacenter=at)
+        for n, at in ((1, "DC"), (2, "DC2"))
+    )
+    card = Nic(key=4000, label="Network adapter 1", mac="", network="VM Network", network_ref=networks[1].ref)
+    machine = vm("vm1", "a1", nics=(card,))
+    source = replace(inventory("source", (host("a1", "10.88.0.9"),), (machine,)), networks=networks)
+    there = tuple(
+        Network(ref=MoRef("Network", name), name=name, kind="standard", datacenter="DC") for name in ("LAN", "DMZ")
+    )
+    target = inventory(
+        "target", (host("b1", "10.99.0.1", networks=frozenset(one.ref for one in there)),), networks=there
+    )
+    mappings = {"networks": {"VM Network": "LAN", "DC2:VM Network": "DMZ"}}
+    place, found = placed(machine, target, source=source, mappings=mappings)
+    assert found == []
+    assert (place.nics[0].network.name, place.nics[0].source) == ("DMZ", "DC2:VM Network")
