@@ -214,8 +214,14 @@ class Code(StrEnum):
     HOST_NOT_CONNECTED = ("host-not-connected", "E", "vCenter has no connection to the host",
         "bring it back, or choose other VMs")
     HOST_MAINTENANCE = "host-maintenance", "E", "the host is in maintenance mode", "take it out of maintenance mode"
-    HOST_NO_VMOTION = ("host-no-vmotion", "E", "the host has no vmknic that carries vMotion",
-        "enable the vMotion service on a vmkernel adapter of it")
+    HOST_NO_VMOTION = ("host-no-vmotion", "E",
+        "the host has no vmknic that carries vMotion over IPv4: none at all, only IPv6, or no DHCP lease",
+        "enable the vMotion service on a vmkernel adapter of it, or give that one an IPv4 address")
+    VMKNIC_DHCP = ("vmknic-dhcp", "W",
+        "the address of a vMotion vmknic is given by DHCP, and settings, relays and the journal name it by this address",
+        "give it a fixed address, or reserve the one that it has at the DHCP server")
+    GATEWAY_DHCP = ("gateway-dhcp", "E", '`steer = "gateway"`, and a vMotion vmknic of the host has its address by DHCP',
+        'use `steer = "route"`, or give it a fixed address')
     HOST_LOCKED = ("host-locked", "E",
         "another operator's run has settings on it, a port group or a route that this journal has not (exit status 5)",
         "run `lrvmotion restore-defaults` where that run was started")

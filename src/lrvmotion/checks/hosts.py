@@ -27,8 +27,30 @@ def ready(site: SiteName, host: Host) -> Iterator[Finding]:
     elif host.in_maintenance:
         yield Code.HOST_MAINTENANCE.error(subject, "is in maintenance mode", "take it out of maintenance mode")
     elif not host.vmotion_vmknics:
-        hint = "enable the vMotion service on a vmkernel adapter of this host"
-        yield Code.HOST_NO_VMOTION.error(subject, "has no vmknic that carries vMotion", hint)
+        yield Code.HOST_NO_VMOTION.error(subject, *no_vmotion(host))
+
+
+def no_vmotion(host: Host) -> tuple[str, str]:
+    """Return why *host*, which has no vmknic to move VMs over, has none, and what helps."""
+    if host.leaseless_vmotion:
+        devices = ", ".join(host.leaseless_vmotion)
+        hint = "look why the DHCP server gives it no address, or give it a fixed one"
+        return f"its vMotion vmknic {devices} has no address: no DHCP server gave it one", hint
+    if host.ipv6_vmotion:
+        devices = ", ".join(host.ipv6_vmotion)
+        return f"its vMotion vmknic {devices} has no IPv4 address, only IPv6", "give it an IPv4 address too"
+    return "has no vmknic that carries vMotion", "enable the vMotion service on a vmkernel adapter of this host"
+
+
+def dhcp(site: SiteName, host: Host) -> Iterator[Finding]:
+    """An address that may change is the name of what a run sets: a gateway, a vmknic, whom a relay serves."""
+    for nic in host.vmotion_vmknics:
+        if nic.dhcp:
+            summary = (
+                f"{nic.device} has its address {nic.address} by DHCP: settings and the journal name it by this one"
+            )
+            hint = "give it a fixed address, or reserve this one at the DHCP server"
+            yield Code.VMKNIC_DHCP.warning(TargetId.host(site, host.name), summary, hint)
 
 
 def foreign_runs(site: SiteName, host: Host, runs: Collection[str]) -> Iterator[Finding]:

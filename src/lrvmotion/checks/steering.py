@@ -59,6 +59,15 @@ def gateway_shared(host: Host) -> Iterator[Finding]:
             yield Code.GATEWAY_SHARED.error(TargetId.host("source", host.name), summary, 'use steer = "route"')
 
 
+def gateway_dhcp(host: Host) -> Iterator[Finding]:
+    """The address of a DHCP vmknic must not be in what sets its gateway (API reference, HostIpConfig.ipAddress)."""
+    for nic in host.vmotion_vmknics:
+        if nic.dhcp:
+            summary = f"{nic.device} has its address by DHCP, with which its gateway cannot be set"
+            hint = 'use steer = "route", or give it a fixed address'
+            yield Code.GATEWAY_DHCP.error(TargetId.host("source", host.name), summary, hint)
+
+
 def far(relay: FarRelay, near: Iterable[Relay], sources: Iterable[Host], targets: Iterable[Host]) -> Iterator[Finding]:
     """The far *relay* of the relays *near* must stand at the target site, and have an address of their family."""
     subject = TargetId.relay(relay.name)

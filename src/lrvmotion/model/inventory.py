@@ -40,7 +40,7 @@ class MoRef:
 class Vmknic:
     """A vmkernel NIC. *services* are nicType values (vSphere API HostVirtualNicManager), the vMotion stack's included.
 
-    *gateway* is the per-vmknic override, or None. Distributed: *switch_uuid* and *portgroup_key* are set.
+    *gateway* is the per-vmknic override, or None; *dhcp*: a DHCP server gives the address. Distributed: *switch_uuid* and *portgroup_key* are set.
     """
 
     device: str
@@ -54,6 +54,7 @@ class Vmknic:
     gateway: str | None = None
     switch_uuid: str | None = None
     portgroup_key: str | None = None
+    dhcp: bool = False
 
     @property
     def carries_vmotion(self) -> bool:
@@ -81,7 +82,8 @@ class Host:
     *datacenter* a path below the root folder ("" where the account may not see it); *datastores* are those it mounts.
     *used_bytes* of its *memory_bytes* are in use (quickStats), 0 where not told. *uplinks* are those of each vmknic, by
     its device: (vmnic, Mbit/s of its link, 0 where it is down). *routes* is the gateway of each static route, by
-    "STACK/NETWORK/LENGTH".
+    "STACK/NETWORK/LENGTH". *ipv6_vmotion* are the vMotion vmknics that have IPv6 addresses alone, *leaseless_vmotion*
+    those that wait for a DHCP server: none of them is in *vmknics*, which all have IPv4 addresses.
     """
 
     ref: MoRef
@@ -110,6 +112,8 @@ class Host:
     congestion_control: dict[str, str] = field(default_factory=dict, hash=False)
     uplinks: dict[str, tuple[tuple[str, int], ...]] = field(default_factory=dict, hash=False)
     routes: dict[str, str] = field(default_factory=dict, hash=False)
+    ipv6_vmotion: tuple[str, ...] = ()
+    leaseless_vmotion: tuple[str, ...] = ()
 
     @property
     def vmotion_vmknics(self) -> tuple[Vmknic, ...]:

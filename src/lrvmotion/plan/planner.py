@@ -93,6 +93,7 @@ def make(inputs: Inputs, mode: Mode, run: str, vms: Sequence[VirtualMachine], *,
     if MODES[mode].CHANGES_SETTINGS:
         for site, hosts in reversed(sides):
             for host in hosts:
+                draft.findings += host_checks.dhcp(site, host)
                 if host.connection_state == "connected" and host.vmotion_vmknics:
                     _vmknics(inputs, mode, site, host, owner_id, draft)
                     _options(inputs, mode, site, host, draft)

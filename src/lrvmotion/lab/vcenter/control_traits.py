@@ -50,6 +50,20 @@ def host_set(vcenter: Vcenter, request: Request) -> None:
         host.touch()
 
 
+def vmknic_set(vcenter: Vcenter, request: Request) -> None:
+    """Set of the vmkernel NIC *device* of a host: *dhcp*, whether it has a *lease*, its only address *ipv6*.
+
+    What is not named is a plain one's: a fixed IPv4 address.
+    """
+    with vcenter.lock:
+        host = named(vcenter.hosts(), request["host"])
+        nic = host.network.vmknics[request["device"]]
+        nic.dhcp = bool(request.get("dhcp", False))
+        nic.lease = bool(request.get("lease", True))
+        nic.ipv6 = str(request.get("ipv6", ""))
+        host.touch()
+
+
 def host_start(vcenter: Vcenter, request: Request) -> None:
     """Start a host that did not come back from a reboot by itself."""
     host_power.start(named(vcenter.hosts(), request["host"]))
@@ -168,6 +182,7 @@ OPERATIONS = {
     "vm_set": vm_set,
     "vm_vapp": vm_vapp,
     "host_set": host_set,
+    "vmknic_set": vmknic_set,
     "rename": rename,
     "host_start": host_start,
     "datastore_set": datastore_set,

@@ -100,6 +100,21 @@ def summary(host: Any) -> Any:
 VM_UUID = "00000000-0000-4000-8000-{:012d}"
 
 
+def _ip(nic: Vmknic) -> Any:
+    """Return the addresses of a vmkernel NIC; a recorded ESXi 8.0.3 has the link-local IPv6 address with its state."""
+    six = H.IpConfig.IpV6AddressConfiguration(autoConfigurationEnabled=False, dhcpV6Enabled=False)
+    if nic.ipv6:
+        address = H.IpConfig.IpV6Address(ipAddress=nic.ipv6, prefixLength=64, origin="manual", dadState="preferred")
+        six.ipV6Address = [address]
+    here = nic.reachable
+    return H.IpConfig(
+        dhcp=nic.dhcp,
+        ipAddress=nic.address if here else None,
+        subnetMask=nic.mask if here else None,
+        ipV6Config=six if nic.ipv6 else None,
+    )
+
+
 def vnic(host: Any, nic: Vmknic) -> Any:
     """Return a vmkernel NIC."""
     port = None
@@ -111,7 +126,7 @@ def vnic(host: Any, nic: Vmknic) -> Any:
         key=nic.key,
         portgroup=nic.portgroup,
         spec=H.VirtualNic.Specification(
-            ip=H.IpConfig(dhcp=False, ipAddress=nic.address, subnetMask=nic.mask),
+            ip=_ip(nic),
             mac=nic.mac,
             distributedVirtualPort=port,
             portgroup=nic.portgroup or None,

@@ -18,7 +18,10 @@ def mac(site: int, number: int, index: int) -> str:
 
 @dataclass(slots=True, kw_only=True)
 class Vmknic:
-    """A vmkernel NIC; *dvport* is the moId of its distributed port group, *gateway* the override."""
+    """A vmkernel NIC; *dvport* is the moId of its distributed port group, *gateway* the override.
+
+    *dhcp*: its address is given by a DHCP server, and is not there without a *lease*; *ipv6*: it has this address alone.
+    """
 
     device: str
     mac: str
@@ -29,6 +32,14 @@ class Vmknic:
     dvport: str | None = None
     netstack: str = DEFAULT_STACK
     gateway: str | None = None
+    dhcp: bool = False
+    lease: bool = True
+    ipv6: str = ""
+
+    @property
+    def reachable(self) -> bool:
+        """Whether it has an IPv4 address now."""
+        return self.lease and not self.ipv6
 
     @property
     def key(self) -> str:
@@ -88,7 +99,8 @@ class NetworkState:
         """
         own = [nic for nic in self.vmknics.values() if nic.netstack == VMOTION_STACK]
         chosen = self.selected.get("vmotion", set())
-        return own or [nic for nic in self.vmknics.values() if nic.device in chosen]
+        found = own or [nic for nic in self.vmknics.values() if nic.device in chosen]
+        return [nic for nic in found if nic.reachable]  # the lab's hosts speak IPv4
 
     def nfc(self) -> list[Vmknic]:
         """Return the vmkernel NICs that NFC uses: the provisioning ones, else the management ones (vsphere.md 6)."""

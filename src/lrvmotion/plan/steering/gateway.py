@@ -24,7 +24,8 @@ def settings(host: Host, relay: Relay, _targets: Sequence[str]) -> list[Wanted]:
 
 def findings(host: Host) -> Iterator[Finding]:
     """A vmknic that carries another service keeps its gateway."""
-    return steering.gateway_shared(host)
+    yield from steering.gateway_shared(host)
+    yield from steering.gateway_dhcp(host)
 
 
 def relay_address(key: SettingKey, value: Value) -> str | None:

@@ -156,11 +156,20 @@ class HostNetwork:
             raise RefusedError(message)
         if value != ABSENT:
             self._own(address)
+        if vmknics.dhcp(nic):
+            # "If dhcp is true, ipAddress cannot be set explicitly" (API reference, HostIpConfig), and whether a spec
+            # without it keeps the lease is not known.
+            message = f"{subject}: the vmknic has its address by DHCP"
+            raise RefusedError(message, hint='use steer = "route", or give it a fixed address')
+        six = vmknics.ipv6_gateway(nic)
         spec = nic.spec  # complete: a sparse one would take the rest away (vsphere.md 2.1)
         spec.mac = None
         spec.systemOwned = None
         # An empty IpRouteConfig removes the override; leaving it out would mean "unchanged" (vsphere.md 2.5).
-        config = vim.host.IpRouteConfig(defaultGateway=None if value == ABSENT else str(value.data))
+        # What is unset in it is removed, so that an IPv6 gateway goes with it.
+        config = vim.host.IpRouteConfig(
+            defaultGateway=None if value == ABSENT else str(value.data), ipV6DefaultGateway=six
+        )
         spec.ipRouteSpec = vim.host.VirtualNic.IpRouteSpec(ipRouteConfig=config)
         self._session.call(subject, lambda: self._system.UpdateVirtualNic(str(nic.device), spec))
 

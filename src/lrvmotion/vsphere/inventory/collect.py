@@ -139,6 +139,9 @@ def _host(ref: MoRef, row: Mapping[str, Any], computes: Rows, tree: Rows) -> Hos
     product = row.get("summary.config.product")
     boot = row.get("runtime.bootTime")
     stacks = row.get("config.network.netStackInstance") or ()
+    nics = row.get("config.network.vnic") or ()
+    configs = row.get("config.virtualNicManagerInfo.netConfig") or ()
+    six, waiting = vmknics.without_ipv4(nics, configs)
     return Host(
         ref=ref,
         name=_name(row),
@@ -148,9 +151,9 @@ def _host(ref: MoRef, row: Mapping[str, Any], computes: Rows, tree: Rows) -> Hos
         build=str(product.build) if product is not None else "",
         cluster=_name(compute),
         pool=moref(pool) if pool is not None else MoRef("ResourcePool", ""),
-        vmknics=vmknics.vmknics(
-            row.get("config.network.vnic") or (), row.get("config.virtualNicManagerInfo.netConfig") or ()
-        ),
+        vmknics=vmknics.vmknics(nics, configs),
+        ipv6_vmotion=six,
+        leaseless_vmotion=waiting,
         portgroups=tuple(vmknics.portgroup(group) for group in row.get("config.network.portgroup") or ()),
         datastores=frozenset(moref(item) for item in row.get("datastore") or ()),
         networks=frozenset(moref(item) for item in row.get("network") or ()),

@@ -8,7 +8,7 @@ from typing import Any
 
 from pyVmomi import vim
 
-from lrvmotion.model.inventory import DEFAULT_STACK, HostPortGroup, Vmknic
+from lrvmotion.model.inventory import DEFAULT_STACK, VMOTION_STACK, HostPortGroup, Vmknic
 
 DEFAULT_MTU = 1500
 Spec = vim.host.VirtualSwitch.Specification | vim.host.PortGroup.Specification | None
@@ -42,7 +42,14 @@ def services(configs: Iterable[vim.host.VirtualNicManager.NetConfig]) -> dict[st
 def address(nic: vim.host.VirtualNic) -> str | None:
     """Return the IPv4 address of *nic*, None without one."""
     ip = nic.spec.ip
-    return str(ip.ipAddress) if ip is not None and ip.ipAddress else None
+    found = str(ip.ipAddress) if ip is not None and ip.ipAddress else None
+    # What a DHCP client gives itself where no server answers (RFC 3927) leads nowhere.
+    return None if found is not None and dhcp(nic) and found.startswith("169.254.") else found
+
+
+def dhcp(nic: vim.host.VirtualNic) -> bool:
+    """Whether a DHCP server gives *nic* its IPv4 address."""
+    return nic.spec.ip is not None and bool(nic.spec.ip.dhcp)
 
 
 def prefix(nic: vim.host.VirtualNic) -> int:
@@ -53,6 +60,13 @@ def prefix(nic: vim.host.VirtualNic) -> int:
 def stack(nic: vim.host.VirtualNic) -> str:
     """Return the netstack of *nic*."""
     return str(nic.spec.netStackInstanceKey or DEFAULT_STACK)
+
+
+def ipv6_gateway(nic: vim.host.VirtualNic) -> str | None:
+    """Return the IPv6 default gateway override of *nic*, None without one."""
+    route = nic.spec.ipRouteSpec
+    config = route.ipRouteConfig if route is not None else None
+    return str(config.ipV6DefaultGateway) if config is not None and config.ipV6DefaultGateway else None
 
 
 def gateway(nic: vim.host.VirtualNic) -> str | None:
@@ -84,11 +98,25 @@ def vmknics(
                 netstack=stack(nic),
                 services=frozenset(used.get(str(nic.device), ())),
                 gateway=gateway(nic),
+                dhcp=dhcp(nic),
                 switch_uuid=str(port.switchUuid) if port is not None else None,
                 portgroup_key=str(port.portgroupKey) if port is not None else None,
             )
         )
     return tuple(sorted(found, key=lambda nic: (len(nic.device), nic.device)))
+
+
+def without_ipv4(
+    nics: Iterable[vim.host.VirtualNic], configs: Iterable[vim.host.VirtualNicManager.NetConfig]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the vMotion vmknics that have no IPv4 address: those with IPv6 alone, and those that have no lease."""
+    used = services(configs)
+    six: list[str] = []
+    waiting: list[str] = []
+    for nic in nics:
+        if address(nic) is None and ("vmotion" in used.get(str(nic.device), ()) or stack(nic) == VMOTION_STACK):
+            (waiting if dhcp(nic) else six).append(str(nic.device))
+    return tuple(six), tuple(waiting)
 
 
 def portgroup(group: vim.host.PortGroup) -> HostPortGroup:
