@@ -6,12 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from lrvmotion.checks import metadata
+from lrvmotion.checks import metadata, sites
+from lrvmotion.config.schema import Config
+from lrvmotion.errors import RefusedError
 from lrvmotion.lab.spec import MIB, VmSpec
+from lrvmotion.plan.placer import Placer
 from lrvmotion.vsphere.inventory.collect import collect_vms
 from lrvmotion.vsphere.vm.relocate import RelocateMover, find
+from lrvmotion.vsphere.vm.relocate_spec import network_backings
 from wire.no_net_lab import no_net_lab
-from wire.test_carried_over import arrive, planned
+from wire.test_carried_over import CONFIG, arrive, planned
 
 
 def machines(spec):
@@ -19,6 +23,7 @@ def machines(spec):
         VmSpec(name=f"vm{n}", host="esx-a1", memory_bytes=16 * MIB, disk_bytes=16 * MIB, folder="Prod/Web")
         for n in range(1, 3)
     ]
+    vms.append(VmSpec(name="vm3", host="esx-a4", memory_bytes=16 * MIB, disk_bytes=16 * MIB))
     there = VmSpec(name="there", host="esx-b1", memory_bytes=16 * MIB, disk_bytes=16 * MIB, folder="Prod/Web")
     return replace(spec, source=replace(spec.source, vms=tuple(vms)), target=replace(spec.target, vms=(there,)))
 
@@ -52,3 +57,48 @@ def test_e10_a_vm_in_a_vapp_moves(lab):
         arrive(mover, migration)
         assert not [item for item in mover.verify(migration) if item.severity == "error"]
     assert find(lab.target, migration.instance_uuid).parent.name == "Web"
+
+
+@pytest.fixture
+def hidden(lab):
+    for site in ("source", "target"):
+        lab.control(site, "hide", names=["DSwitch"])
+    yield
+    for site in ("source", "target"):
+        lab.control(site, "hide")
+
+
+def test_e22_the_network_of_a_vm_is_known_without_its_switch(lab, hidden):
+    """A port group's key is there once in a vCenter."""
+    source = lab.inventory("source")
+    (vm,) = collect_vms(lab.source, source, [dict(source.vm_names)["vm3"]]).vms
+    assert vm.nics[0].network == "dv-VM Network"
+
+
+def test_e22_a_switch_that_may_not_be_read_is_a_finding(lab, hidden):
+    """Of the site; and an error where a VM goes to it, before a move is even tried."""
+    networks = lab.inventory("target").networks
+    (found,) = sites.switches("target", networks)
+    assert (found.code, found.severity) == ("network-switch-unread", "warning")
+    assert "dv-VM Network" in found.summary
+
+
+def test_e22_a_vm_on_a_switch_that_may_not_be_read_is_an_error_before_its_move(lab, hidden):
+    """No host of the target takes it, for this reason; nor is a move tried that was planned before."""
+    source, target = lab.inventory("source"), lab.inventory("target")
+    source = collect_vms(lab.source, source, [dict(source.vm_names)["vm3"]])
+    placement, found = Placer(Config.model_validate(CONFIG), source, target).place(source.vms[0])
+    assert placement is None
+    assert any(item.severity == "error" and "the account may not read" in item.summary for item in found), found
+    lab.control("target", "hide")
+    migration = planned(lab, "vm3")
+    lab.control("target", "hide", names=["DSwitch"])
+    (card,) = migration.placement.nics
+    unread = replace(migration.placement, nics=(replace(card, network=replace(card.network, switch_uuid=None)),))
+    with pytest.raises(RefusedError, match="distributed switch cannot be read"):
+        network_backings(lab.target, replace(migration, placement=unread))
+
+
+def test_e22_a_switch_that_may_be_read_is_none(lab):
+    """Nothing is said."""
+    assert list(sites.switches("target", lab.inventory("target").networks)) == []

@@ -199,6 +199,9 @@ class Code(StrEnum):
     NIC_WITHOUT_NETWORK = ("nic-without-network", "E",
         "a network card is on a network that the source no longer has or does not show, or on none",
         "connect it in vSphere, or name its target network in the CSV column `networks`")
+    NETWORK_SWITCH_UNREAD = ("network-switch-unread", "W",
+        "the account may not read a distributed switch: no VM can go to a port group of it",
+        "give the account the role Read-only on the distributed switch")
     DATASTORE_SPACE = ("datastore-space", "E",
         "the VMs of the plan, with their swap files (memory less its reservation), do not fit on the datastore",
         "map some of them to another datastore")
@@ -218,9 +221,10 @@ class Code(StrEnum):
         "the host has no vmknic that carries vMotion over IPv4: none at all, only IPv6, or no DHCP lease",
         "enable the vMotion service on a vmkernel adapter of it, or give that one an IPv4 address")
     VMKNIC_DHCP = ("vmknic-dhcp", "W",
-        "the address of a vMotion vmknic is given by DHCP, and settings, relays and the journal name it by this address",
+        "the address of a vMotion vmknic is given by DHCP; settings, relays and the journal name it by this address",
         "give it a fixed address, or reserve the one that it has at the DHCP server")
-    GATEWAY_DHCP = ("gateway-dhcp", "E", '`steer = "gateway"`, and a vMotion vmknic of the host has its address by DHCP',
+    GATEWAY_DHCP = ("gateway-dhcp", "E",
+        '`steer = "gateway"`, and a vMotion vmknic of the host has its address by DHCP',
         'use `steer = "route"`, or give it a fixed address')
     HOST_LOCKED = ("host-locked", "E",
         "another operator's run has settings on it, a port group or a route that this journal has not (exit status 5)",

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from lrvmotion.checks.catalogue import Code
 from lrvmotion.findings import Finding, Severity
-from lrvmotion.model.inventory import SiteName
+from lrvmotion.model.inventory import Network, SiteName
 from lrvmotion.model.target_id import site_object
 from lrvmotion.model.vcenter import Clock, Drs, Lacking, Licence, Sight
 
@@ -14,6 +14,7 @@ from lrvmotion.model.vcenter import Clock, Drs, Lacking, Licence, Sight
 # default); with NTP a clock is within a second, so that five seconds are a broken NTP, and nothing that fails yet.
 SSO_TOLERANCE_S = 600.0
 CLOCK_S = 5.0
+_SHOWN = 3  # names in a sentence
 # Cross-vCenter vMotion is a part of Enterprise Plus (VMware docs 6.0-8.0) and of the suites that include it.
 _ENOUGH = ("enterprise plus", "enterpriseplus", "foundation", "cloud suite", "evaluation", "vcf", "vvf")
 
@@ -74,6 +75,16 @@ def sight(site: SiteName, seen: Sight) -> Iterator[Finding]:
         severity = Severity.ERROR if site == "source" else Severity.WARNING
         summary = f"it cannot work with the {other} vCenter: {seen.detail}"
         yield Code.VCENTER_SIGHT.found(severity, site, summary, seen.hint)
+
+
+def switches(site: SiteName, networks: Iterable[Network]) -> Iterator[Finding]:
+    """No VM goes to a port group of a distributed switch that the account may not read."""
+    unread = sorted(one.name for one in networks if one.kind == "distributed" and one.switch_uuid is None)
+    if unread:
+        names = ", ".join(unread[:_SHOWN]) + (f" and {len(unread) - _SHOWN} more" if len(unread) > _SHOWN else "")
+        summary = f"the account may not read the distributed switch of {names}"
+        hint = "give the account the role Read-only on the distributed switch"
+        yield Code.NETWORK_SWITCH_UNREAD.warning(site, summary, hint)
 
 
 def drs(site: SiteName, clusters: Iterable[Drs]) -> Iterator[Finding]:

@@ -40,7 +40,8 @@ class MoRef:
 class Vmknic:
     """A vmkernel NIC. *services* are nicType values (vSphere API HostVirtualNicManager), the vMotion stack's included.
 
-    *gateway* is the per-vmknic override, or None; *dhcp*: a DHCP server gives the address. Distributed: *switch_uuid* and *portgroup_key* are set.
+    *gateway* is the per-vmknic override, or None; *dhcp*: a DHCP server gives the address. Distributed: *switch_uuid*
+    and *portgroup_key* are set.
     """
 
     device: str

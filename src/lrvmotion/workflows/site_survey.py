@@ -246,6 +246,7 @@ def _hosts(chosen: SurveyScope, connections: Connections, records: Sequence[Reco
     runs = changes.runs(records)
     held = {(item.target, item.key) for item in changes.outstanding(records)}
     for site in _SITES:
+        found.findings += sites.switches(site, connections.inventory(site).networks)
         for host in chosen.hosts[site]:
             name = TargetId.host(site, host.name)
             found.findings += host_checks.ready(site, host)

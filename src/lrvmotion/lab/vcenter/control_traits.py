@@ -64,6 +64,16 @@ def vmknic_set(vcenter: Vcenter, request: Request) -> None:
         host.touch()
 
 
+def hide(vcenter: Vcenter, request: Request) -> None:
+    """Let the account see no object that has one of *names*; none without them.
+
+    unconfirmed: how a vCenter tells of such an object that another one names; here its properties are unset.
+    """
+    with vcenter.lock:
+        vcenter.hidden = set(request.get("names", ()))
+        vcenter.root.touch()
+
+
 def host_start(vcenter: Vcenter, request: Request) -> None:
     """Start a host that did not come back from a reboot by itself."""
     host_power.start(named(vcenter.hosts(), request["host"]))
@@ -181,6 +191,7 @@ OPERATIONS = {
     "relocate_pace": relocate_pace,
     "vm_set": vm_set,
     "vm_vapp": vm_vapp,
+    "hide": hide,
     "host_set": host_set,
     "vmknic_set": vmknic_set,
     "rename": rename,

@@ -20,7 +20,7 @@ def mac(site: int, number: int, index: int) -> str:
 class Vmknic:
     """A vmkernel NIC; *dvport* is the moId of its distributed port group, *gateway* the override.
 
-    *dhcp*: its address is given by a DHCP server, and is not there without a *lease*; *ipv6*: it has this address alone.
+    *dhcp*: its address is given by a DHCP server, and is not there without a *lease*; *ipv6* is its only address.
     """
 
     device: str

@@ -26,7 +26,9 @@ class Paths:
         self._plans: dict[type, Plan] = {}
 
     def plan(self, item: ManagedObject) -> Plan:
-        """Return what to read of objects of the class of *item*."""
+        """Return what to read of objects of the class of *item*; nothing of one that the account may not see."""
+        if getattr(item, "name", None) in item.vcenter.hidden:
+            return []
         found = self._plans.get(type(item))
         if found is None:
             found = self._plans[type(item)] = self._make(item)

@@ -50,7 +50,7 @@ class ContainerView(ManagedObject):
             kind = type(item)
             if kind not in kinds:
                 kinds[kind] = wanted is None or issubclass(item.vim_type(), wanted)
-            if kinds[kind]:
+            if kinds[kind] and getattr(item, "name", None) not in self.vcenter.hidden:
                 chosen.append(item)
         return chosen
 

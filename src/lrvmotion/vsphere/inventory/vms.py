@@ -180,7 +180,9 @@ def _network(
     """Return the name that a backing itself has, and its network, each where there is one."""
     card = vim.vm.device.VirtualEthernetCard
     if isinstance(backing, card.DistributedVirtualPortBackingInfo):
-        return None, around.keyed.get((str(backing.port.switchUuid), str(backing.port.portgroupKey)))
+        key = str(backing.port.portgroupKey)
+        # The key alone tells it where the account may not read the switch: a vCenter has it once.
+        return None, around.keyed.get((str(backing.port.switchUuid), key)) or around.keyed.get((None, key))
     if isinstance(backing, card.OpaqueNetworkBackingInfo):
         return None, around.opaque.get(str(backing.opaqueNetworkId))
     if isinstance(backing, card.NetworkBackingInfo):

@@ -109,6 +109,9 @@ def _backing(target: Session, network: Network) -> Backing:
     if network.kind == "standard":
         return card.NetworkBackingInfo(deviceName=network.name)
     if network.kind == "distributed":
+        if network.switch_uuid is None:
+            message = f"target network {network.name}: its distributed switch cannot be read"
+            raise RefusedError(message, hint="give the account the role Read-only on the distributed switch")
         port = vim.dvs.PortConnection(switchUuid=network.switch_uuid, portgroupKey=network.portgroup_key)
         return card.DistributedVirtualPortBackingInfo(port=port)
     opaque = managed_object(target.stub, network.ref)
