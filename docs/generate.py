@@ -17,7 +17,7 @@ HEAD = """\
 
 `lrvmotion check`, `plan` and `migrate` show what they find, each finding with its stable code in brackets:
 `[vm-snapshots]`; `lrvmotion explain vm-snapshots` prints what is said of it here. **E** is an error: nothing is moved,
-exit status 3 (5 for `host-locked` and `box-locked`). **W** is a warning: it is shown, and the move goes on. **I** is
+exit status 3 (5 for `host-locked` and `relay-locked`). **W** is a warning: it is shown, and the move goes on. **I** is
 information. Where a code has several, the middle column says when which.
 
 What could not be read or measured has a code of its own, and is never taken for good.

@@ -18,7 +18,7 @@ START = datetime(2026, 11, 23, 20, 0, tzinfo=UTC)
 RUN = "abc234"
 GIB = 1024**3
 OPTION = "option/Migrate.VMotionStreamHelpers"
-WHO = {"who": "ada@desk", "accounts": {"source": "ops@a at vc-a", "target": "ops@b at vc-b", "box/r": "root at r"}}
+WHO = {"who": "ada@desk", "accounts": {"source": "ops@a at vc-a", "target": "ops@b at vc-b", "relay/r": "root at r"}}
 
 
 class Clock:
@@ -64,7 +64,7 @@ def run(state: Path, events: list[tuple[float, Event]], vms: tuple[str, ...] = (
         for one in (change(), change("target/b1")):
             journal.intended(RUN, one)
             journal.applied(RUN, one.target, one.key)
-        file = change_of("box/r", "file//etc/x", ABSENT, Value("string", "y"), "relay")
+        file = change_of("relay/r", "file//etc/x", ABSENT, Value("string", "y"), "relay")
         journal.intended(RUN, file)
         for seconds, event in events:
             clock.seconds = seconds

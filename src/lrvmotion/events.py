@@ -41,7 +41,7 @@ class RunStarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connected(Event):
-    """A vCenter or a box answered and was trusted. *site*: "source", "target" or "box/NAME"."""
+    """A vCenter or a box answered and was trusted. *site*: "source", "target" or "relay/NAME"."""
 
     site: str
     address: str

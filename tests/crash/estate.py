@@ -23,7 +23,7 @@ from lrvmotion.plan.plan import Plan, Theirs
 from lrvmotion.relay.facts import parse
 from lrvmotion.relay.install import desired
 
-At = tuple[str, str]  # a host or box ("A/a1", "box/r1") and a key
+At = tuple[str, str]  # a host or box ("A/a1", "relay/r1") and a key
 SITES = {"A": {"a1": "10.88.0.9", "a2": "10.88.0.10"}, "B": {"b1": "10.99.0.9", "b2": "10.99.0.10"}}
 FACTS = parse(BOX)
 # A relay host of few settings, one of each kind: more of a kind make a history longer and no other.
@@ -109,7 +109,7 @@ class Estate:
     def __post_init__(self) -> None:
         options = {f"option/{key}": Value(bounds.type, bounds.default) for key, bounds in BOUNDS.items()}
         self.values = {f"{site}/{name}": dict(options) for site, hosts in SITES.items() for name in hosts}
-        self.values["box/r1"] = {f"sysctl/{key}": string(now) for key, now, _ in FACTS.sysctls}
+        self.values["relay/r1"] = {f"sysctl/{key}": string(now) for key, now, _ in FACTS.sysctls}
         self.before = self.now()
 
     def now(self) -> dict[At, Value]:
@@ -246,7 +246,7 @@ class World:
         """Return which host or box is called *name*."""
         door, _, rest = name.rpartition("/")
         if name in self.known:
-            return "box/r1"
+            return "relay/r1"
         if door not in self.known:
             message = f"nothing is known of {name}"
             raise RefusedError(message)
@@ -264,7 +264,7 @@ def known(*, back: bool) -> dict[str, Connection]:
     listed = [
         Connection(name=ConnectionId("source"), host="lab", port=1, username="u", instance_uuid="A"),
         Connection(name=ConnectionId("target"), host="lab", port=2, username="u", instance_uuid="B"),
-        Connection(name=ConnectionId("box/r1"), host="h", port=22, username="u"),
+        Connection(name=ConnectionId("relay/r1"), host="h", port=22, username="u"),
     ]
     found = {one.name: one for one in listed}
     return places.swapped(found) if back else found

@@ -160,8 +160,8 @@ class Histories(RuleBasedStateMachine):
     @rule(number=st.integers(0, 30), how=st.sampled_from(["changed", "removed", "stopped"]))
     def box(self, number: int, how: str) -> None:
         """Change or remove a file, kernel setting, unit or redirect of the relay host; stop its unit."""
-        values = self.estate.values["box/r1"]
-        keys = [key for key in sorted(values) if self._ours(("box/r1", key))]
+        values = self.estate.values["relay/r1"]
+        keys = [key for key in sorted(values) if self._ours(("relay/r1", key))]
         if not keys:
             return
         key = keys[number % len(keys)]
@@ -170,11 +170,11 @@ class Histories(RuleBasedStateMachine):
             if key.startswith("unit/"):
                 values[key] = document(**{**value.as_document(), "active": False})
         elif how == "removed":
-            self._edit(("box/r1", key), self.estate.before.get(("box/r1", key), ABSENT))
+            self._edit(("relay/r1", key), self.estate.before.get(("relay/r1", key), ABSENT))
         elif value.type == "document":
-            self._edit(("box/r1", key), document(**{**value.as_document(), "theirs": True}))
+            self._edit(("relay/r1", key), document(**{**value.as_document(), "theirs": True}))
         else:
-            self._edit(("box/r1", key), string("7"))
+            self._edit(("relay/r1", key), string("7"))
 
     def _edit(self, at: At, value: Value) -> None:
         now, base = self.estate.get(*at), self._base(at)
@@ -265,7 +265,7 @@ class Histories(RuleBasedStateMachine):
             assert self.estate.get(*at) == change.planned, f"{at} is not as planned"
         (move,) = made.migrations
         mine = {f"source/{move.source_host}", f"target/{move.placement.host.name}"}
-        mine |= {f"box/{relay}" for relay in made.relays}
+        mine |= {f"relay/{relay}" for relay in made.relays}
         held = settle.drifted(journal.outstanding(), mine, made.theirs, lambda name, key: world.target(name).read(key))
         assert held == [], "a VM would be held"
 

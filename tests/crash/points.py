@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-_PLACES = re.compile(r"(source|target)/[\w.-]+|box/[\w.-]+|(?<=sysctl/)\S+|/proc/sys/\S+|\d+(\.\d+)*")
+_PLACES = re.compile(r"(source|target)/[\w.-]+|relay/[\w.-]+|(?<=sysctl/)\S+|/proc/sys/\S+|\d+(\.\d+)*")
 
 
 # Calls that change nothing: a death before or after one is no other than one while it is under way.

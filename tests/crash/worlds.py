@@ -76,7 +76,7 @@ def _world(name: str, mode: str, config: dict, seen: BoxFacts) -> World:
     before: dict[str, dict[str, Value]] = {
         "source/a1": _options(),
         "target/b1": _options(),
-        "box/r1": {f"sysctl/{key}": string(now) for key, now, _ in seen.sysctls} | {"governor": string("powersave")},
+        "relay/r1": {f"sysctl/{key}": string(now) for key, now, _ in seen.sysctls} | {"governor": string("powersave")},
     }
 
     def box(relay, senders, targets):

@@ -67,7 +67,7 @@ def asked(printed: str) -> None:
     box = Box(printed)
     to = Console(width=160, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
     with to.file:
-        relays.relays(to, {"box/relay-a": ask(box, "abc123")})
+        relays.relays(to, {"relay/relay-a": ask(box, "abc123")})
         assert "\x1b[2J" not in to.export_text()
     health(box, "abc123")
 

@@ -195,7 +195,7 @@ def test_a_relay_box_that_dies_is_gone_round(lab, before):
             assert back
             assert all(key.startswith("route/") for key in back)
             left = lab.json("restore-defaults", status=7)["left"]
-            assert {item["target"] for item in left} == {"box/relay-a"}
+            assert {item["target"] for item in left} == {"relay/relay-a"}
             assert hosts(lab) == was
         finally:
             machine.power_on(record.read(record.record_path(lab.directory, "relay-a")))
@@ -260,6 +260,6 @@ def test_a_relay_host_that_reboots_while_a_vm_moves_relays_the_next_try(tmp_path
         told = [(event.get("state"), event.get("reason")) for event in events + later if event["type"] == "move"]
         assert (child.returncode, ended(later)) == (0, {"vm4": "success"}), told
         governor = [event for event in later if event["type"] == "changed" and event["key"] == "governor"]
-        assert [(event["how"], event["target"]) for event in governor] == [("applied", "box/relay-a")], told
+        assert [(event["how"], event["target"]) for event in governor] == [("applied", "relay/relay-a")], told
         assert lab.json("restore-defaults")["left"] == []
         assert witness.differences(state, lab.state()) == []

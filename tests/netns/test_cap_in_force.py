@@ -18,7 +18,7 @@ def test_a_throttled_relay_bounds_the_forecast_of_the_next_plan(tmp_path):
 
         def most():
             made = lab.json("plan", "--mode", "proxy", "vm3", "vm4")
-            assert [change for change in made["changes"] if change["target"].startswith("box/")] == []
+            assert [change for change in made["changes"] if change["target"].startswith("relay/")] == []
             return made["forecast"]["modes"]["proxy"]["high"]
 
         free = most()

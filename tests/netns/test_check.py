@@ -56,8 +56,8 @@ def test_a_good_lab_is_measured_and_nothing_is_written(lab):
         assert pair["loss_95"][0] <= pair["loss"] <= pair["loss_95"][1]
     assert len(seen["frames"]) == 4
     assert {(one["full"], one["jumbo"]) for one in seen["frames"]} == {("passed", "too-long")}
-    near, far = seen["boxes"]
-    assert (near["box"], far["box"]) == ("box/relay-a", "box/relay-b")
+    near, far = seen["relay_hosts"]
+    assert (near["relay_host"], far["relay_host"]) == ("relay/relay-a", "relay/relay-b")
     assert near["ports"] == far["ports"] == {"10.99.0.9": "open", "10.99.0.10": "open"}
     assert near["connect_ms"]["10.99.0.9"] > 50 > far["connect_ms"]["10.99.0.9"]
     assert set(near["arp"]) == {"10.88.0.9", "10.88.0.10"}
@@ -71,16 +71,16 @@ def test_a_neighbour_that_is_not_there_and_a_port_that_nobody_listens_on(shell):
     assert view.arp["10.88.0.77"] is None
     assert view.ports == {"10.99.0.9": "refused"}
     found = {finding.code: finding for finding in relay_hosts.neighbours("relay-a", view, {}, port=8001)}
-    assert set(found) == {"box-arp", "box-target"}
-    assert "10.88.0.77" in found["box-arp"].summary
-    assert "refused at 10.99.0.9" in found["box-target"].summary
+    assert set(found) == {"relay-arp", "relay-target"}
+    assert "10.88.0.77" in found["relay-arp"].summary
+    assert "refused at 10.99.0.9" in found["relay-target"].summary
 
 
 def test_somebody_else_at_a_neighbours_address(shell):
     """The MAC that answers is not the vmknic's own."""
     view = looking.look(shell, "python3", ["10.88.0.9"], [])
     (finding,) = relay_hosts.neighbours("relay-a", view, {"10.88.0.9": "00:50:56:60:ff:ff"})
-    assert finding.code == "box-arp-other"
+    assert finding.code == "relay-arp-other"
     assert list(relay_hosts.neighbours("relay-a", view, {"10.88.0.9": str(view.arp["10.88.0.9"]).upper()})) == []
 
 
@@ -108,6 +108,6 @@ def test_broken_boxes_are_findings(lab):
     broken.config = path
     seen = broken.json("check", "--probes", "5", status=3)
     found = codes(seen)
-    assert found["box-away"] == ["box/relay-b"]
-    assert found["box-address"] == ["box/relay-a"]
+    assert found["relay-away"] == ["relay/relay-b"]
+    assert found["relay-address"] == ["relay/relay-a"]
     assert len(seen["path"]) == 2

@@ -58,8 +58,8 @@ def test_filter_that_rejects_is_found_before_anything_is_changed(lab, relay):
     """check and plan name rule and cure, migrate is refused (exit 3), and nothing was written anywhere."""
     before = lab.state()
     seen = lab.json("check", "--probes", "5", status=3)
-    (found,) = (finding for finding in seen["findings"] if finding["code"] == "box-input")
-    assert (found["subject"], found["severity"]) == ("box/relay-a", "error")
+    (found,) = (finding for finding in seen["findings"] if finding["code"] == "relay-input")
+    assert (found["subject"], found["severity"]) == ("relay/relay-a", "error")
     assert "inet filter input" in found["summary"]
     assert "reject with icmpx admin-prohibited" in found["summary"]
     assert 'nft insert rule inet filter input iifname "lan0" ip saddr 10.88.0.0/24 tcp dport 9000' in found["hint"]

@@ -22,9 +22,9 @@ def test_vms_move_through_both_relays_and_both_boxes_come_back(tmp_path):
         done = lab.json("migrate", "--mode", "proxy", "--yes", "vm1", "vm2")
         assert {move["state"] for move in done["moves"].values()} == {"success"}
         status = lab.json("status")
-        assert sorted(status["relays"]) == ["box/relay-a", "box/relay-b"]
-        boxes = {item["target"] for item in status["outstanding"] if item["target"].startswith("box/")}
-        assert boxes == {"box/relay-a", "box/relay-b"}
+        assert sorted(status["relays"]) == ["relay/relay-a", "relay/relay-b"]
+        boxes = {item["target"] for item in status["outstanding"] if item["target"].startswith("relay/")}
+        assert boxes == {"relay/relay-a", "relay/relay-b"}
         back = lab.json("restore-defaults")
         assert back["left"] == []
         assert witness.differences(before, lab.state()) == []

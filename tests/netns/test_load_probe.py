@@ -39,7 +39,7 @@ class BoxShell:
 
     def __init__(self, lab: Lab, site: str, box: str) -> None:
         self.inside = ["ip", "netns", "exec", netns.box_namespace(lab.spec, site, box)]
-        self.name = f"box/{box}"
+        self.name = f"relay/{box}"
 
     def run(self, argv, *, stdin=None, timeout_s=30.0):
         done = subprocess.run(

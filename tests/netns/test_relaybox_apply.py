@@ -110,7 +110,7 @@ def test_relaybox_relay_that_cannot_start_is_taken_back(systemd_site):
     script = 'setsid python3 -c "$1" >/dev/null 2>&1 </dev/null & sleep 1; echo $!'
     held = systemd_site.shell.run(["sh", "-c", script, "hold", code])
     seen = facts(systemd_site.shell)
-    assert [finding.code for finding in errors(usable(seen, systemd_site.spec))] == ["box-port"]
+    assert [finding.code for finding in errors(usable(seen, systemd_site.spec))] == ["relay-port"]
     wanted = desired(systemd_site.spec, seen)
     changes = diff(NAME, {key: systemd_site.box.read(key) for key, _, _ in wanted}, wanted)
     with pytest.raises(RefusedError, match=r"did not start.*9000"):

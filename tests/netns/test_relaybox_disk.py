@@ -27,36 +27,38 @@ exit 1
 WRITE = "cat > {0} <<'END'\n{1}END\nchmod 755 {0}\n"
 # What is done to the host, how it is undone, the finding, and what it names.
 CASES = {
-    "read-only /usr/local": (TMPFS.format("ro", "/usr/local"), "umount /usr/local", "box-read-only", "/usr/local is"),
+    "read-only /usr/local": (TMPFS.format("ro", "/usr/local"), "umount /usr/local", "relay-read-only", "/usr/local is"),
     "read-only /etc/sysctl.d": (
-        TMPFS.format("ro", "/etc/sysctl.d"), "umount /etc/sysctl.d", "box-read-only",
+        TMPFS.format("ro", "/etc/sysctl.d"), "umount /etc/sysctl.d", "relay-read-only",
         "mount -o remount,rw /etc/sysctl.d",
     ),
     "full": (
-        TMPFS.format("size=512k", "/usr/local/lib"), "umount /usr/local/lib", "box-full", "are free on /usr/local/lib",
+        TMPFS.format("size=512k", "/usr/local/lib"), "umount /usr/local/lib", "relay-full",
+        "are free on /usr/local/lib",
     ),
     "no more files": (
-        TMPFS.format("nr_inodes=8", "/usr/local/lib"), "umount /usr/local/lib", "box-full", "more files fit",
+        TMPFS.format("nr_inodes=8", "/usr/local/lib"), "umount /usr/local/lib", "relay-full", "more files fit",
     ),
     "noexec": (
-        TMPFS.format("noexec", "/usr/local/lib"), "umount /usr/local/lib", "box-noexec",
+        TMPFS.format("noexec", "/usr/local/lib"), "umount /usr/local/lib", "relay-noexec",
         "mount -o remount,exec /usr/local/lib",
     ),
     "a blank in its mount": (
         "mkdir '/mnt/a b' && " + TMPFS.format("size=512k", "'/mnt/a b'") + " && mount --bind '/mnt/a b' /usr/local/lib",
-        "umount /usr/local/lib '/mnt/a b'; rmdir '/mnt/a b'", "box-full", "are free on",
+        "umount /usr/local/lib '/mnt/a b'; rmdir '/mnt/a b'", "relay-full", "are free on",
     ),
     "half a Python": (
-        WRITE.format("/usr/local/bin/python3", HALF), "rm /usr/local/bin/python3", "box-python", "no module ipaddress",
+        WRITE.format("/usr/local/bin/python3", HALF), "rm /usr/local/bin/python3", "relay-python",
+        "no module ipaddress",
     ),
     "no Python": (
         "for p in /usr/bin/python3* /usr/local/bin/python3*; do [ ! -L $p ] && [ ! -e $p ] || mv $p $p.away; done",
         "for p in /usr/bin/*.away /usr/local/bin/*.away; do [ ! -L $p ] && [ ! -e $p ] || mv $p ${p%.away}; done",
-        "box-python", "no Python 3.9",
+        "relay-python", "no Python 3.9",
     ),
     "nft that fails": (
         "mv /usr/sbin/nft /usr/sbin/nft.away\n" + WRITE.format("/usr/sbin/nft", NO_NFT),
-        "mv /usr/sbin/nft.away /usr/sbin/nft", "box-firewall", "no netlink",
+        "mv /usr/sbin/nft.away /usr/sbin/nft", "relay-firewall", "no netlink",
     ),
 }  # fmt: skip
 

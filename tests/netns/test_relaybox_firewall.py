@@ -126,28 +126,30 @@ RULES
 """
 CASES = {
     "nothing leaves": (
-        NOTHING_OUT, None, {"box-output": "policy drop"},
+        NOTHING_OUT, None, {"relay-output": "policy drop"},
         "nft insert rule inet own out ip daddr 10.99.0.9 tcp dport 8000",
     ),
     "no vMotion leaves": (
-        "iptables -A OUTPUT -p tcp --dport 8000 -j REJECT", "nft", {"box-output": "--dport 8000 -j REJECT"},
+        "iptables -A OUTPUT -p tcp --dport 8000 -j REJECT", "nft", {"relay-output": "--dport 8000 -j REJECT"},
         "iptables -I OUTPUT -d 10.99.0.9",
     ),
-    "nft": (NFT, None, {"box-input": "inet filter input: policy drop", "box-forward": "filter forward: policy drop"},
+    "nft": (NFT, None,
+            {"relay-input": "inet filter input: policy drop", "relay-forward": "filter forward: policy drop"},
             'nft insert rule inet filter input iifname "lan0" ip saddr 10.88.0.0/24 tcp dport 9000 accept'),
-    "firewalld's table": (FIREWALLD, None, {"box-forward": "reject with icmpx admin-prohibited"},
+    "firewalld's table": (FIREWALLD, None, {"relay-forward": "reject with icmpx admin-prohibited"},
                           'nft insert rule inet firewalld filter_FORWARD iifname "lan0" oifname "lan0"'),
-    "iptables-nft": (INPUT, "nft", {"box-input": "INPUT: policy DROP"},
+    "iptables-nft": (INPUT, "nft", {"relay-input": "INPUT: policy DROP"},
                      "iptables -I INPUT -s 10.88.0.0/24 -i lan0 -p tcp -m tcp --dport 9000 -j ACCEPT"),
-    "iptables-legacy": (INPUT, "legacy", {"box-input": "INPUT: policy DROP"},
+    "iptables-legacy": (INPUT, "legacy", {"relay-input": "INPUT: policy DROP"},
                         "iptables -I INPUT -s 10.88.0.0/24 -i lan0 -p tcp -m tcp --dport 9000 -j ACCEPT"),
-    "reject": (REJECT, "nft", {"box-input": "-j REJECT", "box-forward": "-j REJECT"},
+    "reject": (REJECT, "nft", {"relay-input": "-j REJECT", "relay-forward": "-j REJECT"},
                "iptables -I FORWARD -s 10.88.0.0/24 -i lan0 -o lan0 -j ACCEPT"),
-    "docker": (DOCKER, "nft", {"box-forward": "FORWARD: policy DROP"},
+    "docker": (DOCKER, "nft", {"relay-forward": "FORWARD: policy DROP"},
                "iptables -I DOCKER-USER -s 10.88.0.0/24 -i lan0 -o lan0 -j ACCEPT"),
-    "docker, legacy": (DOCKER, "legacy", {"box-forward": "FORWARD: policy DROP"},
+    "docker, legacy": (DOCKER, "legacy", {"relay-forward": "FORWARD: policy DROP"},
                        "iptables -I DOCKER-USER -s 10.88.0.0/24 -i lan0 -o lan0 -j ACCEPT"),
-    "docker and nft": (DOCKER + NFT, "nft", {"box-forward": "policy", "box-input": "inet filter input: policy drop"},
+    "docker and nft": (DOCKER + NFT, "nft",
+                       {"relay-forward": "policy", "relay-input": "inet filter input: policy drop"},
                        "iptables -I DOCKER-USER -s 10.88.0.0/24 -i lan0 -o lan0 -j ACCEPT"),
 }  # fmt: skip
 
@@ -254,7 +256,7 @@ def test_rule_before_the_redirect_is_named_opened_and_as_before(site, place):
     seen, view = looked(site)
     assert view.reason is None
     (found,) = judged(site, seen, view)
-    assert (found.code, found.severity) == ("box-forward", Severity.ERROR)
+    assert (found.code, found.severity) == ("relay-forward", Severity.ERROR)
     assert f"{family} early seen: tcp dport 8000 drop" in found.summary
     assert f'nft insert rule {family} early seen iifname "lan0" ip saddr 10.88.0.0/24 accept' in str(found.hint)
     site.install()
@@ -274,7 +276,7 @@ def test_rule_against_invalid_packets_is_a_warning(site):
     before = state(site.record)
     seen, view = looked(site)
     (found,) = judged(site, seen, view)
-    assert (found.code, found.severity) == ("box-forward", Severity.WARNING)
+    assert (found.code, found.severity) == ("relay-forward", Severity.WARNING)
     assert "inet own past: ct state invalid drop" in found.summary
     site.install()
     assert arrives(site) == NEAR_ADDRESS
@@ -292,7 +294,7 @@ def test_ufw_is_opened_by_ufw(site):
     add_iptables(site.record)
     add(site.record, "ufw", "/usr/sbin/ufw")
     run(site.record, UFW)
-    shut = {"box-input": "INPUT: policy DROP", "box-forward": "FORWARD: policy DROP"}
+    shut = {"relay-input": "INPUT: policy DROP", "relay-forward": "FORWARD: policy DROP"}
     goes_round(site, shut, "ufw allow in on lan0 from 10.88.0.0/24 to any port 9000 proto tcp")
     opens_to_near_relays(site, "ufw")
 
@@ -315,7 +317,7 @@ def test_a_near_relay_that_may_not_reach_the_far_one(site):
     seen = facts(site.shell)
     view = firewall.look(site.shell, seen, near)
     (found,) = packet_filter(view, near, firewall.commands(view, seen, near), opened=False)
-    assert (found.code, found.severity) == ("box-output", Severity.ERROR)
+    assert (found.code, found.severity) == ("relay-output", Severity.ERROR)
     assert "nft insert rule inet own out ip daddr 10.99.0.5 tcp dport 9000 accept" in str(found.hint)
     assert "8000 accept" not in str(found.hint)
 
@@ -326,7 +328,7 @@ def test_firewalld_is_opened_by_firewalld(tmp_path):
         for package, program in FIREWALLD_NEEDS.items():
             add(site.record, package, program)
         run(site.record, FIREWALLD_START)
-        goes_round(site, {"box-forward": "filter_FORWARD: reject"}, "nft insert rule inet firewalld filter_FORWARD")
+        goes_round(site, {"relay-forward": "filter_FORWARD: reject"}, "nft insert rule inet firewalld filter_FORWARD")
         opens_to_near_relays(site, "firewalld")
 
 
@@ -363,8 +365,8 @@ def goes_round(site: Site, shut: dict[str, str], cure: str) -> None:
         assert any(rule in finding.summary for finding in found if finding.code == code), found
     assert any(cure in str(finding.hint) for finding in found), found
     site.install()
-    assert (arrives(site) == NEAR_ADDRESS) == shut.keys().isdisjoint({"box-input", "box-output"}), "really shut out"
-    assert forwarded(site) == ("box-forward" not in shut)
+    assert (arrives(site) == NEAR_ADDRESS) == shut.keys().isdisjoint({"relay-input", "relay-output"}), "really shut out"
+    assert forwarded(site) == ("relay-forward" not in shut)
     assert site.restore().left == []
     assert state(site.record) == before
     assert site.install(opened=True) > len(shut)

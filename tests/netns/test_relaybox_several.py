@@ -58,12 +58,12 @@ def test_hosts_are_spread_over_the_relays_and_move_to_another_when_one_is_down(t
         assert {move["state"] for move in done["moves"].values()} == {"success"}
         assert routes(lab) == {"source/esx-a1": {"10.88.0.1"}, "source/esx-a2": {"10.88.0.2"}}
         relays = lab.json("status")["relays"]
-        assert all(relays[f"box/{name}"]["bytes_to_target"] > 2**28 for name in ("relay-a", "relay-c"))
+        assert all(relays[f"relay/{name}"]["bytes_to_target"] > 2**28 for name in ("relay-a", "relay-c"))
         machine.power_off(record.read(record.record_path(lab.directory, "relay-c")))
         try:
             plan = lab.json("plan", "--mode", "proxy", "vm3", "vm4")
             (said,) = [finding for finding in plan["findings"] if finding["code"] == "relay-left-out"]
-            assert (said["severity"], said["subject"]) == ("warning", "box/relay-c")
+            assert (said["severity"], said["subject"]) == ("warning", "relay/relay-c")
             assert said["summary"].endswith("its hosts go through relay-a")
             done = lab.json("migrate", "--mode", "proxy", "--yes", "vm3", "vm4")
             assert {move["state"] for move in done["moves"].values()} == {"success"}

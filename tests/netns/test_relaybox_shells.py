@@ -69,7 +69,7 @@ def become(record: BoxRecord, user: str, shell: str) -> None:
 @contextlib.contextmanager
 def log_in(record: BoxRecord, user: str) -> Iterator[SshShell]:
     shell = SshShell.open(
-        "box/relay1", record.address, record.port, user, key_file=Path(record.private_key), password=None,
+        "relay/relay1", record.address, record.port, user, key_file=Path(record.private_key), password=None,
         host_key=record.host_key, known_hosts=(),
     )  # fmt: skip
     with contextlib.closing(shell):

@@ -39,14 +39,14 @@ def test_a_saved_plan_of_proxy_mode_is_done_exactly_and_rests_on_the_box(tmp_pat
         was = sysctl(lab)
         sysctl(lab, "2")
         done = lab.run("migrate", "--plan", "plan.json", "--yes")
-        assert (done.returncode, f"box/relay-a: sysctl/{KEY} is 2, the plan has {was}" in done.stderr) == (9, True), (
+        assert (done.returncode, f"relay/relay-a: sysctl/{KEY} is 2, the plan has {was}" in done.stderr) == (9, True), (
             done.stderr
         )
         sysctl(lab, was)
         moved = lab.json("migrate", "--plan", "plan.json", "--yes")
         assert moved["moves"]["vm1"]["state"] == "success"
         assert moved["settings_changed"] == len(saved["plan"]["changes"])
-        assert lab.json("status")["relays"]["box/relay-a"]["bytes_to_target"] > 2**27
+        assert lab.json("status")["relays"]["relay/relay-a"]["bytes_to_target"] > 2**27
         outstanding = {(item["target"], item["key"]) for item in lab.json("status")["outstanding"]}
         assert outstanding == {(change["target"], change["key"]) for change in saved["plan"]["changes"]}
         again = lab.json("migrate", "--mode", "proxy", "--yes", "vm2")

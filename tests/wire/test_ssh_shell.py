@@ -177,7 +177,7 @@ def login(server, **changes):
         "key_file": server.key_file, "password": None, "host_key": server.line, "known_hosts": (), "timeout_s": 5.0,
     }  # fmt: skip
     username = changes.pop("username", "root")
-    return SshShell.open("box/a", "127.0.0.1", server.port, username, **{**arguments, **changes})
+    return SshShell.open("relay/a", "127.0.0.1", server.port, username, **{**arguments, **changes})
 
 
 @pytest.fixture

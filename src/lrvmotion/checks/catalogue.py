@@ -329,68 +329,71 @@ class Code(StrEnum):
         "a longer window, a faster mode, or a faster circuit")
     # Relay hosts
     NO_RELAY = "no-relay", "E", "proxy mode without a relay host", "add `[[relay.source]]`, or use `--mode native`"
-    BOX_AWAY = ("box-away", "E", "the relay host does not answer, or refuses the login",
+    RELAY_AWAY = ("relay-away", "E", "the relay host does not answer, or refuses the login",
         "look at host, port, user, key and host key in the configuration")
-    BOX_SHELL = ("box-shell", "E",
+    RELAY_SHELL = ("relay-shell", "E",
         "the relay host answers, and runs no commands as root: the account's login shell, or sudo",
         "`usermod -s /bin/sh USER`, or the sudoers line that is shown")
-    BOX_LOCKED = ("box-locked", "E", "another operator's run has the relay host (exit status 5)",
+    RELAY_LOCKED = ("relay-locked", "E", "another operator's run has the relay host (exit status 5)",
         "run `lrvmotion restore-defaults` where that run was started; use another relay host until then")
-    BOX_PYTHON = ("box-python", "E", "the relay host has no Python 3.9 or newer, or not all of its standard library",
+    RELAY_PYTHON = ("relay-python", "E",
+        "the relay host has no Python 3.9 or newer, or not all of its standard library",
         "install python3 there (Debian: python3, not python3-minimal)")
-    BOX_SPLICE = ("box-splice", "E", "the relay host's Python cannot call splice(2)",
+    RELAY_SPLICE = ("relay-splice", "E", "the relay host's Python cannot call splice(2)",
         "install its ctypes, or Python 3.10")
-    BOX_FIREWALL = ("box-firewall", "E", "the relay host has neither nft nor iptables, or its kernel refuses them",
+    RELAY_FIREWALL = ("relay-firewall", "E", "the relay host has neither nft nor iptables, or its kernel refuses them",
         "install nftables there; a container needs CAP_NET_ADMIN")
-    BOX_ADDRESS = ("box-address", "E", "the configured `address` is not an address of the relay host",
+    RELAY_ADDRESS = ("relay-address", "E", "the configured `address` is not an address of the relay host",
         "correct `address` in `[[relay.source]]` or `[relay.target]`")
-    BOX_PORT = "box-port", "E", "something else listens on the relay's TCP port", "set another `listen_port`"
-    BOX_CONNTRACK_ZONE = ("box-conntrack-zone", "E",
+    RELAY_PORT = "relay-port", "E", "something else listens on the relay's TCP port", "set another `listen_port`"
+    RELAY_CONNTRACK_ZONE = ("relay-conntrack-zone", "E",
         "a rule (`ct zone set`, `-j CT --zone`) hides from the relay where vMotion's connections are addressed to",
         "exempt TCP 8000 to the targets from that rule, or take another relay host")
-    BOX_READ_ONLY = ("box-read-only", "E", "where the relay's files go cannot be written; folder and mount are named",
+    RELAY_READ_ONLY = ("relay-read-only", "E",
+        "where the relay's files go cannot be written; folder and mount are named",
         "the command that is shown")
-    BOX_FULL = ("box-full", "E", "where the relay's files go is full; folder and mount are named",
+    RELAY_FULL = ("relay-full", "E", "where the relay's files go is full; folder and mount are named",
         "make room on that mount")
-    BOX_NOEXEC = ("box-noexec", "E", "no program may run where the relay's go; folder and mount are named",
+    RELAY_NOEXEC = ("relay-noexec", "E", "no program may run where the relay's go; folder and mount are named",
         "the command that is shown")
-    BOX_INPUT = ("box-input", "E I",
+    RELAY_INPUT = ("relay-input", "E I",
         "its packet filter drops connections to the relay's port; information where `open_firewall` opens it",
         "the command that is shown, or `open_firewall = true`")
-    BOX_OUTPUT = ("box-output", "E I",
+    RELAY_OUTPUT = ("relay-output", "E I",
         "its packet filter drops the relay's own connections; information where `open_firewall` opens it",
         "the command that is shown, or `open_firewall = true`")
-    BOX_FORWARD = ("box-forward", "E W I",
+    RELAY_FORWARD = ("relay-forward", "E W I",
         "its packet filter drops what it forwards; a warning if only of a dead relay; information where it is opened",
         "the command that is shown, or `open_firewall = true`")
-    BOX_FILTER_UNKNOWN = ("box-filter-unknown", "W",
+    RELAY_FILTER_UNKNOWN = ("relay-filter-unknown", "W",
         "whether its packet filter lets vMotion through could not be tried, and why",
         "look at its rules yourself")
-    BOX_BBR = ("box-bbr", "W", "its kernel has no BBR: the relay uses cubic, which loss slows to a few Mbit/s a stream",
+    RELAY_BBR = ("relay-bbr", "W",
+        "its kernel has no BBR: the relay uses cubic, which loss slows to a few Mbit/s a stream",
         "`modprobe tcp_bbr`, or a newer kernel")
-    BOX_SYSTEMD = ("box-systemd", "W",
+    RELAY_SYSTEMD = ("relay-systemd", "W",
         "it has no systemd: the relay does not come back after a reboot of the relay host",
         "use a relay host with systemd where that matters")
-    BOX_SYSCTL = ("box-sysctl", "W", "kernel settings that a relay wants cannot be written there",
+    RELAY_SYSCTL = ("relay-sysctl", "W", "kernel settings that a relay wants cannot be written there",
         "use a virtual machine or a privileged container")
-    BOX_MEMORY = ("box-memory", "W",
+    RELAY_MEMORY = ("relay-memory", "W",
         "it has little free memory: a stalled stream may hold 16 MiB, on a far relay 128 MiB",
         "give it more memory")
-    BOX_ARP = ("box-arp", "E", "a vMotion vmknic beside the relay host gives no ARP answer",
+    RELAY_ARP = ("relay-arp", "E", "a vMotion vmknic beside the relay host gives no ARP answer",
         "put the relay host into the VLAN of these vmknics: a relay is their gateway")
-    BOX_ARP_OTHER = ("box-arp-other", "E", "a vmknic's address answers with another MAC than the vmknic's",
+    RELAY_ARP_OTHER = ("relay-arp-other", "E", "a vmknic's address answers with another MAC than the vmknic's",
         "find out who else has the address, or answers for it (proxy ARP)")
-    BOX_TARGET = ("box-target", "E", "the relay host does not reach TCP 8000 of a target vmknic",
+    RELAY_TARGET = ("relay-target", "E", "the relay host does not reach TCP 8000 of a target vmknic",
         "let TCP 8000 through from the relay host, and enable the vMotion service there")
-    BOX_CORES = "box-cores", "W", "it has one CPU core for relay and kernel", "give it two or more"
-    BOX_MTU = ("box-mtu", "W",
+    RELAY_CORES = "relay-cores", "W", "it has one CPU core for relay and kernel", "give it two or more"
+    RELAY_MTU = ("relay-mtu", "W",
         "its interface has a smaller MTU than the vmknics beside it: what it only forwards may be lost",
         "give the interface the vmknics' MTU")
-    BOX_GOVERNOR = ("box-governor", "I", "its CPU governor keeps the clock low between packets",
+    RELAY_GOVERNOR = ("relay-governor", "I", "its CPU governor keeps the clock low between packets",
         "nothing where it can be set: a run sets it to performance and restores it")
-    BOX_LINK = ("box-link", "I", "its interface is slower than 10 Gbit/s, and carries everything twice",
+    RELAY_LINK = ("relay-link", "I", "its interface is slower than 10 Gbit/s, and carries everything twice",
         "a faster interface")
-    BOX_NOT_MEASURED = ("box-not-measured", "W",
+    RELAY_NOT_MEASURED = ("relay-not-measured", "W",
         "neighbours and targets could not be tried from the relay host, and why",
         "repeat `lrvmotion check` once the reason is gone")
     RELAY_SUBNET = ("relay-subnet", "E", "the relay is not in the subnet of the host's vMotion vmknics",
@@ -437,4 +440,4 @@ SECTIONS: dict[Code, str] = {  # the title of each part of the catalogue, by its
     Code.WINDOW_CLOSED: "Maintenance windows",
     Code.NO_RELAY: "Relay hosts",
 }
-LOCKED = frozenset({Code.HOST_LOCKED, Code.BOX_LOCKED})  # another operator's: exit status 5
+LOCKED = frozenset({Code.HOST_LOCKED, Code.RELAY_LOCKED})  # another operator's: exit status 5

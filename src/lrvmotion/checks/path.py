@@ -82,7 +82,7 @@ def astray(target: str, relays: Iterable[str]) -> Finding:
 
 def load(report: LoadReport) -> Iterator[Finding]:
     """What limits the circuit, a policer, a deep queue, and what could not be measured."""
-    subject = f"{TargetId.relay(report.near)} -> box/{report.far}"
+    subject = f"{TargetId.relay(report.near)} -> relay/{report.far}"
     if report.runs:
         yield Code.LOAD_LIMITER.info(subject, report.limiter)
     if report.policer_mbps is not None:

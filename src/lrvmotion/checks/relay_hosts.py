@@ -11,7 +11,7 @@ from lrvmotion.model.relay_host import Block, BoxFacts, FarReach, FirewallView, 
 from lrvmotion.model.relay_spec import FAR_BUFFER_BYTES, STREAM_BUFFER_BYTES, RelaySpec
 from lrvmotion.model.target_id import TargetId
 
-MEASURING = frozenset({Code.BOX_PYTHON, Code.BOX_ADDRESS})  # what a far relay host needs that only measures
+MEASURING = frozenset({Code.RELAY_PYTHON, Code.RELAY_ADDRESS})  # what a far relay host needs that only measures
 LOW_MEMORY_KIB = 256 * 1024
 PROGRAMS = "/usr/local/lib"
 NEEDED_KIB, NEEDED_FILES = 1024, 32  # the relay is below 200 KiB; a file is written beside the one that it replaces
@@ -22,12 +22,12 @@ SLOW_MBPS = 10_000
 
 def away(name: str, reason: str, hint: str | None) -> Finding:
     """The relay host *name* does not answer, or is not trusted."""
-    return Code.BOX_AWAY.error(TargetId.relay(name), reason, hint)
+    return Code.RELAY_AWAY.error(TargetId.relay(name), reason, hint)
 
 
 def no_shell(name: str, reason: str, hint: str | None) -> Finding:
     """The relay host *name* answers, and runs no commands for us."""
-    return Code.BOX_SHELL.error(TargetId.relay(name), reason, hint)
+    return Code.RELAY_SHELL.error(TargetId.relay(name), reason, hint)
 
 
 def usable(seen: BoxFacts, spec: RelaySpec, runs: Collection[str] = ()) -> list[Finding]:
@@ -46,7 +46,7 @@ def _locked(seen: BoxFacts, spec: RelaySpec, runs: Collection[str]) -> Iterator[
     for run, marks in sorted(runs_in(seen.marks).items()):
         if run not in {*runs, spec.run}:
             hint = "its operator restores it with lrvmotion restore-defaults; use another relay host until then"
-            yield Code.BOX_LOCKED.error(TargetId.relay(spec.name), f"locked by run {run} ({', '.join(marks)})", hint)
+            yield Code.RELAY_LOCKED.error(TargetId.relay(spec.name), f"locked by run {run} ({', '.join(marks)})", hint)
 
 
 def _programs(seen: BoxFacts, spec: RelaySpec) -> Iterator[Finding]:
@@ -55,18 +55,18 @@ def _programs(seen: BoxFacts, spec: RelaySpec) -> Iterator[Finding]:
     if not seen.python:
         there = f"; it has {', '.join(seen.pythons)}" if seen.pythons else ""
         summary = f"no Python 3.9 or newer{there}"
-        yield Code.BOX_PYTHON.error(subject, summary, "install python3 on the relay host")
+        yield Code.RELAY_PYTHON.error(subject, summary, "install python3 on the relay host")
     elif seen.lacking:
         hint = "install all of Python's standard library (Debian: python3, not python3-minimal)"
-        yield Code.BOX_PYTHON.error(subject, f"{seen.python} has no module {seen.lacking}", hint)
+        yield Code.RELAY_PYTHON.error(subject, f"{seen.python} has no module {seen.lacking}", hint)
     elif not seen.splice:
         hint = "install its ctypes, or Python 3.10"
-        yield Code.BOX_SPLICE.error(subject, f"{seen.python} knows no splice(2)", hint)
+        yield Code.RELAY_SPLICE.error(subject, f"{seen.python} knows no splice(2)", hint)
     if not seen.nft and not seen.iptables:
-        yield Code.BOX_FIREWALL.error(subject, "neither nft nor iptables", "install nftables on the relay host")
+        yield Code.RELAY_FIREWALL.error(subject, "neither nft nor iptables", "install nftables on the relay host")
     if seen.filter_error:
         hint = "a kernel with nf_tables; in a container, CAP_NET_ADMIN"
-        yield Code.BOX_FIREWALL.error(subject, f"nft cannot be used: {seen.filter_error}", hint)
+        yield Code.RELAY_FIREWALL.error(subject, f"nft cannot be used: {seen.filter_error}", hint)
 
 
 def _places(seen: BoxFacts, spec: RelaySpec) -> Iterator[Finding]:
@@ -77,19 +77,19 @@ def _places(seen: BoxFacts, spec: RelaySpec) -> Iterator[Finding]:
             continue
         if "ro" in place.options:
             summary = f"{place.path} cannot be written: {place.mount} is mounted read-only"
-            yield Code.BOX_READ_ONLY.error(subject, summary, f"on the relay host: mount -o remount,rw {place.mount}")
+            yield Code.RELAY_READ_ONLY.error(subject, summary, f"on the relay host: mount -o remount,rw {place.mount}")
         elif not place.writable:
             summary = f"{place.path} cannot be written by root"
-            yield Code.BOX_READ_ONLY.error(subject, summary, f"look at lsattr -d {place.path}")
+            yield Code.RELAY_READ_ONLY.error(subject, summary, f"look at lsattr -d {place.path}")
         elif place.free_kib is not None and place.free_kib < NEEDED_KIB:
             summary = f"{place.free_kib} KiB are free on {place.mount}, for {place.path}: {NEEDED_KIB} KiB are needed"
-            yield Code.BOX_FULL.error(subject, summary, f"make room on {place.mount}")
+            yield Code.RELAY_FULL.error(subject, summary, f"make room on {place.mount}")
         elif place.free_files is not None and place.free_files < NEEDED_FILES:
             summary = f"{place.free_files} more files fit on {place.mount}, for {place.path}: {NEEDED_FILES} are needed"
-            yield Code.BOX_FULL.error(subject, summary, f"remove files from {place.mount} (df -i)")
+            yield Code.RELAY_FULL.error(subject, summary, f"remove files from {place.mount} (df -i)")
         if place.path == PROGRAMS and "noexec" in place.options:
             summary = f"programs in {place.path} cannot be run: {place.mount} is mounted noexec"
-            yield Code.BOX_NOEXEC.error(subject, summary, f"on the relay host: mount -o remount,exec {place.mount}")
+            yield Code.RELAY_NOEXEC.error(subject, summary, f"on the relay host: mount -o remount,exec {place.mount}")
 
 
 def _addresses(seen: BoxFacts, spec: RelaySpec, runs: Collection[str]) -> Iterator[Finding]:
@@ -97,10 +97,10 @@ def _addresses(seen: BoxFacts, spec: RelaySpec, runs: Collection[str]) -> Iterat
     if seen.interface_of(spec.address) is None:
         have = ", ".join(entry.address for entry in seen.addresses if entry.interface != "lo") or "none"
         summary = f"{spec.address} is not an address of this host; it has {have}"
-        yield Code.BOX_ADDRESS.error(subject, summary, f"correct address in {where}")
+        yield Code.RELAY_ADDRESS.error(subject, summary, f"correct address in {where}")
     if spec.listen_port in seen.listening and not {*runs, spec.run} & seen.runs:
         summary = f"TCP port {spec.listen_port} is taken"
-        yield Code.BOX_PORT.error(subject, summary, f"set another listen_port in {where}")
+        yield Code.RELAY_PORT.error(subject, summary, f"set another listen_port in {where}")
 
 
 def _zones(seen: BoxFacts, spec: RelaySpec) -> Iterator[Finding]:
@@ -117,7 +117,7 @@ def _zones(seen: BoxFacts, spec: RelaySpec) -> Iterator[Finding]:
             where = "a conntrack zone, where their target is not found"
             summary = f"a rule puts vMotion's connections into {where}: {rule}"
             hint = f"exempt TCP port {spec.service_port} to the targets from that rule, or take another relay host"
-            yield Code.BOX_CONNTRACK_ZONE.error(TargetId.relay(spec.name), summary, hint)
+            yield Code.RELAY_CONNTRACK_ZONE.error(TargetId.relay(spec.name), summary, hint)
 
 
 def _kernel(seen: BoxFacts, spec: RelaySpec) -> Iterator[Finding]:
@@ -125,18 +125,18 @@ def _kernel(seen: BoxFacts, spec: RelaySpec) -> Iterator[Finding]:
     subject = TargetId.relay(spec.name)
     if not seen.bbr:
         summary = f"kernel {seen.kernel} has no BBR: the relay uses cubic, which loss slows to a few Mbit/s a stream"
-        yield Code.BOX_BBR.warning(subject, summary, "modprobe tcp_bbr, or a newer kernel")
+        yield Code.RELAY_BBR.warning(subject, summary, "modprobe tcp_bbr, or a newer kernel")
     if not seen.systemd:
         summary = "no systemd: the relay is supervised, but does not come back after a reboot"
         if not spec.far and not (seen.nft and seen.owner_tables):
             summary += "; while it is dead new connections are refused, for this kernel cannot tie a table to a process"
-        yield Code.BOX_SYSTEMD.warning(subject, summary)
+        yield Code.RELAY_SYSTEMD.warning(subject, summary)
     if fixed := [key for key, _, writable in seen.sysctls if not writable]:
-        yield Code.BOX_SYSCTL.warning(subject, f"kernel settings that cannot be written here: {', '.join(fixed)}")
+        yield Code.RELAY_SYSCTL.warning(subject, f"kernel settings that cannot be written here: {', '.join(fixed)}")
     if 0 < seen.memory_free_kib < LOW_MEMORY_KIB:
         most = FAR_BUFFER_BYTES if spec.far else STREAM_BUFFER_BYTES
         summary = f"{seen.memory_free_kib // 1024} MiB of memory free; a stream may hold up to {most // 1024**2} MiB"
-        yield Code.BOX_MEMORY.warning(subject, summary)
+        yield Code.RELAY_MEMORY.warning(subject, summary)
 
 
 def neighbours(name: str, view: RelayView, macs: Mapping[str, str], port: int = 8000) -> Iterator[Finding]:
@@ -144,18 +144,18 @@ def neighbours(name: str, view: RelayView, macs: Mapping[str, str], port: int = 
     subject = TargetId.relay(name)
     if view.reason is not None:
         summary = f"neighbours and port {port} of the targets not measured: {view.reason}"
-        yield Code.BOX_NOT_MEASURED.warning(subject, summary)
+        yield Code.RELAY_NOT_MEASURED.warning(subject, summary)
     silent = sorted(address for address, mac in view.arp.items() if mac is None)
     if silent:
         summary = f"no ARP answer from the vMotion vmknic {', '.join(silent)}"
         hint = "put the relay host into the VLAN of these vmknics: a relay is their gateway"
-        yield Code.BOX_ARP.error(subject, summary, hint)
+        yield Code.RELAY_ARP.error(subject, summary, hint)
     for address, mac in sorted(view.arp.items()):
         own = macs.get(address, "").lower()
         if mac and own and mac != own:
             summary = f"{address} answers with the MAC {mac}, and the vmknic has {own}"
             hint = "find out who else has the address, or answers for it (proxy ARP)"
-            yield Code.BOX_ARP_OTHER.error(subject, summary, hint)
+            yield Code.RELAY_ARP_OTHER.error(subject, summary, hint)
     for outcome in sorted(set(view.ports.values()) - {"open"}):
         where = ", ".join(sorted(address for address, said in view.ports.items() if said == outcome))
         if outcome == "refused":  # ESXi listens on 8000 at every vMotion vmknic (vsphere.md 6), so that nobody's is not
@@ -166,7 +166,7 @@ def neighbours(name: str, view: RelayView, macs: Mapping[str, str], port: int = 
         else:
             summary = f"no way to TCP {port} of {where}: {outcome}"
             hint = f"let TCP {port} through from the relay host to the target's vMotion vmknics"
-        yield Code.BOX_TARGET.error(subject, summary, hint)
+        yield Code.RELAY_TARGET.error(subject, summary, hint)
 
 
 def capacity(name: str, seen: BoxFacts, address: str, lan_mtu: int = 1500) -> Iterator[Finding]:
@@ -174,21 +174,21 @@ def capacity(name: str, seen: BoxFacts, address: str, lan_mtu: int = 1500) -> It
     subject = TargetId.relay(name)
     if 0 < seen.cores < CORES:
         summary = "it has one CPU core for the relay's threads and the kernel's network work"
-        yield Code.BOX_CORES.warning(subject, summary, f"give it {CORES} or more")
+        yield Code.RELAY_CORES.warning(subject, summary, f"give it {CORES} or more")
     slow = sorted({governor for _, governor in seen.governors} - FAST_GOVERNORS)
     if slow:
         summary = f"its CPU governor is {', '.join(slow)}, which keeps the clock low between packets"
         hint = "while a relay runs on it, it is set to performance, and restored afterwards"
         able = "performance" in seen.available_governors
-        yield Code.BOX_GOVERNOR.info(subject, summary, hint if able else None)
+        yield Code.RELAY_GOVERNOR.info(subject, summary, hint if able else None)
     device = seen.interface_of(address)
     mtu, speed = next(((mtu, speed) for link, mtu, speed in seen.links if link == device), (None, None))
     if mtu is not None and 0 < mtu < lan_mtu:
         summary = f"{device} has MTU {mtu}, and the vmknics beside it {lan_mtu}: what it only forwards may be lost"
-        yield Code.BOX_MTU.warning(subject, summary, f"give {device} MTU {lan_mtu}")
+        yield Code.RELAY_MTU.warning(subject, summary, f"give {device} MTU {lan_mtu}")
     if speed is not None and speed < SLOW_MBPS:
         summary = f"{device} runs at {speed} Mbit/s, and a relay receives and sends everything on it"
-        yield Code.BOX_LINK.info(subject, summary)
+        yield Code.RELAY_LINK.info(subject, summary)
 
 
 def way_to_far(spec: RelaySpec, tried: FarReach | None) -> Iterator[Finding]:
@@ -213,23 +213,23 @@ def packet_filter(
     subject = TargetId.relay(spec.name)
     if view.reason is not None:
         summary = f"whether its packet filter lets vMotion through is not known: {view.reason}"
-        yield Code.BOX_FILTER_UNKNOWN.warning(subject, summary)
+        yield Code.RELAY_FILTER_UNKNOWN.warning(subject, summary)
     for block in view.blocks:
         if opened:
             hint = f"open_firewall: the run does {commands[block]}; restore-defaults takes it back"
         else:
             hint = f"{commands[block]}; or open_firewall = true in {_table(spec)}"
         if block.what == "input":
-            code, severity = Code.BOX_INPUT, Severity.ERROR
+            code, severity = Code.RELAY_INPUT, Severity.ERROR
             summary = f"it drops connections to the relay's TCP port {spec.listen_port}: {block}"
         elif block.what == "output":
-            code, severity = Code.BOX_OUTPUT, Severity.ERROR
+            code, severity = Code.RELAY_OUTPUT, Severity.ERROR
             summary = f"it drops the connections that the relay itself makes: {block}"
         elif block.what == "forward":
-            code, severity = Code.BOX_FORWARD, Severity.ERROR
+            code, severity = Code.RELAY_FORWARD, Severity.ERROR
             summary = f"it drops what is to be forwarded past the relay: {block}"
         else:
-            code, severity = Code.BOX_FORWARD, Severity.WARNING
+            code, severity = Code.RELAY_FORWARD, Severity.WARNING
             summary = f"connections that pass it while its relay is dead would hang: {block}"
         yield code.found(Severity.INFO if opened else severity, subject, summary, hint)
 

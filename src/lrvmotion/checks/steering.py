@@ -76,7 +76,7 @@ def far(relay: FarRelay, near: Iterable[Relay], sources: Iterable[Host], targets
         return
     for one in near:
         if (":" in one.address) != (":" in relay.address):
-            summary = f"{relay.address} and {one.address} of box/{one.name} are not of one address family"
+            summary = f"{relay.address} and {one.address} of relay/{one.name} are not of one address family"
             yield Code.FAR_FAMILY.error(subject, summary, _FAR_HINT)
     there = list(targets)
     if there and not any(host.is_beside(relay.address) for host in there):

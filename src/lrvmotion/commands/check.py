@@ -86,11 +86,11 @@ def check(
         done.findings += path.load(report)
         age_s = load_report_store.age_s(report, wall_clock())
     if quiet:
-        seen: dict[str, object] = {"sites": done.sites, "hosts": done.hosts, "boxes": done.boxes}
+        seen: dict[str, object] = {"sites": done.sites, "hosts": done.hosts, "relay_hosts": done.relay_hosts}
         seen["load"] = None if report is None else loads.document(report, age_s)
         results.document(checks.document(done.findings, done.path, done.frames, **seen))
     else:
         if report is not None:
             loads.show(report, age_s)
-        checks.show(done.findings, done.path, done.frames, checks.seen(done.sites, done.hosts, done.boxes))
+        checks.show(done.findings, done.path, done.frames, checks.seen(done.sites, done.hosts, done.relay_hosts))
     return int(ExitStatus.REFUSED if errors(done.findings) else ExitStatus.OK)

@@ -80,7 +80,7 @@ class RunPlan(Body):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection(Body):
-    """How a vCenter ("source", "target") or relay host ("box/NAME") is reached, and what it is told by; no secret.
+    """How a vCenter ("source", "target") or relay host ("relay/NAME") is reached, and what it is told by; no secret.
 
     *secret* is the name under which its password is kept, "": its own. A vCenter has *sha256* or *pem* (its
     certificate) and *instance_uuid*, a relay host *key_file*, *host_key* and *known_hosts*.

@@ -9,8 +9,9 @@ from typing import Any, Self, cast
 from lrvmotion.model.inventory import SiteName
 
 _RUN = r"(?:([a-z0-9]+):)?"
-_CONNECTION = re.compile(rf"{_RUN}((source|target)|box/.+)", re.DOTALL)
-_TARGET = re.compile(rf"{_RUN}(?:(source|target)/(.+)|box/(.+))", re.DOTALL)
+_FORMERLY = re.compile(r"\A((?:[a-z0-9]+:)?)box/")  # relay hosts in journals and plan files of schema 1
+_CONNECTION = re.compile(rf"{_RUN}((source|target)|relay/.+)", re.DOTALL)
+_TARGET = re.compile(rf"{_RUN}(?:(source|target)/(.+)|relay/(.+))", re.DOTALL)
 
 
 class TextId(str):
@@ -30,7 +31,7 @@ class TextId(str):
 
 
 class ConnectionId(TextId):
-    """A vCenter, "source" or "target", or a relay host, "box/NAME".
+    """A vCenter, "source" or "target", or a relay host, "relay/NAME".
 
     Where none of today's connections leads is known by the run that recorded the way there: "abc234:source".
     """
@@ -39,7 +40,8 @@ class ConnectionId(TextId):
 
     def __new__(cls, text: str) -> Self:
         """Read *text*; ValueError where it names no connection."""
-        _matched(_CONNECTION, text, 'connection: "source", "target" or "box/NAME" does')
+        text = _today(text)
+        _matched(_CONNECTION, text, 'connection: "source", "target" or "relay/NAME" does')
         return super().__new__(cls, text)
 
     def of_run(self, run: str) -> ConnectionId:
@@ -64,14 +66,14 @@ class ConnectionId(TextId):
     @property
     def secret(self) -> str:
         """What its password is called: "source", "relay-a"."""
-        return self.removeprefix("box/")
+        return self.removeprefix("relay/")
 
 
 SiteId = SiteName | ConnectionId  # a vCenter that we are logged in to
 
 
 class TargetId(TextId):
-    """A host of a vCenter, "source/esx-a1", or a relay host, "box/relay-a"; "abc234:source/esx-a1" as in ConnectionId.
+    """A host of a vCenter, "source/esx-a1", or a relay host, "relay/box-a"; "abc234:source/esx-a1" as in ConnectionId.
 
     A name may hold anything, slashes too.
     """
@@ -80,7 +82,8 @@ class TargetId(TextId):
 
     def __new__(cls, text: str) -> Self:
         """Read *text*; ValueError where it names no target."""
-        _matched(_TARGET, text, 'target: "source/HOST", "target/HOST" or "box/NAME" does')
+        text = _today(text)
+        _matched(_TARGET, text, 'target: "source/HOST", "target/HOST" or "relay/NAME" does')
         return super().__new__(cls, text)
 
     @classmethod
@@ -91,7 +94,7 @@ class TargetId(TextId):
     @classmethod
     def relay(cls, name: str) -> Self:
         """Return the id of the relay host *name*."""
-        return cls(f"box/{name}")
+        return cls(f"relay/{name}")
 
     @property
     def connection(self) -> ConnectionId:
@@ -133,6 +136,11 @@ def site_object(site: SiteId, what: str) -> str:
 def without_site(text: str) -> str:
     """Return "esx-a1 10.88.0.9" of "source/esx-a1 10.88.0.9"."""
     return text.partition("/")[2]
+
+
+def _today(text: str) -> str:
+    """Return *text* with a relay host named as it is now: older versions wrote "box/NAME"."""
+    return _FORMERLY.sub(r"\1relay/", text, count=1)
 
 
 def _matched(shape: re.Pattern[str], text: str, wanted: str = "id") -> re.Match[str]:

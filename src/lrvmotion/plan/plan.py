@@ -20,7 +20,7 @@ Wanted = tuple[SettingKey, Value, str]  # a setting, the value that it is to hav
 class Change:
     """One setting of one target, from *prior* to *planned*, and why.
 
-    *target* is "source/HOST", "target/HOST" or "box/NAME"; *key* has a kind and a name ("option/Migrate.Enabled",
+    *target* is "source/HOST", "target/HOST" or "relay/NAME"; *key* has a kind and a name ("option/Migrate.Enabled",
     "vmknic/10.88.0.20"). *reboot*: takes effect only after the host's next reboot.
     """
 

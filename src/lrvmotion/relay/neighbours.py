@@ -94,11 +94,11 @@ def _said(done: Completed) -> str:
 
 
 def document(name: str, seen: BoxFacts, address: str, view: RelayView) -> dict[str, Any]:
-    """Return a box and what it sees as a JSON object."""
+    """Return a relay host and what it sees as a JSON object."""
     device = seen.interface_of(address)
     mtu, speed = next(((mtu, speed) for link, mtu, speed in seen.links if link == device), (None, None))
     return {
-        "box": name, "reachable": True, "kernel": seen.kernel, "python": ".".join(map(str, seen.python_version)),
+        "relay_host": name, "reachable": True, "kernel": seen.kernel, "python": ".".join(map(str, seen.python_version)),
         "bbr": seen.bbr, "splice": seen.splice, "filter": "nft" if seen.nft else "iptables" if seen.iptables else None,
         "systemd": seen.systemd, "cores": seen.cores, "governors": sorted({one for _, one in seen.governors}),
         "interface": device, "mtu": mtu, "speed_mbps": speed, "memory_free_mib": seen.memory_free_kib // 1024,

@@ -95,9 +95,9 @@ def show(
 
 
 def seen(
-    sites: Mapping[str, Mapping[str, Any]], hosts: Sequence[Mapping[str, Any]], boxes: Sequence[Mapping[str, Any]]
+    sites: Mapping[str, Mapping[str, Any]], hosts: Sequence[Mapping[str, Any]], relay_hosts: Sequence[Mapping[str, Any]]
 ) -> list[str]:
-    """Return a line for each vCenter, host and box that was looked at."""
+    """Return a line for each vCenter, host and relay host that was looked at."""
     reach = {True: ", reaches the other one", False: ", does not reach the other one", None: ""}
     lines = [
         f"{site} vCenter {about['vcenter']}: {about['version']} build {about['build']}, API {about['api']}, "
@@ -109,12 +109,13 @@ def seen(
             f"{nic['device']} {nic['address']} MTU {nic['mtu']} on {nic['netstack']}" for nic in host["vmknics"]
         )
         lines.append(f"{host['host']}: {host['version']} build {host['build']}; vMotion: {nics or 'none'}")
-    for box in boxes:
-        if box["reachable"]:
-            speed = "" if box["speed_mbps"] is None else f" at {box['speed_mbps']} Mbit/s"
+    for relay in relay_hosts:
+        if relay["reachable"]:
+            speed = "" if relay["speed_mbps"] is None else f" at {relay['speed_mbps']} Mbit/s"
             lines.append(
-                f"{box['box']}: Linux {box['kernel']}, {words.count(box['cores'], 'core')}, {box['interface']}{speed}, "
-                f"{box['filter']}, BBR {'yes' if box['bbr'] else 'no'}, splice {'yes' if box['splice'] else 'no'}"
+                f"{relay['relay_host']}: Linux {relay['kernel']}, {words.count(relay['cores'], 'core')}, "
+                f"{relay['interface']}{speed}, "
+                f"{relay['filter']}, BBR {'yes' if relay['bbr'] else 'no'}, splice {'yes' if relay['splice'] else 'no'}"
             )
     return lines
 
@@ -132,7 +133,7 @@ def closing(findings: Iterable[Finding]) -> str:
 def document(
     findings: Sequence[Finding], path: Sequence[PathQuality], frames: Sequence[Frames], **looked: object
 ) -> dict[str, Any]:
-    """Return everything as one JSON object; *looked*: what was seen of sites, hosts and boxes."""
+    """Return everything as one JSON object; *looked*: what was seen of sites, hosts and relay hosts."""
     return {
         "schema": SCHEMA,
         "findings": [finding_json(finding) for finding in sorted(findings, key=_rank)],

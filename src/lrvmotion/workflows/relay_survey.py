@@ -22,10 +22,10 @@ from lrvmotion.workflows.connections import Connections
 
 @dataclass(slots=True, kw_only=True)
 class Boxes:
-    """What was found; *boxes* are JSON objects, one for each box."""
+    """What was found; *relay_hosts* are JSON objects, one for each."""
 
     findings: list[Finding] = field(default_factory=list)
-    boxes: list[dict[str, Any]] = field(default_factory=list)
+    relay_hosts: list[dict[str, Any]] = field(default_factory=list)
 
 
 def log_in(config: Config, connections: Connections) -> dict[str, LrvmotionError]:
@@ -62,7 +62,7 @@ def look(
         except LrvmotionError as error:
             reason = error.message.removeprefix(f"{TargetId.relay(relay.name)}: ")
             done.findings.append(_away(relay, reason, error))
-            done.boxes.append({"box": TargetId.relay(relay.name), "reachable": False})
+            done.relay_hosts.append({"relay_host": TargetId.relay(relay.name), "reachable": False})
         if reason is not None:
             reasons[relay.name] = reason
     if relayed and config.relay.source:
@@ -107,7 +107,7 @@ def _one(
     done.findings += relay_hosts.capacity(relay.name, seen, relay.address, largest)
     if forward is not None and not _running(config, connections, runs, away):
         done.findings += relay_hosts.way_to_far(spec, far_reach.reach(shell, seen, spec))
-    done.boxes.append(looking.document(name, seen, relay.address, view))
+    done.relay_hosts.append(looking.document(name, seen, relay.address, view))
     bad = errors(standing)
     if not bad and (not isinstance(relay, FarRelay) or relay.forward):
         tried = rules.look(shell, seen, spec)

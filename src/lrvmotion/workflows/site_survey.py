@@ -31,8 +31,7 @@ from lrvmotion.plan.modes import MODES, available
 from lrvmotion.plan.placer import Placer
 from lrvmotion.plan.vm_selection import Choice, MovedVm
 from lrvmotion.run import path_survey
-from lrvmotion.workflows import relay_survey as boxes
-from lrvmotion.workflows import vm_choice
+from lrvmotion.workflows import relay_survey, vm_choice
 from lrvmotion.workflows.connections import Connections
 
 _SITES: tuple[SiteName, SiteName] = ("source", "target")
@@ -50,14 +49,14 @@ class SurveyRequest:
 
 @dataclass(slots=True, kw_only=True)
 class Survey:
-    """What was found and measured; *sites*, *hosts* and *boxes* are JSON objects, one for each that was looked at."""
+    """What was found and measured; *sites*, *hosts* and *relay_hosts* are JSON objects, one for each that was seen."""
 
     findings: list[Finding] = field(default_factory=list)
     path: list[PathQuality] = field(default_factory=list)
     frames: list[Frames] = field(default_factory=list)
     sites: dict[str, dict[str, Any]] = field(default_factory=dict)
     hosts: list[dict[str, Any]] = field(default_factory=list)
-    boxes: list[dict[str, Any]] = field(default_factory=list)
+    relay_hosts: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -97,7 +96,7 @@ def survey(
     with ThreadPoolExecutor(len(_SITES)) as pool:
         source, target = pool.map(connections.inventory, _SITES)
     name_check.verify(config, source, target)
-    away = boxes.log_in(config, connections)  # before anything is drawn: it may ask for a password
+    away = relay_survey.log_in(config, connections)  # before anything is drawn: it may ask for a password
     chosen = choose(config, connections, source, target, asked.vms, run_state.moved_by(records))
     found = Survey()
     step("vCenters", 0, 1)
@@ -105,9 +104,11 @@ def survey(
     step("hosts", 0, 1)
     _hosts(chosen, connections, records, found)
     step("relay hosts", 0, 1)
-    seen = boxes.look(config, connections, chosen.hosts, changes.runs(records), away, relayed=bool(chosen.relayed))
+    seen = relay_survey.look(
+        config, connections, chosen.hosts, changes.runs(records), away, relayed=bool(chosen.relayed)
+    )
     found.findings += seen.findings
-    found.boxes += seen.boxes
+    found.relay_hosts += seen.relay_hosts
     _path(chosen, connections, observer, asked, step, found)
     return found
 

@@ -239,8 +239,8 @@ def test_what_bounds_a_box():
     )
     assert list(capacity("r", good, "10.88.0.1")) == []
     poor = replace(good, cores=1, governors=(("cpu0", "powersave"),), links=(("lan0", 1500, 1000),))
-    assert [f.code for f in capacity("r", poor, "10.88.0.1")] == ["box-cores", "box-governor", "box-link"]
-    assert [f.code for f in capacity("r", good, "10.88.0.1", 9000)] == ["box-mtu"]
+    assert [f.code for f in capacity("r", poor, "10.88.0.1")] == ["relay-cores", "relay-governor", "relay-link"]
+    assert [f.code for f in capacity("r", good, "10.88.0.1", 9000)] == ["relay-mtu"]
     assert list(capacity("r", BoxFacts(), "10.88.0.1")) == []  # what is not known is not held against it
 
 

@@ -22,4 +22,4 @@ def test_near_and_far_relay_hosts_are_looked_at(monkeypatch):
     there = SimpleNamespace(inventory={"source": source(), "target": TARGET}.__getitem__)
     there.shell = str
     config = schema.parse({"source": SITE, "target": SITE, "relay": RELAYS})
-    assert restore._recognised(there, config) == ["box/near: unit of box/near", "box/far: unit of box/far"]
+    assert restore._recognised(there, config) == ["relay/near: unit of relay/near", "relay/far: unit of relay/far"]

@@ -65,14 +65,14 @@ def test_what_is_pinned_now_wins_over_what_a_run_recorded():
             ("source", "a.example", 443, old),
             ("target", "b.example", 443, old),
             ("abc:source", "a.example", 8443, old),
-            ("box/r", "r.example", 22, box_then),
+            ("relay/r", "r.example", 22, box_then),
         )
     }
     every = all_known(known, recorded)
     assert every["source"] == replace(recorded["source"], pem=None, sha256="ab" * 32)
     assert every["target"] == recorded["target"], "nothing is pinned for it now"
     assert every["abc:source"] == recorded["abc:source"], "another address"
-    assert (every["box/r"].host_key, every["box/r"].known_hosts) == ("ssh-ed25519 new", ())
+    assert (every["relay/r"].host_key, every["relay/r"].known_hosts) == ("ssh-ed25519 new", ())
     assert all_known(None, recorded) == recorded
 
 
@@ -117,7 +117,7 @@ def test_known_hosts_is_one_file_or_several(tmp_path, written, names):
     loaded = schema.load(tmp_path / "c.toml")
     files = [tmp_path / name for name in names]
     assert list(loaded.relay.source[0].known_hosts) == files
-    assert records(loaded)["box/r"].known_hosts == tuple(str(file) for file in files)
+    assert records(loaded)["relay/r"].known_hosts == tuple(str(file) for file in files)
 
 
 @pytest.mark.parametrize(

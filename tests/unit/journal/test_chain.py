@@ -272,7 +272,7 @@ def test_an_empty_file_is_a_new_journal_where_none_was(tmp_path):
         ("run", {"mode": "native", "vms": [], "back": 1}),
         ("plan", {"plan": []}),
         ("connection", {"name": "source", "host": "vc-a", "port": "443", "username": "u"}),
-        ("connection", {"name": "box/r", "host": "r", "port": 22, "username": "u", "known_hosts": [5]}),
+        ("connection", {"name": "relay/r", "host": "r", "port": 22, "username": "u", "known_hosts": [5]}),
         ("intended", {"target": "source/a", "key": "option/x", "prior": 5, "planned": {"type": "long", "data": 1}}),
         ("intended", {"target": "source/a", "key": ["x"], "prior": ABSENT.to_json(), "planned": ABSENT.to_json()}),
         ("intended", {"target": "a", "key": "k", "prior": {"type": "long", "data": "1"}, "planned": ABSENT.to_json()}),
@@ -283,7 +283,7 @@ def test_an_empty_file_is_a_new_journal_where_none_was(tmp_path):
         ("move", {"vm": "vm1", "source_host": "a", "target_host": "b", "metadata": []}),
         ("move", {"vm": "vm1", "source_host": "a", "target_host": "b", "metadata": {"macs": {"x": "y"}}}),
         ("moved", {"vm": "vm1", "state": None, "reason": ""}),
-        ("cap", {"target": "box/r"}),
+        ("cap", {"target": "relay/r"}),
         ("cancel", {"target": "source/a", "running": "vm1"}),
         ("restore", {"accounts": ["u at h"]}),
     ],
@@ -299,7 +299,7 @@ def test_a_record_that_no_writer_of_ours_makes_is_refused(kind, body):
 @pytest.mark.parametrize("value", [None, True, 7, -1, 1.0, "x", [], {}, "9" * 5000])
 def test_fields_of_another_type_are_refused(name, value):
     """Whatever stands in place of each."""
-    body = CapChange(target=TargetId("box/r"), planned=None)
+    body = CapChange(target=TargetId("relay/r"), planned=None)
     record = json.loads(line(chained(None, at=clock(), run="r", body=body)))
     text = json.dumps({**record, name: value}).encode() + b"\n"
     if value == record[name]:

@@ -321,7 +321,7 @@ def connected(journal, run, source, target, **boxes):
     for name, (host, port, uuid) in (("source", source), ("target", target)):
         journal.append(run, Connection(name=ConnectionId(name), host=host, port=port, username="u", instance_uuid=uuid))
     for name, (host, port) in boxes.items():
-        journal.append(run, Connection(name=ConnectionId(f"box/{name}"), host=host, port=port, username="u"))
+        journal.append(run, Connection(name=ConnectionId(f"relay/{name}"), host=host, port=port, username="u"))
 
 
 def at(target, planned=LONG48, prior=LONG0):
@@ -367,25 +367,25 @@ def test_what_none_of_the_newest_connections_leads_to_keeps_its_own(tmp_path):
     """A third vCenter behind the name, and a box at another address: each is reached as its own run reached it."""
     with Journal(tmp_path, clock) as journal:
         connected(journal, "r1", ("lab", 1, A), ("lab", 2, B), relay=("box1", 22))
-        for target in ("source/a1", "target/b1", "box/relay"):
+        for target in ("source/a1", "target/b1", "relay/relay"):
             journal.intended("r1", at(target))
         connected(journal, "r2", ("lab", 1, C), ("lab", 2, B), relay=("box2", 22))
         journal.intended("r2", at("source/a1"))
-        journal.intended("r2", at("box/relay"))
+        journal.intended("r2", at("relay/relay"))
         items = journal.outstanding()
         assert [item.target for item in items] == [
-            "r1:source/a1", "target/b1", "r1:box/relay", "source/a1", "box/relay",
+            "r1:source/a1", "target/b1", "r1:relay/relay", "source/a1", "relay/relay",
         ]  # fmt: skip
-        doors = ["r1:source", "target", "r1:box/relay", "source", "box/relay"]
+        doors = ["r1:source", "target", "r1:relay/relay", "source", "relay/relay"]
         assert [item.target.connection for item in items] == doors
         known = changes.connections(journal.records)
         assert {name: one.host for name, one in known.items()} == {
-            "source": "lab", "target": "lab", "box/relay": "box2", "r1:source": "lab", "r1:box/relay": "box1",
+            "source": "lab", "target": "lab", "relay/relay": "box2", "r1:source": "lab", "r1:relay/relay": "box1",
         }  # fmt: skip
         assert known["r1:source"].instance_uuid == A
         journal.reverted("r3", TargetId("r1:source/a1"), SettingKey("option/x"), LONG0)
-        journal.reverted("r3", TargetId("box/relay"), SettingKey("option/x"), LONG0)
-        assert [item.target for item in journal.outstanding()] == ["target/b1", "r1:box/relay", "source/a1"]
+        journal.reverted("r3", TargetId("relay/relay"), SettingKey("option/x"), LONG0)
+        assert [item.target for item in journal.outstanding()] == ["target/b1", "r1:relay/relay", "source/a1"]
 
 
 def test_a_setting_that_is_changed_again_after_its_restore_begins_anew(tmp_path):

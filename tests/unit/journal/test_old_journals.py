@@ -44,7 +44,7 @@ def targets() -> dict[str, FakeTarget]:
     """Return the hosts and the relay host as the old run left them."""
     return {
         "source/a1": FakeTarget("source/a1", {HELPERS: Value("long", 4), QUEUES: Value("long", 5)}),
-        "box/r": FakeTarget("box/r", {FILE: document(content="x\n", mode="0644")}),
+        "relay/r": FakeTarget("relay/r", {FILE: document(content="x\n", mode="0644")}),
     }
 
 
@@ -60,7 +60,7 @@ def test_old_keys_are_read_by_their_new_names():
     had = VmMetadata(things=(tag,), macs={4000: "00:50:56:00:00:01"}, tools=True, address="10.0.0.7")
     assert {vm: move.metadata for vm, move in moves.items()} == {"db": None, "web": had}
     known = changes.connections(records)
-    assert known["box/r"].known_hosts == ("/etc/known",)
+    assert known["relay/r"].known_hosts == ("/etc/known",)
     assert (known["source"].instance_uuid, known["target"].instance_uuid) == ("uuid-a", None)
     assert [record.kind for record, _ in of(Other, records)] == ["teleport"]
 
@@ -71,14 +71,14 @@ def test_its_outstanding_settings_can_be_restored(state):
     with Journal(state, clock) as journal:
         assert changes.owner_id(journal.records) == "planned"
         assert [(item.target, item.key, item.run) for item in journal.outstanding()] == [
-            ("source/a1", HELPERS, RUN), ("source/a1", QUEUES, RUN), ("box/r", FILE, RUN),
+            ("source/a1", HELPERS, RUN), ("source/a1", QUEUES, RUN), ("relay/r", FILE, RUN),
         ]  # fmt: skip
         journal.append("later2", RunBegun(mode="native", vms=(), owner_id="planned"))
         done = revert(journal, at.__getitem__, lambda _: None, run="later2")
         assert (done.done, done.left) == (3, [])
         assert (changes.owner_id(journal.records), journal.outstanding()) == (None, [])
     assert at["source/a1"].values == {HELPERS: Value("long", 0), QUEUES: Value("long", 2)}
-    assert at["box/r"].read(FILE) == ABSENT
+    assert at["relay/r"].read(FILE) == ABSENT
     content = (state / "journal.jsonl").read_bytes()
     assert content.startswith(TEXT)
     first = json.loads(content.removeprefix(TEXT).splitlines()[0])
@@ -158,4 +158,4 @@ def test_what_it_intended_is_as_it_was_written():
         Value("long", 0),
         Value("long", 4),
     )
-    assert said["box/r", FILE].planned == document(content="x\n", mode="0644")
+    assert said["relay/r", FILE].planned == document(content="x\n", mode="0644")

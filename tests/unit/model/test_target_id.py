@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from lrvmotion.model.setting import ABSENT, GOVERNOR, MAINTENANCE, SETTING_KINDS, SettingKey, Value, document, string
 from lrvmotion.model.target_id import ConnectionId, TargetId, site_object, without_site
 
-NAMES = st.text(min_size=1) | st.sampled_from(["a/b", "/", "box/x", "source/", "r1:x", "a\nb", "vMotion / DMZ", " x "])
+NAMES = st.text(min_size=1) | st.sampled_from(["a/b", "/", "relay/x", "source/", "r1:x", "a\n", "vMotion / DMZ", " x "])
 RUNS = st.from_regex(r"[a-z0-9]{1,6}", fullmatch=True)
-CONNECTIONS = st.sampled_from(["source", "target", "box/relay-a"])
+CONNECTIONS = st.sampled_from(["source", "target", "relay/relay-a"])
 
 
 @given(st.sampled_from(["source", "target"]), NAMES)
@@ -32,9 +32,18 @@ def test_a_relay_host_is_read_back_by_its_name(name):
     """Its connection is its own."""
     made = TargetId.relay(name)
     read = TargetId(str(made))
-    assert read == made == f"box/{name}"
+    assert read == made == f"relay/{name}"
     assert (read.site, read.name, read.run, read.is_relay) == (None, name, None, True)
     assert read.connection == made
+
+
+@given(NAMES)
+def test_a_relay_host_of_an_older_journal_is_read_by_its_name_of_now(name):
+    """It was "box/NAME"; a host of a vCenter that is called so stays what it is."""
+    assert TargetId(f"box/{name}") == TargetId.relay(name)
+    assert TargetId(f"abc234:box/{name}") == f"abc234:relay/{name}"
+    assert ConnectionId(f"box/{name}").is_relay
+    assert TargetId.host("source", f"box/{name}").name == f"box/{name}"
 
 
 @given(RUNS, CONNECTIONS, NAMES)
@@ -42,7 +51,7 @@ def test_what_only_one_run_leads_to_carries_its_id(run, plain, name):
     """And is the same machine over another connection."""
     there = ConnectionId(plain).of_run(run)
     assert there == f"{run}:{plain}"
-    assert (there.run, there.plain, there.is_relay) == (run, plain, plain.startswith("box/"))
+    assert (there.run, there.plain, there.is_relay) == (run, plain, plain.startswith("relay/"))
     assert (ConnectionId(plain).run, ConnectionId(plain).plain) == (None, plain)
     if not there.is_relay:
         made = TargetId.host(there, name)
@@ -51,7 +60,7 @@ def test_what_only_one_run_leads_to_carries_its_id(run, plain, name):
         assert made.over(ConnectionId("source")) == f"source/{name}"
     else:
         assert TargetId(there).connection == there
-        assert TargetId(there).over(ConnectionId("box/relay-b")) == "box/relay-b"
+        assert TargetId(there).over(ConnectionId("relay/relay-b")) == "relay/relay-b"
 
 
 @given(st.sampled_from(sorted(SETTING_KINDS)), NAMES)
@@ -76,7 +85,7 @@ def test_any_key_is_read(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "a", "source", "source/", "box", "box/", "vm/web1", "R1:source/a", ":source/a", "/"]
+    "text", ["", "a", "source", "source/", "box", "relay/", "vm/web1", "R1:source/a", ":source/a", "/"]
 )
 def test_what_names_no_target_is_refused(text):
     """An id is one from the moment that it is made."""
@@ -84,7 +93,7 @@ def test_what_names_no_target_is_refused(text):
         TargetId(text)
 
 
-@pytest.mark.parametrize("text", ["", "a", "source/a", "sources", "box/", "r1:", "r1/source"])
+@pytest.mark.parametrize("text", ["", "a", "source/a", "sources", "relay/", "r1:", "r1/source"])
 def test_what_names_no_connection_is_refused(text):
     """A host is reached over its vCenter's."""
     with pytest.raises(ValueError, match="names no connection"):

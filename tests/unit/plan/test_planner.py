@@ -96,7 +96,7 @@ def test_proxy_puts_the_relay_before_the_routes():
     """The relay listens before any route points at it; five helpers, no new vmknic."""
     plan = make("proxy")
     assert plan.applyable, plan.findings
-    assert plan.changes[0].target == "box/r1"
+    assert plan.changes[0].target == "relay/r1"
     assert plan.changes[-1].key == "route/defaultTcpipStack/10.99.0.9/32"
     assert plan.changes[-1].planned == string("10.88.0.1")
     assert not any("vmknic/" in change.key for change in plan.changes)
@@ -316,7 +316,7 @@ def test_a_relay_that_is_down_moves_its_hosts_to_another_and_says_so():
     plan = make("proxy", config=TWO, source=two_hosts(), unusable={"r1": "does not answer"})
     assert routes(plan) == {"source/a1": "10.88.0.2", "source/a2": "10.88.0.2"}
     (left_out,) = [finding for finding in plan.findings if finding.code == "relay-left-out"]
-    assert (left_out.subject, left_out.severity) == ("box/r1", "warning")
+    assert (left_out.subject, left_out.severity) == ("relay/r1", "warning")
     assert left_out.summary == "does not answer; its hosts go through r2"
 
 
@@ -348,7 +348,7 @@ def test_the_far_relay_comes_before_the_near_one():
     """What is sent to must listen first; revert goes the other way."""
     far = {"name": "far", "host": "f", "address": "10.99.0.1", "forward": True}
     plan = make("proxy", config={**CONFIG, "relay": {**CONFIG["relay"], "target": far}})
-    assert [change.target for change in plan.changes if change.target.startswith("box/")] == ["box/far", "box/r1"]
+    assert [change.target for change in plan.changes if change.target.startswith("relay/")] == ["relay/far", "relay/r1"]
     assert plan.changes[0].planned == string("10.88.0.1,10.99.0.9")
     assert (plan.relays, plan.far) == (("r1",), "far")
 
@@ -377,7 +377,7 @@ def test_a_box_at_the_target_that_does_not_forward_is_not_touched():
     """It is only known."""
     far = {"name": "far", "host": "f", "address": "10.99.0.1"}
     plan = make("proxy", config={**CONFIG, "relay": {**CONFIG["relay"], "target": far}})
-    assert "box/far" not in {change.target for change in plan.changes}
+    assert "relay/far" not in {change.target for change in plan.changes}
     assert plan.far is None
 
 

@@ -11,7 +11,7 @@ import pytest
 from lrvmotion.model.setting import SETTING_KINDS
 
 SOURCE = Path(__file__).parents[3] / "src" / "lrvmotion"
-BEGINNINGS = ("source/", "target/", "box/", *(f"{kind}/" for kind in SETTING_KINDS))
+BEGINNINGS = ("source/", "target/", "relay/", *(f"{kind}/" for kind in SETTING_KINDS))
 OWNERS = {"site", "role", "connection", "door"}  # what stands before the slash of a host's id
 PARSERS = {"startswith", "removeprefix", "partition", "rpartition", "split", "rsplit"}
 SLASHES = {  # what is taken apart at its slashes and is no id
@@ -87,12 +87,12 @@ def test_no_id_is_cut_at_a_slash():
 @pytest.mark.parametrize(
     ("text", "bar"),
     [
-        ('f"box/{name}"', builds_an_id),
+        ('f"relay/{name}"', builds_an_id),
         ('f"{session.site}/{name}"', builds_an_id),
         ('f"option/{key}: {now}"', builds_an_id),
         ('"file/" + path', builds_an_id),
         ('target.startswith(("source/", "target/"))', parses_an_id),
-        ('"box/" in door', parses_an_id),
+        ('"relay/" in door', parses_an_id),
         ('key.removeprefix("option/")', parses_an_id),
         ('name.partition("/")[2]', cuts_at_a_slash),
     ],

@@ -17,7 +17,7 @@ from lrvmotion.model.vm_metadata import MetadataItem, VmMetadata
 
 FULL = {
     str: "x", int: 1, bool: True, Value: Value("long", 48), tuple[str, ...]: ("x",), dict: {"x": "y"},
-    TargetId: TargetId("box/x"), ConnectionId: ConnectionId("source"), SettingKey: SettingKey("option/x"),
+    TargetId: TargetId("relay/x"), ConnectionId: ConnectionId("source"), SettingKey: SettingKey("option/x"),
     VmMetadata: VmMetadata(things=(MetadataItem(kind="note", name="note", data={"text": "x"}),), macs={4000: "x"}),
 }  # fmt: skip
 

@@ -96,33 +96,33 @@ def test_box_that_fits_has_no_error(seen):
     """A good box gives no error; what cannot be written is a warning, not a failure."""
     found = usable(seen, SPEC)
     assert codes(found, Severity.ERROR) == []
-    assert codes(found, Severity.WARNING) == ["box-sysctl"]
+    assert codes(found, Severity.WARNING) == ["relay-sysctl"]
 
 
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
-        ({"python": "", "pythons": ("/usr/bin/python3 3.6.8",)}, "box-python"),
-        ({"splice": False}, "box-splice"),
-        ({"tools": ()}, "box-firewall"),
-        ({"addresses": ()}, "box-address"),
-        ({"listening": frozenset({9000})}, "box-port"),
-        ({"marks": ("table ip lrvmotion_other1", "/run/lrvmotion-other1")}, "box-locked"),
+        ({"python": "", "pythons": ("/usr/bin/python3 3.6.8",)}, "relay-python"),
+        ({"splice": False}, "relay-splice"),
+        ({"tools": ()}, "relay-firewall"),
+        ({"addresses": ()}, "relay-address"),
+        ({"listening": frozenset({9000})}, "relay-port"),
+        ({"marks": ("table ip lrvmotion_other1", "/run/lrvmotion-other1")}, "relay-locked"),
     ],
 )
 def test_box_that_does_not_fit_is_an_error(seen, changes, code):
     """What a relay cannot do without is an error that names the box."""
     found = usable(replace(seen, **changes), SPEC)
     assert codes(found, Severity.ERROR) == [code]
-    assert all(finding.subject == "box/relay-a" for finding in found)
+    assert all(finding.subject == "relay/relay-a" for finding in found)
 
 
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
-        ({"available": frozenset({"reno", "cubic"}), "bbr_module": False}, "box-bbr"),
-        ({"systemd": False}, "box-systemd"),
-        ({"memory_free_kib": 100_000}, "box-memory"),
+        ({"available": frozenset({"reno", "cubic"}), "bbr_module": False}, "relay-bbr"),
+        ({"systemd": False}, "relay-systemd"),
+        ({"memory_free_kib": 100_000}, "relay-memory"),
     ],
 )
 def test_box_with_a_lack_is_a_warning(seen, changes, code):
@@ -159,16 +159,16 @@ zone=		oifname "eth0.88" ct zone set 5
 )  # fmt: skip
 def test_box_whose_rules_set_a_conntrack_zone_is_refused(lines, told):
     """The relay would refuse every connection there: the rule is named, if it is one for what comes in by the LAN."""
-    found = [entry for entry in usable(parse(PRINTED + lines), SPEC) if entry.code == "box-conntrack-zone"]
+    found = [entry for entry in usable(parse(PRINTED + lines), SPEC) if entry.code == "relay-conntrack-zone"]
     assert [entry.severity for entry in found] == [Severity.ERROR] * (told is not None)
     assert all(told in entry.summary for entry in found)
-    assert [e for e in usable(parse(PRINTED + lines), FAR) if e.code == "box-conntrack-zone"] == []
+    assert [e for e in usable(parse(PRINTED + lines), FAR) if e.code == "relay-conntrack-zone"] == []
 
 
 def test_box_of_another_run_names_the_run(seen):
     """A box that another run holds is refused by that run's name; our own runs' marks do not lock us out."""
     marked = replace(seen, marks=("table ip lrvmotion_xyz789",), listening=frozenset({9000}))
-    found = [finding for finding in usable(marked, SPEC, ["old"]) if finding.code == "box-locked"]
+    found = [finding for finding in usable(marked, SPEC, ["old"]) if finding.code == "relay-locked"]
     assert "xyz789" in found[0].summary
     assert codes(usable(marked, SPEC, ["xyz789"]), Severity.ERROR) == []
 
@@ -467,16 +467,16 @@ def test_findings_of_a_far_box_name_its_own_section(seen: BoxFacts) -> None:
     """What to correct is under [relay.target]; a stream may hold more there."""
     found = usable(replace(seen, addresses=(), listening=frozenset({9000}), memory_free_kib=100_000), FAR)
     hints = {finding.code: finding.hint for finding in found}
-    assert "[relay.target]" in hints["box-address"]
-    assert "[relay.target]" in hints["box-port"]
-    assert "up to 128 MiB" in next(finding.summary for finding in found if finding.code == "box-memory")
+    assert "[relay.target]" in hints["relay-address"]
+    assert "[relay.target]" in hints["relay-port"]
+    assert "up to 128 MiB" in next(finding.summary for finding in found if finding.code == "relay-memory")
 
 
 def test_a_box_that_cannot_tie_a_table_to_a_process_says_what_that_means(seen: BoxFacts) -> None:
     """Without systemd and such a table a dead relay is not forwarded past."""
     old = replace(seen, systemd=False, kernel="5.4.0-1")
     for box, told in ((old, True), (replace(seen, systemd=False), False)):
-        (summary,) = (finding.summary for finding in usable(box, SPEC) if finding.code == "box-systemd")
+        (summary,) = (finding.summary for finding in usable(box, SPEC) if finding.code == "relay-systemd")
         assert ("new connections are refused" in summary) is told
 
 

@@ -27,7 +27,7 @@ LISTED = f"""table inet filter {{
 class Box:
     """A shell whose every command ends alike."""
 
-    name = "box/relay1"
+    name = "relay/relay1"
 
     def __init__(self, status: int, stdout: str = "", stderr: str = "") -> None:
         self.answer = status, stdout, stderr
@@ -71,7 +71,7 @@ def test_rule_is_there_or_not(name, box, there):
 )
 def test_tool_that_fails_is_no_missing_rule(name, box):
     """A rule that cannot be looked for is not taken for one that is gone: restore would call it restored."""
-    with pytest.raises(RefusedError, match="box/relay1"):
+    with pytest.raises(RefusedError, match="relay/relay1"):
         opening.read(box, name)
     with pytest.raises(RefusedError):
         opening.write(box, name, ABSENT)

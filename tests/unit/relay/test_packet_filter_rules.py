@@ -76,28 +76,28 @@ def test_firewall_that_is_opened_is_information_and_one_that_is_not_an_error():
     """Without open_firewall the rule is an error with its cure; with it, it is said what the run will do."""
     view = FirewallView(blocks=(block(rule="policy DROP"),))
     (shut,) = judged(view, opened=False)
-    assert (shut.severity, shut.code) == (Severity.ERROR, "box-input")
+    assert (shut.severity, shut.code) == (Severity.ERROR, "relay-input")
     assert "iptables, INPUT: policy DROP" in shut.summary
     assert shut.hint == (
         "iptables -I INPUT -s 10.88.0.0/24 -i lan0 -p tcp -m tcp --dport 9000 -j ACCEPT; "
         "or open_firewall = true in [[relay.source]]"
     )
     (opened,) = judged(view, opened=True)
-    assert (opened.severity, opened.code) == (Severity.INFO, "box-input")
+    assert (opened.severity, opened.code) == (Severity.INFO, "relay-input")
 
 
 def test_firewall_that_drops_what_is_invalid_is_a_warning():
     """Only a dead relay makes it matter: it refuses no run, and open_firewall opens it all the same."""
     view = FirewallView(blocks=(block(what="later", chain="FORWARD"),), out=("lan0",))
     (shut,) = judged(view, opened=False)
-    assert (shut.severity, shut.code) == (Severity.WARNING, "box-forward")
+    assert (shut.severity, shut.code) == (Severity.WARNING, "relay-forward")
     assert len(rules.openings(view, SEEN, NEAR, "abc123")) == 1
 
 
 def test_firewall_that_could_not_be_tried_is_said():
     """What is not known is a warning with its reason, never taken for open."""
     (found,) = judged(FirewallView(reason="no nft"), opened=True)
-    assert (found.severity, found.code) == (Severity.WARNING, "box-filter-unknown")
+    assert (found.severity, found.code) == (Severity.WARNING, "relay-filter-unknown")
     assert "no nft" in found.summary
 
 

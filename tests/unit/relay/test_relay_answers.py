@@ -35,7 +35,7 @@ STATUS = {
 class Box:
     """A Shell that answers everything with the same."""
 
-    name = "box/relay-a"
+    name = "relay/relay-a"
 
     def __init__(self, stdout: str, content: bytes | None = None) -> None:
         self.stdout, self.content = stdout, content
@@ -59,7 +59,7 @@ def test_a_status_with_a_value_of_another_type_is_an_error_that_names_it(key, va
     spoiled = {name: one for name, one in {**STATUS, key: value}.items() if one is not ...}
     if type(value) is type(STATUS[key]) and key in {"sentence", "congestion_control"}:
         return
-    with pytest.raises(UnreachableError, match=f"box/relay-a: the relay's status cannot be understood: {key}"):
+    with pytest.raises(UnreachableError, match=f"relay/relay-a: the relay's status cannot be understood: {key}"):
         health(Box(json.dumps(spoiled)), "abc123")
     if key != "streams":
         with pytest.raises(LrvmotionError, match=key):
@@ -96,7 +96,7 @@ def test_counters_that_are_cut_off_or_not_ours_are_an_error():
     text = json.dumps(LISTED)
     assert counters(Box(text), "abc123").hits == 3
     for length in range(1, len(text)):
-        with pytest.raises(UnreachableError, match="box/relay-a: "):
+        with pytest.raises(UnreachableError, match="relay/relay-a: "):
             counters(Box(text[:length]), "abc123")
     for spoiled in (
         {"nftables": {}},
@@ -121,7 +121,7 @@ def test_counters_that_are_cut_off_or_not_ours_are_an_error():
 )
 def test_a_setting_that_cannot_be_understood_is_an_error(key, printed, content):
     """A run takes back what it changed for an error of ours, and restore goes on with the next setting."""
-    with pytest.raises(UnreachableError, match="box/relay-a: what is there of"):
+    with pytest.raises(UnreachableError, match="relay/relay-a: what is there of"):
         RelayBox(TargetId.relay("relay-a"), Box(printed, content)).read(SettingKey(key))
 
 

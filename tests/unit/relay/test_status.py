@@ -23,7 +23,7 @@ class Box:
     """A shell whose relay answers with one status."""
 
     redirect: dict[str, object]
-    name: str = "box/relay1"
+    name: str = "relay/relay1"
 
     def run(self, argv: Sequence[str], *, stdin: bytes | None = None, timeout_s: float = 30.0) -> Completed:
         return Completed(

@@ -135,10 +135,10 @@ def test_the_audit_log_has_who_when_what_prior_and_new(state):
     assert {"run", "intended", "applied", "moved", "restore", "reverted"} == {entry.what for entry in entries}
 
 
-@pytest.mark.parametrize("target", ["r1:source/a1", "r1:target/b1", "r1:box/r", "source/a1", "target/b1", "box/r"])
+@pytest.mark.parametrize("target", ["r1:source/a1", "r1:target/b1", "r1:relay/r", "source/a1", "target/b1", "relay/r"])
 def test_a_write_is_made_with_the_account_of_the_connection_to_its_target(state, target):
     """Also where only an earlier run's connection leads there: it is another vCenter's account, or a relay host's."""
-    names = ("source", "target", "box/r", "r1:source", "r1:target", "r1:box/r")
+    names = ("source", "target", "relay/r", "r1:source", "r1:target", "r1:relay/r")
     with Journal(state, lambda: "2026-11-24T08:00:00.000+00:00") as journal:
         journal.append("later1", RestoreBegun(who="bob@desk", accounts={name: f"bob at {name}" for name in names}))
         journal.reverted("later1", TargetId(target), SettingKey("option/x"), Value("long", 0))
@@ -150,7 +150,7 @@ def test_a_cap_set_by_hand_is_in_the_audit_log_at_its_time(state):
     """It is kept beside the journal, which the run holds."""
     at = (told.START).replace(minute=1).isoformat(timespec="milliseconds")
     with Journal(state, lambda: at, name="throttle") as journal:
-        body = Throttled(target=TargetId("box/r"), prior=None, planned=500_000_000, who="eve@desk")
+        body = Throttled(target=TargetId("relay/r"), prior=None, planned=500_000_000, who="eve@desk")
         caps = [journal.append("owner9", body), journal.append("another", body)]
     entries = audit_log.entries(told.records(state), caps, told.RUN)
     (cap,) = [entry for entry in entries if entry.what == "throttle"]

@@ -34,7 +34,7 @@ def worlds(draw):
     """Two targets with some settings, and an ordered list of settings to change on them."""
     before = {
         name: {key: value for key in KEYS if (value := draw(st.sampled_from(VALUES))) != ABSENT}
-        for name in ("box/r", "source/a")
+        for name in ("relay/r", "source/a")
     }
     pairs = draw(st.lists(st.tuples(st.sampled_from(list(before)), st.sampled_from(KEYS)), unique=True, max_size=6))
     return before, [(target, key, draw(st.sampled_from(VALUES))) for target, key in pairs]
@@ -98,8 +98,8 @@ def test_death_at_any_journal_byte_or_target_call_loses_nothing(tmp_path_factory
 
 def test_every_single_death_point_of_one_run_is_survived(tmp_path):
     """The same, not by chance but at every point there is."""
-    before = {"box/r": {}, "source/a": {KEYS[2]: Value("long", 0)}}
-    planned = [("box/r", KEYS[0], document(vlan_id=7)), ("source/a", KEYS[2], Value("long", 48))]
+    before = {"relay/r": {}, "source/a": {KEYS[2]: Value("long", 0)}}
+    planned = [("relay/r", KEYS[0], document(vlan_id=7)), ("source/a", KEYS[2], Value("long", 48))]
     whole = Fuse()
     points = None
     for left in range(100_000):
@@ -237,16 +237,16 @@ def test_a_refused_login_is_tried_once(tmp_path):
 
 def test_a_box_stays_while_a_host_may_send_through_it(tmp_path):
     """A box that no longer forwards would cut off the host whose route could not be restored."""
-    targets = changed(tmp_path, ("box/r", "sysctl/net.ipv4.ip_forward"), ("source/a", "route/s/10.0.0.9/32"))
+    targets = changed(tmp_path, ("relay/r", "sysctl/net.ipv4.ip_forward"), ("source/a", "route/s/10.0.0.9/32"))
     targets["source/a"].raises = [RefusedError("HostConfigFault")]
     with Journal(tmp_path, clock) as journal:
         done = revert(journal, targets.__getitem__, lambda event: None, run="r2")
-        assert [item.target for item, _ in done.left] == ["source/a", "box/r"]
-        assert targets["box/r"].values != {}
+        assert [item.target for item, _ in done.left] == ["source/a", "relay/r"]
+        assert targets["relay/r"].values != {}
         targets["source/a"].values["route/s/10.0.0.9/32"] = Value("long", 9)  # somebody's, so not through our box
         done = revert(journal, targets.__getitem__, lambda event: None, run="r3")
         assert [item.target for item, _ in done.left] == ["source/a"]
-    assert targets["box/r"].values == {}
+    assert targets["relay/r"].values == {}
 
 
 def test_a_full_disk_puts_values_back_and_says_that_they_are_not_recorded(tmp_path):
@@ -267,11 +267,11 @@ def test_a_full_disk_puts_values_back_and_says_that_they_are_not_recorded(tmp_pa
 
 def test_a_service_that_died_is_still_ours(tmp_path):
     """What it runs and that it is enabled are settings; that it stopped is nobody's change."""
-    target = FakeTarget("box/r", {})
+    target = FakeTarget("relay/r", {})
     on = document(active=True, enabled=True, config="a.json")
-    change = change_of("box/r", "unit/x.service", ABSENT, on)
+    change = change_of("relay/r", "unit/x.service", ABSENT, on)
     with Journal(tmp_path, clock) as journal:
-        apply([change], {"box/r": target}, journal, "r", lambda event: None)
+        apply([change], {"relay/r": target}, journal, "r", lambda event: None)
         target.values["unit/x.service"] = document(active=False, enabled=True, config="b.json")
         assert len(revert(journal, lambda name: target, lambda event: None, run="r2").left) == 1
         target.values["unit/x.service"] = document(active=False, enabled=True, config="a.json")
@@ -345,11 +345,11 @@ def test_what_leads_to_a_box_goes_before_the_box_however_new_the_box_is(tmp_path
             order.append(key)
             super().write(key, value)
 
-    targets = {name: Watched(name, {}) for name in ("box/r", "source/a")}
+    targets = {name: Watched(name, {}) for name in ("relay/r", "source/a")}
     unit = [document(active=True, enabled=True, config=name) for name in ("a.json", "b.json")]
     with Journal(tmp_path, clock) as journal:
-        first = change_of("box/r", "unit/x", ABSENT, unit[0])
-        second = change_of("box/r", "unit/x", unit[0], unit[1])
+        first = change_of("relay/r", "unit/x", ABSENT, unit[0])
+        second = change_of("relay/r", "unit/x", unit[0], unit[1])
         apply([first, made("route/s/10.0.0.9/32", Value("string", "10.0.0.5"))], targets, journal, "r1", print)
         apply([second], targets, journal, "r2", print)
         order.clear()
@@ -379,9 +379,9 @@ def test_an_outstanding_setting_that_somebody_else_changed_is_never_overwritten_
 
 def test_a_way_that_cannot_be_put_back_keeps_the_box_also_when_the_rest_is_tried_again(tmp_path):
     """A host that does not answer may still send through it."""
-    targets = changed(tmp_path, ("box/r", "unit/x"), ("source/a", "route/s/10.0.0.9/32"), ("source/b", "option/x"))
+    targets = changed(tmp_path, ("relay/r", "unit/x"), ("source/a", "route/s/10.0.0.9/32"), ("source/b", "option/x"))
     targets["source/a"].raises = [UnreachableError("no answer")] * 9
     with Journal(tmp_path, clock) as journal:
         done = revert(journal, targets.__getitem__, lambda event: None, run="r2")
-    assert sorted(item.target for item, _ in done.left) == ["box/r", "source/a"]
-    assert targets["box/r"].values != {}
+    assert sorted(item.target for item, _ in done.left) == ["relay/r", "source/a"]
+    assert targets["relay/r"].values != {}

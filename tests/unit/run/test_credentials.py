@@ -40,10 +40,10 @@ def test_the_environment_wins_over_the_file_over_the_prompt(tmp_path):
     environment = {"LRVMOTION_SOURCE_PASSWORD": "from-env"}
     assert Credentials(environment, ask).password("source", "u", "h", file).reveal() == "from-env"
     assert Credentials({}, ask).password("source", "u", "h", file).reveal() == "from-file"
-    assert Credentials({}, ask).password("box/relay-a", "u", "h", None).reveal() == "typed"
-    assert asked == ["Password of u (box/relay-a): "]
+    assert Credentials({}, ask).password("relay/relay-a", "u", "h", None).reveal() == "typed"
+    assert asked == ["Password of u (relay/relay-a): "]
     with pytest.raises(TrustError) as caught:
-        Credentials({}).password("box/relay-a", "u", "h", None)
+        Credentials({}).password("relay/relay-a", "u", "h", None)
     assert "LRVMOTION_RELAY_A_PASSWORD" in (caught.value.hint or "")
 
 

@@ -60,21 +60,21 @@ def test_the_owner_id_is_free_again_once_everything_reads_as_before(tmp_path):
 def test_what_a_rebooted_relay_host_forgot_is_set_again_and_nothing_else(tmp_path):
     """Its governor and a kernel setting read as before; one that somebody changed, and what is in files, stay so."""
     was = {key: Value("string", "old") for key in ("governor", "sysctl/a", "sysctl/b", "sysctl/c", "unit/u", "file/f")}
-    target = FakeTarget("box/r", dict(was))
-    changes = [change_of("box/r", key, old, NEW, "t") for key, old in was.items()]
+    target = FakeTarget("relay/r", dict(was))
+    changes = [change_of("relay/r", key, old, NEW, "t") for key, old in was.items()]
     with Journal(tmp_path, clock) as journal:
-        apply(changes, {"box/r": target}, journal, "r1", lambda event: None)
+        apply(changes, {"relay/r": target}, journal, "r1", lambda event: None)
         target.values |= {"governor": was["governor"], "sysctl/a": was["sysctl/a"], "unit/u": was["unit/u"]}
         target.values["sysctl/b"] = Value("string", "somebody's")
-        found = drift.forgotten(journal.outstanding(), TargetId("box/r"), target.read)
+        found = drift.forgotten(journal.outstanding(), TargetId("relay/r"), target.read)
         assert {change.key for change in found} == {"governor", "sysctl/a"}
-        assert drift.forgotten(journal.outstanding(), TargetId("box/other"), target.read) == ()
-        apply(found, {"box/r": target}, journal, "r1", lambda event: None)
-        assert drift.forgotten(journal.outstanding(), TargetId("box/r"), target.read) == ()
+        assert drift.forgotten(journal.outstanding(), TargetId("relay/other"), target.read) == ()
+        apply(found, {"relay/r": target}, journal, "r1", lambda event: None)
+        assert drift.forgotten(journal.outstanding(), TargetId("relay/r"), target.read) == ()
         assert (target.values["governor"], target.values["sysctl/a"]) == (NEW, NEW)
         assert {item.key: item.prior for item in journal.outstanding()} == was
-        held = drift.drifted(journal.outstanding(), {"box/r"}, (), lambda name, key: target.read(key))
-        assert held == ["box/r: sysctl/b is somebody's, new was set", "box/r: unit/u is old, new was set"]
+        held = drift.drifted(journal.outstanding(), {"relay/r"}, (), lambda name, key: target.read(key))
+        assert held == ["relay/r: sysctl/b is somebody's, new was set", "relay/r: unit/u is old, new was set"]
 
 
 def test_one_lost_answer_is_asked_for_again(tmp_path):

@@ -195,7 +195,7 @@ def test_a_cap_is_recorded_before_it_is_sent_and_not_sent_where_it_cannot_be():
     """What is not recorded is not done: a full disk leaves the cap as it is, and that is said."""
     timetable, records = parsed("08:00 500M, 19:00 off"), []
     looked(RateLimiter(timetable, ["a"], Relays(), [].append, records.append), MORNING)
-    assert records == [CapChange(target=TargetId("box/a"), planned=None)]
+    assert records == [CapChange(target=TargetId("relay/a"), planned=None)]
 
     def full(*_: object) -> None:
         message = "the journal cannot be written: No space left on device"

@@ -49,7 +49,7 @@ def test_hosts_are_led_around_a_stalled_relay_as_soon_as_they_move_nothing(site)
     assert site.detour.away == {"source/a2"}
     site.detour.restore_direct_routes((), STALLED)
     assert site.ways() == {"source/a1": None, "source/a2": None}
-    assert site.said[0] == f"box/r1 {STALLED['r1']}: source/a2 no longer sends through it"
+    assert site.said[0] == f"relay/r1 {STALLED['r1']}: source/a2 no longer sends through it"
     assert site.journal.outstanding() == []
     assert site.detour.lost("r1") is None
     site.detour.restore_direct_routes((), STALLED)

@@ -82,7 +82,7 @@ def test_every_password_that_was_found_is_hidden(tmp_path):
     file.write_text("c4nary-file\n")
     Credentials({"LRVMOTION_SOURCE_PASSWORD": "c4nary-env"}).password("source", "u", "h", None)
     Credentials({}).password("target", "u", "h", file)
-    Credentials({}, lambda _: "c4nary-typed").password("box/a", "u", "h", None)
+    Credentials({}, lambda _: "c4nary-typed").password("relay/a", "u", "h", None)
     assert hidden("c4nary-env c4nary-file c4nary-typed c4nary-other") == "*** *** *** c4nary-other"
 
 

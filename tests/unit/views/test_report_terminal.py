@@ -21,7 +21,7 @@ LONG = "/usr/local/lib/lrvmotion-djedyg/relay-12e3cb897b90.json"
 def test_a_long_value_is_folded_and_never_cut(width):
     """A path or a sysctl that is cut off with an ellipsis cannot be looked for."""
     out = io.StringIO()
-    page = "# Run x\n\n" + table(("target", "setting", "before"), [("box/relay-a", LONG, "none"), ("esx", LONG, "1")])
+    page = "# Run x\n\n" + table(("target", "setting", "before"), [("relay/relay-a", LONG, "none"), ("esx", LONG, "1")])
     terminal.show(Console(file=out, width=width), page)
     drawn = out.getvalue()
     assert max(len(line) for line in drawn.splitlines()) <= width
