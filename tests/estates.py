@@ -32,6 +32,11 @@ from lrvmotion.model.surroundings import ClusterBindings
 
 NAMES = ("Prod", "prod", "web-1", "DB 1", "a/b", "50%", "Zürich", "vm-2", "esx.corp.example", "Lager\\2", "x")
 GIB, MIB = 2**30, 2**20
+DEVICES: tuple[tuple[Any, str, str], ...] = (
+    ("cdrom", "CD/DVD drive 2", ""), ("floppy", "Floppy drive 1", "A"), ("usb", "USB 1", "path:1/0/1"),
+    ("serial", "Serial port 1", "/dev/char/serial/uart0"), ("parallel", "Parallel port 1", "/dev/parport0"),
+    ("passthrough", "PCI device 0", "NIC of ACME"), ("vgpu", "PCI device 1", "grid_p40-1q"), ("tpm", "Virtual TPM", ""),
+)  # fmt: skip
 ROOT = MoRef("Folder", "group-d1")
 
 
@@ -51,7 +56,7 @@ class Site:
     folders: list[Folder] = field(default_factory=list)
     used: dict[MoRef | None, set[str]] = field(default_factory=dict)
     ids: Iterator[int] = field(default_factory=lambda: itertools.count(2))
-    switches: dict[str, str] = field(default_factory=dict)
+    center: str = ""
 
     def ref(self, kind: str, prefix: str) -> MoRef:
         return MoRef(kind, f"{prefix}-{next(self.ids)}")
@@ -86,6 +91,7 @@ class Site:
     def datacenter(self, above: MoRef) -> None:
         draw = self.draw
         center = self.entity("Datacenter", "datacenter", above)
+        self.center = self.named(center)
         tops = {
             kind: self.entity("Folder", f"group-{kind[0]}", center, kind)
             for kind in ("vm", "host", "network", "datastore")
@@ -140,6 +146,9 @@ class Site:
         if draw.random() < 0.4:
             child = self.entity("ResourcePool", "resgroup", root)
             pools.append((child, f"{name}/Resources/{self.named(child)}"))
+        if draw.random() < 0.3:
+            app = self.entity("VirtualApp", "resgroup-v", root, folder=draw.choice(folders)[0])
+            pools.append((app, f"{name}/Resources/{self.named(app)}"))
         self.pools += [Pool(ref=ref, path=path, cluster=name) for ref, path in pools]
         for _ in range(1 if alone else draw.randint(0, 2)):
             nets = [*self.some(standard, 1), *(groups if draw.random() < 0.7 else [])]
@@ -216,14 +225,16 @@ class Site:
     ) -> None:
         draw = self.draw
         folder, path = draw.choice(folders)
-        ref = self.entity("VirtualMachine", "vm", folder, pool=draw.choice(pools)[0])
-        disks = []
+        disks, extra = [], draw.choice((0, 4096))
         for number in range(draw.choice((0, 1, 1, 2, 5))):
             used = draw.randint(0, 200) * MIB
+            links = draw.choice((1, 1, 3))
             disks.append(
                 Disk(
                     key=2000 + number, label=f"Hard disk {number + 1}", capacity_bytes=draw.randint(200, 400) * MIB,
-                    datastore=draw.choice(stores).ref, used_bytes=used, below_bytes=draw.choice((0, used)),
+                    datastore=draw.choice(stores).ref, used_bytes=used,
+                    below_bytes=draw.choice((0, used)) if links > 1 else 0, links=links,
+                    linked_clone=links > 1 and draw.random() < 0.5, first_class=draw.choice(("", "", self.uuid())),
                     mode=draw.choice(("persistent", "independent_persistent")),
                     rdm=draw.choice((None, None, None, "virtual", "physical")), multi_writer=False,
                 )
@@ -237,21 +248,34 @@ class Site:
         )  # fmt: skip
         power = draw.choice(("poweredOn", "poweredOn", "poweredOff", "suspended"))
         devices = []
+        if draw.random() < 0.1:
+            devices.append(Device(kind="shared-bus", label="SCSI controller 0", backing="physicalSharing"))
         if draw.random() < 0.2:
             devices.append(Device(kind="iso", label="CD/DVD drive 1", backing="[Prod] iso/Secret-Tool.iso"))
-        if draw.random() < 0.1:
-            devices.append(Device(kind="tpm", label="Virtual TPM"))
+        for kind, label, backing in DEVICES:
+            if draw.random() < 0.05:
+                devices.append(Device(kind=kind, label=label, backing=backing))
+        inside = draw.choice(pools)[0]
+        app = next((item for item in self.tree if item.ref == inside and inside.kind == "VirtualApp"), None)
+        ref = self.entity("VirtualMachine", "vm", None if app else folder, pool=inside)
+        if app:
+            path = next((path for ref, path in folders if ref == app.folder), "")
         memory = draw.choice((16, 64, 4096)) * MIB
         self.vms.append(
             VirtualMachine(
                 ref=ref, name=self.named(ref), instance_uuid=self.uuid(), bios_uuid=self.uuid(), power_state=power,
                 host=host.ref, folder=path, memory_bytes=memory, disks=tuple(disks), nics=nics,
-                snapshots=draw.choice((0, 0, 2)), storage_bytes=sum(disk.used_bytes or 0 for disk in disks),
+                snapshots=draw.choice((0, 0, 2)), storage_bytes=sum(disk.used_bytes or 0 for disk in disks) + extra,
+                vapp=app.name if app else "", question=draw.choice(("", "", "msg.uuid.altered: moved or copied?")),
+                consolidation=draw.random() < 0.1, datacenter=self.center,
                 template=power == "poweredOff" and draw.random() < 0.2, change_version=str(draw.randint(1, 99)),
-                connected_devices=tuple(one.label for one in devices if one.kind != "tpm"), devices=tuple(devices),
+                connected_devices=tuple(one.label for one in devices if one.kind not in {"tpm", "shared-bus"}),
+                devices=tuple(devices),
                 hardware=draw.choice(("vmx-13", "vmx-19")), evc_mode="intel-haswell" if power == "poweredOn" else "",
                 migrate_encryption="opportunistic", reserved_bytes=draw.choice((0, memory)),
                 permissions=tuple(sorted(self.some(["LAB\\ops", "LAB\\Zoë"]))),
+                attributes=tuple(self.some([101, 102])),
+                connection_state="connected" if host.connection_state == "connected" else "disconnected",
             )
         )  # fmt: skip
 

@@ -64,6 +64,15 @@ def up(
             help="VMs in each vCenter; by default four, at the source.",
         ),
     ] = None,
+    estate: Annotated[
+        Path | None,
+        typer.Option(
+            "--estate",
+            metavar="FILE",
+            envvar="LRVMOTION_LAB_ESTATE",
+            help="Build what 'lrvmotion inventory' has written.",
+        ),
+    ] = None,
     file: Annotated[
         Path | None,
         typer.Option(
@@ -81,11 +90,18 @@ def up(
         ),
     ] = False,
 ) -> int:
-    """Build a lab that stays up, and write its configuration to NAME.toml."""
+    """Build a lab that stays up, and write its configuration to NAME.toml.
+
+    With --estate its vCenters are those of the document: all of their VMs, hosts and networks, under their own names.
+    """
     own: Context = context.obj
     from lrvmotion.lab import standard, world
+    from lrvmotion.lab.estate import document, layout
     from lrvmotion.plan.modes import proxy, stock
 
+    if estate is not None and vms is not None:
+        message = "--estate and --vms cannot be combined"
+        raise UsageError(message, hint="an estate has its own VMs")
     home = world.home(own.environment)
     directory = home / _checked(name)
     file = file or Path(f"{name}.toml")
@@ -103,14 +119,23 @@ def up(
         message = f"the configuration {file} cannot be written"
         raise UsageError(message, hint="--file names another place")
     owner = world.Owner.of(own.environment)
-    spec = standard.standard(name, net=not no_net, passwords=world.new_passwords(), vms=vms)
-    _guard(lambda: world.up(spec, directory, owner, _say))
+    movable = ["vm1", "vm2"]
+    if estate is None:
+        spec = standard.standard(name, net=not no_net, passwords=world.new_passwords(), vms=vms)
+        _guard(lambda: world.up(spec, directory, owner, _say))
+    else:
+        passwords = world.new_passwords()
+        told = _guard(lambda: document.read(estate))
+        spec = _guard(lambda: layout.spec(told, name, net=not no_net, passwords=passwords))
+        movable = layout.running(told)[:2]
+        _guard(lambda: world.up(spec, directory, owner, _say, estate=json.dumps(told)))
     world.write_configuration(spec, directory, file, owner)
     if no_net:
         _say("no network is emulated: RTT, loss and rates are this machine's own")
     print(f"lab {name!r} is up; try:\n")  # noqa: T201
     mode = stock.NAME if no_net else proxy.NAME
-    for line in ("plan vm1 vm2", f"migrate --mode {mode} vm1 vm2", "restore-defaults"):
+    names = shlex.join(movable)
+    for line in (f"plan {names}", f"migrate --mode {mode} {names}", "restore-defaults"):
         print(f"  lrvmotion --config {file} {line}")  # noqa: T201
     # sudo does not search ~/.local/bin, where pipx installs: there it was called by its path.
     program = "lrvmotion" if no_net or "SUDO_UID" not in own.environment else f"sudo {shlex.quote(sys.argv[0])}"
@@ -212,8 +237,11 @@ def _guard(call: Callable[[], Any]) -> Any:  # noqa: ANN401 - hands the call's r
     """Return what *call* returns; the lab's own errors become the CLI's."""
     from lrvmotion.lab.box.record import BoxError
     from lrvmotion.lab.errors import LabError
+    from lrvmotion.lab.estate.document import EstateError
 
     try:
         return call()
+    except EstateError as error:
+        raise UsageError(str(error), hint=error.hint or None) from error
     except (LabError, BoxError) as error:
         raise RefusedError(str(error), hint=error.hint or None) from error

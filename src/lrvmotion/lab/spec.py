@@ -131,7 +131,8 @@ class SiteSpec:
 
     *datacenter* and *cluster* are those of hosts that name none. Each datacenter that a host names has the *datastores*
     and the *networks*, so that names are there as often as there are datacenters; beside them there are
-    *more_datastores*, *more_networks* and *folders* (datacenter, path of a VM folder).
+    *more_datastores*, *more_networks* and *folders* (datacenter, path of a VM folder). *new_vmknics* are addresses that
+    the configuration offers for new vmknics.
     """
 
     name: SiteName
@@ -150,6 +151,7 @@ class SiteSpec:
     more_datastores: tuple[DatastoreSpec, ...] = ()
     more_networks: tuple[NetworkSpec, ...] = ()
     folders: tuple[tuple[str, str], ...] = ()
+    new_vmknics: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,6 +207,7 @@ def _site(document: dict[str, Any]) -> SiteSpec:
             "more_networks": tuple(
                 NetworkSpec(**{**row, "hosts": tuple(row["hosts"])}) for row in document.get("more_networks", ())
             ),
+            "new_vmknics": tuple(document.get("new_vmknics", ())),
             "folders": tuple((datacenter, path) for datacenter, path in document.get("folders", ())),
         }
     )

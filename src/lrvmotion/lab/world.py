@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from lrvmotion.lab.box import machine, record
 from lrvmotion.lab.box.process import Process, identify
 from lrvmotion.lab.client import ask
 from lrvmotion.lab.errors import LabError
+from lrvmotion.lab.estate import document
 from lrvmotion.lab.netns import box_namespace, lab_id
 from lrvmotion.lab.spec import BoxSpec, LabSpec, SiteName, SiteSpec
 
@@ -74,8 +75,11 @@ def new_passwords() -> tuple[str, str]:
     return secrets.token_urlsafe(15), secrets.token_urlsafe(15)
 
 
-def up(spec: LabSpec, directory: Path, owner: Owner, say: Say) -> None:
-    """Build the lab in *directory*, which must not exist; on any failure nothing is left. LabError says why."""
+def up(spec: LabSpec, directory: Path, owner: Owner, say: Say, *, estate: str | None = None) -> None:
+    """Build the lab in *directory*, which must not exist; on any failure nothing is left. LabError says why.
+
+    *estate* is the document that its vCenters are built from, where that is not *spec* alone.
+    """
     if directory.exists():
         message = f"the lab {spec.name!r} is up already"
         raise LabError(message, f"'lrvmotion lab down --name {spec.name}' takes it down, --name builds another")
@@ -88,6 +92,9 @@ def up(spec: LabSpec, directory: Path, owner: Owner, say: Say) -> None:
         make_home(directory.parent)
         directory.mkdir(mode=0o755)
     try:
+        if estate is not None:
+            (directory / document.FILE).touch(mode=0o600)
+            (directory / document.FILE).write_text(estate)
         _build(spec, directory, owner, say)
     except BaseException as error:
         with contextlib.suppress(LabError, OSError):
@@ -288,7 +295,7 @@ def configuration(spec: LabSpec, directory: Path) -> str:
     parts += [f'state_dir = "{directory / "state"}"', ""]
     pools = {"source": "10.88.0.20-10.88.0.59", "target": "10.99.0.20-10.99.0.59"}
     for name in SITES:
-        parts += _site(spec.site(name), directory, pools[name])
+        parts += _site(spec.site(name), directory, spec.site(name).new_vmknics or (pools[name],))
     for box in spec.source.boxes:
         parts += ["[[relay.source]]", *_box(box, directory), ""]
     for box in spec.target.boxes:
@@ -309,7 +316,7 @@ def _box(box: BoxSpec, directory: Path) -> list[str]:
     ]
 
 
-def _site(site: SiteSpec, directory: Path, pool: str) -> list[str]:
+def _site(site: SiteSpec, directory: Path, addresses: Sequence[str]) -> list[str]:
     about = json.loads((directory / site.name / "vcenter.json").read_text())
     return [
         f"[{site.name}]",
@@ -320,6 +327,6 @@ def _site(site: SiteSpec, directory: Path, pool: str) -> list[str]:
         f'sha256 = "{about["sha256"]}"',
         "",
         f"[{site.name}.vmotion]",
-        f'addresses = ["{pool}"]',
+        f"addresses = {json.dumps(list(addresses))}",
         "",
     ]

@@ -18,14 +18,15 @@ LEFT_OUT = {("Inventory", "vm_names"), ("Inventory", "site")}  # what all VMs in
 class Entity:
     """An object by its name and its place in the vCenter's tree.
 
-    *name* is as people see it, without vCenter's escapes; *pool* the resource pool or vApp of a VM, *uuid* that of a
-    distributed switch. A VM in a vApp has no folder above it.
+    *name* is as people see it, without vCenter's escapes; *pool* the resource pool or vApp of a VM, *folder* the VM
+    folder of a vApp, *uuid* that of a distributed switch. A VM in a vApp has no folder above it.
     """
 
     ref: MoRef
     name: str
     parent: MoRef | None = None
     pool: MoRef | None = None
+    folder: MoRef | None = None
     uuid: str | None = None
 
 

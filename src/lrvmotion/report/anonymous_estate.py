@@ -13,7 +13,7 @@ from dataclasses import fields, is_dataclass, replace
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from lrvmotion.model.estate import Estate, EstateSite, in_order
+from lrvmotion.model.estate import Entity, Estate, EstateSite, in_order
 from lrvmotion.model.inventory import MoRef
 
 BASE = ipaddress.IPv4Address("198.18.0.0")  # RFC 2544: addresses of benchmarks, nobody's own
@@ -69,12 +69,13 @@ _KINDS: Mapping[tuple[str, str], str] = {
     ("Network", "switch_uuid"): "uuid",
     ("Network", "portgroup_key"): "key",
     ("Pool", "cluster"): "cluster",
-    ("Folder", "datacenter"): "datacenter",
     ("Entity", "uuid"): "uuid",
     **{("EstateSite", name): _KEEP for name in ("options", "hardware", "clusters", "write_kib_s")},
     ("EstateSite", "key_providers"): "key-provider",
     ("EstateSite", "attributes"): "attribute",
     ("EstateSite", "bindings"): _KEEP,  # its keys, which are references
+    ("ClusterSettings", "drs"): _KEEP,
+    ("Disk", "first_class"): "uuid",
     ("ClusterBindings", "rules"): "rule",
     ("ClusterBindings", "overrides"): _KEEP,
 }
@@ -220,7 +221,7 @@ class _Site:
         self._site = site
         self._words = words
         self._tree = {entity.ref: entity for entity in site.tree}
-        self._folders = {folder.path: folder.ref for folder in site.inventory.folders}
+        self._paths = self._known_paths()
         self._hints: dict[str, dict[str, object]] = {}
 
     def hidden(self) -> EstateSite:
@@ -239,14 +240,18 @@ class _Site:
         value = getattr(record, name)
         match kind, name:
             case "Entity", "name":
-                return self._words.text(_ENTITIES.get(record.ref.kind, "network"), value)
-            case "Pool", "path":
-                cluster = self._words.text("cluster", record.cluster)
-                return "/".join([cluster, *self._path(record.ref, value.removeprefix(f"{record.cluster}/"), "pool")])
-            case "Folder", "path":
-                return "/".join(self._path(record.ref, value, "folder"))
-            case "VirtualMachine", "folder":
-                return "/".join(self._path(self._folders.get(value), value, "folder"))
+                return self._word(record)
+            case "Device", "backing" if record.kind == "shared-bus":
+                return value  # how it is shared
+            case _, "path":
+                return self._by_ref(record.ref, value, "folder")
+            case "VirtualMachine", "folder" if not record.vapp:
+                entity = self._tree.get(record.ref)
+                return self._by_ref(entity.parent if entity is not None else None, value, "folder")
+            case "VirtualMachine", "folder" | "vapp":
+                return self._by_text(value, "folder")
+            case _, "datacenter":
+                return self._by_text(value, "datacenter")
             case "Host", "routes":
                 return {
                     self._words.text("route", route): self._words.text("address", to) for route, to in value.items()
@@ -264,17 +269,43 @@ class _Site:
             self._hints[kind.__name__] = get_type_hints(kind)
         return self._hints[kind.__name__]
 
-    def _path(self, ref: MoRef | None, path: str, kind: str) -> list[str]:
-        """Return the words for the names from the topmost folder or pool down to *ref*, those of *path* without it."""
-        found: list[str] = []
+    def _by_ref(self, ref: MoRef | None, path: str, kind: str) -> str:
+        """Return the words for the names from the topmost folder, or the cluster, down to *ref*."""
         entity = self._tree.get(ref) if ref is not None else None
-        if entity is None:
-            return [self._words.text(kind, part) for part in path.split("/") if part]
-        while entity is not None and entity.ref.kind in {"Folder", "ResourcePool", "VirtualApp"}:
+        if entity is None or not path:
+            return self._by_text(path, kind)
+        found: list[str] = []
+        while entity is not None:
             above = self._tree.get(entity.parent) if entity.parent is not None else None
-            if above is None or above.ref.kind != "Datacenter":  # its own folder of VMs is not part of a path
-                found.insert(0, self._words.text(_ENTITIES[entity.ref.kind], entity.name))
-            entity = above
+            if above is not None and above.ref.kind == "Datacenter":  # its own folders are not part of a path
+                break
+            found.insert(0, self._word(entity))
+            entity = above if "ComputeResource" not in entity.ref.kind else None
+        return "/".join(found)
+
+    def _by_text(self, path: str, kind: str) -> str:
+        """Return the words for the *path* of something in the tree; for each of its names where nothing has it."""
+        if path in self._paths:
+            return self._paths[path]
+        return "/".join(self._words.text(kind, part) for part in path.split("/"))
+
+    def _word(self, entity: Entity) -> str:
+        return self._words.text(_ENTITIES.get(entity.ref.kind, "network"), entity.name)
+
+    def _known_paths(self) -> dict[str, str]:
+        """Return the words for the path of each datacenter, folder and vApp, from wherever it may be told."""
+        found: dict[str, str] = {}
+        for entity in self._site.tree:
+            if entity.ref.kind not in {"Datacenter", "Folder", "VirtualApp"}:
+                continue
+            names: list[str] = []
+            words: list[str] = []
+            at: Entity | None = entity
+            while at is not None:
+                names.insert(0, at.name)
+                words.insert(0, self._word(at))
+                found.setdefault("/".join(names), "/".join(words))
+                at = self._tree.get(at.parent) if at.parent is not None else None
         return found
 
     def _value(self, value: Any, kind: str) -> Any:  # noqa: ANN401 - any field's value

@@ -123,12 +123,14 @@ def check(vcenter: Vcenter, demand: dict[str, Any]) -> list[Problem]:
         found.append(
             problem("hostTests", "vim.fault.WillLoseHAProtection", text, resolution="relocate") | {"warns": True}
         )
-    if network_of(host_any, demand["network"]) is None:
-        text = f"Currently connected network interface '{demand['network'].get('name')}' cannot be accessed"
+    for number, wanted in enumerate(demand["networks"].values(), 1):
+        if network_of(host_any, wanted) is not None:
+            continue
+        text = f"Currently connected network interface '{wanted.get('name')}' cannot be accessed"
         found.append(
             problem(
                 "networkTests", "vim.fault.CannotAccessNetwork", text,
-                device="Network adapter 1", backing=str(demand["network"].get("name")), connected=True,
+                device=f"Network adapter {number}", backing=str(wanted.get("name")), connected=True,
             )
         )  # fmt: skip
     if demand["arrives"]:
@@ -183,7 +185,7 @@ def network_of(host: Any, wanted: dict[str, Any]) -> Any:
         if "key" in wanted:
             if not isinstance(network, DistributedVirtualPortgroup):
                 continue
-            if network.moid == wanted["key"] and network.switch.uuid == wanted["switch"]:
+            if network.key == wanted["key"] and network.switch.uuid == wanted["switch"]:
                 return network
         elif "opaque" in wanted:
             if isinstance(network, OpaqueNetwork) and network.network_id == wanted["opaque"]:
@@ -191,6 +193,11 @@ def network_of(host: Any, wanted: dict[str, Any]) -> Any:
         elif network.name == wanted["name"] and wanted.get("kind") in {None, network.wsdl}:
             return network
     return None
+
+
+def networks_of(host: Any, demand: dict[str, Any]) -> dict[str, Any]:
+    """Return the networks of *host* that the VM's cards are to be on, by the cards' keys."""
+    return {key: network_of(host, wanted) for key, wanted in demand["networks"].items()}
 
 
 def prepare(vcenter: Vcenter, demand: dict[str, Any], move: str, cost: int) -> dict[str, Any]:
@@ -242,18 +249,20 @@ def commit(vcenter: Vcenter, demand: dict[str, Any], document: dict[str, Any]) -
         if folder.child(demand["name"]) is not None:
             text = f"The name '{demand['name']}' already exists."
             raise vim.fault.DuplicateName(name=demand["name"], object=folder.ref, msg=text)
-        network = network_of(host, demand["network"])
-        if network is None:
+        networks = networks_of(host, demand)
+        if None in networks.values():
             raise vmodl.fault.SystemError(reason="the network has gone", msg="The network has gone.")
-        made = type_named("VirtualMachine")(
+        datastore = vcenter.registry.find(demand["datastore"])
+        made = type_named("EstateVirtualMachine" if document.get("estate") else "VirtualMachine")(
             vcenter,
             name=demand["name"],
             folder=folder,
             host=host,
-            datastore=vcenter.registry.find(demand["datastore"]),
-            network=network,
+            datastore=datastore,
+            network=next(iter([*networks.values(), *host.networks()]), None),
             document=document,
         )
+        made.arrive(host, datastore, networks, pool=vcenter.registry.find(demand["pool"]))
         made.arrived = True
         made.touch()
         _lead_astray(vcenter, made)

@@ -9,7 +9,9 @@ from typing import Any
 
 from pyVmomi import vim
 
+from lrvmotion.lab.estate import document
 from lrvmotion.lab.vcenter import (  # noqa: F401 - a host makes these by the names of their types
+    estate_build,
     host_network_system,
     host_virtual_nic_manager,
     managed_method_executer,
@@ -36,8 +38,15 @@ def build(vcenter: Vcenter) -> None:
     site = vcenter.site
     names = uuid.uuid5(uuid.NAMESPACE_DNS, f"{vcenter.spec.name}.{site.name}.lrvmotion.lab")
     vcenter.instance_uuid = str(names)
+    estate = vcenter.lab / document.FILE
+    if estate.exists():
+        vcenter.estate = document.read(estate)[site.name]
+        vcenter.instance_uuid = vcenter.estate["inventory"]["instance_uuid"]
     vcenter.rest, vcenter.pbm = Rest(vcenter), Pbm(vcenter)
     ServiceInstance(vcenter)
+    if vcenter.estate:
+        estate_build.build(vcenter, vcenter.estate)
+        return
     vcenter.root = Folder(vcenter, "Datacenters", None, [vim.Folder, vim.Datacenter], "group-d")
     places = Places(vcenter)
     places.datacenter("")  # the first, whatever the hosts name

@@ -24,6 +24,7 @@ from pyVmomi import vim
 from lrvmotion.lab.vcenter.custom_fields_manager import CustomFieldsManager
 from lrvmotion.lab.vcenter.datastore import Datastore
 from lrvmotion.lab.vcenter.entity import ClusterComputeResource
+from lrvmotion.lab.vcenter.estate_vm import EstateVirtualMachine
 from lrvmotion.lab.vcenter.host_state import Netstack, PortGroup, Vmknic
 from lrvmotion.lab.vcenter.host_system import HostSystem
 from lrvmotion.lab.vcenter.network import Network
@@ -185,8 +186,10 @@ def _kept_vm(vm: VirtualMachine) -> dict[str, Any]:
         "boot_time": vm.boot_time.isoformat() if vm.boot_time else None,
         "traits": asdict(vm.traits),
         "snapshots": [[item.name, item.moid, item.created.isoformat()] for item in vm.snapshots],
-        **{key: getattr(vm, key).moid for key in ("host", "datastore", "network")},
+        **{key: getattr(vm, key).moid for key in ("host", "datastore")},
+        "network": vm.network.moid if vm.network is not None else "",
         "folder": vm.parent.moid,
+        **({"estate": vm.estate} if isinstance(vm, EstateVirtualMachine) else {}),
     }
 
 
@@ -196,7 +199,7 @@ def _restore_vm(vcenter: Vcenter, vm: Any, moid: str, kept: dict[str, Any]) -> N
     )
     if vm is not None:
         vm.delete()
-    made = VirtualMachine(
+    made = (EstateVirtualMachine if kept.get("estate") else VirtualMachine)(
         vcenter, name=kept["name"], folder=folder, host=host, datastore=datastore, network=network,
         document={**kept, "snapshots": 0}, moid=moid,
     )  # fmt: skip

@@ -14,8 +14,14 @@ from lrvmotion.lab.vcenter.managed_object import ManagedObject, Values
 if TYPE_CHECKING:
     from lrvmotion.lab.vcenter.vcenter import Vcenter
 
+
+def escaped(name: str) -> str:
+    """Return *name* as vCenter tells it: %, / and backslash in it escaped (API reference, ManagedEntity.name)."""
+    return name.replace("%", "%25").replace("/", "%2f").replace("\\", "%5c")
+
+
 COMMON: dict[str, Any] = {
-    "name": lambda self: self.name,
+    "name": lambda self: escaped(self.name),
     "parent": lambda self: self.parent,
     "recentTask": lambda self: self.vcenter.tasks.recent(self),
     "overallStatus": lambda _: "green",
@@ -208,32 +214,54 @@ class ClusterComputeResource(Entity):
         return [*self.hosts, self.pool]
 
 
+class ComputeResource(ClusterComputeResource):
+    """What a host that is in no cluster is in: without DRS, HA and rules."""
+
+    wsdl = "ComputeResource"
+    prefix = "domain-s"
+    values: ClassVar[Values] = {**ClusterComputeResource.values, "configurationEx": lambda _: None}
+    __slots__ = ()
+
+    def summary(self) -> Any:
+        """Return how many hosts there are and how many work."""
+        made = super().summary()
+        return vim.ComputeResource.Summary(
+            numHosts=made.numHosts, numEffectiveHosts=made.numEffectiveHosts, overallStatus="green"
+        )
+
+
 class ResourcePool(Entity):
-    """A cluster's root resource pool."""
+    """A resource pool: a cluster's root one, or one in another."""
 
     wsdl = "ResourcePool"
     prefix = "resgroup"
     values: ClassVar[Values] = {
         **COMMON,
         "owner": lambda self: self.owner,
-        "resourcePool": lambda self: self.apps,
-        "vm": lambda self: [vm for vm in self.machines.values() if vm.vapp is None],
+        "resourcePool": lambda self: self.pools,
+        "vm": lambda self: [vm for vm in self.machines.values() if vm.vapp in {None, self}],
     }
-    __slots__ = ("apps", "machines", "owner")
+    __slots__ = ("machines", "owner", "pools")
 
     def __init__(self, vcenter: Vcenter, name: str, parent: Any) -> None:
         self.machines: dict[str, Any] = {}
-        self.apps: list[Any] = []
-        self.owner: Any = parent
+        self.pools: list[ResourcePool] = []  # vApps too
+        inside = isinstance(parent, ResourcePool)
+        self.owner: Any = parent.owner if inside else parent
         super().__init__(vcenter, name, parent)
+        if inside:
+            parent.pools.append(self)
 
     def contained(self) -> list[Any]:
-        """Return the pool's vApps and VMs."""
-        return [*self.apps, *self.machines.values()]
+        """Return the pool's pools, vApps and VMs."""
+        return [*self.pools, *self.machines.values()]
 
 
 class VirtualApp(ResourcePool):
-    """A vApp: a resource pool with a place in a VM folder, and an order in which its VMs start."""
+    """A vApp: a resource pool with a place in a VM folder, and an order in which its VMs start.
+
+    *folder* is that place, None for one in another vApp.
+    """
 
     wsdl = "VirtualApp"
     prefix = "resgroup-v"
@@ -244,13 +272,12 @@ class VirtualApp(ResourcePool):
     }
     __slots__ = ("folder",)
 
-    def __init__(self, vcenter: Vcenter, name: str, pool: ResourcePool, folder: Folder) -> None:
+    def __init__(self, vcenter: Vcenter, name: str, pool: ResourcePool, folder: Folder | None) -> None:
         super().__init__(vcenter, name, pool)
-        self.owner = pool.owner
         self.folder = folder
-        pool.apps.append(self)
-        folder.children[self.moid] = self
-        vcenter.registry.restructure(pool, folder)
+        if folder is not None:
+            folder.children[self.moid] = self
+            vcenter.registry.restructure(pool, folder)
 
 
 def _unique(items: Any) -> list[Any]:

@@ -18,7 +18,7 @@ NEWEST = {"6.0": 11, "6.5": 13, "6.7": 14, "7.0.0": 17, "7.0.1": 18, "7.0": 19, 
 
 def newest(version: str) -> int:
     """Return the newest virtual hardware version of ESXi *version* ("7.0.3")."""
-    return NEWEST.get(version) or NEWEST[version.rpartition(".")[0]]
+    return NEWEST.get(version) or NEWEST.get(version.rpartition(".")[0]) or min(NEWEST.values())
 
 
 class EnvironmentBrowser(ManagedObject):
@@ -34,16 +34,17 @@ class EnvironmentBrowser(ManagedObject):
     def QueryConfigOptionDescriptor(self, call: Call) -> Any:
         """Return a descriptor for every version that one of the hosts runs, with those hosts."""
         del call
-        most = max((host.hardware for host in self.cluster.hosts), default=0)
+        hosts = {host: host.hardware_versions() for host in self.cluster.hosts}
+        numbers = sorted({number for found in hosts.values() for number in found})
         return [
             vim.vm.ConfigOptionDescriptor(
                 key=f"vmx-{number:02d}",
                 description=f"virtual hardware {number}",
-                host=[host.ref for host in self.cluster.hosts if host.hardware >= number],
+                host=[host.ref for host, found in hosts.items() if number in found],
                 createSupported=number >= 7,
-                defaultConfigOption=number == most,
+                defaultConfigOption=number == numbers[-1],
                 runSupported=True,
                 upgradeSupported=True,
             )
-            for number in (4, *range(7, most + 1))
+            for number in numbers
         ]

@@ -77,11 +77,11 @@ class HostNetworkSystem(ManagedObject):
         groups = self.host.network.portgroups
         if portgrp.name in groups:
             raise vim.fault.AlreadyExists(name=portgrp.name, msg="The specified key already exists.")
-        if portgrp.vswitchName != "vSwitch0" or not self.host.network.standard:
+        if portgrp.vswitchName not in self.host.standard_switches():
             raise vim.fault.NotFound(msg=f"No switch {portgrp.vswitchName}")
         if not 0 <= portgrp.vlanId <= 4095:
             raise wrong(name="portgrp.vlanId")
-        groups[portgrp.name] = PortGroup(name=portgrp.name, vlan=portgrp.vlanId)
+        groups[portgrp.name] = PortGroup(name=portgrp.name, vlan=portgrp.vlanId, switch=portgrp.vswitchName)
         self._changed()
 
     def UpdatePortGroup(self, call: Call, pgName: str, portgrp: Any) -> None:
@@ -171,8 +171,8 @@ class HostNetworkSystem(ManagedObject):
         if port is not None:
             if portgroup:
                 raise wrong(name="portgroup")
-            for group in self.host.switch.portgroups if self.host.switch else ():
-                if port.switchUuid == group.switch.uuid and port.portgroupKey == group.moid:
+            for group in self.host.distributed_portgroups():
+                if port.switchUuid == group.switch.uuid and port.portgroupKey == group.key:
                     return str(group.moid)
             raise wrong(name="nic.distributedVirtualPort")
         if portgroup not in self.host.network.portgroups:

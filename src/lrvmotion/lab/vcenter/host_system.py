@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pyVmomi import vim, vmodl
 
 from lrvmotion.lab.spec import HostSpec
-from lrvmotion.lab.vcenter import environment_browser, host_data, host_power
+from lrvmotion.lab.vcenter import datastore, environment_browser, host_data, host_power
 from lrvmotion.lab.vcenter.clock import now
 from lrvmotion.lab.vcenter.entity import COMMON, Entity
 from lrvmotion.lab.vcenter.host_state import (
@@ -87,6 +87,22 @@ class HostSystem(Entity):
     def contained(self) -> list[Any]:
         """Return nothing: VMs are found by folder and by pool."""
         return []
+
+    def distributed_portgroups(self) -> list[Any]:
+        """Return the port groups of the distributed switches that it is on."""
+        return list(self.switch.portgroups) if self.switch is not None else []
+
+    def mounted(self) -> list[Any]:
+        """Return the datastores that it mounts."""
+        return datastore.mounted(self)
+
+    def hardware_versions(self) -> list[int]:
+        """Return the virtual hardware versions that it runs."""
+        return [4, *range(7, self.hardware + 1)]
+
+    def standard_switches(self) -> set[str]:
+        """Return the names of its standard switches."""
+        return {"vSwitch0"} if self.network.standard else set()
 
     def require_connected(self) -> None:
         """Raise the fault of a call to a host that is away."""

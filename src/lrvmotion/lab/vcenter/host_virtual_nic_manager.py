@@ -45,7 +45,7 @@ class HostVirtualNicManager(ManagedObject):
 
     def all_configs(self) -> list[Any]:
         """Return the selection of every service."""
-        return [self.config(kind) for kind in SERVICES]
+        return [self.config(kind) for kind in dict.fromkeys([*SERVICES, *self.host.network.selected])]
 
     def config(self, kind: str) -> Any:
         """Return the selection of one service.
@@ -53,16 +53,17 @@ class HostVirtualNicManager(ManagedObject):
         Only vmkernel NICs of the default stack are candidates and ever selected (vsphere.md 2.2).
         """
         state = self.host.network
-        nics = [nic for nic in state.vmknics.values() if nic.netstack == DEFAULT_STACK]
+        chosen = state.selected.get(kind, set())
+        # An estate may have one of another stack selected: it is told as it was.
+        nics = [nic for nic in state.vmknics.values() if nic.netstack == DEFAULT_STACK or nic.device in chosen]
         shown = []
         for nic in nics:
             item = host_data.vnic(self.host, nic)
             item.key = f"{kind}.{nic.key}"
             shown.append(item)
-        chosen = state.selected.get(kind, set())
         return vim.host.VirtualNicManager.NetConfig(
             nicType=kind,
-            multiSelectAllowed=SERVICES[kind],
+            multiSelectAllowed=SERVICES.get(kind, True),
             candidateVnic=shown,
             selectedVnic=[f"{kind}.{nic.key}" for nic in nics if nic.device in chosen],
         )

@@ -52,17 +52,18 @@ class DistributedVirtualPortgroup(Network):
     prefix = "dvportgroup"
     values: ClassVar[Values] = {
         **_NETWORK,
-        "key": lambda self: self.moid,
+        "key": lambda self: self.key,
         "config": lambda self: self.config(),
         "portKeys": lambda _: [],
     }
-    __slots__ = ("switch",)
+    __slots__ = ("key", "switch")
 
     def __init__(
         self, vcenter: Vcenter, name: str, datacenter: Datacenter, switch: Any, folder: Folder | None = None
     ) -> None:
         self.switch = switch
         super().__init__(vcenter, name, datacenter, folder)
+        self.key = self.moid  # in most vCenters, not in all
         switch.portgroups.append(self)
 
     def members(self) -> list[Any]:
@@ -72,7 +73,7 @@ class DistributedVirtualPortgroup(Network):
     def config(self) -> Any:
         """Return the DVPortgroupConfigInfo."""
         return vim.dvs.DistributedVirtualPortgroup.ConfigInfo(
-            key=self.moid,
+            key=self.key,
             name=self.name,
             numPorts=128,
             distributedVirtualSwitch=self.switch.ref,
@@ -83,7 +84,7 @@ class DistributedVirtualPortgroup(Network):
 
     def connection(self) -> Any:
         """Return where a NIC or vmkernel NIC on it is connected."""
-        return vim.dvs.PortConnection(switchUuid=self.switch.uuid, portgroupKey=self.moid)
+        return vim.dvs.PortConnection(switchUuid=self.switch.uuid, portgroupKey=self.key)
 
     def backing(self) -> Any:
         """Return the backing of a NIC that is connected to it."""

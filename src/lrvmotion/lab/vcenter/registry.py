@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
@@ -71,10 +72,13 @@ class Registry:
         self.structure = 0
         self._objects: dict[str, Registered] = {}
         self.last_id = 1
+        self.given: deque[str] = deque()  # the ids of the next objects: those of an estate keep theirs
         self.database: Database | None = None  # what outlives this process; None while the model is being built
 
     def new_id(self, prefix: str) -> str:
-        """Return a moId that no object has had."""
+        """Return a moId that no object has had, or the next one that is given."""
+        if self.given:
+            return self.given.popleft()
         self.last_id += 1
         return f"{prefix}-{self.last_id}"
 

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 from pyVmomi import vim, vmodl
 
 from lrvmotion.lab.vcenter import arrival, carriage, peer, vm_traits
-from lrvmotion.lab.vcenter.arrival import Problem, fault_of, network_of, problem
+from lrvmotion.lab.vcenter.arrival import Problem, fault_of, networks_of, problem
 from lrvmotion.lab.vcenter.host_state import COST
 from lrvmotion.lab.vcenter.hostd_client import HostdError
-from lrvmotion.lab.vcenter.vm_data import NIC
 
 if TYPE_CHECKING:
     from lrvmotion.lab.vcenter.task import Task
@@ -72,27 +71,21 @@ class Job:
             "ha": self.source.parent.ha,
             "copies_disk": self.remote or store != vm.datastore.moid,
             "arrives": self.remote,
-            "network": self._network(),
+            "networks": self._networks(),
         }
 
-    def _network(self) -> dict[str, Any]:
+    def _networks(self) -> dict[str, dict[str, Any]]:
+        """Return the network that each of the VM's cards is to be on, by its key."""
         card = vim.vm.device.VirtualEthernetCard
+        # unconfirmed: without a deviceChange the network of the same name is taken
+        found: dict[str, dict[str, Any]] = {str(key): {"name": name} for key, name in self.vm.cards().items()}
         for change in self.spec.deviceChange or ():
-            backing = change.device.backing
-            if change.device.key != NIC or not isinstance(change.device, card):
+            if str(change.device.key) not in found or not isinstance(change.device, card):
                 continue  # only ethernet cards are honoured, the rest is ignored (vsphere.md 3.1)
             if change.operation != "edit":
                 raise _wrong(name="spec.deviceChange.operation")
-            if isinstance(backing, card.NetworkBackingInfo):
-                return {"name": backing.deviceName, "kind": "Network"}
-            if isinstance(backing, card.DistributedVirtualPortBackingInfo):
-                port = backing.port
-                return {"name": port.portgroupKey, "key": port.portgroupKey, "switch": port.switchUuid}
-            if isinstance(backing, card.OpaqueNetworkBackingInfo):
-                return {"name": backing.opaqueNetworkId, "opaque": backing.opaqueNetworkId}
-            raise vmodl.fault.NotSupported(msg="This network backing is not simulated")
-        # unconfirmed: without a deviceChange the network of the same name is taken
-        return {"name": self.vm.network.name}
+            found[str(change.device.key)] = _backing(change.device.backing)
+        return found
 
     def connect(self) -> None:
         """Verify the other vCenter and log in there; its faults."""
@@ -263,8 +256,7 @@ class Job:
             if folder is not self.vm.parent:
                 self.vm.parent.drop(self.vm)
                 folder.put(self.vm)
-            self.vm.network = network_of(host, self.demand["network"])
-            self.vm.place(host, registry.find(self.demand["datastore"]))
+            self.vm.arrive(host, registry.find(self.demand["datastore"]), networks_of(host, self.demand))
             self.vm.changed()
 
 
@@ -285,6 +277,19 @@ def start(call: Call | None, vm: Any, spec: Any) -> Any:
         vm.relocating = vcenter.tasks.start(call, vm, "VirtualMachine.relocate", job.run, cancelable=True, queue=True)
         vm.relocating.hosts = [vm.host.name]
         return vm.relocating
+
+
+def _backing(backing: Any) -> dict[str, Any]:
+    """Return the network that the *backing* of a card means, as JSON."""
+    card = vim.vm.device.VirtualEthernetCard
+    if isinstance(backing, card.NetworkBackingInfo):
+        return {"name": backing.deviceName, "kind": "Network"}
+    if isinstance(backing, card.DistributedVirtualPortBackingInfo):
+        port = backing.port
+        return {"name": port.portgroupKey, "key": port.portgroupKey, "switch": port.switchUuid}
+    if isinstance(backing, card.OpaqueNetworkBackingInfo):
+        return {"name": backing.opaqueNetworkId, "opaque": backing.opaqueNetworkId}
+    raise vmodl.fault.NotSupported(msg="This network backing is not simulated")
 
 
 def _wait(task: Task, seconds: float) -> None:

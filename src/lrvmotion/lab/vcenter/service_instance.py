@@ -61,16 +61,17 @@ class ServiceInstance(ManagedObject):
 
     def about(self) -> Any:
         """Return what this vCenter is."""
+        own = self.vcenter.estate.get("inventory", {"version": "7.0.3", "build": "21477706", "api_version": "7.0.3.0"})
         return vim.AboutInfo(
             name="VMware vCenter Server",
-            fullName=f"VMware vCenter Server 7.0.3 (simulated: {self.vcenter.site.vcenter})",
+            fullName=f"VMware vCenter Server {own['version']} (simulated: {self.vcenter.site.vcenter})",
             vendor="VMware, Inc.",
-            version="7.0.3",
-            build="21477706",
+            version=own["version"],
+            build=own["build"],
             osType="linux-x64",
             productLineId="vpx",
             apiType="VirtualCenter",
-            apiVersion="7.0.3.0",
+            apiVersion=own["api_version"],
             instanceUuid=self.vcenter.instance_uuid,
         )
 

@@ -26,6 +26,7 @@ class Vcenter:
         self.trouble = Trouble()
         self.astray: dict[str, Any] = {}  # what is wrong with VMs that arrive; see control_traits.arrive_astray
         self.instance_uuid = ""
+        self.estate: dict[str, Any] = {}  # what it was built from, where that is no spec
         # What knows the vCenter in its turn: made by build.
         self.rest: Any = None
         self.pbm: Any = None

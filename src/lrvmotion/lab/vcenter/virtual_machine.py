@@ -93,6 +93,16 @@ class VirtualMachine(Entity):
             holder.machines[self.moid] = self
         self.vcenter.registry.restructure(self, host, datastore)
 
+    def cards(self) -> dict[int, str]:
+        """Return the names of the networks that its Ethernet cards are on, by the cards' keys."""
+        return {vm_data.NIC: self.network.name}
+
+    def arrive(self, host: Any, datastore: Any, networks: dict[str, Any], *, pool: Any = None) -> None:
+        """Be on *host* and *datastore* after a move, with the cards on *networks*, by their keys."""
+        del pool
+        self.network = networks[str(vm_data.NIC)]
+        self.place(host, datastore)
+
     def unplace(self) -> None:
         """Take the VM off its host and datastore."""
         for holder in (self.host, self.datastore, self.pool, *([self.vapp] if self.vapp is not None else [])):

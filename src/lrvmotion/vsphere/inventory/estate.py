@@ -29,6 +29,7 @@ _TREE: Mapping[Any, Sequence[str]] = {
     vim.Folder: ("name", "parent"),
     vim.ComputeResource: ("name", "parent"),
     vim.ResourcePool: ("name", "parent"),
+    vim.VirtualApp: ("name", "parent", "parentFolder"),
     vim.HostSystem: ("name", "parent"),
     vim.Datastore: ("name", "parent"),
     vim.Network: ("name", "parent"),
@@ -81,6 +82,7 @@ def _entity(ref: MoRef, row: Mapping[str, Any]) -> Entity:
         name=unquote(str(row.get("name", ""))),
         parent=_ref(row.get("parent")),
         pool=_ref(row.get("resourcePool")),
+        folder=_ref(row.get("parentFolder")),
         uuid=str(row["uuid"]) if "uuid" in row else None,
     )
 
