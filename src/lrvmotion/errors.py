@@ -41,7 +41,7 @@ class ExitStatus(IntEnum):
         "correct the password, or compare the fingerprint that is shown and pin it in the configuration")
     UNREACHABLE = (5, "unreachable, or locked by another run: safe to try again",
         "run the command again once the other side answers, or the other run has ended")
-    SOME_FAILED = (6, "some VMs failed, were held or cancelled",
+    SOME_FAILED = (6, "some VMs failed, were held, cancelled or refused",
         "`lrvmotion report` says why; `lrvmotion migrate --resume` goes on with them")
     NOT_RESTORED = (7, "not fully restored",
         "`lrvmotion status` names what is left; `restore-defaults --force` overwrites what somebody else changed")

@@ -28,7 +28,8 @@ class Message(Event):
 class RunStarted(Event):
     """A run has its id, mode and journal; *forecast_s* is how long the whole queue should take, None: not known.
 
-    *log* is the text of all that follows, in a file, whatever becomes of the screen.
+    *log* is the text of all that follows, in a file, whatever becomes of the screen. *refused* VMs were chosen, and
+    --skip-refused left them out.
     """
 
     run: str
@@ -37,6 +38,7 @@ class RunStarted(Event):
     vms: tuple[str, ...]
     forecast_s: float | None = None
     log: str | None = None
+    refused: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -63,6 +63,9 @@ class Code(StrEnum):
     VM_RELAY_HOST = ("vm-relay-host", "E", "a relay host of the configuration runs in it", "leave it where it is")
     VM_MANAGED = ("vm-managed", "E", "an extension of vCenter manages it (`config.managedBy`)",
         "move it by means of that product, or remove its registration first")
+    VM_DEPENDS_REFUSED = ("vm-depends-refused", "E",
+        "it depends on a VM that is refused; said with `--skip-refused`, which leaves both out",
+        "mend the other VM, or take the dependency away")
     VM_LEFT_OUT = ("vm-left-out", "I", "an expression or a pattern matches VMs that are no load to move: left out",
         "nothing; `lrvmotion vms` lists them")
     VM_FAULT_TOLERANCE = "vm-fault-tolerance", "E", "fault tolerance is on", "turn it off"

@@ -168,6 +168,12 @@ def gone(vm: str) -> Finding:
     return Code.VM_GONE.warning(f"vm/{vm}", summary, "look for it at the target")
 
 
+def depends_on_refused(vm: str, before: str) -> Finding:
+    """A VM that would wait for one that is refused."""
+    summary = f"depends on {before!r}, which is refused"
+    return Code.VM_DEPENDS_REFUSED.error(f"vm/{vm}", summary, "mend that one, or take the dependency away")
+
+
 def reverse_mode(mode: str, lacking: Sequence[str]) -> Finding:
     """A way back in *mode*, for there is no relay host at the site that sends then, which *lacking* modes need."""
     needs = f"{', '.join(lacking)} mode needs a relay at the site that sends ([relay.target])"

@@ -36,6 +36,7 @@ def migrate(
     vms: Annotated[list[str] | None, typer.Argument(metavar="VM", help=f"{options.NAMED}.")] = None,
     select: options.Select = None,
     csv: options.Csv = None,
+    skip_refused: options.SkipRefused = False,
     plan: Annotated[
         Path | None,
         typer.Option(
@@ -158,6 +159,7 @@ def migrate(
         mode=plan_run.resolve(config.at(now), order.mode, load),
         now=now,
         unproven=unproven,
+        skip_refused=skip_refused,
         reboot_hosts=reboot_hosts if saved is None else saved.reboot_hosts,
         max_failures=max_failures,
         restore_command=own.command("restore-defaults"),
@@ -217,7 +219,7 @@ def migrate(
                 Connections(order.known, own.credentials(), fan) as connections,
                 migrate_run.Closing(
                     journal=journal, observer=fan, options=run_options, interrupts=interrupts, told=ended,
-                    unmoved=lambda: report.unmoved,
+                    unmoved=lambda: (*report.unmoved, *(report.refused if order.resumes else ())),
                 ) as closing,
             ):  # fmt: skip
 
@@ -291,7 +293,7 @@ def _order(
     from lrvmotion.workflows.connections import records
 
     if plan is not None:
-        _alone(context, "--plan", "vms", "mode", "select", "csv", "reboot_hosts")
+        _alone(context, "--plan", "vms", "mode", "select", "csv", "skip_refused", "reboot_hosts")
         saved = plan_file.load(plan)
         return orders.MigrateRequest(
             config=config, known=records(config), choice=Choice(), saved=saved, mode=saved.plan.mode
@@ -321,4 +323,5 @@ def _question(plan: Plan) -> str:
     from lrvmotion.views.text.words import count
 
     changes = f"Change {count(len(plan.changes), 'setting')} and m" if plan.changes else "M"
-    return f"{changes}ove {count(len(plan.migrations), 'VM')}?"
+    refused = f" ({count(len(plan.refused_vms), 'VM')} refused and left out)" if plan.refused else ""
+    return f"{changes}ove {count(len(plan.migrations), 'VM')}{refused}?"

@@ -33,6 +33,14 @@ Select = Annotated[
         help="VMs by name, cluster, host, folder, datastore, network, power: 'name=web-* and not host=esx1'.",
     ),
 ]
+SkipRefused = Annotated[
+    bool,
+    typer.Option(
+        "--skip-refused",
+        envvar="LRVMOTION_SKIP_REFUSED",
+        help="Leave out VMs that errors of their own refuse, and go on with the rest.",
+    ),
+]
 Csv = Annotated[
     Path | None,
     typer.Option(

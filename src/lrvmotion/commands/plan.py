@@ -20,6 +20,7 @@ def plan(
     vms: Annotated[list[str] | None, typer.Argument(metavar="VM", help=f"{options.NAMED}.")] = None,
     select: options.Select = None,
     csv: options.Csv = None,
+    skip_refused: options.SkipRefused = False,
     mode: Annotated[
         str | None,
         typer.Option(envvar="LRVMOTION_MODE", help=f"{options.MODES}; default from the configuration, else auto."),
@@ -73,6 +74,7 @@ def plan(
         load_age_s=None if load is None else load_report_store.age_s(load, wall_clock()),
         past=move_history.recorded(state, move_history.circuit(config)),
         reboot_hosts=reboot_hosts,
+        skip_refused=skip_refused,
     )
     records_now = journal.read(state / "journal.jsonl").records
     observer = lines.Lines(quiet=output is not Output.TEXT)

@@ -196,9 +196,9 @@ class VirtualMachine:
     be answered, "" where it waits for nothing. *vapp* is the vApp that it is in, "OUTER/INNER", "" where it is in none;
     *folder* is that of its vApp then.
     *name* is what a run calls it: its own, but for VMs of one name (vm_address.labels) and those that were renamed
-    since the run was planned; *inventory_name* is its own then, else "". *folder* is a path in its *datacenter*, which
-    is "" for a VM in a vApp. *managed_by* is the extension that it belongs to and its type there ("com.vmware.vim.eam/
-    cluster-agent"), *serves* which vCenter or relay host runs in it; "" for other VMs.
+    since the run was planned; *inventory_name* is its own then, else "". *managed_by* is the extension that it belongs
+    to and its type there ("com.vmware.vim.eam/cluster-agent"), *serves* which vCenter or relay host runs in it; "" for
+    other VMs.
     *hardware* is the virtual hardware version ("vmx-19"), *evc_mode* the least EVC mode key that the running VM needs,
     *key_provider* who holds the key of an encrypted VM ("" where it is not told), None where it is not encrypted;
     *reserved_bytes* of the memory need no swap file. *permissions* and *attributes* are set on the VM itself. *folder*

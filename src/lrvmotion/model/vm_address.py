@@ -33,7 +33,7 @@ class VmIdentity:
 
     @property
     def whole_path(self) -> str | None:
-        """The path with its datacenter, "Datacenter:Prod/Web/web1"; None where either is not known."""
+        """The path with its datacenter's path, "EU/DC2:Prod/Web/web1"; None where either is not known."""
         return f"{self.datacenter}:{self.path}" if self.datacenter and self.path is not None else None
 
     @property
@@ -44,7 +44,15 @@ class VmIdentity:
     @property
     def forms(self) -> tuple[str, ...]:
         """Everything that it can be named by, the shortest first; the UUID in lower case."""
-        known = (self.name, self.path, self.whole_path, self.instance_uuid.lower(), self.moref)
+        short = self.datacenter[self.datacenter.rfind("/") + 1 :]  # of "EU/DC2": the datacenter without its folder
+        known = (
+            self.name,
+            self.path,
+            f"{short}:{self.path}" if self.whole_path is not None else None,
+            self.whole_path,
+            self.instance_uuid.lower(),
+            self.moref,
+        )
         return tuple(dict.fromkeys(form for form in known if form))
 
     def is_said(self, address: str) -> bool:
@@ -98,7 +106,7 @@ def identity(vm: VirtualMachine) -> VmIdentity:
         ref=vm.ref,
         name=vm.own_name,
         instance_uuid=vm.instance_uuid,
-        folder=vm.folder if vm.datacenter else None,
+        folder=vm.folder if vm.datacenter and not vm.vapp else None,
         datacenter=vm.datacenter,
     )
 

@@ -146,7 +146,7 @@ class Plan:
     *relay_by_host* is which near relay carries which source host (host, relay);
     *streams* and *vmknics* are a migration's at the source; *data_paths* say which vmknics carry the bytes;
     *forecast* how fast each mode would be and how long the VMs take. *theirs* are outstanding settings that somebody
-    else has changed: they are left alone.
+    else has changed: they are left alone. *refused* are the errors of VMs that --skip-refused left out.
     """
 
     run: str
@@ -167,6 +167,12 @@ class Plan:
     data_paths: tuple[DataPath, ...] = ()
     forecast: Forecast | None = None
     theirs: tuple[Theirs, ...] = ()
+    refused: tuple[Finding, ...] = ()
+
+    @property
+    def refused_vms(self) -> tuple[str, ...]:
+        """The VMs that were chosen and left out."""
+        return tuple(dict.fromkeys(finding.subject.removeprefix("vm/") for finding in self.refused))
 
     @property
     def applyable(self) -> bool:

@@ -26,12 +26,14 @@ class Report:
     interrupted: int = 0
     vms: dict[str, None] = field(default_factory=dict)  # of all sittings, in their order
     resume: str | None = None
+    refused: tuple[str, ...] = ()  # left out by --skip-refused
 
     def take(self, event: Event) -> None:
         """Fold *event* in."""
         match event:
-            case RunStarted(run=run, mode=mode, vms=vms):
+            case RunStarted(run=run, mode=mode, vms=vms, refused=refused):
                 self.run, self.mode = run, mode
+                self.refused = refused or self.refused
                 self.vms.update(dict.fromkeys(vms))
             case Move(vm=vm):
                 self.moves[vm] = event
@@ -70,7 +72,7 @@ class Report:
             return ExitStatus.SOME_FAILED
         if any(state != MigrationState.SUCCESS for state in states):
             return ExitStatus.LIMIT
-        return ExitStatus.OK
+        return ExitStatus.SOME_FAILED if self.refused else ExitStatus.OK
 
 
 def fold(events: Iterable[Event]) -> Report:

@@ -57,6 +57,9 @@ def report(done: Report, state: Path, restore: str, to: Console | None = None) -
         moved = [move for move in moves if move.state == MigrationState.SUCCESS]
         size = units.size(sum(move.bytes_total for move in moved))
         to.print(f"{len(moved)} of {words.count(len(moves), 'VM')} moved, {size}")
+    if done.refused:
+        text = f"{words.count(len(done.refused), 'VM')} refused and left out: {words.first_few(done.refused)}"
+        console.hang(to, Text(""), Text(text, style="yellow"))
     put_back = f", {done.reverted} restored" if done.reverted else ""
     to.print(f"run {done.run}, {done.mode} mode: {words.count(done.applied, 'setting')} changed{put_back}")
     if done.resume is not None:
@@ -110,6 +113,7 @@ def report_json(done: Report, state: Path, error: Error | None = None) -> dict[s
         "mode": done.mode,
         "status": int(done.status) if error is None else error.status,
         "unmoved": list(done.unmoved),
+        "refused": list(done.refused),
         "resume": done.resume,
         "restore": done.restore,
         "moves": {

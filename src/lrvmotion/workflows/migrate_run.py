@@ -191,6 +191,7 @@ class Migrating:
                 vms=vms,
                 forecast_s=plan.forecast.queue_s if plan.forecast else None,
                 log=str(event_log.log_path(self.journal.path.parent, plan.run)),
+                refused=plan.refused_vms,
             )
         )
 

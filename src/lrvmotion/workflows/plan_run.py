@@ -26,7 +26,7 @@ from lrvmotion.model.mode import Mode
 from lrvmotion.model.relay_spec import RelaySpec
 from lrvmotion.model.setting import ABSENT, SettingKey
 from lrvmotion.model.target_id import TargetId
-from lrvmotion.plan import data_paths, plan_forecast, planner, reboot_order, staleness
+from lrvmotion.plan import data_paths, plan_forecast, planner, reboot_order, refusals, staleness
 from lrvmotion.plan.modes import MODES, available
 from lrvmotion.plan.plan import Migration, Plan, Theirs, Wanted
 from lrvmotion.plan.settings import KEYS
@@ -76,6 +76,7 @@ class RunOptions:
     load_age_s: float | None = None
     past: Sequence[tuple[Mode, float]] = ()
     unproven: bool = False
+    skip_refused: bool = False
     reboot_hosts: bool = False
     max_failures: int | None = None
     restore_command: str = "lrvmotion restore-defaults"
@@ -154,11 +155,14 @@ def planned(
     theirs: Collection[Theirs] = (),
     noticed: Sequence[Finding] = (),
 ) -> Plan:
-    """Make the plan, check its moves, measure its paths and try its addresses; *noticed* was found on the way to it."""
+    """Make the plan, check its moves, measure its paths and try its addresses; *noticed* was found on the way to it.
+
+    With *options.skip_refused* it is made again without the VMs that errors of their own refuse, unless that is all.
+    """
     from lrvmotion.vsphere.inventory.write_rates import written
 
     chosen = {vm.ref: vm for vm in source.vms}
-    found = [*noticed]
+    found: list[Finding] = []
     inputs = planner.Inputs(
         config=config,
         source=source,
@@ -175,14 +179,23 @@ def planned(
         held=held,
         theirs=theirs,
     )
-    plan = planner.make(inputs, options.mode, run, [chosen[ref] for ref in refs], owner_id=owner_id)
-    plan = replace(plan, data_paths=data_paths.find(plan, source, inputs.target))
+    left = [chosen[ref] for ref in refs]
+    refused: list[Finding] = []
+    while True:
+        found[:] = noticed
+        plan = planner.make(inputs, options.mode, run, left, owner_id=owner_id)
+        found += prechecks(
+            connections.session("source"), connections.session("target"), source, inputs.target, plan.migrations
+        )
+        own = refusals.own_errors([*plan.findings, *found], [vm.name for vm in left], plan.migrations)
+        if not (options.skip_refused and own) or len(own) == len(left):
+            break
+        refused += [finding for errors in own.values() for finding in errors]
+        left = [vm for vm in left if vm.name not in own]
+    plan = replace(plan, refused=tuple(refused), data_paths=data_paths.find(plan, source, inputs.target))
     qualities = path_probe.measure(plan.paths, connections, observer, probes=config.limits.probes)
     for quality in qualities:
         found += path_checks.quality(quality, limit_rtt_ms=config.limits.rtt_ms, limit_loss=config.limits.loss)
-    found += prechecks(
-        connections.session("source"), connections.session("target"), source, inputs.target, plan.migrations
-    )
     found += _answering(plan, connections)
     found += _reaching(plan, connections, config)
     found += reboot.order([connections.rebooter(host).readiness() for host in reboot_order.order(plan.changes)])
@@ -196,7 +209,7 @@ def planned(
     if options.now is not None:
         found += window.fits(config.windows, options.now, {vm.vm: vm.seconds for vm in made.vms})
     plan = replace(plan, findings=(*plan.findings, *found), forecast=made)
-    for finding in plan.findings:
+    for finding in (*plan.refused, *plan.findings):
         observer(Found(finding=finding))
     return plan
 
@@ -351,6 +364,10 @@ def refuse(plan: Plan) -> None:
         return
     message = "; ".join(f"{finding.subject}: {finding.summary}" for finding in bad)
     hint = next((finding.hint for finding in bad if finding.hint), None)
+    own = refusals.own_errors(bad, {finding.subject.removeprefix("vm/"): None for finding in bad})
+    if not refusals.others(bad, own) and (rest := [move for move in plan.migrations if move.vm not in own]):
+        more = "--skip-refused goes on with " + ("the other VM" if len(rest) == 1 else f"the other {len(rest)} VMs")
+        hint = f"{hint}; {more}" if hint else more
     if any(finding.code in LOCKED for finding in bad):
         raise UnreachableError(message, hint=hint)
     raise RefusedError(message, hint=hint)

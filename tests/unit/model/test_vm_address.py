@@ -31,6 +31,13 @@ def test_a_vm_is_named_in_five_ways():
         assert not web.is_said(other), other
 
 
+def test_a_datacenter_in_a_folder_may_be_named_without_it():
+    """Where two folders have one of that name, with it."""
+    assert one(1, "web1", "Prod", "EU/DC2").forms[1:4] == ("Prod/web1", "DC2:Prod/web1", "EU/DC2:Prod/web1")
+    both = [one(1, "web1", "Prod", "EU/DC2"), one(2, "web1", "Prod", "US/DC2")]
+    assert [*labels(both).values()] == ["EU/DC2:Prod/web1", "US/DC2:Prod/web1"]
+
+
 def test_a_vm_in_a_vapp_has_no_path():
     """It is in no folder: name, UUID and reference are what it has."""
     assert one(1, "web1", None).forms == ("web1", f"{UUID[:-2]}01".lower(), "moref:vm-1")

@@ -38,6 +38,12 @@ def plan(made: Plan, state: Path, *, stderr: bool = False) -> None:
         plan_tree.paths(to, made)
     if made.forecast is not None:
         forecast.show(to, made.forecast, made.mode)
+    if made.refused:
+        to.print()
+        to.print(
+            Text(f"refused, and left out of this plan ({words.count(len(made.refused_vms), 'VM')}):", style="bold")
+        )
+        _findings(to, made.refused)
     _findings(to, made.findings)
     to.print()
     to.print(Text(f"journal: {state / 'journal.jsonl'}", style="dim"), soft_wrap=True)
@@ -130,6 +136,10 @@ def plan_json(made: Plan, state: Path) -> dict[str, Any]:
         "data_paths": [asdict(path) for path in made.data_paths],
         "forecast": forecast.document(made.forecast),
         "findings": [finding_json(finding) for finding in made.findings],
+        "refused": [
+            {"vm": vm, "reasons": [finding_json(one) for one in made.refused if one.subject == f"vm/{vm}"]}
+            for vm in made.refused_vms
+        ],
     }  # fmt: skip
 
 
