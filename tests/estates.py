@@ -25,6 +25,7 @@ from lrvmotion.model.inventory import (
     Network,
     Nic,
     Pool,
+    StoragePod,
     VirtualMachine,
     Vmknic,
 )
@@ -52,6 +53,7 @@ class Site:
     vms: list[VirtualMachine] = field(default_factory=list)
     datastores: list[Datastore] = field(default_factory=list)
     networks: list[Network] = field(default_factory=list)
+    pods: list[StoragePod] = field(default_factory=list)
     pools: list[Pool] = field(default_factory=list)
     folders: list[Folder] = field(default_factory=list)
     used: dict[MoRef | None, set[str]] = field(default_factory=dict)
@@ -91,7 +93,7 @@ class Site:
     def datacenter(self, above: MoRef) -> None:
         draw = self.draw
         center = self.entity("Datacenter", "datacenter", above)
-        self.center = self.named(center)
+        self.center = "/".join([*([self.named(above)] if above != ROOT else []), self.named(center)])
         tops = {
             kind: self.entity("Folder", f"group-{kind[0]}", center, kind)
             for kind in ("vm", "host", "network", "datastore")
@@ -101,35 +103,49 @@ class Site:
             parent, path = draw.choice(folders)
             ref = self.entity("Folder", "group-v", parent)
             folders.append((ref, f"{path}/{self.named(ref)}" if path else self.named(ref)))
-        self.folders += [Folder(ref=ref, path=path, datacenter=self.named(center)) for ref, path in folders]
-        stores = [self.datastore(tops["datastore"]) for _ in range(draw.randint(1, 3))]
+        self.folders += [Folder(ref=ref, path=path, datacenter=self.center) for ref, path in folders]
+        places: list[tuple[MoRef, str]] = [(tops["datastore"], "")]
+        for kind in ("Folder", "StoragePod")[: draw.randint(0, 2)]:
+            ref = self.entity(kind, "group-s" if kind == "Folder" else "group-p", tops["datastore"])
+            places.append((ref, f"{self.named(ref)}/"))
+            if kind == "StoragePod":
+                self.pods.append(
+                    StoragePod(ref=ref, name=self.named(ref), datacenter=self.center, path=self.named(ref))
+                )
+        stores = [self.datastore(*draw.choice(places)) for _ in range(draw.randint(1, 3))]
         standard = [self.network("Network", tops["network"], "standard") for _ in range(draw.randint(1, 2))]
         groups = self.switch(tops["network"]) if draw.random() < 0.5 else []
         for _ in range(draw.randint(1, 2)):
             self.compute(tops["host"], folders, stores, standard, groups)
 
-    def datastore(self, parent: MoRef) -> Datastore:
+    def datastore(self, parent: MoRef, path: str) -> Datastore:
         capacity = self.draw.randint(1, 9000) * GIB
         free = self.draw.randint(0, capacity)
         ref = self.entity("Datastore", "datastore", parent)
         store = Datastore(
-            ref=ref, name=self.named(ref), capacity_bytes=capacity, free_bytes=free, accessible=self.draw.random() < 0.9
-        )
+            ref=ref, name=self.named(ref), capacity_bytes=capacity, free_bytes=free,
+            accessible=self.draw.random() < 0.9, datacenter=self.center, path=path + self.named(ref),
+            pod=parent if parent.kind == "StoragePod" else None,
+            maintenance=self.draw.random() < 0.1,
+        )  # fmt: skip
         self.datastores.append(store)
         return store
 
     def network(self, kind: str, parent: MoRef, word: Any, **more: Any) -> Network:
         ref = self.entity(kind, kind.lower()[:11], parent)
         key = ref.value if word == "distributed" else None
-        network = Network(ref=ref, name=self.named(ref), kind=word, portgroup_key=key, **more)
+        network = Network(
+            ref=ref, name=self.named(ref), kind=word, portgroup_key=key, datacenter=self.center, path=self.named(ref),
+            **more,
+        )  # fmt: skip
         self.networks.append(network)
         return network
 
     def switch(self, parent: MoRef) -> list[Network]:
         uid = self.switch_uuid()
-        self.entity("VmwareDistributedVirtualSwitch", "dvs", parent, uuid=uid)
+        name = self.named(self.entity("VmwareDistributedVirtualSwitch", "dvs", parent, uuid=uid))
         return [
-            self.network("DistributedVirtualPortgroup", parent, "distributed", switch_uuid=uid)
+            self.network("DistributedVirtualPortgroup", parent, "distributed", switch_uuid=uid, switch=name)
             for _ in range(self.draw.randint(1, 2))
         ]
 
@@ -149,7 +165,9 @@ class Site:
         if draw.random() < 0.3:
             app = self.entity("VirtualApp", "resgroup-v", root, folder=draw.choice(folders)[0])
             pools.append((app, f"{name}/Resources/{self.named(app)}"))
-        self.pools += [Pool(ref=ref, path=path, cluster=name) for ref, path in pools]
+        self.pools += [
+            Pool(ref=ref, path=path, cluster=name, owner=cluster, datacenter=self.center) for ref, path in pools
+        ]
         for _ in range(1 if alone else draw.randint(0, 2)):
             nets = [*self.some(standard, 1), *(groups if draw.random() < 0.7 else [])]
             host = self.host(cluster, name, root, self.some(stores, 1), nets)
@@ -180,7 +198,8 @@ class Site:
                 device=f"vmk{device}", address=address, prefix_length=24, mtu=draw.choice((1500, 9000)),
                 mac=f"00:50:56:{0x60 + self.number}:{number:02x}:{device:02x}",
                 portgroup="" if port else groups[min(device, len(groups) - 1)].name, netstack=stack,
-                services=frozenset(services), gateway=f"10.{self.number}.1.254" if draw.random() < 0.2 else None,
+                dhcp=draw.random() < 0.1, services=frozenset(services),
+                gateway=f"10.{self.number}.1.254" if draw.random() < 0.2 else None,
                 switch_uuid=port.switch_uuid if port else None, portgroup_key=port.portgroup_key if port else None,
             )  # fmt: skip
 
@@ -189,6 +208,8 @@ class Site:
             stack = draw.choice(stacks)
             nics.append(vmknic(1, f"10.{self.number}.1.{number}", stack, ("vmotion",) if stack == stacks[0] else ()))
         links = {nic.device: self.links(nic, groups) for nic in nics}
+        without = [(device,) if draw.random() < 0.1 else () for device in ("vmk7", "vmk8")]
+        links |= {device: () for devices in without for device in devices}
         away = draw.random() < 0.1
         host = Host(
             ref=ref, name=self.named(ref), connection_state="connected", in_maintenance=draw.random() < 0.1,
@@ -197,7 +218,8 @@ class Site:
             datastores=frozenset(store.ref for store in stores), networks=frozenset(net.ref for net in nets),
             gateway_on_nic=draw.random() < 0.9, evc_mode=draw.choice(("", "intel-haswell")),
             max_evc_mode="intel-cascadelake", most_disks=draw.choice((64, 440)), encrypted_vmotion=True,
-            compute=cluster, reboot_required=draw.random() < 0.1, boot_time="2026-01-02T03:04:05+00:00",
+            compute=cluster, datacenter=self.center, ipv6_vmotion=without[0], leaseless_vmotion=without[1],
+            reboot_required=draw.random() < 0.1, boot_time="2026-01-02T03:04:05+00:00",
             memory_bytes=draw.randint(64, 1024) * GIB, used_bytes=draw.randint(0, 64) * GIB,
             congestion_control={stack: draw.choice(("newreno", "cubic")) for stack in stacks},
             uplinks=links,
@@ -207,7 +229,8 @@ class Site:
             host = Host(
                 ref=ref, name=host.name, connection_state=draw.choice(("disconnected", "notResponding")),
                 in_maintenance=False, version=host.version, build=host.build, cluster=cluster_name, pool=root,
-                datastores=host.datastores, networks=host.networks, compute=cluster, boot_time=host.boot_time,
+                datastores=host.datastores, networks=host.networks, compute=cluster, datacenter=self.center,
+                boot_time=host.boot_time,
                 max_evc_mode=host.max_evc_mode, memory_bytes=host.memory_bytes, used_bytes=host.used_bytes,
             )  # fmt: skip
         self.hosts.append(host)
@@ -241,10 +264,10 @@ class Site:
             )  # fmt: skip
         nics = tuple(
             Nic(
-                key=4000 + number, label=f"Network adapter {number + 1}", network=draw.choice(nets).name,
+                key=4000 + number, label=f"Network adapter {number + 1}", network=net.name, network_ref=net.ref,
                 mac=f"00:50:56:9{self.number}:{len(self.vms):02x}:{number:02x}",
             )
-            for number in range(draw.choice((0, 1, 1, 2, 4)))
+            for number, net in enumerate(draw.choices(nets, k=draw.choice((0, 1, 1, 2, 4))))
         )  # fmt: skip
         power = draw.choice(("poweredOn", "poweredOn", "poweredOff", "suspended"))
         devices = []
@@ -260,7 +283,7 @@ class Site:
         ref = self.entity("VirtualMachine", "vm", None if app else folder, pool=inside)
         if app:
             path = next((path for ref, path in folders if ref == app.folder), "")
-        memory = draw.choice((16, 64, 4096)) * MIB
+        memory, home = draw.choice((16, 64, 4096)) * MIB, draw.choice(stores)
         self.vms.append(
             VirtualMachine(
                 ref=ref, name=self.named(ref), instance_uuid=self.uuid(), bios_uuid=self.uuid(), power_state=power,
@@ -268,6 +291,8 @@ class Site:
                 snapshots=draw.choice((0, 0, 2)), storage_bytes=sum(disk.used_bytes or 0 for disk in disks) + extra,
                 vapp=app.name if app else "", question=draw.choice(("", "", "msg.uuid.altered: moved or copied?")),
                 consolidation=draw.random() < 0.1, datacenter=self.center,
+                home=home.ref if [one.name for one in stores].count(home.name) == 1 else None,
+                managed_by=draw.choice(("", "", "", "com.vmware.vim.eam/cluster-agent")),
                 template=power == "poweredOff" and draw.random() < 0.2, change_version=str(draw.randint(1, 99)),
                 connected_devices=tuple(one.label for one in devices if one.kind not in {"tpm", "shared-bus"}),
                 devices=tuple(devices),
@@ -289,7 +314,7 @@ class Site:
         return EstateSite(
             inventory=Inventory(
                 site=self.name, instance_uuid=self.uuid(), version="8.0.3", build="24022515", api_version="8.0.3.0",
-                hosts=tuple(self.hosts), vms=tuple(self.vms), datastores=tuple(self.datastores),
+                hosts=tuple(self.hosts), vms=tuple(self.vms), datastores=tuple(self.datastores), pods=tuple(self.pods),
                 networks=tuple(self.networks), pools=tuple(self.pools), folders=tuple(self.folders),
             ),
             tree=tuple(self.tree),

@@ -175,8 +175,9 @@ class _Builder:
         switches = self.vcenter.registry.of_type("VmwareDistributedVirtualSwitch")
         switch = next((one for one in switches if one.uuid == uuid), None)
         if switch is None:  # the account may not see it
-            switch = VmwareDistributedVirtualSwitch(self.vcenter, str(row.get("switch") or "DSwitch"), datacenter)
+            switch = VmwareDistributedVirtualSwitch(self.vcenter, f"unseen {moid_of(ref)}", datacenter)
             switch.uuid = uuid or switch.uuid
+            self.vcenter.hidden.add(switch.name)
         group = self._new(DistributedVirtualPortgroup, ref, datacenter, switch, above)
         group.key = row.get("portgroup_key") or group.moid
 
@@ -199,7 +200,8 @@ class _Builder:
             for ref in row["datastores"]:
                 self.made[ref].hosts.append(self.made[row["ref"]])
         for row in self.inventory["datastores"]:
-            self.made[row["ref"]].read_only = [self.made[ref] for ref in row.get("barred", ())]
+            store = self.made[row["ref"]]
+            store.read_only = [self.made[ref] for ref in row.get("barred", ())]
 
     def _vm(self, row: Row) -> None:
         entity = self.entities[row["ref"]]

@@ -12,7 +12,15 @@ from pyVmomi import VmomiSupport, vim
 
 from lrvmotion.lab.estate.document import Row
 from lrvmotion.lab.vcenter import host_data
-from lrvmotion.lab.vcenter.host_state import DEFAULT_STACK, VMOTION_STACK, Netstack, NetworkState, PortGroup, Vmknic
+from lrvmotion.lab.vcenter.host_state import (
+    DEFAULT_STACK,
+    VMOTION_STACK,
+    Netstack,
+    NetworkState,
+    PortGroup,
+    Vmknic,
+    mac,
+)
 from lrvmotion.lab.vcenter.host_system import HostSystem
 from lrvmotion.lab.vcenter.hostd_client import HostdError
 from lrvmotion.lab.vcenter.managed_object import Values
@@ -21,6 +29,7 @@ from lrvmotion.lab.vcenter.option_table import Option
 
 H: Any = vim.host
 LONG: Any = VmomiSupport.vmodlTypes["long"]
+NOWHERE = "169.254.1.1"  # of a vmknic that has no IPv4 address
 SET_BY_MODES = (  # the options that an estate tells of: one that it does not name is not there
     "Migrate.VMotionStreamHelpers", "Migrate.NetExpectedLineRateMBps", "Migrate.BindToVmknic",
     "Net.TcpipRxDispatchQueues",
@@ -238,10 +247,17 @@ class EstateHost(HostSystem):
             state.vmknics[nic["device"]] = Vmknic(
                 device=nic["device"], mac=nic["mac"], address=nic["address"], prefix_length=nic["prefix_length"],
                 mtu=nic["mtu"], portgroup=nic["portgroup"], netstack=nic["netstack"], gateway=nic.get("gateway"),
-                dvport=ports.get((nic.get("switch_uuid"), nic.get("portgroup_key"))),
+                dvport=ports.get((nic.get("switch_uuid"), nic.get("portgroup_key"))), dhcp=bool(nic.get("dhcp")),
             )  # fmt: skip
             for service in nic["services"]:
                 state.selected.setdefault(service, set()).add(nic["device"])
+        for name, lease in (("ipv6_vmotion", True), ("leaseless_vmotion", False)):
+            for number, device in enumerate(row.get(name) or (), 1):
+                state.vmknics[device] = Vmknic(
+                    device=device, mac=mac(self.number, number, len(state.vmknics)), address=NOWHERE, prefix_length=16,
+                    dhcp=not lease, lease=lease, ipv6=f"fd00::{self.number:x}:{number:x}" if lease else "",
+                )  # fmt: skip
+                state.selected.setdefault("vmotion", set()).add(device)
         for group in row["portgroups"]:
             state.portgroups[group["name"]] = PortGroup(
                 name=group["name"], vlan=group["vlan_id"], switch=group["vswitch"]
@@ -250,7 +266,14 @@ class EstateHost(HostSystem):
             if active or standby:
                 self.teams[group["name"]] = (active, standby)
         self._switch(state)
+        for nic in [nic for nic in state.vmknics.values() if not nic.reachable]:
+            wanted = [name for name, _ in row["uplinks"].get(nic.device, ())]
+            nic.portgroup = next((name for name in state.portgroups if self._uplinks(state, name) == wanted), "")
         return state
+
+    def _uplinks(self, state: NetworkState, group: str) -> list[str]:
+        own = self.teams.get(group, ([], []))[0]
+        return own or self.switching.get(state.portgroups[group].switch, [])
 
     def _switch(self, state: NetworkState) -> None:
         """Give each switch the uplinks that its vmknics have where their port group does not name its own."""

@@ -53,7 +53,7 @@ class EstateVirtualMachine(VirtualMachine):
             "devices": row["devices"],
             "change_version": row.get("change_version") or "",
             "pool": pool.moid if pool is not None else None,
-            "told": {**told, "home": row.get("home") is not None},
+            "told": {**told, "home": row.get("home") is not None or "home" not in row},
         }
         made = cls(
             vcenter,
@@ -171,6 +171,7 @@ def traits(row: Row, attributes: list[str]) -> Row:
         "attributes": [[name, "set"] for name in attributes],
         "no_host": row["host"] is None,
         "question": row.get("question") or "",
+        "managed_by": row.get("managed_by") or "",
         "consolidate": bool(row.get("consolidation")),
         "first_class": next((disk["first_class"] for disk in row["disks"] if disk.get("first_class")), ""),
         "connection": state if state in _ADRIFT else "",

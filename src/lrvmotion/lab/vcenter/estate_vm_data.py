@@ -9,7 +9,7 @@ from typing import Any
 from pyVmomi import VmomiSupport, vim
 
 from lrvmotion.lab.estate.document import Row
-from lrvmotion.lab.vcenter import vm_data
+from lrvmotion.lab.vcenter import vm_data, vm_files
 
 V: Any = vim.vm
 D: Any = vim.vm.device
@@ -147,6 +147,18 @@ def _device(vm: Any, number: int, row: Row) -> Any:
             return None
 
 
+def path(vm: Any) -> str:
+    """Return the .vmx path; on a datastore that none is called by where the estate does not tell its own."""
+    return vm_files.path(vm) if vm.estate["told"]["home"] else f"[] {vm.name}/{vm.name}.vmx"
+
+
+def files(vm: Any) -> Any:
+    """Return where the VM's files are."""
+    made = vm_files.files(vm)
+    made.vmPathName = path(vm)
+    return made
+
+
 def hardware(vm: Any) -> Any:
     """Return the VirtualHardware."""
     made = vm_data.hardware(vm)
@@ -248,6 +260,8 @@ VALUES: dict[str, Callable[[Any], Any]] = {
     "config.hardware": _read(hardware),
     "config.hardware.device": _read(devices),
     **{f"config.hardware.device[{key}]": _read(_device_of(key)) for key in _CARDS},
+    "config.files": _read(files),
+    "config.files.vmPathName": _read(path),
     "config.changeVersion": _read(change_version),
     "config.uuid": lambda vm: vm.uuid or None,
     "config.instanceUuid": lambda vm: vm.instance_uuid or None,

@@ -73,7 +73,7 @@ def _tree(session: Session) -> tuple[Entity, ...]:
                     *retrieve_in(session.content, view, _TREE)]  # fmt: skip
 
     rows = session.call(f"{session.site}: tree", ask)
-    return tuple(_entity(moref(item), row) for item, row in rows)
+    return tuple(_entity(moref(item), row) for item, row in rows if "name" in row)  # else the account may not see it
 
 
 def _entity(ref: MoRef, row: Mapping[str, Any]) -> Entity:
