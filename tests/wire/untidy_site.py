@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
-from lrvmotion.lab.spec import DatastoreSpec, HostSpec, NetworkSpec, SiteSpec, VmknicSpec
+import lab_client
+from lrvmotion.lab import world
+from lrvmotion.lab.spec import DatastoreSpec, HostSpec, LabSpec, NetworkSpec, SiteSpec, VmknicSpec
+from wire.no_net_lab import no_net_lab
 
 GIB = 1 << 30
 
@@ -57,3 +63,25 @@ def untidy(site: SiteSpec, prefix: str) -> SiteSpec:
             NetworkSpec(name="app", kind="opaque", hosts=(names["y3"],), **east),
         ),
     )
+
+
+class Running(lab_client.Lab):
+    """The real CLI against a lab that somebody else brought up and takes down."""
+
+    def __init__(self, folder: Path, spec: LabSpec, directory: Path) -> None:
+        super().__init__(folder)
+        self.directory = directory
+        self.config.write_text(world.configuration(spec, directory))
+
+    def csv(self, text: str) -> str:
+        """Write *text* as a list of VMs and return its path."""
+        path = self.folder / "vms.csv"
+        path.write_text(text)
+        return str(path)
+
+
+@contextmanager
+def running(folder: Path, change: Callable[[LabSpec], LabSpec]) -> Iterator[Running]:
+    """Bring a lab up without a network, *change*d, for the CLI in *folder*."""
+    with no_net_lab(change) as lab:
+        yield Running(folder, lab.spec, lab.directory)

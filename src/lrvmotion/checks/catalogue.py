@@ -256,6 +256,9 @@ class Code(StrEnum):
     VMKNIC_SHARED = ("vmknic-shared", "W",
         "a vMotion vmknic also carries another service: its gateway is never changed",
         "give vMotion a vmknic of its own")
+    VMKNIC_PORT_GROUP = ("vmknic-port-group", "E",
+        "the host's vMotion vmknics are on an opaque network, or on a port group that the account may not see",
+        "use `--mode proxy`, which adds none, or give the host one on a port group that the account sees")
     VMKNIC_STACKS = ("vmknic-stacks", "W",
         "the host has vMotion vmknics on two TCP/IP stacks: those of the default stack are off",
         "keep all vMotion vmknics of a host on one stack")

@@ -10,7 +10,7 @@ from datetime import datetime
 from lrvmotion.checks.catalogue import Code
 from lrvmotion.findings import Finding
 from lrvmotion.model.host_option import Bounds, Desired
-from lrvmotion.model.inventory import VMOTION_STACK, Host, SiteName
+from lrvmotion.model.inventory import VMOTION_STACK, Host, SiteName, Vmknic
 from lrvmotion.model.setting import SettingKey
 from lrvmotion.model.target_id import TargetId
 
@@ -106,6 +106,15 @@ def options(site: SiteName, host: Host, wanted: Iterable[Desired], bounds: Mappi
             told.add(summary)
             code = Code.OPTION_MISSING if limits is None else Code.OPTION_BOUNDS
             yield code.warning(subject, summary)
+
+
+def vmknic_without_portgroup(target: TargetId, nic: Vmknic, mode: str) -> Finding:
+    """The host *target* needs more vMotion vmknics in *mode*, and there is no port group to make them on."""
+    seen = f"port group {nic.portgroup!r}, which the account may not see"
+    where = seen if nic.portgroup else "an opaque network (NSX)"
+    summary = f"{nic.device} ({nic.address}) is on {where}: {mode} mode can add no vMotion vmknic beside it"
+    hint = "use --mode proxy, which adds none; or give the host a vMotion vmknic on a port group that the account sees"
+    return Code.VMKNIC_PORT_GROUP.error(target, summary, hint)
 
 
 def option_missing(target: TargetId, key: str) -> Finding:

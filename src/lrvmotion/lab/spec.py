@@ -50,7 +50,7 @@ class VmSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VmknicSpec:
-    """A vmkernel NIC that the host has from the start."""
+    """A vmkernel NIC that the host has from the start; *opaque* is the id of the NSX segment that it is on, if one."""
 
     device: str
     address: str
@@ -60,6 +60,7 @@ class VmknicSpec:
     netstack: str = "defaultTcpipStack"
     services: tuple[str, ...] = ("vmotion",)
     gateway: str | None = None
+    opaque: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -121,6 +121,13 @@ class Host:
         """The vmknics that carry vMotion, in device order."""
         return tuple(nic for nic in self.vmknics if nic.carries_vmotion)
 
+    def can_clone(self, nic: Vmknic) -> bool:
+        """Whether another vmknic can be made beside *nic*: its port group is known. One on an opaque network has none.
+
+        On a standard switch its port group is cloned; on a distributed one both are on the same port group.
+        """
+        return nic.switch_uuid is not None or any(group.name == nic.portgroup for group in self.portgroups)
+
     def is_beside(self, address: str) -> bool:
         """Whether *address* is in the subnet of a vMotion vmknic: a gateway is always a neighbour."""
         return any(

@@ -20,7 +20,7 @@ from lrvmotion.findings import Finding
 from lrvmotion.model import host_option, vm_address
 from lrvmotion.model.inventory import DEFAULT_STACK, Host, Inventory, SiteName, VirtualMachine, Vmknic
 from lrvmotion.model.mode import Mode
-from lrvmotion.model.place_names import SiteNames
+from lrvmotion.model.place_names import SiteNames, spellings
 from lrvmotion.model.placement import Placement
 from lrvmotion.model.setting import ABSENT, SettingKey, Value, document, string
 from lrvmotion.model.target_id import TargetId, site_object
@@ -189,7 +189,9 @@ def _depends_on(inputs: Inputs, vms: Sequence[VirtualMachine]) -> dict[str, tupl
 
 
 def _networks(site: SiteName, host: Host) -> list[str]:
-    return sorted({site_object(site, nic.portgroup) for nic in host.vmotion_vmknics})
+    """Return the port groups of the vMotion vmknics of *host*; distributed ones by key, others by the vmknic."""
+    groups = (nic.portgroup or nic.portgroup_key or nic.device for nic in host.vmotion_vmknics)
+    return sorted({site_object(site, group) for group in groups})
 
 
 def queued(migrations: Sequence[Migration]) -> list[Migration]:
@@ -228,9 +230,12 @@ def _vmknics(inputs: Inputs, mode: Mode, site: SiteName, host: Host, owner_id: s
     if missing <= 0:
         return
     target = TargetId.host(site, host.name)
-    model = present[0]
+    model = next((nic for nic in present if host.can_clone(nic)), None)
+    if model is None:
+        draft.findings.append(host_checks.vmknic_without_portgroup(target, present[0], mode))
+        return
     vmotion = (inputs.config.source if site == "source" else inputs.config.target).vmotion
-    own = vmotion.hosts.get(host.name)
+    own = next((vmotion.hosts[said] for said in spellings(host) if said in vmotion.hosts), None)
     # Both sites': their vMotion networks reach each other, so that an address of one is no good in the other.
     nics = [nic for there in (inputs.source, inputs.target) for other in there.hosts for nic in other.vmknics]
     used = {at for nic in nics for at in (nic.address, nic.gateway) if at} | {at for _, at in draft.new_vmknics}

@@ -11,7 +11,7 @@ from lrvmotion.config import schema as configs
 from lrvmotion.config.vm_csv import VmOverride
 from lrvmotion.errors import UsageError
 from lrvmotion.model import host_option
-from lrvmotion.model.inventory import Disk, Folder, HostPortGroup, MoRef
+from lrvmotion.model.inventory import Disk, Folder, Host, HostPortGroup, MoRef
 from lrvmotion.model.setting import ABSENT, Value, string
 from lrvmotion.plan import planner, settings
 from lrvmotion.plan.modes import MODES
@@ -135,6 +135,34 @@ def test_48_helpers_before_70u2_are_a_finding_and_are_clamped():
     assert "option-bounds" in {finding.code for finding in plan.findings}
     assert plan.streams == 32
     assert plan.applyable
+
+
+def on(portgroup: str) -> Host:
+    """Return a1 with its vMotion vmknic on *portgroup*, "" as on an opaque network."""
+    there = host("a1", "10.88.0.9")
+    return replace(there, vmknics=(there.vmknics[0], replace(there.vmknics[1], portgroup=portgroup)))
+
+
+@pytest.mark.parametrize(("portgroup", "text"), [("", "an opaque network (NSX)"), ("Hidden", "port group 'Hidden'")])
+def test_a_vmknic_that_has_no_port_group_is_a_finding_of_native_mode_alone(portgroup, text):
+    """Proxy mode, which adds none, stays possible (E5)."""
+    there = inventory("source", (on(portgroup),), (vm("vm1", "a1"),))
+    (found,) = [one for one in make("native", source=there).findings if one.code == "vmknic-port-group"]
+    assert text in found.summary
+    plan = make("proxy", source=there)
+    assert plan.applyable, plan.findings
+    assert {one.code for one in plan.findings}.isdisjoint({"vmknic-port-group"})
+
+
+def test_a_vmknic_beside_it_that_has_a_port_group_is_cloned():
+    """One of the present ones is enough (E5)."""
+    there = on("")
+    other = replace(there.vmknics[1], device="vmk2", address="10.88.0.10", portgroup="vMotion")
+    plan = make(
+        "native", source=inventory("source", (replace(there, vmknics=(*there.vmknics, other)),), (vm("vm1", "a1"),))
+    )
+    assert plan.applyable, plan.findings
+    assert sum(key.startswith("vmknic/") for key in keys(plan, "source/a1")) == 3
 
 
 def test_a_pool_that_is_too_small_is_refused_by_name():

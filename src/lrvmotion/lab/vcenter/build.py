@@ -125,11 +125,11 @@ def _switch(vcenter: Vcenter, name: str, path: str, datacenter: Datacenter, pref
     groups = {
         name: DistributedVirtualPortgroup(vcenter, prefix + name, datacenter, switch)
         for name in dict.fromkeys(
-            [*vcenter.site.networks, *(nic.portgroup for host in hosts for nic in host.spec.vmknics)]
+            [*vcenter.site.networks, *(nic.portgroup for host in hosts for nic in host.spec.vmknics if not nic.opaque)]
         )
     }
     for host in hosts:
         host.switch = switch
         host.vm_networks = list(groups.values())
-        for nic in host.spec.vmknics:
+        for nic in [one for one in host.spec.vmknics if not one.opaque]:
             host.network.vmknics[nic.device].dvport = groups[nic.portgroup].moid

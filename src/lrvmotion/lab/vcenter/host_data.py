@@ -120,6 +120,7 @@ def vnic(host: Any, nic: Vmknic) -> Any:
     port = None
     if nic.dvport:
         port = host.vcenter.registry.find(nic.dvport).connection()
+    segment = H.VirtualNic.OpaqueNetworkSpec(opaqueNetworkId=nic.opaque, opaqueNetworkType="nsx.LogicalSwitch")
     route = H.VirtualNic.IpRouteSpec(ipRouteConfig=H.IpRouteConfig(defaultGateway=nic.gateway))
     return H.VirtualNic(
         device=nic.device,
@@ -129,6 +130,7 @@ def vnic(host: Any, nic: Vmknic) -> Any:
             ip=_ip(nic),
             mac=nic.mac,
             distributedVirtualPort=port,
+            opaqueNetwork=segment if nic.opaque else None,
             portgroup=nic.portgroup or None,
             mtu=nic.mtu,
             tsoEnabled=True,

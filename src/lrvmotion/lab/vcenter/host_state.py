@@ -21,6 +21,7 @@ class Vmknic:
     """A vmkernel NIC; *dvport* is the moId of its distributed port group, *gateway* the override.
 
     *dhcp*: its address is given by a DHCP server, and is not there without a *lease*; *ipv6* is its only address.
+    *opaque* is the id of the opaque network that it is on in place of a port group.
     """
 
     device: str
@@ -35,6 +36,7 @@ class Vmknic:
     dhcp: bool = False
     lease: bool = True
     ipv6: str = ""
+    opaque: str = ""
 
     @property
     def reachable(self) -> bool:

@@ -244,13 +244,14 @@ def _initial(spec: HostSpec, number: int, vcenter: Vcenter) -> NetworkState:
             address=nic.address,
             prefix_length=nic.prefix_length,
             mtu=nic.mtu,
-            portgroup=nic.portgroup if standard else "",
+            portgroup=nic.portgroup if standard and not nic.opaque else "",
             netstack=nic.netstack,
             gateway=nic.gateway,
+            opaque=nic.opaque,
         )
         state.vmknics[nic.device] = vmknic
         state.netstacks.setdefault(nic.netstack, Netstack(key=nic.netstack))
-        if standard:
+        if standard and not nic.opaque:
             state.portgroups[nic.portgroup] = PortGroup(name=nic.portgroup)
         for service in nic.services:
             if not (service == "vmotion" and nic.netstack == VMOTION_STACK):

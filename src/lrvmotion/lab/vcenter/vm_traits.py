@@ -14,7 +14,7 @@ from typing import Any
 from pyVmomi import vim
 
 D: Any = vim.vm.device
-VCENTERS_OWN = frozenset({"permissions", "attributes", "tags", "policies"})
+VCENTERS_OWN = frozenset({"permissions", "attributes", "tags", "policies", "card"})
 CHAIN = frozenset({"below", "below_unlisted", "consolidate"})
 PLUGS = ("floppy", "usb", "serial", "serial-network", "parallel", "passthrough", "vgpu", "sriov", "cdrom", "tpm")
 
@@ -35,6 +35,8 @@ class Traits:
     *permissions* are principals, of the role Admin where none is named ("LAB\\ops|ReadOnly"); *tags* are (category,
     tag), *policies* (device key, or "home"; name). *tools*: VMware Tools runs in the guest and tells *address* and
     *dns_name*. *managed_by* is "extension/type".
+    *card* is what its Ethernet card is on in place of its network: "removed", a distributed port group that is no more,
+    "renamed", a standard one that no longer has that name, "none", nothing.
     """
 
     version: str = "vmx-19"
@@ -60,6 +62,7 @@ class Traits:
     tools: bool = False
     address: str = ""
     no_host: bool = False
+    card: str = ""
     managed_by: str = ""
     dns_name: str = ""
     connection: str = ""
