@@ -25,6 +25,7 @@ from lrvmotion.commands import (
     status,
     support,
     throttle,
+    vms,
 )
 from lrvmotion.commands.context import Context, Output, Process, wall_clock
 from lrvmotion.commands.interrupts import Interrupts
@@ -60,6 +61,7 @@ app = typer.Typer(
 # short_help: what `--help` lists, short enough for 80 columns.
 app.command(name="init", short_help="Write a configuration from what is there.")(init.init)
 app.command(name="check", short_help="Check everything, change nothing.")(check.check)
+app.command(name="vms", short_help="List the VMs of the source, and which can move.")(vms.vms)
 app.command(name="plan", short_help="Show what would change and move; writes nothing.")(plan.plan)
 app.command(name="migrate", short_help="Change the hosts for a mode and move VMs.")(migrate.migrate)
 app.command(name="restore-defaults", short_help="Restore everything that was changed.")(restore.restore_defaults)

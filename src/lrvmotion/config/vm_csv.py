@@ -14,7 +14,7 @@ from lrvmotion.model.inventory import Inventory, did_you_mean
 from lrvmotion.model.place_names import SiteNames, near_misses
 
 EVERY = "*"  # the card label that means every card of the VM
-_COLUMNS = (
+COLUMNS = (
     "vm", "target_host", "pool", "folder", "datastore", "disks", "network", "networks", "wave", "depends_on", "note",
 )  # fmt: skip
 # Names that later versions give a meaning: refused rather than ignored.
@@ -22,7 +22,7 @@ _RESERVED = frozenset({"cpu", "hooks", "mode", "name", "priority", "storage_poli
 _MOST_TOLD, _MOST_HINTS = 20, 3
 _MOST_DIGITS = 9  # of a wave's number
 RENAMED = {"after": "depends_on"}
-_HINT = "columns are: " + ", ".join(_COLUMNS)
+_HINT = "columns are: " + ", ".join(COLUMNS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,8 +136,8 @@ def _header_mistakes(columns: Sequence[str]) -> Iterator[str]:
             yield f"the column {name!r} is reserved for a later version"
         elif name in RENAMED:
             yield f"the column {name!r} is now called {RENAMED[name]}"
-        elif name not in _COLUMNS:
-            yield f"there is no column {name!r}; {did_you_mean(name, _COLUMNS)}"
+        elif name not in COLUMNS:
+            yield f"there is no column {name!r}; {did_you_mean(name, COLUMNS)}"
         elif columns.count(name) > 1:
             yield f"the column {name!r} is there {columns.count(name)} times"
     if "vm" not in columns:

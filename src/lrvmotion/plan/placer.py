@@ -53,6 +53,12 @@ class Placer:
             tried.append((host, wrong, more))
         return None, _why_not(vm, tried)
 
+    def alone(self, vm: VirtualMachine) -> list[Finding]:
+        """Forget what was placed, and return what forbids *vm*, were it the only one that moves."""
+        for promised in (self._memory, self._placed, self._taken):
+            promised.clear()
+        return self.place(vm)[1]
+
     def _nowhere(self, vm: VirtualMachine, wanted: WantedPlaces) -> list[Finding]:
         """Return what the target has nowhere, and cards that are on no network."""
         found: list[Finding] = []

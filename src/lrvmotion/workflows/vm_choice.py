@@ -46,11 +46,11 @@ def choose(
     """
     if not choice:
         return ChosenVms(source=source, refs=(), wanted={})
-    serving = _serving(config, connections)
+    served = served_by(config, connections)
     left: tuple[Finding, ...]
     if choice.test is not None:
-        refs, left = _matching(connections, source, choice, serving)
-        source = with_vms(config, connections, source, refs, serving=serving)
+        refs, left = _matching(connections, source, choice, served)
+        source = with_vms(config, connections, source, refs, serving=served)
         return ChosenVms(source=source, refs=refs, wanted={}, findings=left)
     from lrvmotion.vsphere.inventory.vm_lookup import VmLookup
 
@@ -65,10 +65,10 @@ def choose(
     left = ()
     if patterns:
         test = Choice(expression=" ".join(patterns), test=vm_selection.matching(patterns))
-        more, left = _matching(connections, source, test, serving)
+        more, left = _matching(connections, source, test, served)
         refs = tuple(dict.fromkeys([*refs, *more]))
     kept = {ref: wish.called for ref, wish in zip(refs, choice.overrides, strict=False) if wish.called}
-    source = with_vms(config, connections, source, refs, kept, serving=serving)
+    source = with_vms(config, connections, source, refs, kept, serving=served)
     names = {vm.ref: vm.name for vm in source.vms}
     wishes = zip(found, choice.overrides, strict=False)
     wanted = {names[ref]: replace(wish, vm=names[ref]) for ref, wish in wishes if ref in names}
@@ -94,7 +94,7 @@ def with_vms(
     if not refs:
         return source
     found = vm_address.called(collect_vms(connections.session("source"), source, refs), called)
-    known = _serving(config, connections) if serving is None else serving
+    known = served_by(config, connections) if serving is None else serving
     return replace(found, vms=tuple(replace(vm, serves=known[vm.ref]) if vm.ref in known else vm for vm in found.vms))
 
 
@@ -138,11 +138,11 @@ def _matching(
     return tuple(refs), tuple(vm_checks.left_out(left))
 
 
-def _serving(config: Config, connections: Connections) -> dict[MoRef, str]:
+def served_by(config: Config, connections: Connections) -> dict[MoRef, str]:
     """Return the VMs of the source that the vCenters and the relay hosts run in, each with what runs in it."""
-    from lrvmotion.vsphere.inventory.infrastructure import serving
+    from lrvmotion.vsphere.inventory import infrastructure
 
     addresses = dict(zip((config.source.vcenter, config.target.vcenter), vm_role.VCENTERS, strict=True))
     for relay in config.relay.every:
         addresses |= {relay.host: f"relay host {relay.name}", relay.address: f"relay host {relay.name}"}
-    return serving(connections.session("source"), addresses)
+    return infrastructure.serving(connections.session("source"), addresses)
