@@ -153,6 +153,9 @@ class FakeMover:
     def carry(self, migration, metadata, record) -> list:
         return []
 
+    def leftovers(self, migration) -> list:
+        return []
+
     def unfinished(self, migration) -> str | None:
         return self.tasks.get(migration.vm)
 

@@ -28,6 +28,13 @@ def lost(vm: str, where: Literal["source", "target", "both", "neither"]) -> Find
     return Code.VM_AT_NEITHER.error(subject, summary, hint)
 
 
+def half_made(vm: str, ref: str, folder: str) -> Finding:
+    """A VM of the name of one that is at the source, *ref* in the target *folder*, where none was before the move."""
+    summary = f"its move failed, and the target has a VM of this name since ({ref} in {folder or 'its VM folder'})"
+    hint = "look at it, and remove it there if it has no data: another attempt may fail because of it"
+    return Code.VM_HALF_MADE.warning(f"vm/{vm}", summary, hint)
+
+
 def as_planned(vm: str, power_state: str, place: Placement, seen: ArrivedVm) -> Iterator[Finding]:
     """Whether the VM has the *power_state* that it had, and is where *place* says."""
     subject = f"vm/{vm}"

@@ -185,6 +185,9 @@ class Code(StrEnum):
         "look which of the two runs before you power on or remove either")
     VM_AT_NEITHER = ("vm-at-neither", "E", "the task succeeded, and neither vCenter finds the VM by its instance UUID",
         "look for it by name at the target: its instance UUID may have changed there")
+    VM_HALF_MADE = ("vm-half-made", "W",
+        "its move failed, and the target folder has a VM of its name since: what the failed move left, most likely",
+        "look at it, and remove it there if it has no data; lrvmotion removes no VM")
     # Places at the target
     DATASTORE_MISSING = ("datastore-missing", "E", "the target has no datastore of the wanted name",
         "map it in `[mappings.datastores]`; near misses are named")

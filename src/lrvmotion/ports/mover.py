@@ -77,5 +77,11 @@ class Mover(Protocol):
         None: what it had is not known, and nothing is given.
         """
 
+    def leftovers(self, migration: Migration) -> list[Finding]:
+        """Return what a failed move of the VM, which is at the source, has left at the target; LrvmotionError.
+
+        Nothing of it is removed.
+        """
+
     def verify(self, migration: Migration, before: VmMetadata | None) -> list[Finding]:
         """Return what is wrong with the VM after its move: it must be at the target, once, and as it was *before*."""

@@ -395,6 +395,7 @@ class _Driver:
     def stayed(self, migration: Migration, failed: TaskUpdate) -> list[Command]:
         """A VM whose task failed is at the source still: wait for the next try, or give it up."""
         trip = self.trips[migration.vm]
+        self.name_leftovers(migration)
         if failed.cancelled and (unanswered := self.questions.reason(migration.vm)) is not None:
             reason = f"{unanswered}: its move was cancelled, and the VM stays at the source"
             return self.end(migration, MigrationState.HELD, reason=reason, hint="answer it in vCenter, then --resume")
@@ -409,6 +410,16 @@ class _Driver:
         trip.percent, trip.runs = 0, False
         self.tell(migration, MigrationState.WAITING, reason=failed.reason, hint=failed.hint, wait_s=wait)
         return self.schedule.step(Failed(vm=migration.vm))
+
+    def name_leftovers(self, migration: Migration) -> None:
+        """Tell what the failed move left at the target; where that cannot be read, the next attempt will meet it."""
+
+        def look() -> list[Command]:
+            for finding in self.mover.leftovers(migration):
+                self.observer(Found(finding=finding))
+            return []
+
+        self.foreseen(migration.vm, look, lambda _: [])
 
     def lay_down(self, migration: Migration, reason: str | None, hint: str | None) -> list[Command]:
         """Give up a VM after its last try: held where no relocate of it was ever asked for."""

@@ -8,6 +8,7 @@ lab's own stand-in for what two real vCenters say to each other.
 from __future__ import annotations
 
 import contextlib
+import uuid
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +66,8 @@ def answer(vcenter: Vcenter, op: str, request: dict[str, Any]) -> dict[str, Any]
                 result = release(vcenter, demand, request["move"], request["cost"])
             case "relocate_commit":
                 result = commit(vcenter, demand, request["document"])
+            case "relocate_break":
+                result = commit(vcenter, demand, _half_made(vcenter))
             case _:
                 return {"error": f"no operation {op}"}
     except vmodl.MethodFault as error:
@@ -267,6 +270,13 @@ def commit(vcenter: Vcenter, demand: dict[str, Any], document: dict[str, Any]) -
         made.touch()
         _lead_astray(vcenter, made)
         return {"moid": made.moid}
+
+
+def _half_made(vcenter: Vcenter) -> dict[str, Any]:
+    """Return what a VM is whose move failed: without its data, and with UUIDs of its own."""
+    own = [str(uuid.uuid5(uuid.UUID(vcenter.instance_uuid), vcenter.registry.new_id("half"))) for _ in range(2)]
+    nothing = dict.fromkeys(("memory_bytes", "disk_bytes", "dirty_bps"), 0)
+    return {**nothing, "powered_on": False, "uuid": own[0], "instance_uuid": own[1], "mac": "00:50:56:bf:ff:ff"}
 
 
 def _lead_astray(vcenter: Vcenter, vm: Any) -> None:

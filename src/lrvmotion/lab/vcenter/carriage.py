@@ -121,7 +121,7 @@ def _follow(
     if phase == "cancelled":
         raise vmodl.fault.RequestCanceled(msg="The task was canceled by a user.")
     if phase == "failed":
-        raise _failed(str(now.get("error") or "unknown"))
+        raise failed(str(now.get("error") or "unknown"))
 
 
 def _cancel(hostd: Any, move: str) -> None:
@@ -132,7 +132,8 @@ def _cancel(hostd: Any, move: str) -> None:
             raise
 
 
-def _failed(reason: str) -> Any:
+def failed(reason: str) -> Any:
+    """Return the fault of a move that began and failed for *reason*."""
     # unconfirmed: the exact class; the key is one that vsphere.md 4 quotes from VMware's own mover
     message = f"Migration to the destination host failed: {reason}"
     return vim.fault.GenericVmConfigFault(

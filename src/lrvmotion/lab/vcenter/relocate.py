@@ -162,6 +162,10 @@ class Job:
                 self.refuse()  # the queue may have been long
                 _wait(task, prepare_s)
                 self._wait_for_answer(task)
+                if self.vm.traits.breaks and self.remote:
+                    self._ask("relocate_break", demand=self.demand)
+                    why = "the connection was lost"
+                    raise carriage.failed(why)
                 if self.demand["uses_vmotion"] or self.demand["uses_nfc"]:
                     self._carry(task, move, prepared)
                 task.report(task.progress or 0, cancelable=False)

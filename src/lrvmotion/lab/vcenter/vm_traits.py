@@ -32,6 +32,8 @@ class Traits:
     *capacity* is the first disk's, 0: as many bytes as it has. *consolidate*: consolidation is needed. *first_class*
     is the id of the first disk as a first-class disk.
     *unplugged*: its card is not connected, *start_unplugged*: nor is it when the VM is powered on.
+    *breaks*: its relocate fails once it is prepared, and the other vCenter keeps what it had made (unconfirmed: what
+    that is; users report a VM of this name without its data).
     *permissions* are principals, of the role Admin where none is named ("LAB\\ops|ReadOnly"); *tags* are (category,
     tag), *policies* (device key, or "home"; name). *tools*: VMware Tools runs in the guest and tells *address* and
     *dns_name*. *managed_by* is "extension/type".
@@ -74,6 +76,7 @@ class Traits:
     consolidate: bool = False
     unplugged: bool = False
     start_unplugged: bool = False
+    breaks: bool = False
     first_class: str = ""
 
     @classmethod

@@ -158,6 +158,15 @@ class RelocateMover:
         macs = arrival_checks.same_macs(migration.vm, had.macs, seen)
         return [*found, *macs, *arrival_checks.same_links(migration.vm, migration.power_state, had, seen)]
 
+    def leftovers(self, migration: Migration) -> list[Finding]:
+        """Return what a failed move left at the target: a VM of its name, in its folder, where the plan found none."""
+        folder, index = migration.placement.folder, required(self._target.content.searchIndex)
+        there = managed_object(self._target.stub, folder.ref)
+        found = self._target.call(f"vm/{migration.vm}", lambda: index.FindChild(there, migration.vm))
+        if not isinstance(found, vim.VirtualMachine):
+            return []
+        return [arrival_checks.half_made(migration.vm, moref(found).value, folder.path)]
+
     def late(self) -> list[Finding]:
         """Return a warning for each moved VM whose VMware Tools did not come back in time; raises LrvmotionError."""
         return [arrival_checks.late(guest) for guest in self._guests.late()]
