@@ -19,6 +19,7 @@ TRAITS = [
     ("vm-floppy", {"plugged": ["floppy"]}, True),
     ("vm-usb", {"plugged": ["usb"]}, True),
     ("vm-serial", {"plugged": ["serial"]}, True),
+    ("vm-serial-network", {"plugged": ["serial-network"]}, True),
     ("vm-parallel", {"plugged": ["parallel"]}, True),
     ("vm-passthrough", {"plugged": ["passthrough"]}, True),
     ("vm-vgpu", {"plugged": ["vgpu"]}, False),
@@ -38,6 +39,7 @@ TRAITS = [
     ("vm-key-provider", {"key_provider": "kms-a", "plugged": ["tpm"]}, True),
     ("vm-encrypted-vmotion", {"migrate_encryption": "required"}, False),
     ("vm-permissions", {"permissions": ["LAB\\operators"]}, False),
+    ("vm-relocate-disabled", {"disabled": ["RelocateVM_Task"]}, True),
     ("vm-attributes", {"attributes": [["Owner", "somebody"]]}, False),
 ]
 

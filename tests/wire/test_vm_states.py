@@ -54,3 +54,16 @@ def test_e23_a_vm_on_a_host_without_connection_is_an_error_and_nothing_is_change
     assert found["host-not-connected"]["subject"] == "source/esx-a1"
     assert found["vm-disconnected"]["subject"] == f"vm/{VM}"
     assert refused(lab) == [0, 0]
+
+
+def test_p9_an_esxi_host_in_place_of_a_vcenter_is_refused(lab):
+    """Before a password is sent; what to give instead is said."""
+    lab.control("target", "about_set", api_type="HostAgent")
+    try:
+        done = lab.run("plan", "--mode", "stock", VM)
+    finally:
+        lab.control("target", "about_set", api_type="VirtualCenter")
+    assert done.returncode == 2, done.stderr
+    assert "not a vCenter" in done.stderr
+    assert "the vCenter that manages it" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -40,6 +40,8 @@ class Code(StrEnum):
     VM_DISCONNECTED = ("vm-disconnected", "E", "vCenter has no connection to the host that has it",
         "bring the host back, or choose other VMs")
     VM_QUESTION = ("vm-question", "E", "it waits for an answer, and no move of it would end", "answer it in vCenter")
+    VM_RELOCATE_DISABLED = ("vm-relocate-disabled", "E", "something, a backup mostly, has disabled moves of it",
+        "let the backup end; if it ended long ago, have its product release the VM")
     VM_SUSPENDED = "vm-suspended", "E", "it is suspended", "power it on or off"
     VM_GONE = "vm-gone", "W", "a VM of a resumed run is no longer at the source", "look for it at the target"
     REVERSE_MODE = ("reverse-mode", "I",
@@ -74,7 +76,10 @@ class Code(StrEnum):
     VM_CDROM = "vm-cdrom", "E", "a CD drive of a host or a client is connected", "disconnect it"
     VM_FLOPPY = "vm-floppy", "E", "a floppy drive is connected", "disconnect it"
     VM_USB = "vm-usb", "E", "a USB device is connected", "remove it from the VM"
-    VM_SERIAL = ("vm-serial", "E", "a serial port of the host is connected; one to the network is not reported",
+    VM_SERIAL_NETWORK = ("vm-serial-network", "E",
+        "a serial port to the network is connected without a concentrator (vSPC): its connection would not follow",
+        "disconnect it, or connect it through a virtual serial port concentrator")
+    VM_SERIAL = ("vm-serial", "E", "a serial port of the host is connected",
         "disconnect it, or connect it to the network")
     VM_PARALLEL = "vm-parallel", "E", "a parallel port of the host is connected", "disconnect it"
     VM_PASSTHROUGH = ("vm-passthrough", "E W", "a PCI device of the host is passed through; an error while the VM runs",

@@ -20,6 +20,11 @@ _PLUGGED: dict[DeviceKind, tuple[Code, str, str]] = {
         "has a serial port of its host connected",
         "disconnect it, or connect it to the network",
     ),
+    "serial-network": (
+        Code.VM_SERIAL_NETWORK,
+        "has a serial port to the network connected, without a concentrator (vSPC)",
+        "disconnect it, or connect it through a virtual serial port concentrator",
+    ),
     "parallel": (Code.VM_PARALLEL, "has a parallel port of its host connected", "disconnect the port"),
 }
 

@@ -150,6 +150,10 @@ def busy(vm: VirtualMachine) -> Iterator[Finding]:
     if vm.fault_tolerance:
         summary = "is fault tolerant: its two copies cannot be moved to another vCenter"
         yield Code.VM_FAULT_TOLERANCE.error(subject, summary, "turn fault tolerance off first")
+    if vm.relocate_disabled:
+        summary = "moves of it are disabled (disabledMethod has RelocateVM_Task), by a backup product mostly"
+        hint = "let the backup end; if it ended long ago, have its product release the VM"
+        yield Code.VM_RELOCATE_DISABLED.error(subject, summary, hint)
     if vm.question:
         yield Code.VM_QUESTION.error(subject, waits(vm.question), "answer it in vCenter")
     if vm.tools_installer:

@@ -17,7 +17,8 @@ ConnectionState = Literal["connected", "disconnected", "notResponding"]
 VmConnection = Literal["connected", "disconnected", "orphaned", "inaccessible", "invalid"]
 NetworkKind = Literal["standard", "distributed", "opaque"]
 DeviceKind = Literal[
-    "iso", "cdrom", "floppy", "usb", "serial", "parallel", "passthrough", "vgpu", "sriov", "shared-bus", "tpm",
+    "iso", "cdrom", "floppy", "usb", "serial", "serial-network", "parallel", "passthrough", "vgpu", "sriov",
+    "shared-bus", "tpm",
 ]  # fmt: skip
 
 DEFAULT_STACK = "defaultTcpipStack"
@@ -200,7 +201,8 @@ class VirtualMachine:
 
     The whole chain of each disk is in *storage_bytes*; *consolidation*: vCenter says that its disks need it.
     *connection_state* is the VM's own (VirtualMachineConnectionState), not its host's; *question* is what it waits to
-    be answered, "" where it waits for nothing. *vapp* is the vApp that it is in, "OUTER/INNER", "" where it is in none;
+    be answered, "" where it waits for nothing. *relocate_disabled*: something has
+    disabled moves of it (disabledMethod). *vapp* is the vApp that it is in, "OUTER/INNER", "" where it is in none;
     *folder* is that of its vApp then.
     *name* is what a run calls it: its own, but for VMs of one name (vm_address.labels) and those that were renamed
     since the run was planned; *inventory_name* is its own then, else "". *managed_by* is the extension that it belongs
@@ -245,6 +247,7 @@ class VirtualMachine:
     connection_state: VmConnection = "connected"
     question: str = ""
     vapp: str = ""
+    relocate_disabled: bool = False
     consolidation: bool = False
 
     @property

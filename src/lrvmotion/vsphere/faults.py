@@ -27,6 +27,7 @@ _LATER = "try again later; look at both vCenters first"
 _NETWORK = "map the VM's networks to ones that the target host has: [mappings.networks]"
 _HARDWARE = "the target host cannot run this VM: choose another host or another EVC mode"
 _DEVICE = "disconnect the device from the VM"
+_PASSED_THROUGH = "a PCI device is passed through: power the VM off and remove the device"
 _STORAGE = "choose another datastore: [mappings.datastores]"
 
 _TABLE: dict[str, tuple[VerdictName, str | None]] = {
@@ -47,6 +48,7 @@ _TABLE: dict[str, tuple[VerdictName, str | None]] = {
     "NotAuthenticated": ("fix", "the login has ended: look whether the task exists before trying again"),
     "NoDiskSpace": ("fix", "free space on the target datastore, or map to another one"),
     "DuplicateName": ("fix", "rename one of the two VMs of this name"),
+    "MethodDisabled": ("fix", "a product, of backups mostly, has disabled moves of this VM: let its job end"),
     # Will not work as it is.
     "InvalidLogin": ("never", "the target vCenter refused the login that the source vCenter was given"),
     "SSLVerifyFault": ("never", "the source vCenter sees another certificate at the target than we pinned"),
@@ -80,7 +82,8 @@ _TABLE: dict[str, tuple[VerdictName, str | None]] = {
     "NotSupported": ("never", None),
     "ManagedObjectNotFound": ("never", "it no longer exists: plan again"),
 }
-_TRANSIENT_KEYS = ("msg.migrate", "msg.vmotion", "msg.checkpoint.")
+_TRANSIENT_KEYS = ("msg.migrate", "msg.vmotion", "msg.checkpoint.", "vob.vmotion.")
+_PERMANENT_KEYS = frozenset({"msg.pciPassthru.noMigration"})  # whatever else is beside them
 _SWITCHOVER = "msg.checkpoint.migration.maxSwitchoverTimeExceeded"
 
 
@@ -122,6 +125,8 @@ def classify(fault: object) -> Verdict:
         if _SWITCHOVER in found:
             hint = "the VM changes its memory faster than the circuit carries it: move it at a quiet time, alone"
             return Verdict(verdict="retry", cause=cause, hint=hint)
+        if _PERMANENT_KEYS.intersection(found):
+            return Verdict(verdict="never", cause=cause, hint=_PASSED_THROUGH)
         if any(key.startswith(_TRANSIENT_KEYS) for key in found):
             return Verdict(verdict="retry", cause=cause, hint=_LATER)
     for kind in type(fault).__mro__:

@@ -13,7 +13,7 @@ from typing import Self, TypeVar
 from pyVmomi import SoapAdapter, VmomiSupport, vim, vmodl
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
-from lrvmotion.errors import TrustError, UnreachableError
+from lrvmotion.errors import TrustError, UnreachableError, UsageError
 from lrvmotion.model.inventory import MoRef
 from lrvmotion.model.target_id import SiteId
 from lrvmotion.run.credentials import hidden, hide
@@ -93,7 +93,7 @@ class Session:
 
         *timeout_s* bounds the connection, *answer_s* each wait for an answer from then on.
 
-        Raises TrustError (certificate or password) or UnreachableError.
+        Raises TrustError (certificate or password), UnreachableError, or UsageError where it is no vCenter.
         """
         certificate = _pinned(site, host, port, pem, sha256, timeout_s)
         retrying = Retrying(
@@ -107,6 +107,7 @@ class Session:
         try:
             with mapped(f"{site} vCenter {host}"):
                 session.content = vim.ServiceInstance("ServiceInstance", session.stub).RetrieveContent()
+            is_vcenter(f"{site} vCenter {host}", session.content.about)
             session._login()
         except BaseException:
             session.stub.DropConnections()
@@ -182,6 +183,13 @@ class Session:
                 raise self._refused from None
         hide(cookie(str(self.stub.cookie or "")))
         self._logins += 1
+
+
+def is_vcenter(subject: str, about: vim.AboutInfo) -> None:
+    """Raise UsageError where *about* is no vCenter's: an ESXi host answers, too, with much of the same API."""
+    if str(about.apiType) != "VirtualCenter":
+        message = f"{subject}: this is {about.name or about.apiType}, not a vCenter"
+        raise UsageError(message, hint="give the address of the vCenter that manages it")
 
 
 def cookie(text: str) -> str:

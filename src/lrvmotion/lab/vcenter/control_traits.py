@@ -74,6 +74,11 @@ def hide(vcenter: Vcenter, request: Request) -> None:
         vcenter.root.touch()
 
 
+def about_set(vcenter: Vcenter, request: Request) -> None:
+    """Set what kind of server the vCenter says that it is: *api_type* "HostAgent" is an ESXi host."""
+    vcenter.api_type = str(request["api_type"])
+
+
 def host_start(vcenter: Vcenter, request: Request) -> None:
     """Start a host that did not come back from a reboot by itself."""
     host_power.start(named(vcenter.hosts(), request["host"]))
@@ -191,6 +196,7 @@ OPERATIONS = {
     "relocate_pace": relocate_pace,
     "vm_set": vm_set,
     "vm_vapp": vm_vapp,
+    "about_set": about_set,
     "hide": hide,
     "host_set": host_set,
     "vmknic_set": vmknic_set,

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from ipaddress import IPv6Address
 from typing import Any
 
 from pyVmomi import VmomiSupport, vim
@@ -101,17 +102,20 @@ VM_UUID = "00000000-0000-4000-8000-{:012d}"
 
 
 def _ip(nic: Vmknic) -> Any:
-    """Return the addresses of a vmkernel NIC; a recorded ESXi 8.0.3 has the link-local IPv6 address with its state."""
-    six = H.IpConfig.IpV6AddressConfiguration(autoConfigurationEnabled=False, dhcpV6Enabled=False)
+    """Return the addresses of a vmkernel NIC, the link-local one with its state, as a recorded ESXi 8.0.3 has it."""
+    six = H.IpConfig.IpV6Address
+    local = IPv6Address((0xFE80 << 112) + int(nic.mac.replace(":", ""), 16))
+    addresses = [six(ipAddress=str(local), prefixLength=64, origin="other", dadState="preferred")]
     if nic.ipv6:
-        address = H.IpConfig.IpV6Address(ipAddress=nic.ipv6, prefixLength=64, origin="manual", dadState="preferred")
-        six.ipV6Address = [address]
+        addresses.append(six(ipAddress=nic.ipv6, prefixLength=64, origin="manual", dadState="preferred"))
     here = nic.reachable
     return H.IpConfig(
         dhcp=nic.dhcp,
         ipAddress=nic.address if here else None,
         subnetMask=nic.mask if here else None,
-        ipV6Config=six if nic.ipv6 else None,
+        ipV6Config=H.IpConfig.IpV6AddressConfiguration(
+            ipV6Address=addresses, autoConfigurationEnabled=False, dhcpV6Enabled=False
+        ),
     )
 
 

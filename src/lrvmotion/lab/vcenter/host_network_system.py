@@ -338,6 +338,9 @@ def _address(text: str, name: str) -> None:
 
 
 def _ip(nic: Any) -> tuple[str, int]:
+    six = nic.ip.ipV6Config.ipV6Address if nic.ip is not None and nic.ip.ipV6Config is not None else ()
+    if any(one.dadState is not None or one.lifetime is not None for one in six or ()):
+        raise wrong(name="nic.ip.ipV6Config")  # unconfirmed: these are states, which nobody can set
     if nic.ip is None or nic.ip.dhcp or not nic.ip.ipAddress or not nic.ip.subnetMask:
         raise wrong(name="nic.ip")
     try:

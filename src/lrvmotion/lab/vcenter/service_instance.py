@@ -70,7 +70,7 @@ class ServiceInstance(ManagedObject):
             build=own["build"],
             osType="linux-x64",
             productLineId="vpx",
-            apiType="VirtualCenter",
+            apiType=self.vcenter.api_type,
             apiVersion=own["api_version"],
             instanceUuid=self.vcenter.instance_uuid,
         )

@@ -46,4 +46,4 @@ class VirtualMachineProvisioningChecker(ManagedObject):
             result = vim.vm.check.Result(vm=item.ref, host=host, error=refuses, warning=warns)
             return vim.vm.check.Result.Array([result])
 
-        return self.vcenter.tasks.start(call, item, "VirtualMachineProvisioningChecker.checkRelocate", work)
+        return self.vcenter.tasks.start(call, item, "vm.check.ProvisioningChecker.checkRelocate", work)

@@ -34,6 +34,7 @@ class Traits:
     *unplugged*: its card is not connected, *start_unplugged*: nor is it when the VM is powered on.
     *breaks*: its relocate fails once it is prepared, and the other vCenter keeps what it had made (unconfirmed: what
     that is; users report a VM of this name without its data).
+    *disabled* are methods that another product has disabled.
     *permissions* are principals, of the role Admin where none is named ("LAB\\ops|ReadOnly"); *tags* are (category,
     tag), *policies* (device key, or "home"; name). *tools*: VMware Tools runs in the guest and tells *address* and
     *dns_name*. *managed_by* is "extension/type".
@@ -77,6 +78,7 @@ class Traits:
     unplugged: bool = False
     start_unplugged: bool = False
     breaks: bool = False
+    disabled: tuple[str, ...] = ()
     first_class: str = ""
 
     @classmethod
@@ -149,7 +151,7 @@ def devices(traits: Traits, network: Any) -> Iterator[Any]:
                 yield D.VirtualPCIPassthrough(key=13001, deviceInfo=_info("PCI device 1"), backing=gpu)
             case "sriov":
                 yield D.VirtualSriovEthernetCard(
-                    key=4001, deviceInfo=_info("Network adapter 2"), backing=network.backing(),
+                    key=13027, deviceInfo=_info("Network adapter 2"), backing=network.backing(),
                     connectable=_state(), addressType="manual", macAddress="00:50:56:3f:00:01",
                 )  # fmt: skip
             case "tpm":
@@ -164,6 +166,9 @@ def refusals(vm: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:
     if traits.template:
         # CheckRelocate and RelocateVM_Task: NotSupported for a template (API reference, service of RelocateSpec)
         yield "vmodl.fault.NotSupported", "The operation is not supported on a template.", {}
+    if "RelocateVM_Task" in traits.disabled:
+        text = "The method is disabled by 'com.example.backup'"
+        yield "vim.fault.MethodDisabled", text, {"source": "com.example.backup"}
     if traits.connection:
         # unconfirmed: the class
         text = "The operation is not allowed in the current state of the virtual machine."
@@ -178,7 +183,7 @@ def refusals(vm: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:
         # unconfirmed: the class
         yield "vmodl.fault.NotSupported", "A fault tolerant VM cannot be relocated.", {}
     for plug in traits.plugged if vm.powered_on else ():
-        if plug in {"floppy", "usb", "serial", "parallel", "passthrough", "sriov", "cdrom"}:
+        if plug in {"floppy", "usb", "serial", "serial-network", "parallel", "passthrough", "sriov", "cdrom"}:
             # unconfirmed: which of these are DisallowedMigrationDeviceAttached and which CannotAccessVmDevice
             text = f"The virtual machine has a device that prevents migration: {plug}."
             inner = {"class": "vim.fault.DeviceNotSupported", "msg": text, "fields": {"device": plug}}

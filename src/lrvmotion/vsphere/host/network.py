@@ -163,6 +163,8 @@ class HostNetwork:
             raise RefusedError(message, hint='use steer = "route", or give it a fixed address')
         six = vmknics.ipv6_gateway(nic)
         spec = nic.spec  # complete: a sparse one would take the rest away (vsphere.md 2.1)
+        if spec.ip is not None:
+            spec.ip = vmknics.configured(spec.ip)
         spec.mac = None
         spec.systemOwned = None
         # An empty IpRouteConfig removes the override; leaving it out would mean "unchanged" (vsphere.md 2.5).

@@ -13,8 +13,8 @@ from lrvmotion.vsphere.client import moref, retrieve
 from lrvmotion.vsphere.session import Session
 from lrvmotion.vsphere.tasks import RecentTask
 
-# VirtualMachine.relocate and .migrate; DRS's are "Drm.ExecuteVMotionLRO" (unconfirmed: seen in user reports only).
-_MOVES = re.compile(r"relocate|migrate|vmotion", re.IGNORECASE)
+# As a captured vCenter lists its tasks; its "vm.check.ProvisioningChecker.checkRelocate" moves nothing.
+_MOVES = re.compile(r"VirtualMachine\.(relocate|migrate)|Drm\.Execute(StorageVmotionLRO|VMotionLRO)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ def cancel_moves(session: Session, subject: str, host: vim.HostSystem) -> None:
 
 
 def _concerns(task: RecentTask, here: set[MoRef]) -> bool:
-    if not task.live or not _MOVES.search(task.description_id):
+    if not task.live or not _MOVES.fullmatch(task.description_id):
         return False
     return any(item is not None and moref(item) in here for item in (task.entity, *task.locked))
 

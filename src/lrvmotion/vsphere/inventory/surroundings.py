@@ -35,7 +35,8 @@ T = TypeVar("T")
 # vCenter numbers Ethernet cards from 4000 on, ten at most (configuration maximums 7.0 and 8.0). All hardware of 10,000
 # VMs is some 60 MB; guest.net knows only running VMs with VMware Tools; SearchIndex has no MACs. So the cards alone are
 # asked for, by key: a key that a VM does not have is no error. With the UUIDs, 10,000 VMs take 0.4 s of CPU here.
-_CARDS = tuple(f"config.hardware.device[{key}]" for key in range(4000, 4010))
+# SR-IOV cards were seen from 13000 on, with the unit numbers of PCI devices (vCenter 8.0.3).
+_CARDS = tuple(f"config.hardware.device[{key}]" for key in (*range(4000, 4010), *range(13000, 13032)))
 _UUIDS = ("config.instanceUuid", "config.uuid")
 
 

@@ -12,6 +12,8 @@ from lrvmotion.vsphere.client import moref
 from lrvmotion.vsphere.inventory.vm_storage import Chain, capacity
 
 _PHYSICAL = "physicalMode"
+_UNSHARED = "noSharing"
+_BUSES = (vim.vm.device.VirtualSCSIController, vim.vm.device.VirtualNVMEController)  # clustered NVMe: 8.0 Update 2
 
 
 def label(device: vim.vm.device.VirtualDevice) -> str:
@@ -47,7 +49,7 @@ def devices(found: Iterable[vim.vm.device.VirtualDevice]) -> Iterator[Device]:
     """Give what of *found* may keep the VM in its place; a drive or port that is not connected does not."""
     kinds = vim.vm.device
     for item in found:
-        if isinstance(item, kinds.VirtualSCSIController) and str(item.sharedBus) != "noSharing":
+        if isinstance(item, _BUSES) and str(item.sharedBus or _UNSHARED) != _UNSHARED:
             yield Device(kind="shared-bus", label=label(item), backing=str(item.sharedBus))
         elif isinstance(item, kinds.VirtualTPM):
             yield Device(kind="tpm", label=label(item))
@@ -74,9 +76,12 @@ def _plugged(item: vim.vm.device.VirtualDevice) -> DeviceKind | None:
         return "floppy"
     if isinstance(item, kinds.VirtualParallelPort):
         return "parallel"
-    # A serial port to the network is set up again at the target (VMware docs, "Serial Port Configuration").
-    uri = kinds.VirtualDevice.URIBackingInfo
-    return "serial" if isinstance(item, kinds.VirtualSerialPort) and not isinstance(item.backing, uri) else None
+    if isinstance(item, kinds.VirtualSerialPort):
+        if not isinstance(item.backing, kinds.VirtualDevice.URIBackingInfo):
+            return "serial"
+        # Its connection follows the VM only through a concentrator (VMware docs, "Serial Port Configuration").
+        return None if item.backing.proxyURI else "serial-network"
+    return None
 
 
 def _backing(item: vim.vm.device.VirtualDevice) -> str:

@@ -62,6 +62,21 @@ def stack(nic: vim.host.VirtualNic) -> str:
     return str(nic.spec.netStackInstanceKey or DEFAULT_STACK)
 
 
+def configured(ip: vim.host.IpConfig) -> vim.host.IpConfig:
+    """Return *ip* as it was configured: of its IPv6 addresses those set by hand, and no state of theirs.
+
+    A recorded ESXi 8.0.3 tells the link-local address, too, and of each its origin and the state of its detection.
+    """
+    six = ip.ipV6Config
+    if six is not None:
+        six.ipV6Address = [
+            vim.host.IpConfig.IpV6Address(ipAddress=one.ipAddress, prefixLength=one.prefixLength, origin=one.origin)
+            for one in six.ipV6Address or ()
+            if str(one.origin) == "manual"
+        ]
+    return ip
+
+
 def ipv6_gateway(nic: vim.host.VirtualNic) -> str | None:
     """Return the IPv6 default gateway override of *nic*, None without one."""
     route = nic.spec.ipRouteSpec

@@ -27,8 +27,8 @@ from lrvmotion.vsphere.inventory.vapps import VApp
 _NO_FT = "notConfigured"
 
 PATHS = (
-    "name", "parent", "parentVApp", "runtime.host", "runtime.powerState", "runtime.connectionState", "runtime.question",
-    "runtime.consolidationNeeded", "runtime.toolsInstallerMounted", "runtime.faultToleranceState",
+    "name", "parent", "parentVApp", "disabledMethod", "runtime.host", "runtime.powerState", "runtime.connectionState",
+    "runtime.question", "runtime.consolidationNeeded", "runtime.toolsInstallerMounted", "runtime.faultToleranceState",
     "runtime.minRequiredEVCModeKey", "config.instanceUuid", "config.uuid", "config.template", "config.changeVersion",
     "config.managedBy", "config.version", "config.keyId", "config.migrateEncryption", "config.files.vmPathName",
     "config.hardware.memoryMB", "config.hardware.device", "config.memoryAllocation.reservation", "permission",
@@ -93,6 +93,7 @@ def virtual_machine(ref: MoRef, row: Mapping[str, Any], around: VmContext) -> Vi
         connection_state=cast("VmConnection", str(row.get("runtime.connectionState", "connected"))),
         question=question(row.get("runtime.question")),
         vapp=app.path if app is not None else "",
+        relocate_disabled="RelocateVM_Task" in (row.get("disabledMethod") or ()),
         host=host,
         folder=folder.path if folder is not None else "",
         datacenter=folder.datacenter if folder is not None else "",
