@@ -172,6 +172,7 @@ def traits(row: Row, attributes: list[str]) -> Row:
         "no_host": row["host"] is None,
         "question": row.get("question") or "",
         "managed_by": row.get("managed_by") or "",
+        "disabled": ["RelocateVM_Task"] if row.get("relocate_disabled") else [],
         "consolidate": bool(row.get("consolidation")),
         "first_class": next((disk["first_class"] for disk in row["disks"] if disk.get("first_class")), ""),
         "connection": state if state in _ADRIFT else "",
