@@ -33,8 +33,19 @@ class WanSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DiskSpec:
+    """A further disk of a VM, of *size_bytes* in its files; *datastore* "" is that of the VM's home."""
+
+    size_bytes: int
+    datastore: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VmSpec:
-    """A VM: *memory_bytes* and *disk_bytes* are what a move carries; *dirty_bps* is memory written, bytes/s."""
+    """A VM: *memory_bytes* and *disk_bytes* are what a move carries; *dirty_bps* is memory written, bytes/s.
+
+    *disk_bytes* are those of all disks: the first has what *more_disks* leave.
+    """
 
     name: str
     host: str
@@ -46,6 +57,7 @@ class VmSpec:
     datastore: str = ""
     folder: str = ""
     snapshots: int = 0
+    more_disks: tuple[DiskSpec, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,7 +209,10 @@ def _site(document: dict[str, Any]) -> SiteSpec:
         **{
             **document,
             "hosts": hosts,
-            "vms": tuple(VmSpec(**vm) for vm in document["vms"]),
+            "vms": tuple(
+                VmSpec(**{**vm, "more_disks": tuple(DiskSpec(**disk) for disk in vm.get("more_disks", ()))})
+                for vm in document["vms"]
+            ),
             "boxes": tuple(BoxSpec(**box) for box in document["boxes"]),
             "datastores": tuple(document["datastores"]),
             "networks": tuple(document["networks"]),

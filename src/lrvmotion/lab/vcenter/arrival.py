@@ -94,6 +94,11 @@ def check(vcenter: Vcenter, demand: dict[str, Any]) -> list[Problem]:
     if demand["folder"] and not (isinstance(folder, Folder) and vim.VirtualMachine in folder.kinds):
         gone = "vmodl.fault.ManagedObjectNotFound"
         found.append(problem("resourcePoolTests", gone, "The folder could not be found."))
+    for moid in demand["disks_at"].values():
+        item = registry.find(moid)
+        if item is None or item.wsdl != "Datastore":
+            gone = "vmodl.fault.ManagedObjectNotFound"
+            found.append(problem("datastoreTests", gone, f"The datastore {moid} could not be found."))
     if found:
         return found
     assert isinstance(pool, ResourcePool)  # noqa: S101 - checked just above
@@ -105,22 +110,10 @@ def check(vcenter: Vcenter, demand: dict[str, Any]) -> list[Problem]:
         wrong = "vmodl.fault.InvalidArgument"
         text = "A specified parameter was not correct: spec.pool"
         found.append(problem("resourcePoolTests", wrong, text, invalidProperty="spec.pool"))
-    store: Any = datastore
     for refused, text, more in vm_traits.refusals_there(host_any, demand):
         found.append(problem("hostTests", refused, text, **more))
-    if not store.accessible:
-        text = f"Datastore '{store.name}' is not accessible."
-        who = {"type": store.wsdl, "moid": store.moid}
-        found.append(problem("datastoreTests", "vim.fault.InaccessibleDatastore", text, datastore=who, name=store.name))
-    if host_any not in store.mounting() or host_any in store.read_only:
-        # unconfirmed: the class, for a host that does not mount it, or may only read it
-        text = f"Datastore '{store.name}' is not accessible from host '{host_any.name}'."
-        who = {"type": store.wsdl, "moid": store.moid}
-        found.append(problem("datastoreTests", "vim.fault.InaccessibleDatastore", text, datastore=who, name=store.name))
-    if demand["copies_disk"] and store.free() < demand["disk_bytes"] + demand["swap_bytes"]:
-        text = f"Insufficient disk space on datastore '{store.name}'."
-        kind = "vim.fault.NoDiskSpace"
-        found.append(problem("datastoreTests", kind, text, datastore=store.name, file=""))
+    for moid, needed in demand["needed"].items():
+        found += _datastore(registry.find(moid), host_any, needed if demand["copies_disk"] else 0)
     if demand["ha"] and not host_any.parent.ha:
         text = "This virtual machine will lose its vSphere HA protection."
         found.append(
@@ -144,6 +137,23 @@ def check(vcenter: Vcenter, demand: dict[str, Any]) -> list[Problem]:
             text = f"The name '{demand['name']}' already exists."
             kind = "vim.fault.DuplicateName"
             found.append(problem("resourcePoolTests", kind, text, name=demand["name"], object=who))
+    return found
+
+
+def _datastore(store: Any, host: Any, needed: int) -> list[Problem]:
+    """Return what forbids so many bytes more on *store*, for a VM on *host*."""
+    found = []
+    who = {"type": store.wsdl, "moid": store.moid}
+    if not store.accessible:
+        text = f"Datastore '{store.name}' is not accessible."
+        found.append(problem("datastoreTests", "vim.fault.InaccessibleDatastore", text, datastore=who, name=store.name))
+    if host not in store.mounting() or host in store.read_only:
+        # unconfirmed: the class, for a host that does not mount it, or may only read it
+        text = f"Datastore '{store.name}' is not accessible from host '{host.name}'."
+        found.append(problem("datastoreTests", "vim.fault.InaccessibleDatastore", text, datastore=who, name=store.name))
+    if needed and store.free() < needed:
+        text = f"Insufficient disk space on datastore '{store.name}'."
+        found.append(problem("datastoreTests", "vim.fault.NoDiskSpace", text, datastore=store.name, file=""))
     return found
 
 
@@ -265,7 +275,7 @@ def commit(vcenter: Vcenter, demand: dict[str, Any], document: dict[str, Any]) -
             network=next(iter([*networks.values(), *host.networks()]), None),
             document=document,
         )
-        made.arrive(host, datastore, networks, pool=vcenter.registry.find(demand["pool"]))
+        made.arrive(host, datastore, networks, disks=demand["disks_at"], pool=vcenter.registry.find(demand["pool"]))
         made.arrived = True
         made.touch()
         _lead_astray(vcenter, made)
@@ -287,6 +297,11 @@ def _lead_astray(vcenter: Vcenter, vm: Any) -> None:
     if "host" in wrong or "datastore" in wrong:
         host = named(vcenter.hosts(), wrong.get("host", vm.host.name))
         vm.place(host, named(vcenter.registry.of_type("Datastore"), wrong.get("datastore", vm.datastore.name)))
+    if "disks" in wrong:
+        stores = list(vcenter.registry.of_type("Datastore"))
+        vm.unplace()
+        vm.disk_at |= {key: named(stores, name).moid for key, name in wrong["disks"].items()}
+        vm.place(vm.host, vm.datastore)
     if "network" in wrong:
         vm.network = named(vm.host.networks(), wrong["network"])
     if "mac" in wrong:

@@ -31,6 +31,7 @@ from lrvmotion.lab.vcenter.service_instance import ServiceInstance
 from lrvmotion.lab.vcenter.tagging import Rest
 from lrvmotion.lab.vcenter.vcenter import Vcenter
 from lrvmotion.lab.vcenter.virtual_machine import VirtualMachine
+from lrvmotion.lab.vcenter.vm_data import DISK
 
 
 def build(vcenter: Vcenter) -> None:
@@ -80,6 +81,12 @@ def build(vcenter: Vcenter) -> None:
             document={
                 "memory_bytes": machine.memory_bytes,
                 "disk_bytes": machine.disk_bytes,
+                "disk_sizes": {str(DISK + n): disk.size_bytes for n, disk in enumerate(machine.more_disks, 1)},
+                "disk_at": {
+                    str(DISK + n): _named(mounted(host), disk.datastore).moid
+                    for n, disk in enumerate(machine.more_disks, 1)
+                    if disk.datastore
+                },
                 "dirty_bps": machine.dirty_bps,
                 "powered_on": machine.powered_on,
                 "snapshots": machine.snapshots,

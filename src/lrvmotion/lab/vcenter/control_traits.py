@@ -161,7 +161,8 @@ def names_set(vcenter: Vcenter, request: Request) -> None:
 def arrive_astray(vcenter: Vcenter, request: Request) -> None:
     """Let every VM that arrives from now on be on another *host*, *datastore*, *network*, or another in *mac*.
 
-    *powered_on* sets its power state, *traits* are set in place of those that it came with. Without any: as it should.
+    *disks* are datastores of single disks, by key; *powered_on* sets its power state; *traits* are set in place of
+    those that it came with. Without any: as it should.
     """
     vcenter.astray = {key: value for key, value in request.items() if key != "op"}
 

@@ -39,7 +39,7 @@ FILE = "database.jsonl"
 _VCENTER = "vcenter"  # the key of what belongs to no object of its own
 _HOST = ("maintenance", "evc", "max_evc", "most_disks", "encrypted_vmotion", "hardware", "boot_s", "held")
 _VM = ("arrived", "leaving", "memory_bytes", "disk_bytes", "dirty_bps", "powered_on", "uuid", "instance_uuid", "mac",
-       "iso", "name", "change_version")  # fmt: skip
+       "iso", "name", "change_version", "disk_at", "disk_sizes")  # fmt: skip
 
 
 class Database:

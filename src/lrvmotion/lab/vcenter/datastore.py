@@ -71,7 +71,7 @@ class Datastore(Entity):
 
     def free(self) -> int:
         """Return the bytes that are free."""
-        return CAPACITY - self.held - sum(vm.disk_bytes for vm in self.machines.values())
+        return CAPACITY - self.held - sum(vm.bytes_on(self) for vm in self.machines.values())
 
     def summary(self) -> Any:
         """Return the DatastoreSummary."""

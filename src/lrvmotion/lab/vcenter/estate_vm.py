@@ -122,6 +122,15 @@ class EstateVirtualMachine(VirtualMachine):
             return self.disk_bytes if store is self.datastore else 0
         return others.get(store.moid, self.disk_bytes - sum(others.values()) if store is self.datastore else 0)
 
+    def apart(self) -> dict[str, str]:
+        """Return the moIds of the datastores of disks that have another than the home, by the disks' keys."""
+        at = {str(disk["key"]): disk["datastore"] for disk in self.estate["disks"] if disk["datastore"]}
+        return {key: moid for key, moid in at.items() if moid != self.datastore.moid}
+
+    def sizes(self) -> dict[str, int]:
+        """Return the bytes of each disk by its key, as far as the estate tells."""
+        return {str(disk["key"]): disk["used_bytes"] or 0 for disk in self.estate["disks"]}
+
     def document(self) -> Row:
         """Return what makes the VM the same VM elsewhere."""
         return {**super().document(), "estate": self.estate}
@@ -131,10 +140,12 @@ class EstateVirtualMachine(VirtualMachine):
         found = {nic["key"]: self.vcenter.registry.find(nic["network"] or "") for nic in self.estate["nics"]}
         return {key: network.name for key, network in found.items() if network is not None}
 
-    def arrive(self, host: Any, datastore: Any, networks: dict[str, Any], *, pool: Any = None) -> None:
-        """Be on *host* and *datastore* with all disks after a move, with the cards on *networks*, by their keys."""
+    def arrive(
+        self, host: Any, datastore: Any, networks: dict[str, Any], *, disks: dict[str, str], pool: Any = None
+    ) -> None:
+        """Be on *host* and *datastore* after a move, cards on *networks* and *disks* on datastores, by their keys."""
         for disk in self.estate["disks"]:
-            disk["datastore"] = datastore.moid
+            disk["datastore"] = disks.get(str(disk["key"]), datastore.moid)
         for nic in self.estate["nics"]:
             network = networks.get(str(nic["key"]))
             nic["network"] = network.moid if network is not None else None

@@ -51,28 +51,50 @@ class Job:
         def moid(reference: Any, default: Any) -> str:
             return str(reference._moId) if reference is not None else default  # noqa: SLF001
 
-        stores = {locator.datastore._moId for locator in spec.disk or ()}  # noqa: SLF001
         store = moid(spec.datastore, vm.datastore.moid)
-        if stores - {store}:
-            raise vmodl.fault.NotSupported(msg="Disks apart from their VM are not simulated")
+        disks = self._disks(moved=spec.datastore is not None)
         return {
             "name": vm.name,
             "host": moid(spec.host, vm.host.moid),
             "pool": moid(spec.pool, vm.pool.moid),
             "folder": moid(spec.folder, None if self.remote else vm.parent.moid),
             "datastore": store,
-            "disk_bytes": vm.chain_bytes,
-            "swap_bytes": max(0, vm.memory_bytes - vm.traits.reserved_bytes) if vm.powered_on else 0,
+            "disks_at": disks,
+            "needed": self._needed(store, disks),
             "version": vm.traits.version,
             "evc": vm.traits.evc,
             "disks": vm.traits.disks,
             "key_provider": vm.traits.key_provider,
             "migrate_encryption": vm.traits.migrate_encryption,
             "ha": self.source.parent.ha,
-            "copies_disk": self.remote or store != vm.datastore.moid,
+            "copies_disk": self.remote or store != vm.datastore.moid or disks != vm.apart(),
             "arrives": self.remote,
             "networks": self._networks(),
         }
+
+    def _disks(self, *, moved: bool) -> dict[str, str]:
+        """Return the datastores of disks that have another than the home, by their keys.
+
+        Without a locator a disk goes with the home, where that is *moved* (yavi vim.vm.RelocateSpec.datastore).
+        """
+        known = self.vm.sizes()
+        found = {} if moved else self.vm.apart()
+        for locator in self.spec.disk or ():
+            if str(locator.diskId) not in known:
+                raise _wrong(name="spec.disk.diskId")
+            found[str(locator.diskId)] = str(locator.datastore._moId)  # noqa: SLF001
+        return found
+
+    def _needed(self, home: str, disks: dict[str, str]) -> dict[str, int]:
+        """Return the bytes needed on each datastore: each disk's on its own, all else at *home*."""
+        vm = self.vm
+        swap = max(0, vm.memory_bytes - vm.traits.reserved_bytes) if vm.powered_on else 0
+        sizes = vm.sizes()
+        needed = {home: max(0, vm.chain_bytes - sum(sizes.values())) + swap}
+        for key, size in sizes.items():
+            at = disks.get(key, home)
+            needed[at] = needed.get(at, 0) + size
+        return needed
 
     def _networks(self) -> dict[str, dict[str, Any]]:
         """Return the network that each of the VM's cards is to be on, by its key."""
@@ -260,7 +282,8 @@ class Job:
             if folder is not self.vm.parent:
                 self.vm.parent.drop(self.vm)
                 folder.put(self.vm)
-            self.vm.arrive(host, registry.find(self.demand["datastore"]), networks_of(host, self.demand))
+            store = registry.find(self.demand["datastore"])
+            self.vm.arrive(host, store, networks_of(host, self.demand), disks=self.demand["disks_at"])
             self.vm.changed()
 
 

@@ -36,9 +36,9 @@ class VirtualMachine(Entity):
     values: ClassVar[Values] = {**COMMON, **vm_data.VALUES}
     written: ClassVar[Written] = vm_data.WRITTEN
     __slots__ = (
-        "arrived", "boot_time", "change_version", "datastore", "dirty_bps", "disk_bytes", "host", "instance_uuid",
-        "iso", "leaving", "mac", "memory_bytes", "modified", "network", "pool", "powered_on", "relocating", "snapshots",
-        "traits", "uuid", "vapp",
+        "arrived", "boot_time", "change_version", "datastore", "dirty_bps", "disk_at", "disk_bytes", "disk_sizes",
+        "host", "instance_uuid", "iso", "leaving", "mac", "memory_bytes", "modified", "network", "pool", "powered_on",
+        "relocating", "snapshots", "traits", "uuid", "vapp",
     )  # fmt: skip
 
     def __init__(
@@ -62,6 +62,8 @@ class VirtualMachine(Entity):
         self.network = network
         self.memory_bytes: int = document["memory_bytes"]
         self.disk_bytes: int = document["disk_bytes"]
+        self.disk_at: dict[str, str] = dict(document.get("disk_at") or {})  # moIds of datastores other than the home's
+        self.disk_sizes: dict[str, int] = dict(document.get("disk_sizes") or {})  # of further disks; both by key
         self.dirty_bps: int = document["dirty_bps"]
         self.powered_on: bool = document["powered_on"]
         self.uuid: str = document["uuid"]
@@ -89,25 +91,60 @@ class VirtualMachine(Entity):
         self.host = host
         self.datastore = datastore
         self.pool = host.parent.pool
-        for holder in (host, datastore, self.pool):
+        for holder in (host, self.pool, *self.stores()):
             holder.machines[self.moid] = self
-        self.vcenter.registry.restructure(self, host, datastore)
+        self.vcenter.registry.restructure(self, host, *self.stores())
+
+    def disk_keys(self) -> list[int]:
+        """Return the keys of its disks."""
+        return [vm_data.DISK + number for number in range(max(self.traits.disks, 1 + len(self.disk_sizes)))]
+
+    def disk_store(self, key: int) -> Any:
+        """Return the datastore of the disk *key*."""
+        return self.vcenter.registry.find(self.disk_at.get(str(key), "")) or self.datastore
+
+    def apart(self) -> dict[str, str]:
+        """Return the moIds of the datastores of disks that have another than the home, by the disks' keys."""
+        return dict(self.disk_at)
+
+    def sizes(self) -> dict[str, int]:
+        """Return the bytes of each disk by its key: the first has what the others leave."""
+        first = self.disk_bytes - sum(self.disk_sizes.values())
+        return {str(key): self.disk_sizes.get(str(key), 0) for key in self.disk_keys()} | {str(vm_data.DISK): first}
+
+    def stores(self) -> list[Any]:
+        """Return the datastores of home and disks."""
+        found = [self.datastore, *(self.disk_store(int(key)) for key in self.disk_at)]
+        return list({store.moid: store for store in found}.values())
+
+    def bytes_on(self, store: Any) -> int:
+        """Return what its disks take on *store*."""
+        if not self.disk_at:
+            return self.disk_bytes if store is self.datastore else 0
+        return sum(size for key, size in self.sizes().items() if self.disk_store(int(key)) is store)
 
     def cards(self) -> dict[int, str]:
         """Return the names of the networks that its Ethernet cards are on, by the cards' keys."""
         return {vm_data.NIC: self.network.name}
 
-    def arrive(self, host: Any, datastore: Any, networks: dict[str, Any], *, pool: Any = None) -> None:
-        """Be on *host* and *datastore* after a move, with the cards on *networks*, by their keys."""
+    def arrive(
+        self, host: Any, datastore: Any, networks: dict[str, Any], *, disks: dict[str, str], pool: Any = None
+    ) -> None:
+        """Be on *host* and *datastore* after a move, with cards on *networks* and *disks* on datastores, by their keys.
+
+        A disk that *disks* does not name is where the home is.
+        """
         del pool
         self.network = networks[str(vm_data.NIC)]
+        self.unplace()
+        self.disk_at = {key: moid for key, moid in disks.items() if moid != datastore.moid}
         self.place(host, datastore)
 
     def unplace(self) -> None:
         """Take the VM off its host and datastore."""
-        for holder in (self.host, self.datastore, self.pool, *([self.vapp] if self.vapp is not None else [])):
+        for holder in (self.host, self.pool, *self.stores(), *([self.vapp] if self.vapp is not None else [])):
             holder.machines.pop(self.moid, None)
-        self.vcenter.registry.restructure(self.host, self.datastore)
+        self.vcenter.registry.restructure(self.host, *self.stores())
 
     def delete(self) -> None:
         """Remove the VM from the inventory."""
@@ -139,6 +176,7 @@ class VirtualMachine(Entity):
             "name": self.name,
             "memory_bytes": self.memory_bytes,
             "disk_bytes": self.chain_bytes,
+            "disk_sizes": self.disk_sizes,
             "dirty_bps": self.dirty_bps,
             "powered_on": self.powered_on,
             "uuid": self.uuid,
@@ -189,7 +227,7 @@ class VirtualMachine(Entity):
 
     def ReconfigVM_Task(self, call: Call, spec: Any) -> Any:  # noqa: D102
         changes = spec.deviceChange or []
-        kept = {vm_data.CDROM, *(vm_data.DISK + number for number in range(self.traits.disks))}
+        kept = {vm_data.CDROM, *self.disk_keys()}
         if any(c.device.key not in kept or c.operation != "edit" for c in changes):
             raise vmodl.fault.NotSupported(msg="Only an edit of the CD-ROM drive and of a disk's policy is simulated")
         policies = pbm.assigned(self.vcenter, self.traits.policies, spec)

@@ -84,7 +84,7 @@ def card_xml(vm: Any, version: str) -> str:
 def devices(vm: Any) -> list[Any]:
     """Return the virtual hardware: controllers, a disk, a NIC, a CD-ROM drive, and what the VM's traits add."""
     traits = vm.traits
-    disks = [_disk(vm, number) for number in range(traits.disks)]
+    disks = [_disk(vm, number) for number in range(len(vm.disk_keys()))]
     media = (
         D.VirtualCdrom.IsoBackingInfo(fileName=vm.iso)
         if vm.iso
@@ -118,16 +118,18 @@ def devices(vm: Any) -> list[Any]:
 
 
 def _disk(vm: Any, number: int) -> Any:
-    """Return a disk; all of the VM's bytes are on the first one."""
+    """Return a disk."""
     traits = vm.traits
-    size = 0 if number else traits.capacity or vm.disk_bytes
-    *parents, own = vm_files.chain(vm, number)
+    store = vm.disk_store(DISK + number)
+    own = vm.sizes()[str(DISK + number)]
+    size = own if number else traits.capacity or own
+    *parents, top = vm_files.chain(vm, number)
     parent = None
     for name in parents:
         parent = D.VirtualDisk.FlatVer2BackingInfo(
-            fileName=name, datastore=vm.datastore.ref, diskMode=traits.disk_mode, parent=parent
+            fileName=name, datastore=store.ref, diskMode=traits.disk_mode, parent=parent
         )
-    place = {"fileName": own, "datastore": vm.datastore.ref}
+    place = {"fileName": top, "datastore": store.ref}
     if traits.rdm is not None:
         backing = D.VirtualDisk.RawDiskMappingVer1BackingInfo(
             **place, compatibilityMode=traits.rdm, deviceName="vml.lab", lunUuid="lab", diskMode=traits.disk_mode
@@ -286,7 +288,7 @@ def summary(vm: Any) -> Any:
             memoryReservation=0,
             numCpu=1,
             numEthernetCards=1,
-            numVirtualDisks=vm.traits.disks,
+            numVirtualDisks=len(vm.disk_keys()),
             uuid=vm.uuid,
             instanceUuid=vm.instance_uuid,
             guestId="debian11_64Guest",
@@ -412,7 +414,7 @@ VALUES: dict[str, Callable[[Any], Any]] = {
     "summary.config.memorySizeMB": lambda vm: vm.memory_bytes // MIB,
     "summary.config.numCpu": lambda _: 1,
     "summary.config.numEthernetCards": lambda _: 1,
-    "summary.config.numVirtualDisks": lambda vm: vm.traits.disks,
+    "summary.config.numVirtualDisks": lambda vm: len(vm.disk_keys()),
     "summary.config.guestFullName": lambda _: "Debian GNU/Linux 12 (64-bit)",
     "summary.config.annotation": lambda vm: vm.traits.note,
     "summary.runtime.host": lambda vm: None if vm.traits.no_host else vm.host,
@@ -425,7 +427,7 @@ VALUES: dict[str, Callable[[Any], Any]] = {
     "layoutEx": vm_files.layout,
     "snapshot": snapshot,
     "rootSnapshot": lambda vm: [V.Snapshot(s.moid) for s in vm.snapshots[:1]],
-    "datastore": lambda vm: [vm.datastore],
+    "datastore": lambda vm: vm.stores(),
     "network": lambda vm: [vm.network],
     "parent": lambda vm: vm.parent if vm.vapp is None else None,
     "disabledMethod": lambda vm: list(vm.traits.disabled),

@@ -31,8 +31,9 @@ def deltas_of(vm: Any) -> int:
 def chain(vm: Any, number: int) -> list[str]:
     """Return the files of disk *number* as its backing and the parents of that name them, the base first."""
     suffix = f"_{number}" if number else ""
-    folder = f"[{vm.datastore.name}] {vm.name}/{vm.name}{suffix}"
-    below = [] if number else [f"[{vm.datastore.name}] {name}" for name, _ in vm.traits.below]
+    store = vm.disk_store(DISK + number).name
+    folder = f"[{store}] {vm.name}/{vm.name}{suffix}"
+    below = [] if number else [f"[{store}] {name}" for name, _ in vm.traits.below]
     return [*below, f"{folder}.vmdk", *(f"{folder}-{delta:06d}.vmdk" for delta in range(1, deltas_of(vm) + 1))]
 
 
@@ -41,11 +42,12 @@ def storage(vm: Any) -> Any:
     return V.StorageInfo(
         perDatastoreUsage=[
             V.StorageInfo.UsageOnDatastore(
-                datastore=vm.datastore.ref,
-                committed=LONG(vm.disk_bytes),
+                datastore=store.ref,
+                committed=LONG(vm.bytes_on(store)),
                 uncommitted=LONG(0),
-                unshared=LONG(vm.disk_bytes),
+                unshared=LONG(vm.bytes_on(store)),
             )
+            for store in vm.stores()
         ],
         timestamp=vm.modified,
     )
@@ -53,21 +55,34 @@ def storage(vm: Any) -> Any:
 
 def layout(vm: Any) -> Any:
     """Return the VM's files with their sizes."""
-    folder = f"[{vm.datastore.name}] {vm.name}/{vm.name}"
-    deltas = [f"{folder}-{number:06d}-delta.vmdk" for number in range(1, deltas_of(vm) + 1)]
-    below = () if vm.traits.below_unlisted else vm.traits.below
-    rows = [
-        ("config", f"{folder}.vmx", 0),
-        *(("diskExtent", f"[{vm.datastore.name}] {name}".replace(".vmdk", "-flat.vmdk"), size) for name, size in below),
-        ("diskExtent", f"{folder}-flat.vmdk", vm.disk_bytes),
-        *(("diskExtent", name, 0) for name in deltas),  # nothing writes to a disk here, so a delta stays empty
-    ]
-    chain = [V.FileLayoutEx.DiskUnit(fileKey=[key]) for key in range(1, len(rows))]
+    rows = [("config", f"[{vm.datastore.name}] {vm.name}/{vm.name}.vmx", 0)]
+    disks = []
+    sizes = vm.sizes()
+    for number, key in enumerate(vm.disk_keys()):
+        if number and str(key) not in vm.disk_sizes:
+            continue  # a disk without files of its own
+        own = _extents(vm, number, sizes[str(key)])
+        chain = [V.FileLayoutEx.DiskUnit(fileKey=[at]) for at in range(len(rows), len(rows) + len(own))]
+        disks.append(V.FileLayoutEx.DiskLayout(key=key, chain=chain))
+        rows += own
     return V.FileLayoutEx(
-        disk=[V.FileLayoutEx.DiskLayout(key=DISK, chain=chain)],
+        disk=disks,
         file=[
             V.FileLayoutEx.FileInfo(key=key, name=name, type=kind, size=LONG(size))
             for key, (kind, name, size) in enumerate(rows)
         ],
         timestamp=vm.modified,
     )
+
+
+def _extents(vm: Any, number: int, size: int) -> list[tuple[str, str, int]]:
+    """Return the files of disk *number*, the base first."""
+    store = vm.disk_store(DISK + number).name
+    folder = f"[{store}] {vm.name}/{vm.name}" + (f"_{number}" if number else "")
+    below = () if number or vm.traits.below_unlisted else vm.traits.below
+    deltas = [f"{folder}-{delta:06d}-delta.vmdk" for delta in range(1, deltas_of(vm) + 1)]
+    return [
+        *(("diskExtent", f"[{store}] {name}".replace(".vmdk", "-flat.vmdk"), taken) for name, taken in below),
+        ("diskExtent", f"{folder}-flat.vmdk", size),
+        *(("diskExtent", name, 0) for name in deltas),  # nothing writes to a disk here, so a delta stays empty
+    ]
