@@ -39,7 +39,7 @@ def test_a_saved_plan_of_proxy_mode_is_done_exactly_and_rests_on_the_box(tmp_pat
         was = sysctl(lab)
         sysctl(lab, "2")
         done = lab.run("migrate", "--plan", "plan.json", "--yes")
-        assert (done.returncode, f"relay/relay-a: sysctl/{KEY} is 2, the plan has {was}" in done.stderr) == (9, True), (
+        assert (done.returncode, f"relay/relay-a: sysctl {KEY} is 2, the plan has {was}" in done.stderr) == (9, True), (
             done.stderr
         )
         sysctl(lab, was)

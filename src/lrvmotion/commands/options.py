@@ -54,11 +54,9 @@ Csv = Annotated[
 
 def known_mode(mode: str | None) -> str | None:
     """Return *mode* where it is one; UsageError for anything else."""
-    from lrvmotion.model.inventory import did_you_mean
-
     if mode is not None and mode not in MODE_CHOICES:
         message = f"there is no mode {mode!r}"
-        raise UsageError(message, hint=did_you_mean(mode, MODE_CHOICES))
+        raise UsageError(message, hint=f"the modes are {', '.join(MODE_CHOICES)}")
     return mode
 
 

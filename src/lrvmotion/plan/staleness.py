@@ -131,15 +131,15 @@ def settings_differ(saved: Plan, made: Plan, read: Callable[[TargetId, SettingKe
 def _setting(saved: Change | None, made: Change | None, read: Callable[[TargetId, SettingKey], Value]) -> Iterator[str]:
     if saved is not None and made is None:
         now = read(saved.target, saved.key)
-        yield f"{saved.target}: {saved.key} is {now.brief()}, the plan has {saved.prior.brief()}"
+        yield f"{saved.target}: {saved.key.words} is {now.brief()}, the plan has {saved.prior.brief()}"
     elif made is not None and saved is None:
-        yield f"{made.target}: {made.key} is {made.prior.brief()}, the plan has {made.planned.brief()}"
+        yield f"{made.target}: {made.key.words} is {made.prior.brief()}, the plan has {made.planned.brief()}"
     elif saved is not None and made is not None:
         if saved.prior != made.prior:
-            yield f"{saved.target}: {saved.key} is {made.prior.brief()}, the plan has {saved.prior.brief()}"
+            yield f"{saved.target}: {saved.key.words} is {made.prior.brief()}, the plan has {saved.prior.brief()}"
         elif saved.planned != made.planned:
             wanted = made.planned.brief()
-            yield f"{saved.target}: {saved.key} would become {wanted}, the plan has {saved.planned.brief()}"
+            yield f"{saved.target}: {saved.key.words} would become {wanted}, the plan has {saved.planned.brief()}"
 
 
 def _vm(vm: VirtualMachine | None, source: Inventory) -> Iterator[tuple[str, str]]:

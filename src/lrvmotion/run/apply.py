@@ -53,12 +53,13 @@ def apply(
         now = target.read(change.key)
         if now not in (change.prior, change.planned):
             expected = change.prior.brief()
-            message = f"{change.target}: {change.key} is {now.brief()}, the plan expected {expected}; left as it is"
+            message = (
+                f"{change.target}: {change.key.words} is {now.brief()}, the plan expected {expected}; left as it is"
+            )
             raise RefusedError(message, hint="something changed it since the plan was made: plan again")
         if item is not None and now != change.planned and not item.ours(now):
-            message = (
-                f"{change.target}: {change.key} is {now.brief()}, {item.planned[-1].brief()} was set; left as it is"
-            )
+            ours = item.planned[-1].brief()
+            message = f"{change.target}: {change.key.words} is {now.brief()}, {ours} was set; left as it is"
             raise RefusedError(message, hint="somebody else changed it: 'lrvmotion restore-defaults' names it")
         if now == change.planned and item is None:
             # Came about by itself (a unit that loads the redirect); recorded all the same, for the revert.
@@ -69,7 +70,9 @@ def apply(
             target.write(change.key, change.planned)
             now = target.read(change.key)
             if now != change.planned:
-                message = f"{change.target}: {change.key} was set to {change.planned.brief()} and reads {now.brief()}"
+                message = (
+                    f"{change.target}: {change.key.words} was set to {change.planned.brief()} and reads {now.brief()}"
+                )
                 raise RefusedError(message, hint="the host may enforce this setting: look for a host profile")
             journal.applied(run, change.target, change.key)
         observer(
@@ -173,7 +176,7 @@ class _Attempt:
                 self.bug = self.bug or error
                 reason = f"unexpected: {type(error).__name__}"
         if item.key.kind.steers:
-            way = f"{item.target}: {item.key}"
+            way = f"{item.target}: {item.key.words}"
             self.leads = self.leads or way
             self.lasting = self.lasting or (None if refused else way)
         return reason, refused

@@ -86,7 +86,7 @@ def drifted(
         if item.target in targets:
             now = read(item.target, item.key)
             if not item.stands(now) and now != known.get((item.target, item.key)):
-                reasons.append(f"{item.target}: {item.key} is {now.brief()}, {item.planned[-1].brief()} was set")
+                reasons.append(f"{item.target}: {item.key.words} is {now.brief()}, {item.planned[-1].brief()} was set")
     return reasons
 
 

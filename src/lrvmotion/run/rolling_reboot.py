@@ -90,7 +90,7 @@ class Rolling:
         for wanted in changes:
             now = target.read(wanted.key)
             if now != wanted.planned:
-                message = f"{host} was rebooted: {wanted.key} is {now.brief()}, {wanted.planned.brief()} was set"
+                message = f"{host} was rebooted: {wanted.key.words} is {now.brief()}, {wanted.planned.brief()} was set"
                 raise RefusedError(message, hint="the host may enforce this setting: look for a host profile")
         if vms := self.homes.get(host):
             self._step(host, "home", vms)

@@ -101,8 +101,10 @@ def text(fault: object) -> str:
     """Return the fault in one line: its class and its own messages, its cause behind it.
 
     Never its repr: a fault may hold the objects of the call, the password of a ServiceLocator among them; where its
-    own words repeat that, it is left out.
+    own words repeat that, it is left out. None: a task failed without one (TaskInfo.error is optional).
     """
+    if fault is None:
+        return "it failed without a fault"
     said: list[str] = []
     for message in getattr(fault, "faultMessage", None) or ():
         sentence = str(message.message or message.key).strip()

@@ -103,7 +103,7 @@ def settle(journal: Journal, connections: Connections, observer: Observer, who: 
         _begin(rolling, connections, who)
         drift.close(journal, seen, rolling.run)
     for item in seen.back:
-        observer(Message(text=f"{item.target}: {item.key} is {item.prior.brief()} already: recorded as restored"))
+        observer(Message(text=f"{item.target}: {item.key.words} is {item.prior.brief()} already: recorded as restored"))
     return seen
 
 

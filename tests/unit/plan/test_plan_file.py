@@ -268,9 +268,9 @@ def test_a_setting_that_changed_is_named():
     again = replace(made, changes=(replace(first, prior=Value("long", 7)), second))
     read = {"option/x": Value("long", 1)}
     assert staleness.settings_differ(made, again, lambda target, key: read[key]) == [
-        "source/a1: option/x is 7, the plan has 0"
+        "source/a1: x is 7, the plan has 0"
     ]
     assert staleness.settings_differ(made, replace(made, changes=(second,)), lambda target, key: read[key]) == [
-        "source/a1: option/x is 1, the plan has 0"
+        "source/a1: x is 1, the plan has 0"
     ]
     assert staleness.settings_differ(made, made, lambda target, key: read[key]) == []

@@ -8,10 +8,12 @@ import pytest
 from rich.console import Console
 
 import told
+from lrvmotion.events import Left
 from lrvmotion.journal.journal import Journal
+from lrvmotion.model.setting import SettingKey
 from lrvmotion.model.target_id import TargetId
 from lrvmotion.report import run_history
-from lrvmotion.views.report import markdown, terminal, wording
+from lrvmotion.views.report import html, markdown, terminal, wording
 from lrvmotion.views.report.markdown import table
 
 LONG = "/usr/local/lib/lrvmotion-djedyg/relay-12e3cb897b90.json"
@@ -51,3 +53,13 @@ def test_a_terminal_counts_what_was_restored_and_lists_what_was_not(tmp_path, wi
     assert f"lrvmotion report {told.RUN} --settings" in page
     assert "| source/a1 " in markdown.report(history)
     assert "--settings" not in markdown.report(history)
+
+
+def test_what_could_not_be_restored_is_named_as_everywhere_else(tmp_path):
+    """A setting has its name for people there too, not the journal's key."""
+    left = Left(target=TargetId("source/a1"), key=SettingKey("portgroup/lrvmotion-abc234-1"), reason="it is in use")
+    told.run(tmp_path, [*told.usual(), (200.0, left)])
+    history = run_history.tell(told.records(tmp_path), told.RUN, told.kept(tmp_path))
+    for page in (markdown.report(history), html.report(history, [])):
+        assert "port group lrvmotion-abc234-1" in page
+        assert "portgroup/" not in page

@@ -77,6 +77,11 @@ def test_a_fault_is_told_by_class_and_its_own_messages_and_cause():
     assert faults.text(fault) == "MigrationFault: Failed. (because of Timedout: no answer)"
 
 
+def test_a_task_that_failed_without_a_fault_is_told_so():
+    """TaskInfo.error is optional: "NoneType" is no word for an administrator."""
+    assert faults.text(None) == "it failed without a fault"
+
+
 def test_a_fault_never_shows_the_objects_it_holds():
     """A fault may carry the call's objects, a password among them: neither text nor cause prints them."""
     fault = vmodl.fault.InvalidArgument(invalidProperty="spec.service", msg="A specified parameter was not correct")

@@ -58,8 +58,7 @@ def report(history: RunHistory, entries: Sequence[Entry]) -> str:
     settings = [say.setting_row(setting, history.run) for setting in history.settings]
     text = _table(say.SETTING_HEAD, settings) if settings else "<p>None was changed.</p>"
     if history.left:
-        lefts = [(one.target, one.key, one.reason) for one in history.left]
-        text += f"<p>Not restored when the run tried to:</p>{_table(('target', 'setting', 'why'), lefts)}"
+        text += f"<p>Not restored when the run tried to:</p>{_table(say.LEFT_HEAD, say.left_rows(history))}"
     parts.append(_section("Settings before, during and now", text))
     if history.moments:
         parts.append(_section("What else happened", _table(("after", "what"), say.diary(history), right={"after"})))

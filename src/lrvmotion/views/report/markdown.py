@@ -27,8 +27,7 @@ def report(history: RunHistory, *, width: int | None = None, folded: bool = Fals
     parts += ["## Tags, permissions and policies", _carried(history)]
     parts += ["## Settings", _settings(history, folded=folded)]
     if history.left:
-        rows_left = [(one.target, one.key, one.reason) for one in history.left]
-        parts += ["Not restored when the run tried to:", table(("target", "setting", "why"), rows_left)]
+        parts += ["Not restored when the run tried to:", table(say.LEFT_HEAD, say.left_rows(history))]
     if history.proofs:
         ok = {True: "yes", False: "no", None: "not possible"}
         proofs = [(one.subject, ok[one.ok], one.detail) for one in history.proofs]

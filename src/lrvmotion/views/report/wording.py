@@ -17,6 +17,7 @@ VM_HEAD = ("VM", "result", "from", "to", "wave", "attempts", "began", "took", "f
 VM_RIGHT = {"wave", "attempts", "began", "took", "forecast", "size", "mean rate"}
 VM_SPARED = ("wave", "forecast", "attempts", "began", "size", "mean rate", "from", "to")  # the first first
 SETTING_HEAD = ("target", "setting", "before", "during the run", "now")
+LEFT_HEAD = ("target", "setting", "why")
 CARRIED_HEAD = ("VM", "what", "name", "carried", "why")
 FOUND_HEAD = ("VM", "found after its move", "code", "what helps")
 AUDIT_HEAD = ("no.", "when (UTC)", "who", "account", "what", "subject", "setting", "prior", "new", "detail")
@@ -120,6 +121,11 @@ def settings_count(settings: Sequence[Setting]) -> str:
     states = Counter(setting.now for setting in settings)
     now = ", ".join(f"{states[state]} {state}" for state in ("restored", "not restored") if states[state])
     return f"{words.count(len(settings), 'setting')} on {where}: {now}"
+
+
+def left_rows(history: RunHistory) -> list[tuple[str, ...]]:
+    """Return a line for each setting that could not be restored, as LEFT_HEAD has it."""
+    return [(one.target, words.setting(one.key), one.reason) for one in history.left]
 
 
 def setting_row(setting: Setting, run: str) -> tuple[str, ...]:
