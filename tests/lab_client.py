@@ -79,6 +79,25 @@ class Lab:
             host=about["host"], port=about["port"], user=at.username, pwd=at.password, sslContext=context
         )
 
+    def rename_portgroup(self, site: str, host: str, name: str, to: str) -> None:
+        """Rename a standard port group as somebody else would."""
+        from pyVim.connect import Disconnect
+        from pyVmomi import vim
+
+        connection = self.somebody(site)
+        try:
+            view = connection.content.viewManager.CreateContainerView(
+                connection.content.rootFolder, [vim.HostSystem], True
+            )
+            (found,) = (item for item in view.view if item.name == host)
+            system = found.configManager.networkSystem
+            (group,) = (item for item in system.networkInfo.portgroup if item.spec.name == name)
+            spec = group.spec
+            spec.name = to
+            system.UpdatePortGroup(name, spec)
+        finally:
+            Disconnect(connection)
+
     def set_option(self, site: str, host: str, key: str, value: int) -> None:
         """Change an option as somebody else would."""
         from pyVim.connect import Disconnect

@@ -71,6 +71,23 @@ def test_a_setting_that_somebody_changed_stays_theirs_however_many_runs_come_bet
     assert hosts(lab) == before
 
 
+def test_a_port_group_of_ours_that_was_renamed_stays_outstanding_until_it_is_renamed_back(lab):
+    """Nothing says that all is as before while it is there, --force included."""
+    before = hosts(lab)
+    assert native(lab, "vm3").returncode == 0
+    groups = hosts(lab)["source"]["esx-a1"]["portgroups"]
+    (ours, *_) = (name for name in groups if name.startswith("lrvmotion-"))
+    lab.rename_portgroup("source", "esx-a1", ours, "backup")
+    for options in ([], ["--force"], ["--force"]):
+        done = restored(lab, *options)
+        assert done.returncode == 7, done.stderr
+        assert f"rename 'backup' back to {ours}" in " ".join(done.stdout.split())
+        assert "backup" in hosts(lab)["source"]["esx-a1"]["portgroups"]
+    lab.rename_portgroup("source", "esx-a1", "backup", ours)
+    assert restored(lab).returncode == 0
+    assert hosts(lab) == before
+
+
 def test_a_second_run_on_the_same_host_is_refused_and_names_the_first(lab):
     """Another operator, another journal: exit 5, nothing changed; after the first has restored it may go."""
     before = hosts(lab)

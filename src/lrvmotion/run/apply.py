@@ -12,6 +12,7 @@ from lrvmotion.journal.journal import Journal
 from lrvmotion.model.target_id import ConnectionId, TargetId
 from lrvmotion.plan.plan import Change
 from lrvmotion.ports.target import Target
+from lrvmotion.run.renamed import renamed
 
 
 class StoppedError(Exception):
@@ -97,6 +98,8 @@ def revert(
 ) -> Restored:
     """Restore everything outstanding; what somebody else changed is left alone unless *force*.
 
+    A port group of ours that seems renamed is left alone with its vmknic even so.
+
     What leads hosts to a box goes first, then the newest intention: what was made last depends on what was there. What
     was refused is tried once more after the others, for one of them may have stood in its way.
 
@@ -105,10 +108,11 @@ def revert(
     the target is left, and the rest goes on. *proceed* may raise StoppedError before each, *wait* as well.
     """
     restored = Restored()
-    pending = [item for item in reversed(journal.outstanding()) if only(item)]
+    outstanding = journal.outstanding()
+    pending = [item for item in reversed(outstanding) if only(item)]
     pending.sort(key=lambda item: not item.key.kind.steers)
     total = len(pending)
-    attempt = _Attempt(journal, targets, observer, wait, run, force)
+    attempt = _Attempt(journal, targets, observer, wait, run, force, outstanding=outstanding)
     left: dict[int, tuple[Outstanding, str]] = {}
     while pending:
         before, attempt.leads = restored.done, attempt.lasting
@@ -155,6 +159,7 @@ class _Attempt:
     gone: dict[TargetId | ConnectionId, str] = field(default_factory=dict)
     leads: str | None = None
     lasting: str | None = None
+    outstanding: list[Outstanding] = field(default_factory=list)
     bug: Exception | None = None
 
     def put_back(self, item: Outstanding) -> tuple[str | None, bool]:
@@ -204,6 +209,8 @@ class _Attempt:
         """Write the prior where the value is ours; return why not where somebody else changed it."""
         _quiet(target, self.observer, self.wait)
         now = target.read(item.key)
+        if now not in item.planned and (advice := renamed(item, self.outstanding, target.read)) is not None:
+            return advice
         if now != item.prior:
             if not self.force and not item.ours(now):
                 return f"is {now.brief()}, expected {item.planned[-1].brief()} or {item.prior.brief()}; left as it is"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from lrvmotion.errors import LrvmotionError, UnreachableError
 from lrvmotion.journal.chain import chained
@@ -13,6 +14,7 @@ from lrvmotion.journal.records import Record, Reverted
 from lrvmotion.model.setting import SettingKey, Value
 from lrvmotion.model.target_id import TargetId
 from lrvmotion.plan.plan import Change, Theirs
+from lrvmotion.run.renamed import renamed
 
 Read = Callable[[TargetId, SettingKey], Value]  # a setting's value now, by target and key; may raise LrvmotionError
 
@@ -28,22 +30,25 @@ class Seen:
 def look(items: Iterable[Outstanding], read: Read) -> Seen:
     """Return what became of *items*. A lost answer is asked for again.
 
-    A target that does not answer is left out: it is named where it is needed.
+    A target that does not answer is left out: it is named where it is needed. A port group that seems renamed is not
+    as before, however gone by its name.
     """
     back: list[Outstanding] = []
     theirs: list[Theirs] = []
+    items = list(items)
     away: set[TargetId] = set()
     for item in items:
         if item.target in away:
             continue
         try:
             now = _asked(read, item)
+            gone = now not in item.planned and renamed(item, items, partial(read, item.target)) is not None
         except LrvmotionError:
             away.add(item.target)
             continue
-        if now == item.prior:
+        if now == item.prior and not gone:
             back.append(item)
-        elif not item.ours(now):
+        elif gone or not item.ours(now):
             theirs.append(
                 Theirs(target=item.target, key=item.key, prior=item.prior, ours=item.planned[-1], now=now, run=item.run)
             )
