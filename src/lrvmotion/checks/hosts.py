@@ -135,7 +135,7 @@ def changed_by_others(
 
     It stays; where it is *needed*, the way through a relay, that is an error. Values are in words.
     """
-    summary = f"{key.words} is {now}, run {run} set {ours}: somebody else changed it"
+    summary = f"{SettingKey(key).words} is {now}, run {run} set {ours}: somebody else changed it"
     hint = f"'lrvmotion restore-defaults' leaves it too (exit status 7); --force makes it {prior} again"
     if needed:
         return Code.SETTING_THEIRS.error(target, f"{summary}; vMotion would not go through the relay", hint)
