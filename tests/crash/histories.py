@@ -272,10 +272,14 @@ class Histories(RuleBasedStateMachine):
     def _named_in(self, made: Plan, world: World) -> None:
         """Every plan names what somebody else changed, with their value."""
         told = {(world.place(one.target), one.key): one.now for one in made.theirs}
-        found = {(world.place(f.subject), f.summary.split()[0]) for f in made.findings if f.code == "setting-theirs"}
+        found = {
+            (world.place(f.subject), f.summary.partition(" is ")[0])
+            for f in made.findings
+            if f.code == "setting-theirs"
+        }
         for at in self.named:
             assert told.get(at) == self.estate.get(*at), f"{at} is not named in the plan"
-            assert at in found
+            assert (at[0], SettingKey(at[1]).words) in found
 
     def _restore(self, life: Process, *, force: bool) -> None:
         with self._process(life) as journal:
