@@ -27,7 +27,7 @@ from lrvmotion.journal import changes
 from lrvmotion.journal import journal as journals
 from lrvmotion.journal.journal import Journal
 from lrvmotion.journal.records import RunBegun, of
-from lrvmotion.model.setting import ABSENT, Value, document, string
+from lrvmotion.model.setting import ABSENT, SettingKey, Value, document, string
 from lrvmotion.plan import settings as options
 from lrvmotion.plan.plan import Plan
 from lrvmotion.run import drift as settle
