@@ -35,14 +35,14 @@ def look(items: Iterable[Outstanding], read: Read) -> Seen:
     """
     back: list[Outstanding] = []
     theirs: list[Theirs] = []
-    items = list(items)
+    items, ask = list(items), partial(_asked, read)
     away: set[TargetId] = set()
     for item in items:
         if item.target in away:
             continue
         try:
-            now = _asked(read, item)
-            gone = now not in item.planned and renamed(item, items, partial(read, item.target)) is not None
+            now = ask(item.target, item.key)
+            gone = now not in item.planned and renamed(item, items, partial(ask, item.target)) is not None
         except LrvmotionError:
             away.add(item.target)
             continue
@@ -55,11 +55,11 @@ def look(items: Iterable[Outstanding], read: Read) -> Seen:
     return Seen(back=tuple(back), theirs=tuple(theirs))
 
 
-def _asked(read: Read, item: Outstanding) -> Value:
+def _asked(read: Read, target: TargetId, key: SettingKey) -> Value:
     try:
-        return read(item.target, item.key)
+        return read(target, key)
     except UnreachableError:
-        return read(item.target, item.key)
+        return read(target, key)
 
 
 def close(journal: Journal, seen: Seen, run: str) -> None:
