@@ -73,6 +73,13 @@ def test_its_csv_is_a_file_for_csv(lab):
     assert {move["vm"] for move in made["migrations"]} == {"vm6", "vm7", "vm8", "web"}
 
 
+def test_each_pattern_means_a_vm(lab):
+    """One that means none is refused, whatever the others mean."""
+    done = lab.run("plan", "--mode", "stock", "vm*", "wbe*")
+    assert done.returncode == 2
+    assert "no VM matches 'wbe*'" in done.stderr
+
+
 def test_as_text_it_counts_and_a_wrong_expression_is_one_sentence(lab):
     """Nothing is written anywhere."""
     before = [lab.control(site, "calls")["writes"] for site in ("source", "target")]

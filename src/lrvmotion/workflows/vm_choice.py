@@ -14,6 +14,7 @@ from lrvmotion.errors import UsageError
 from lrvmotion.findings import Finding
 from lrvmotion.model import vm_address, vm_role
 from lrvmotion.model.inventory import Inventory, MoRef
+from lrvmotion.model.vm_role import VmRole
 from lrvmotion.plan import vm_selection
 from lrvmotion.plan.vm_selection import Choice, Elsewhere, MovedVm
 from lrvmotion.workflows.connections import Connections
@@ -49,7 +50,7 @@ def choose(
     served = served_by(config, connections)
     left: tuple[Finding, ...]
     if choice.test is not None:
-        refs, left = _matching(connections, source, choice, served)
+        refs, left = _matching(connections, source, [choice], served)
         source = with_vms(config, connections, source, refs, serving=served)
         return ChosenVms(source=source, refs=refs, wanted={}, findings=left)
     from lrvmotion.vsphere.inventory.vm_lookup import VmLookup
@@ -64,8 +65,8 @@ def choose(
     refs = tuple(found)
     left = ()
     if patterns:
-        test = Choice(expression=" ".join(patterns), test=vm_selection.matching(patterns))
-        more, left = _matching(connections, source, test, served)
+        tests = [Choice(expression=pattern, test=vm_selection.matching([pattern])) for pattern in patterns]
+        more, left = _matching(connections, source, tests, served)
         refs = tuple(dict.fromkeys([*refs, *more]))
     kept = {ref: wish.called for ref, wish in zip(refs, choice.overrides, strict=False) if wish.called}
     source = with_vms(config, connections, source, refs, kept, serving=served)
@@ -130,12 +131,20 @@ def _also(check: Callable[[], None]) -> Iterator[None]:
 
 
 def _matching(
-    connections: Connections, source: Inventory, choice: Choice, serving: Mapping[MoRef, str]
+    connections: Connections, source: Inventory, choices: Sequence[Choice], serving: Mapping[MoRef, str]
 ) -> tuple[tuple[MoRef, ...], tuple[Finding, ...]]:
+    """Return the VMs of all *choices*, and what they leave out; UsageError for one that has none."""
     from lrvmotion.vsphere.inventory.vm_traits import traits
 
-    refs, left = vm_selection.by_traits(choice, traits(connections.session("source"), source), serving)
-    return tuple(refs), tuple(vm_checks.left_out(left))
+    known = traits(connections.session("source"), source)
+    refs: list[MoRef] = []
+    left: dict[VmRole, list[str]] = {}
+    for choice in choices:
+        found, out = vm_selection.by_traits(choice, known, serving)
+        refs += found
+        for role, names in out.items():
+            left[role] = list(dict.fromkeys([*left.get(role, []), *names]))
+    return tuple(dict.fromkeys(refs)), tuple(vm_checks.left_out(left))
 
 
 def served_by(config: Config, connections: Connections) -> dict[MoRef, str]:
