@@ -194,7 +194,7 @@ CODES = {code for code, *_ in (*TRAITS, *PLACES, *UNREAD)} | {
     # Tripped by tests of their own, below and above.
     "vm-orphaned", "vm-inaccessible", "vm-disconnected", "vm-question",  # test_vm_states.py, test_vm_questions.py
     "vm-linked-clone", "vm-delta-disks", "vm-consolidation", "vm-first-class-disk",  # test_vm_disks.py
-    "vm-vapp", "vm-depends-refused",  # test_vm_places.py, test_skip_refused.py
+    "vm-switch-kind", "vm-switch-version", "vm-vapp", "vm-depends-refused",  # test_vm_places.py, test_skip_refused.py
     "vm-vcls", "vm-managed", "vm-vcenter", "vm-relay-host", "vm-left-out",  # test_infrastructure_vms.py
     "vm-template", "vm-suspended", "vm-key-unread", "vm-name-clash", "vm-instance-uuid", "vm-bios-uuid", "vm-mac",
 }  # fmt: skip

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from lrvmotion.checks import metadata, sites
+from lrvmotion.checks import compatibility, metadata, sites
 from lrvmotion.config.schema import Config
 from lrvmotion.errors import RefusedError
 from lrvmotion.lab.spec import MIB, VmSpec
@@ -102,3 +102,38 @@ def test_e22_a_vm_on_a_switch_that_may_not_be_read_is_an_error_before_its_move(l
 def test_e22_a_switch_that_may_be_read_is_none(lab):
     """Nothing is said."""
     assert list(sites.switches("target", lab.inventory("target").networks)) == []
+
+
+@pytest.fixture
+def older(lab):
+    lab.control("target", "switch_version", version="6.6.0")
+    yield
+    lab.control("target", "switch_version", version="7.0.3")
+
+
+def on_switches(lab, network: str) -> list:
+    """Return what is found of vm3, which is on a distributed switch, when it goes to *network*."""
+    source, target = lab.inventory("source"), lab.inventory("target")
+    source = collect_vms(lab.source, source, [dict(source.vm_names)["vm3"]])
+    config = Config.model_validate({**CONFIG, "mappings": {"networks": {"dv-VM Network": network}}})
+    placement, found = Placer(config, source, target).place(source.vms[0])
+    assert placement is not None, found
+    return list(compatibility.switches(source.vms[0], placement, {one.ref: one for one in source.networks}))
+
+
+def test_b14_switches_of_one_version_are_no_finding(lab):
+    """Nothing is said."""
+    assert on_switches(lab, "dv-VM Network") == []
+
+
+def test_b14_switches_of_two_versions_are_a_warning(lab, older):
+    """With both versions: vCenter refuses that by default."""
+    (found,) = on_switches(lab, "dv-VM Network")
+    assert (found.code, found.severity) == ("vm-switch-version", "warning")
+    assert "7.0.3 to one of version 6.6.0" in found.summary
+
+
+def test_b14_from_a_distributed_to_a_standard_switch_is_an_error(lab):
+    """vCenter refuses it."""
+    (found,) = on_switches(lab, "VM Network")
+    assert (found.code, found.severity) == ("vm-switch-kind", "error")

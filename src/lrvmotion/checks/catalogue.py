@@ -103,6 +103,12 @@ class Code(StrEnum):
         "nothing, if that is wanted; else set it to persistent")
     VM_DISK_COUNT = ("vm-disk-count", "E", "it has more disks than the target host moves with a running VM",
         "power it off")
+    VM_SWITCH_KIND = ("vm-switch-kind", "E",
+        "a card is on a distributed switch and would go to a standard one, which vCenter refuses",
+        "map its network to a distributed port group of the target")
+    VM_SWITCH_VERSION = ("vm-switch-version", "W",
+        "a card goes to a distributed switch of another version, which vCenter refuses by default (`relocate-refused`)",
+        "upgrade the older of the two switches")
     VM_EVC = ("vm-evc", "E", "it needs CPU features that the target host, or its cluster's EVC mode, does not have",
         "choose another host, power the VM off, or raise the target cluster's EVC mode")
     VM_EVC_UNKNOWN = ("vm-evc-unknown", "W",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from lrvmotion.checks.catalogue import Code
 from lrvmotion.findings import Finding
-from lrvmotion.model.inventory import Host, MoRef, VirtualMachine
+from lrvmotion.model.inventory import Host, MoRef, Network, VirtualMachine
 from lrvmotion.model.placement import Placement
 from lrvmotion.model.relocation import RelocateCheck
 from lrvmotion.model.surroundings import PrecheckContext
@@ -67,6 +67,29 @@ def hardware(vm: VirtualMachine, host: Host, around: PrecheckContext) -> Iterato
         newest = max(known, key=_number, default="none")
         summary = f"has hardware version {vm.hardware}; {host.name} runs up to {newest}"
         yield Code.VM_HARDWARE.error(subject, summary, "choose a newer host: it cannot be lowered")
+
+
+def switches(vm: VirtualMachine, place: Placement, networks: Mapping[MoRef, Network]) -> Iterator[Finding]:
+    """From a distributed switch a card goes to one of the same version only; *networks* are the source's.
+
+    vCenter checks it ("vMotion from a distributed switch to a standard switch", "between distributed switches of
+    different versions": VMware docs 6.0-8.0, "Network Compatibility Checks During vMotion Between vCenter Server
+    Instances"); an advanced setting of it lets versions differ.
+    """
+    subject = f"vm/{vm.name}"
+    at = {nic.key: networks.get(nic.network_ref) for nic in vm.nics if nic.network_ref is not None}
+    for nic in place.nics:
+        here, there = at.get(nic.key), nic.network
+        if here is None or here.kind != "distributed":
+            continue
+        if there.kind == "standard":
+            summary = f"{nic.label} is on distributed port group {here.name} and would go to standard {there.name}"
+            hint = "map its network to a distributed port group of the target"
+            yield Code.VM_SWITCH_KIND.error(subject, summary, hint)
+        elif "" not in (here.switch_version, there.switch_version) and here.switch_version != there.switch_version:
+            versions = f"{here.switch_version} to one of version {there.switch_version}"
+            summary = f"{nic.label} goes from a distributed switch of version {versions}"
+            yield Code.VM_SWITCH_VERSION.warning(subject, summary, "upgrade the older of the two switches")
 
 
 def encryption(vm: VirtualMachine, host: Host, around: PrecheckContext) -> Iterator[Finding]:

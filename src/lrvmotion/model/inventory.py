@@ -297,6 +297,7 @@ class Network:
     """A network that a NIC can be on; distributed ones carry their switch's name and uuid and their port group key.
 
     *datacenter* and *path* are as those of a datastore. The uuid is None where the account may not read the switch.
+    *switch_version* is that of the switch ("7.0.3"), "" where it is not told.
     """
 
     ref: MoRef
@@ -305,6 +306,7 @@ class Network:
     switch_uuid: str | None = None
     portgroup_key: str | None = None
     switch: str = ""
+    switch_version: str = ""
     datacenter: str = ""
     path: str = ""
 

@@ -28,6 +28,13 @@ _NETWORK = "map the VM's networks to ones that the target host has: [mappings.ne
 _HARDWARE = "the target host cannot run this VM: choose another host or another EVC mode"
 _DEVICE = "disconnect the device from the VM"
 _PASSED_THROUGH = "a PCI device is passed through: power the VM off and remove the device"
+# CannotUseNetwork.reason (CannotUseNetworkReason)
+_NETWORK_REASONS = {
+    "MismatchedDvsVersionOrVendor": "the distributed switches of the two sites differ in version: upgrade the older",
+    "MismatchedNetworkPolicies": "the port groups' policies differ: give both the same",
+    "NetworkUnderMaintenance": "the network is under maintenance: try later",
+    "VMotionToUnsupportedNetworkType": "map the VM's networks to distributed port groups: [mappings.networks]",
+}
 _STORAGE = "choose another datastore: [mappings.datastores]"
 
 _TABLE: dict[str, tuple[VerdictName, str | None]] = {
@@ -134,5 +141,6 @@ def classify(fault: object) -> Verdict:
     for kind in type(fault).__mro__:
         entry = _TABLE.get(kind.__name__.rpartition(".")[2])
         if entry is not None:
-            return Verdict(verdict=entry[0], cause=cause, hint=entry[1])
+            why = _NETWORK_REASONS.get(str(getattr(fault, "reason", None)))
+            return Verdict(verdict=entry[0], cause=cause, hint=why or entry[1])
     return Verdict(verdict="never", cause=cause)

@@ -226,6 +226,9 @@ def prechecks(
     around = surroundings.read(source, target, here, there, migrations)
     vms = {vm.ref: vm for vm in here.vms}
     found = [finding for one in migrations for finding in vm_checks.placed(vms[one.ref], one.placement, around)]
+    networks = {network.ref: network for network in here.networks}
+    for one in migrations:
+        found += compatibility.switches(vms[one.ref], one.placement, networks)
     said = compatibility.relocates(check_relocate(source, target, migrations))
     return [*found, *metadata.unread(around), *said]
 

@@ -125,3 +125,10 @@ def test_a_fault_that_repeats_a_password_is_told_without_it():
     fault.faultCause = vmodl.RuntimeFault(msg=word)
     assert "c4nary" not in faults.text(fault)
     assert "bad credential" in faults.text(fault)
+
+
+def test_a_network_that_cannot_be_used_says_why():
+    """The hint goes by the fault's reason; without one it is the mapping."""
+    fault = vim.fault.CannotUseNetwork(reason="MismatchedDvsVersionOrVendor")
+    assert "upgrade the older" in faults.classify(fault).hint
+    assert "[mappings.networks]" in faults.classify(vim.fault.CannotUseNetwork()).hint

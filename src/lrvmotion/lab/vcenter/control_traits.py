@@ -79,6 +79,14 @@ def about_set(vcenter: Vcenter, request: Request) -> None:
     vcenter.api_type = str(request["api_type"])
 
 
+def switch_version(vcenter: Vcenter, request: Request) -> None:
+    """Give every distributed switch the *version*."""
+    with vcenter.lock:
+        for switch in vcenter.registry.of_type("VmwareDistributedVirtualSwitch"):
+            switch.version = str(request["version"])
+            switch.touch()
+
+
 def host_start(vcenter: Vcenter, request: Request) -> None:
     """Start a host that did not come back from a reboot by itself."""
     host_power.start(named(vcenter.hosts(), request["host"]))
@@ -199,6 +207,7 @@ OPERATIONS = {
     "vm_vapp": vm_vapp,
     "about_set": about_set,
     "hide": hide,
+    "switch_version": switch_version,
     "host_set": host_set,
     "vmknic_set": vmknic_set,
     "rename": rename,

@@ -180,6 +180,7 @@ class _Builder:
             self.vcenter.hidden.add(switch.name)
         group = self._new(DistributedVirtualPortgroup, ref, datacenter, switch, above)
         group.key = row.get("portgroup_key") or group.moid
+        switch.version = row.get("switch_version") or ""
 
     def _host(self, number: int, row: Row) -> None:
         self.vcenter.registry.given.append(moid_of(row["ref"]))

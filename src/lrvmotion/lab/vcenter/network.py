@@ -133,20 +133,22 @@ class VmwareDistributedVirtualSwitch(Entity):
         "uuid": lambda self: self.uuid,
         "portgroup": lambda self: self.portgroups,
         "config": lambda self: vim.dvs.VmwareDistributedVirtualSwitch.ConfigInfo(
-            uuid=self.uuid, name=self.name, numPorts=1024, configVersion="1", maxMtu=9000
+            uuid=self.uuid, name=self.name, numPorts=1024, configVersion="1", maxMtu=9000, productInfo=self.product()
         ),
         "summary": lambda self: vim.DistributedVirtualSwitch.Summary(
             name=self.name,
             uuid=self.uuid,
+            productInfo=self.product(),
             numPorts=1024,
             hostMember=[host.ref for host in self.hosts],
             portgroupName=[group.name for group in self.portgroups],
         ),
     }
-    __slots__ = ("hosts", "portgroups", "uuid")
+    __slots__ = ("hosts", "portgroups", "uuid", "version")
 
     def __init__(self, vcenter: Vcenter, name: str, datacenter: Datacenter, place: str = "") -> None:
         """*place* is the datacenter's path where a switch of another datacenter may have the same name."""
+        self.version = "7.0.3"
         self.hosts: list[Any] = []
         self.portgroups: list[DistributedVirtualPortgroup] = []
         raw = uuid.uuid5(uuid.UUID(vcenter.instance_uuid), f"{place}:{name}" if place else name).hex
@@ -154,3 +156,7 @@ class VmwareDistributedVirtualSwitch(Entity):
         self.uuid = f"{' '.join(pairs[:8])}-{' '.join(pairs[8:])}"
         super().__init__(vcenter, name, datacenter.folders["network"])
         datacenter.folders["network"].put(self)
+
+    def product(self) -> Any:
+        """Return what the switch is: its name and version."""
+        return vim.dvs.ProductSpec(name="DVS", vendor="VMware, Inc.", version=self.version or None)

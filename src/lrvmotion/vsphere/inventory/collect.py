@@ -53,7 +53,7 @@ _NAMES: Mapping[Any, Sequence[str]] = {
     ),
     vim.Network: ("name", "parent"),
     vim.dvs.DistributedVirtualPortgroup: ("name", "parent", "key", "config.distributedVirtualSwitch"),
-    vim.DistributedVirtualSwitch: ("name", "uuid"),
+    vim.DistributedVirtualSwitch: ("name", "uuid", "summary.productInfo"),
 }
 
 Rows = dict[MoRef, dict[str, Any]]
@@ -221,9 +221,12 @@ def _network(item: vim.Network, row: Mapping[str, Any], switches: Rows, tree: Ro
         there = switches.get(moref(switch), {}) if switch is not None else {}
         uuid = str(there["uuid"]) if "uuid" in there else None
         key = str(row["key"]) if "key" in row else None
+        product = there.get("summary.productInfo")
+        version = str(product.version or "") if product is not None else ""
         return Network(
-            ref=ref, name=_name(row), kind="distributed", switch_uuid=uuid, portgroup_key=key, switch=_name(there), **at
-        )
+            ref=ref, name=_name(row), kind="distributed", switch_uuid=uuid, portgroup_key=key, switch=_name(there),
+            switch_version=version, **at,
+        )  # fmt: skip
     kind = vim.OpaqueNetwork
     return Network(ref=ref, name=_name(row), kind="opaque" if isinstance(item, kind) else "standard", **at)
 
