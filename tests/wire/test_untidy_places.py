@@ -57,6 +57,13 @@ def test_e1_the_configured_hosts_say_which_datacenter(lab):
     assert (done.returncode, move["target_host"]) == (0, "by1"), done.stderr
 
 
+def test_e1_that_nobody_chose_a_datacenter_is_a_warning(lab):
+    """All names mean places in both of them."""
+    done = lab.run("plan", "--mode", "stock", "vm3", "--output", "json")
+    found = {one["code"]: one["severity"] for one in json.loads(done.stdout.splitlines()[-1])["findings"]}
+    assert (done.returncode, found["place-datacenters"]) == (0, "warning")
+
+
 def test_e2_a_folder_of_a_datacenter_takes_the_vm_to_a_host_there(lab):
     """No host is named: it is one that the folder's datacenter has."""
     move, found = planned(lab, "vm,folder\nvm3,EU/DC2:Prod/Web\n")

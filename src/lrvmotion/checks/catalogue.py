@@ -213,6 +213,9 @@ class Code(StrEnum):
     PLACE_AMBIGUOUS = ("place-ambiguous", "E",
         "the wanted name means several networks, datastores, VM folders or resource pools of the target host",
         "name one of those that the summary lists, as it is written there")
+    PLACE_DATACENTERS = ("place-datacenters", "W",
+        "the names of the VM's places mean some in several datacenters of the target, and nobody chose one",
+        "name the hosts in `target.hosts`, or the folder with its datacenter (`DC2:Prod`)")
     NIC_WITHOUT_NETWORK = ("nic-without-network", "E",
         "a network card is on a network that the source no longer has or does not show, or on none",
         "connect it in vSphere, or name its target network in the CSV column `networks`")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from lrvmotion.checks.catalogue import Code
 from lrvmotion.findings import Finding
@@ -64,6 +64,13 @@ def ambiguous(vm: str, noun: str, said: str, host: str, candidates: Collection[s
     summary = f"{noun} {said!r} means {len(candidates)} places on {host}: {several}"
     hint = "say which of these in the configuration's mappings or in the CSV file, just as they are written here"
     return Code.PLACE_AMBIGUOUS.error(f"vm/{vm}", summary, hint)
+
+
+def several_datacenters(vm: str, host: Host, others: Sequence[str]) -> Finding:
+    """The names of its places mean some in other datacenters than that of *host*, too, and none was chosen."""
+    summary = f"goes to datacenter {host.datacenter}; all its names mean places in {', '.join(others)}, too"
+    hint = "say which by target.hosts, by [mappings.hosts] or folders, or in the CSV file"
+    return Code.PLACE_DATACENTERS.warning(f"vm/{vm}", summary, hint)
 
 
 def folder_missing(vm: str, wanted: str, near: str) -> Finding:

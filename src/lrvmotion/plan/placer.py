@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from lrvmotion.checks import placement
 from lrvmotion.config.schema import Config
 from lrvmotion.config.vm_csv import VmOverride
 from lrvmotion.findings import Finding
-from lrvmotion.model.inventory import Datastore, Folder, Host, Inventory, MoRef, VirtualMachine
+from lrvmotion.model.inventory import Datastore, Folder, Host, Inventory, MoRef, Network, Pool, VirtualMachine
 from lrvmotion.model.place_names import near_misses
 from lrvmotion.model.placement import DiskMapping, NicMapping, Placement
 from lrvmotion.plan.place_resolver import Resolver, Trouble, troubles
@@ -31,12 +31,16 @@ class Placer:
         self._target = target
         self._naming = PlaceNaming(config, source)
         self._resolver = Resolver(target)
+        self._datacenters: dict[str, list[Host]] = {}
+        for host in target.hosts:
+            self._datacenters.setdefault(host.datacenter, []).append(host)
+        self._fitting: dict[tuple[object, ...], list[str]] = {}  # datacenters in which names mean places, by the names
         self._memory: Counter[MoRef] = Counter()  # bytes, and how many VMs, placed by host
         self._placed: Counter[MoRef] = Counter()
         self._taken: Counter[MoRef] = Counter()  # bytes promised, by datastore
 
     def place(self, vm: VirtualMachine) -> tuple[Placement | None, list[Finding]]:
-        """Return where *vm* goes, or None with the findings that forbid it."""
+        """Return where *vm* goes with what is to be said of that, or None with the findings that forbid it."""
         wanted = self._naming.of(vm, self._overrides.get(vm.name) or VmOverride(vm=vm.name))
         found = self._nowhere(vm, wanted)
         if found:
@@ -49,7 +53,7 @@ class Placer:
                 self._placed[host.ref] += 1
                 for store, size in self._needed(wanted, placed).items():
                     self._taken[store.ref] += size
-                return placed, []
+                return placed, list(self._elsewhere(host, vm, wanted))
             tried.append((host, wrong, more))
         return None, _why_not(vm, tried)
 
@@ -77,6 +81,25 @@ class Placer:
             found.append(placement.folder_missing(vm.name, wanted.folder, near_misses(wanted.folder, names.folders)))
         return found
 
+    def _look(
+        self, host: Host, wanted: WantedPlaces
+    ) -> tuple[list[tuple[Datastore, ...]], list[Network], Folder, Pool] | list[Trouble]:
+        """Return what the names mean on *host*: datastores to choose from by part, networks by card; else why not."""
+        look = self._resolver
+        stores = [look.stores(host, part.said) for part in wanted.parts]
+        networks = [look.network(host, card.said or "") for card in wanted.cards]
+        folder = self._folder(host, wanted)
+        pool = look.pool(host, wanted.pool if wanted.pool is not None else self._naming.pool(host))
+        wrong = troubles([*stores, *networks, folder, pool])
+        if wrong or isinstance(folder, Trouble) or isinstance(pool, Trouble):
+            return wrong
+        return (
+            [choice for choice in stores if not isinstance(choice, Trouble)],
+            [network for network in networks if not isinstance(network, Trouble)],
+            folder,
+            pool,
+        )
+
     def _by_load(self, wanted: WantedPlaces) -> list[Host]:
         """Return the candidates, the one with the least of its memory in use first."""
         hosts = list(self._target.hosts) if wanted.hosts is None else [self._target.host(name) for name in wanted.hosts]
@@ -94,21 +117,16 @@ class Placer:
         """Return where *vm* goes on *host*, else what is in the way; findings are of what is no fault of the host."""
         if state := _unfit(host):
             return None, [Trouble(noun="host", said=host.name, reason=state)], []
-        look = self._resolver
-        stores = [look.stores(host, part.said) for part in wanted.parts]
-        networks = [look.network(host, card.said or "") for card in wanted.cards]
-        folder = self._folder(host, wanted)
-        pool = look.pool(host, wanted.pool if wanted.pool is not None else self._naming.pool(host))
-        wrong = troubles([*stores, *networks, folder, pool])
-        if isinstance(folder, Trouble) or isinstance(pool, Trouble) or wrong:
-            return None, wrong, []
-        choices = [choice for choice in stores if not isinstance(choice, Trouble)]
-        spread = self._spread(list(zip(wanted.parts, choices, strict=True)))
+        found = self._look(host, wanted)
+        if isinstance(found, list):
+            return None, found, []
+        stores, networks, folder, pool = found
+        spread = self._spread(list(zip(wanted.parts, stores, strict=True)))
         placed = Placement(
             host=host, pool=pool, folder=folder, datastore=spread[0],
             nics=tuple(
                 NicMapping(key=card.nic.key, label=card.nic.label, source=card.source, network=network)
-                for card, network in zip(wanted.cards, networks, strict=True) if not isinstance(network, Trouble)
+                for card, network in zip(wanted.cards, networks, strict=True)
             ),
             disks=tuple(
                 DiskMapping(key=part.disk.key, label=part.disk.label, source=part.source, datastore=store)
@@ -124,6 +142,20 @@ class Placer:
             if store.free_bytes - self._taken[store.ref] < needed
         ]  # fmt: skip
         return (None, [], full) if full else (placed, [], [])
+
+    def _elsewhere(self, host: Host, vm: VirtualMachine, wanted: WantedPlaces) -> Iterator[Finding]:
+        """Say where the names mean places in other datacenters too, and nobody has said which it is to be."""
+        if wanted.hosts is not None or len(self._datacenters) < 2:
+            return
+        if wanted.names not in self._fitting:
+            self._fitting[wanted.names] = sorted(
+                datacenter
+                for datacenter, hosts in self._datacenters.items()
+                if any(not _unfit(one) and not isinstance(self._look(one, wanted), list) for one in hosts)
+            )
+        others = [name for name in self._fitting[wanted.names] if name != host.datacenter]
+        if others:
+            yield placement.several_datacenters(vm.name, host, others)
 
     def _folder(self, host: Host, wanted: WantedPlaces) -> Folder | Trouble:
         folder = self._resolver.folder(host, wanted.folder)

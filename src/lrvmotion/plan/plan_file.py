@@ -159,7 +159,7 @@ class Saved:
         return {
             move.vm: VmOverride(
                 vm=move.vm,
-                target_host=_typed(move.placement.host),
+                target_host=move.placement.host.name,
                 pool=_typed(move.placement.pool),
                 folder=_typed(move.placement.folder),
                 datastore=_typed(move.placement.datastore),

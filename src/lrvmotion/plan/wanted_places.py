@@ -48,6 +48,12 @@ class WantedPlaces:
     hosts: tuple[str, ...] | None
     pool: str | None
 
+    @property
+    def names(self) -> tuple[object, ...]:
+        """All names that lead to a host: VMs of the same ones fit on the same hosts."""
+        stores, networks = {part.said for part in self.parts}, {card.said for card in self.cards}
+        return self.folder, self.folder_asked, self.pool, frozenset(stores), frozenset(networks)
+
 
 class PlaceNaming:
     """Names the wanted places of one VM after the other; the configuration's mappings are of places of the *source*."""

@@ -77,6 +77,7 @@ _TABLE: dict[str, tuple[VerdictName, str | None]] = {
     "SnapshotCopyNotSupported": ("never", "delete the VM's snapshots"),
     "CannotMoveVmWithDeltaDisk": ("never", "delete the VM's snapshots"),
     "InvalidDatastore": ("never", _STORAGE),
+    "DatacenterMismatch": ("never", "name a VM folder, network and datastore of the target host's own datacenter"),
     "VirtualHardwareVersionNotSupported": ("never", "the target host does not know this virtual hardware version"),
     "DeviceNotSupported": ("never", _DEVICE),
     "EncryptionKeyRequired": ("never", "the target needs the VM's encryption key: connect it to the key provider"),

@@ -75,6 +75,25 @@ def test_every_place_is_of_the_hosts_datacenter(name, datacenter, number):
     assert refs == (f"resgroup-{number}", f"datastore-{number}", f"network-{number}")
 
 
+def test_where_nobody_chose_a_datacenter_that_is_said():
+    """All names mean places in both: a warning; none where hosts, a mapping or a place of one says which."""
+    place, found = placed(vm("vm1", "a1"), two_datacenters())
+    other = {"DC": "EU/DC2", "EU/DC2": "DC"}[place.host.datacenter]
+    assert [(one.code, one.severity, one.summary) for one in found] == [
+        (
+            "place-datacenters", "warning",
+            f"goes to datacenter {place.host.datacenter}; all its names mean places in {other}, too",
+        )
+    ]  # fmt: skip
+    for more in (
+        {"override": {"target_host": "b2"}},
+        {"override": {"folder": "DC:Prod"}},
+        {"mappings": {"hosts": {"a1": "b1"}}},
+        {"mappings": {"networks": {"VM Network": "DC2:VM Network"}}},
+    ):
+        assert placed(vm("vm1", "a1"), two_datacenters(), **more)[1] == []
+
+
 def test_a_place_of_one_datacenter_chooses_the_host():
     """Of all hosts the one that has it."""
     place, found = placed(vm("vm1", "a1"), two_datacenters(), override={"folder": "DC2:Prod"})

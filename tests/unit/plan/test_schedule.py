@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,8 @@ from fakes import FakeMover
 from lrvmotion.errors import RefusedError, UnreachableError
 from lrvmotion.events import Message, Move, Upcoming
 from lrvmotion.journal.run_state import UnfinishedMove
+from lrvmotion.model.inventory import MoRef
+from lrvmotion.model.placement import DiskMapping
 from lrvmotion.plan.schedule import (
     OVERTAKEN,
     Bar,
@@ -126,6 +129,23 @@ def test_every_lease_has_its_limit(limits, max_concurrent):
     moves = [migration(f"vm{n}", f"a{n}", f"b{n}", vmotion_networks=("source/vMotion",)) for n in range(4)]
     relay_by_host = {"a0": "relay-a", "a1": "relay-a", "a2": "relay-b"}
     assert len(Schedule(moves, limits, relay_by_host=relay_by_host).step(Begin())) == max_concurrent
+
+
+def test_a_datastore_is_taken_by_every_vm_that_has_a_disk_there():
+    """Two VMs whose homes are apart and whose disks are together; datastores of one name in two datacenters are two."""
+
+    def on(name, host_number, home, *disks):
+        move = migration(name, f"a{host_number}", f"b{host_number}")
+        stores = [replace(move.placement.datastore, ref=MoRef("Datastore", ref)) for ref in (home, *disks)]
+        places = tuple(
+            DiskMapping(key=2000 + n, label=f"Hard disk {n + 1}", source="", datastore=store)
+            for n, store in enumerate(stores[1:])
+        )
+        return replace(move, placement=replace(move.placement, datastore=stores[0], disks=places))
+
+    moves = [on("x", 1, "d1", "d3"), on("y", 2, "d2", "d3"), on("z", 3, "d4")]
+    started = names(Schedule(moves, Limits(per_datastore=1)).step(Begin()))
+    assert started == [("Start", "x"), ("Start", "z")]
 
 
 def test_a_wave_begins_when_the_waves_before_it_have_ended():

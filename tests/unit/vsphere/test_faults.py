@@ -25,6 +25,7 @@ from lrvmotion.vsphere.client import mapped
         (vmodl.fault.InvalidArgument(), "never"),
         (vmodl.fault.RequestCanceled(), "cancelled"),
         (vim.fault.AlreadyExists(), "never"),
+        (vim.fault.DatacenterMismatch(), "never"),
     ],
 )
 def test_each_class_has_one_verdict(fault, verdict):
