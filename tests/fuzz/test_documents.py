@@ -27,12 +27,13 @@ from lrvmotion.journal import (
     run_state,
 )
 from lrvmotion.journal.records import Other
+from lrvmotion.model import vm_address
 from lrvmotion.model.inventory import DEFAULT_STACK
 from lrvmotion.model.setting import ABSENT, Value, document
 from lrvmotion.plan import plan_file, vm_filter
 from lrvmotion.plan.plan import Migration, Plan
 from lrvmotion.plan.plan import Path as DataPath
-from lrvmotion.plan.vm_selection import by_name
+from lrvmotion.plan.vm_selection import matching, patterns, resolve
 from lrvmotion.run.credentials import Credentials, read_file
 from lrvmotion.ssh import known_hosts
 from lrvmotion.vsphere.certificate import Certificate
@@ -54,6 +55,19 @@ KNOWN = (
     "|1|F1E1KeoE/eEWhi10WpGv4OdiO6Y=|3988QV0VE8wmZL7suNrYQLITLCg= ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAABAAAAAE=\n"
     "!a.example,[b.example]:2222,*.c?d ssh-ed25519 AAAA\n"
 )
+
+
+class _Known:
+    """Looks up the VMs of an inventory."""
+
+    def __init__(self, site) -> None:
+        self.known = {machine.ref: vm_address.identity(machine) for machine in site.vms}
+
+    def identities(self, refs):
+        return [self.known[ref] for ref in refs]
+
+    def by_instance_uuid(self, uuids):
+        return {one.instance_uuid: ref for ref, one in self.known.items() if one.instance_uuid in uuids}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -105,7 +119,7 @@ def test_csv(content):
     found = vm_csv.parse(content, "vms.csv")
     assert found
     site = inventory("source", (host("a1", "10.0.0.1"),), (vm("vm1", "a1"),))
-    vm_csv.check(found, site, site, "vms.csv")
+    vm_csv.check(found, site, "vms.csv")
 
 
 def saved() -> str:
@@ -240,7 +254,10 @@ def test_select(text):
     test = vm_filter.parse(text)
     site = inventory("source", (host("a1", "10.0.0.1"),), (vm("vm1", "a1"),))
     test(vm_filter.Traits(name="web-1", cluster="A", datastores=("d",), networks=("VM Network",)))
-    by_name(site, [text[:40]])
+    said = text[:40]
+    for pattern in patterns(site, [said]):
+        matching([pattern])(vm_filter.Traits(name="web-1", folder="Prod", datacenter="DC"))
+    resolve(site, [said], _Known(site))
 
 
 @subject(bytes_of("correct-horse\n", "correct\u00e4\r\nmore\n"))
