@@ -12,7 +12,6 @@ from typing import Any, cast
 from pyVmomi import vim
 
 _SWAP = frozenset({"swap", "uwswap"})
-_DISK = frozenset({"diskDescriptor", "diskExtent", "digestDescriptor", "digestExtent", "diskReplicationState"})
 _MOST_COPIES = 4.0  # vSAN: RAID-1 of three failures
 
 Files = Mapping[int, Any]
@@ -52,12 +51,15 @@ def chains(row: Mapping[str, Any], disks: Sequence[vim.vm.device.VirtualDisk]) -
 def whole(row: Mapping[str, Any], found: Iterable[Chain]) -> int:
     """Return the bytes of all that travels: the chains *found*, and all files besides but swap, which is made again.
 
-    What is in use of the datastore says less of a linked clone, whose parent is another VM's, and more on vSAN.
+    Among the latter are disks of snapshots that are not below the present one. What is in use of the datastore says
+    less of a linked clone, whose parent is another VM's, and more on vSAN.
     """
     files = row.get("layoutEx.file")
     if files:
-        others = sum(int(item.size) for item in files if str(item.type) not in _SWAP | _DISK)
-        return others + sum(chain.used or 0 for chain in found)
+        links = (unit for disk in row.get("layoutEx.disk") or () for unit in disk.chain or ())
+        counted = {int(key) for unit in links for key in unit.fileKey or ()}
+        others = [item for item in files if int(item.key) not in counted and str(item.type) not in _SWAP]
+        return sum(int(item.size) for item in others) + sum(chain.used or 0 for chain in found)
     usage = row.get("storage.perDatastoreUsage")
     summary = row.get("summary.storage")
     return sum(int(item.committed) for item in usage) if usage else int(summary.committed) if summary else 0
