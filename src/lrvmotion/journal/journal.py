@@ -48,7 +48,10 @@ def read(path: Path) -> Opened:
         return Opened()
     except OSError as error:
         message = f"{path}: the journal cannot be read: {error.strerror or error}"
-        raise UsageError(message, hint="it belongs to whoever ran migrate: be that user, or make it readable") from None
+        hint = "restore the file from a copy"
+        if isinstance(error, PermissionError):
+            hint = "it belongs to whoever ran migrate: be that user, or make it readable"
+        raise UsageError(message, hint=hint) from None
     opened = parse(content, str(path))
     if begun and not opened.records:
         raise _lost(path, "holds no record")

@@ -431,3 +431,11 @@ def test_a_setting_is_as_new_as_its_newest_intention(tmp_path):
         assert [(item.target, item.run, item.seq) for item in journal.outstanding()] == [
             ("source/a2", "r1", 2), ("source/a1", "r2", 3),
         ]  # fmt: skip
+
+
+def test_a_journal_that_is_a_directory_is_to_be_restored_from_a_copy(tmp_path):
+    """No permission helps there, and the hint does not say so."""
+    (tmp_path / "journal.jsonl").mkdir()
+    with pytest.raises(UsageError, match="it is not a file") as refused:
+        journals.read(tmp_path / "journal.jsonl")
+    assert refused.value.hint == "restore the file from a copy"

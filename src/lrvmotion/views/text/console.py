@@ -37,13 +37,17 @@ def live(to: Console) -> bool:
 
 @contextlib.contextmanager
 def no_echo() -> Iterator[None]:
-    """Keep what is typed, ^C included, from being written into a live screen; signals stay."""
+    """Keep what is typed, ^C included, from being written into a live screen; signals stay.
+
+    Ctrl-S is typed text, too: a terminal that it stops takes no more output, and the run would wait for it.
+    """
     try:
         before = termios.tcgetattr(sys.stdin)
     except (termios.error, OSError, ValueError):  # not a terminal, or none at all
         yield
         return
     silent = [*before]
+    silent[0] &= ~termios.IXON
     silent[3] &= ~termios.ECHO
     termios.tcsetattr(sys.stdin, termios.TCSADRAIN, silent)
     try:
