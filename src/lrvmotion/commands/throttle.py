@@ -16,7 +16,7 @@ def throttle(
     rate: Annotated[str, typer.Argument(help="Bit/s as 500M or 2G, shared by all streams of a relay; off: no cap.")],
     output: options.OneDocument = Output.TEXT,
 ) -> int:
-    """Change the cap of every running relay, until it is restarted or a timetable in relay.limit has its next time."""
+    """Change the cap of every running relay, until restore-defaults, or the next time of a timetable in relay.limit."""
     from lrvmotion.config import rate_schedule
     from lrvmotion.journal import changes
     from lrvmotion.journal import journal as journals

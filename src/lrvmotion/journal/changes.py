@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from lrvmotion.journal.places import Places
-from lrvmotion.journal.records import Applied, Connection, Intended, Record, Reverted, RunBegun, of
+from lrvmotion.journal.records import Applied, Connection, Intended, Record, Reverted, RunBegun, Throttled, of
 from lrvmotion.model.setting import SettingKey, Value
 from lrvmotion.model.target_id import ConnectionId, TargetId
 
@@ -173,6 +173,14 @@ def connections(records: Sequence[Record]) -> dict[ConnectionId, Connection]:
         if door not in found and (place := places.elsewhere(door)) is not None:
             found[door] = place.newest
     return found
+
+
+def throttled(records: Sequence[Record], owner_id: str) -> dict[TargetId, int | None]:
+    """Return the cap, bit/s, None: none, that was last set by hand at each relay of *owner_id*.
+
+    *records* are those of journal.THROTTLE.
+    """
+    return {body.target: body.planned for record, body in of(Throttled, records) if record.run == owner_id}
 
 
 def _stopped(now: Value, planned: Value) -> bool:

@@ -12,9 +12,11 @@ from lrvmotion.config.maintenance_window import Windows
 from lrvmotion.config.schema import Config
 from lrvmotion.errors import LrvmotionError
 from lrvmotion.events import Found, Message, Observer
-from lrvmotion.journal.journal import Journal
+from lrvmotion.journal.changes import throttled
+from lrvmotion.journal.journal import THROTTLE, Journal, read
 from lrvmotion.journal.records import Body, MoveBegun
 from lrvmotion.journal.run_state import UnfinishedMove
+from lrvmotion.model.target_id import TargetId
 from lrvmotion.plan import plan_forecast
 from lrvmotion.plan.plan import Migration, Plan
 from lrvmotion.plan.schedule import Schedule
@@ -23,7 +25,7 @@ from lrvmotion.run.hook_points import HookPoints
 from lrvmotion.run.migration_driver import drive
 from lrvmotion.run.relays.rate_limiter import RateLimiter
 from lrvmotion.workflows.connections import Connections
-from lrvmotion.workflows.run_relays import Relays
+from lrvmotion.workflows.run_relays import Relays, watched
 
 if TYPE_CHECKING:
     from lrvmotion.vsphere.vm.relocate import RelocateMover
@@ -122,7 +124,9 @@ class MovePhase:
             return
         schedule = self._schedule()
         relays = Relays(self.config, self.connections, self.recorder.journal, self.observer, plan, self.interrupts)
-        limiter = RateLimiter(self.config, plan.relays, relays.cap, self.observer, self.recorder.append)
+        limiter = RateLimiter(
+            self.config, plan.relays, relays.cap, self.observer, self.recorder.append, by_hand=self._caps_by_hand
+        )
         relays.restarted = limiter.restarted
         mover = RelocateMover(
             self.connections.session("source"), self.connections.session("target"), limits.guest_wait_s
@@ -151,6 +155,17 @@ class MovePhase:
                 if points is not None and hooks is not None:
                     points.hooks = hooks
                 relays.settle()
+
+    def _caps_by_hand(self) -> dict[str, int | None]:
+        """Return the caps that `lrvmotion throttle` set at the relays of this run; none that cannot be read."""
+        path = self.recorder.journal.path.with_name(f"{THROTTLE}.jsonl")
+        try:
+            caps = throttled(read(path).records, self.plan.owner_id)
+        except LrvmotionError as error:
+            self.observer(Message(text=f"{error.message}; caps set by hand are not set again"))
+            return {}
+        found = {relay: TargetId.relay(relay) for relay in watched(self.plan)}
+        return {relay: caps[target] for relay, target in found.items() if target in caps}
 
     def _schedule(self) -> Schedule:
         forecast = self.plan.forecast

@@ -17,7 +17,7 @@ from lrvmotion.errors import UnreachableError, UsageError
 from lrvmotion.journal import audit_log, changes, effective_values
 from lrvmotion.journal import journal as journals
 from lrvmotion.journal.journal import Journal, JournalError
-from lrvmotion.journal.records import Connection, Other, RunBegun
+from lrvmotion.journal.records import Connection, Other, RunBegun, Throttled
 from lrvmotion.model.setting import ABSENT, SettingKey, Value
 from lrvmotion.model.target_id import ConnectionId, TargetId
 from lrvmotion.report import run_history
@@ -439,3 +439,13 @@ def test_a_journal_that_is_a_directory_is_to_be_restored_from_a_copy(tmp_path):
     with pytest.raises(UsageError, match="it is not a file") as refused:
         journals.read(tmp_path / "journal.jsonl")
     assert refused.value.hint == "restore the file from a copy"
+
+
+def test_the_last_cap_set_by_hand_counts_and_only_at_the_relays_that_stand(tmp_path):
+    """A relay that was set up anew after everything was restored begins with its own."""
+    relay = TargetId.relay("a")
+    with Journal(tmp_path, clock, name=journals.THROTTLE) as journal:
+        for owner, cap in (("old", 1), ("now", 2), ("now", None)):
+            journal.append(owner, Throttled(target=relay, prior=0, planned=cap))
+        assert changes.throttled(journal.records, "now") == {relay: None}
+        assert changes.throttled(journal.records, "new") == {}

@@ -175,6 +175,29 @@ def test_a_plain_limit_sends_nothing():
     assert relays.caps == []
 
 
+def test_a_cap_set_by_hand_is_set_again_at_a_relay_that_restarted():
+    """It started with the cap of its file: by a plan before the first move, or later by itself."""
+    relays, by_hand = Relays(), {"a": 300_000}
+    pace = RateLimiter(parsed("2G"), ["a", "b"], relays, [].append, by_hand=lambda: by_hand)
+    looked(pace, MORNING)
+    assert relays.caps == [("a", 300_000)]
+    looked(pace, MORNING)
+    assert len(relays.caps) == 1
+    by_hand["a"] = None  # throttle off
+    pace.restarted("a")
+    pace.restarted("b")
+    looked(pace, MORNING)
+    assert relays.caps[1:] == [("a", None)]
+
+
+def test_a_timetable_wins_over_a_cap_set_by_hand_before_the_run():
+    """It is what holds as the run begins."""
+    relays = Relays()
+    timetable = parsed("08:00 500M, 19:00 off")
+    looked(RateLimiter(timetable, ["a"], relays, [].append, by_hand=lambda: {"a": 300_000}), MORNING)
+    assert relays.caps == [("a", None)]
+
+
 def test_a_window_that_opens_and_closes_is_told_once_each():
     """With the time of the next change, by the window's own clock; a clock that is set back is followed too."""
     events = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -30,7 +30,8 @@ class RateLimiter:
 
     *relays* are the near relays that run; *throttle* sets the cap of one, bit/s, None: none, from a thread of its own,
     and raises LrvmotionError where the relay does not take it; *record* keeps that before. A cap that somebody sets by
-    hand holds until the timetable's next change.
+    hand holds until the timetable's next change; without a timetable it is set again at each relay that restarted:
+    *by_hand* returns these caps by relay.
     """
 
     def __init__(
@@ -40,12 +41,15 @@ class RateLimiter:
         throttle: Callable[[str, int | None], None],
         observer: Observer,
         record: Callable[[CapChange], None] = lambda _: None,
+        by_hand: Callable[[], Mapping[str, int | None]] = dict,
     ) -> None:
         self.windows = config.windows
         self._relay, self._throttle, self._observer, self._record = config.relay, throttle, observer, record
         self._near = tuple(relays) if config.relay.timetable is not None else ()
         self._cap: int | None = None
-        self._wanted: dict[str, datetime | None] = dict.fromkeys(self._near)  # relays to be told, and not before when
+        self._by_hand = by_hand
+        first = self._near or by_hand()  # the plan may have restarted it
+        self._wanted: dict[str, datetime | None] = dict.fromkeys(first)  # relays to be told, and not before when
         self._sending: dict[str, _Sending] = {}
         self._open: bool | None = None
 
@@ -58,6 +62,10 @@ class RateLimiter:
             self._tell(relay, self._sending.pop(relay), now)
         if self._near:
             self._send(self._relay.cap_at(now), now)
+        elif self._wanted:
+            caps = self._by_hand()
+            self._wanted = {relay: when for relay, when in self._wanted.items() if relay in caps}
+            self._begin(caps, now)
         if self.windows.windows and (is_open := self.windows.is_open(now)) != self._open:
             self._open = is_open
             turn = self.windows.changes(now)
@@ -65,18 +73,23 @@ class RateLimiter:
             self._observer(WindowChanged(is_open=is_open, until=until))
 
     def restarted(self, relay: str) -> None:
-        """Count *relay* as restarted, which it did with the timetable's lowest cap: the next look sends its cap."""
-        if relay in self._near:
+        """Count *relay* as restarted, which it did with the cap of its file: the next look sends the one that holds."""
+        if relay in self._near or not self._near:
             self._wanted[relay] = None
 
     def _send(self, cap: int | None, now: datetime) -> None:
         if cap != self._cap:
             self._cap = cap
             self._wanted = dict.fromkeys(self._near)
+        self._begin(dict.fromkeys(self._near, cap), now)
+
+    def _begin(self, caps: Mapping[str, int | None], now: datetime) -> None:
+        """Begin to send its one of *caps* to each relay that is to be told."""
         for relay, when in list(self._wanted.items()):
             if relay in self._sending or (when is not None and when - AGAIN <= now < when):
                 continue
             del self._wanted[relay]
+            cap = caps[relay]
             try:
                 self._record(CapChange(target=TargetId.relay(relay), planned=cap))
             except LrvmotionError as error:
