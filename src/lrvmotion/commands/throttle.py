@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lrvmotion.commands import options
 from lrvmotion.commands.context import Context, Output, wall_clock
 from lrvmotion.errors import ExitStatus, UsageError
+
+if TYPE_CHECKING:
+    from lrvmotion.model.target_id import TargetId
 
 
 def throttle(
@@ -44,7 +47,7 @@ def throttle(
             message, hint="'lrvmotion migrate --mode proxy' starts one; relay.limit caps it from the start"
         )
     known = all_known(config, changes.connections(opened.records))
-    caps: dict[str, int | None] = {}
+    caps: dict[TargetId, int | None] = {}
     with (
         journals.Journal(state, wall_clock, name=journals.THROTTLE) as journal,  # a run holds the other one
         Connections(known, own.credentials(), lines.Lines(quiet=True)) as connections,
@@ -57,7 +60,7 @@ def throttle(
             caps[name] = health(connections.shell(name), owner_id).limit_bps
     if output is Output.TEXT:
         for relay, cap in caps.items():
-            print(f"relay {relay}: {words.cap(cap)}")  # noqa: T201
+            print(f"relay {relay.name}: {words.cap(cap)}")  # noqa: T201
     else:
         results.document({"schema": 1, "limit_bps": caps})
     return int(ExitStatus.OK)
