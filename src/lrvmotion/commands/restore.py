@@ -131,9 +131,13 @@ def _list(known: Known, config: Config | None, own: Context, observer: Observer,
 
 
 def _recognised(connections: Connections, config: Config) -> list[str]:
-    """Return what carries an lrvmotion mark on hosts and boxes, for a state directory without a journal."""
+    """Return what carries an lrvmotion mark on hosts and boxes, for a state directory without a journal.
+
+    A route or a vmknic's gateway has no mark: one that leads to a configured relay's address is taken for ours.
+    """
     from lrvmotion.checks.hosts import PORTGROUP
     from lrvmotion.model.inventory import SiteName
+    from lrvmotion.model.setting import SettingKey
     from lrvmotion.model.target_id import TargetId
     from lrvmotion.relay.status import list_leftovers
 
@@ -146,4 +150,14 @@ def _recognised(connections: Connections, config: Config) -> list[str]:
         for group in host.portgroups
         if PORTGROUP.fullmatch(group.name)
     ]
+    addresses = {relay.address for relay in config.relay.every}
+    for site in sites:
+        for host in connections.inventory(site).hosts:
+            ways = {SettingKey.of("route", key): gateway for key, gateway in host.routes.items()}
+            ways |= {SettingKey.of("gateway", nic.address): nic.gateway for nic in host.vmknics if nic.gateway}
+            found += [
+                f"{TargetId.host(site, host.name)}: {key.words} to {gateway}"
+                for key, gateway in ways.items()
+                if gateway in addresses
+            ]
     return [*found, *(f"{name}: {what}" for name in boxes for what in list_leftovers(connections.shell(name)))]
