@@ -4,41 +4,29 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
+from dataclasses import replace
+from pathlib import Path
 
 from lab_client import Lab
 from lrvmotion.lab import witness
 from lrvmotion.lab.box import machine, record
+from lrvmotion.lab.spec import BoxSpec, LabSpec
 from netns.box_world import requires_box
+from netns.spec_lab import SpecLab
 
 pytestmark = requires_box
 
 
-# A process of its own, as the command is: what it starts outlives it.
-UP = """
-import os, sys
-from dataclasses import replace
-from pathlib import Path
-from lrvmotion.lab import standard, world
-from lrvmotion.lab.spec import BoxSpec
-name, directory, config = sys.argv[1:]
-spec = standard.standard(name, net=True, passwords=world.new_passwords())
-boxes = (*spec.source.boxes, BoxSpec(name="relay-c", address="10.88.0.2"))
-spec = replace(spec, source=replace(spec.source, boxes=boxes), target=replace(spec.target, boxes=()))
-owner = world.Owner.of(dict(os.environ))
-world.up(spec, Path(directory), owner, lambda _: None)
-world.write_configuration(spec, Path(directory), Path(config), owner)
-"""
+class TwoRelays(SpecLab):
+    """The standard lab with a second relay host beside the source hosts, and none at the target."""
+
+    def __init__(self, folder: Path, *, name: str) -> None:
+        super().__init__(folder, two_relays, name=name)
 
 
-class TwoRelays(Lab):
-    """The standard lab with a second box beside the source hosts, and none at the target."""
-
-    def __enter__(self):
-        words = [sys.executable, "-c", UP, self.name, str(self.directory), str(self.config)]
-        subprocess.run(words, check=True, capture_output=True, timeout=120, stdin=subprocess.DEVNULL)
-        return self
+def two_relays(spec: LabSpec) -> LabSpec:
+    boxes = (*spec.source.boxes, BoxSpec(name="relay-c", address="10.88.0.2"))
+    return replace(spec, source=replace(spec.source, boxes=boxes), target=replace(spec.target, boxes=()))
 
 
 def routes(lab: Lab) -> dict[str, set[str]]:

@@ -81,6 +81,7 @@ class HostSpec:
 
     *gateways* are (netstack, default gateway) pairs. *datacenter* is a path below the root folder, "" the site's own,
     *cluster* too; *distributed_switch* is the one that it is on where its *switch* is "distributed".
+    *whole_intervals*: its esxcli takes no fraction of a second between two pings (unconfirmed, either way).
     """
 
     name: str
@@ -93,6 +94,7 @@ class HostSpec:
     datacenter: str = ""
     cluster: str = ""
     distributed_switch: str = "DSwitch"
+    whole_intervals: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

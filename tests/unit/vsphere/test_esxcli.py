@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrvmotion.vsphere.host.esxcli import ParseError, Route, parse_connections, parse_ping, parse_routes
+from lrvmotion.vsphere.host.esxcli import ParseError, Route, parse_connections, parse_ping, parse_routes, plainer
 
 XSI = 'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"'
 SUMMARY = (
@@ -38,6 +38,17 @@ def test_a_ping_is_read_at_any_depth_and_in_microseconds(inner):
     assert (pings.sent, pings.received) == (3, 2)
     assert (pings.rtt_min_ms, pings.rtt_avg_ms) == (55.02, 55.21)
     assert pings.rtts_ms == (55.02, 55.4)
+
+
+@pytest.mark.parametrize(("netstack", "kept"), [("defaultTcpipStack", set()), ("vmotion", {"netstack"})])
+def test_a_ping_that_was_refused_is_asked_for_without_what_a_build_may_not_know(netstack, kept):
+    """Its interval is a second then, so that fewer are asked for; what changes its meaning stays."""
+    given = {"count": "20", "df": "true", "host": "10.99.0.9", "interface": "vmk1", "interval": "0.2",
+             "netstack": netstack, "size": "1472"}  # fmt: skip
+    plain = plainer(given)
+    assert set(given) - set(plain) == {"interval", "netstack"} - kept
+    assert plain["count"] == "5"
+    assert all(plain[name] == given[name] for name in plain if name != "count")
 
 
 def test_a_ping_without_answers_has_no_round_trip():

@@ -67,6 +67,9 @@ def ping(host: Any, given: dict[str, str]) -> str:
     if interface is not None and interface not in host.network.vmknics:
         message = f"Unknown interface '{interface}': Invalid argument"
         raise CliError(message)
+    if host.spec.whole_intervals and not (given.get("interval") or "1").isdecimal():
+        message = f"Invalid argument: interval {given['interval']}"
+        raise CliError(message)
     try:
         count = int(given.get("count") or 3)
         interval = float(given.get("interval") or 1)

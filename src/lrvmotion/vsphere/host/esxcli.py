@@ -14,12 +14,13 @@ from xml.sax.saxutils import escape
 from pyVmomi import VmomiSupport
 
 from lrvmotion.errors import LrvmotionError, RefusedError
-from lrvmotion.model.inventory import MoRef
+from lrvmotion.model.inventory import DEFAULT_STACK, MoRef
 from lrvmotion.model.target_id import TargetId
 from lrvmotion.ports.pinger import MessageTooLong, PingRefused, PingRequest, Pings
 from lrvmotion.vsphere.client import managed_object
 from lrvmotion.vsphere.session import Session
 
+PLAIN_COUNT = 5  # pings of a host that takes them a second apart
 _VERSION = "vim.version.version5"
 _EXECUTER = "vim.ReflectManagedMethodExecuter"
 _OPTIONAL = VmomiSupport.F_OPTIONAL
@@ -93,7 +94,11 @@ def execute(session: Session, ref: MoRef, command: str, arguments: Mapping[str, 
 
 
 def ping(session: Session, ref: MoRef, device: str, request: PingRequest) -> Pings:
-    """Ping as in *request* from the vmknic *device* (ports.pinger.Pinger)."""
+    """Ping as in *request* from the vmknic *device* (ports.pinger.Pinger).
+
+    A host that refuses that is asked again without what a build may not know: a fraction of a second as interval, and
+    the default stack by its name. No reference says whether they are taken; public code sends neither.
+    """
     arguments = {
         "count": str(request.count),
         "df": "true" if request.df else "false",
@@ -104,12 +109,29 @@ def ping(session: Session, ref: MoRef, device: str, request: PingRequest) -> Pin
         "size": str(request.size),
     }
     try:
+        return _ping(session, ref, arguments)
+    except PingRefused as refused:
+        try:
+            return _ping(session, ref, plainer(arguments))
+        except PingRefused:
+            raise refused from None
+
+
+def plainer(arguments: Mapping[str, str]) -> dict[str, str]:
+    """Return a ping's *arguments* without those that a build may refuse; its interval is a second then."""
+    left_out = {"interval"} | ({"netstack"} if arguments["netstack"] == DEFAULT_STACK else set())
+    count = str(min(int(arguments["count"]), PLAIN_COUNT))
+    return {name: value for name, value in arguments.items() if name not in left_out} | {"count": count}
+
+
+def _ping(session: Session, ref: MoRef, arguments: Mapping[str, str]) -> Pings:
+    try:
         return parse_ping(execute(session, ref, "network.diag.ping", arguments))
     except EsxcliError as error:
         if "too long" in error.message:
             raise MessageTooLong(error.message) from None
         if "sendto()" in error.message:  # it ran and nothing could be sent: no answer, which is an answer
-            return Pings(sent=request.count, received=0)
+            return Pings(sent=int(arguments["count"]), received=0)
         raise PingRefused(error.message, hint="the account may lack a privilege for esxcli") from None
     except (RefusedError, ParseError) as error:
         raise PingRefused(error.message, hint=error.hint) from None
