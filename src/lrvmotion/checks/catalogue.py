@@ -276,6 +276,9 @@ class Code(StrEnum):
     VMKNIC_PORT_GROUP = ("vmknic-port-group", "E",
         "the host's vMotion vmknics are on an opaque network, or on a port group that the account may not see",
         "use `--mode proxy`, which adds none, or give the host one on a port group that the account sees")
+    VMKNIC_SUBNET = ("vmknic-subnet", "E",
+        "native mode would add vmknics to a subnet in which the host's management, storage or another service is",
+        "give vMotion a subnet of its own, or use `--mode proxy`")
     VMKNIC_STACKS = ("vmknic-stacks", "W",
         "the host has vMotion vmknics on two TCP/IP stacks: those of the default stack are off",
         "keep all vMotion vmknics of a host on one stack")

@@ -10,7 +10,7 @@ from datetime import datetime
 from lrvmotion.checks.catalogue import Code
 from lrvmotion.findings import Finding
 from lrvmotion.model.host_option import Bounds, Desired
-from lrvmotion.model.inventory import VMOTION_STACK, Host, SiteName, Vmknic
+from lrvmotion.model.inventory import Host, SiteName, Vmknic
 from lrvmotion.model.setting import SettingKey
 from lrvmotion.model.target_id import TargetId
 
@@ -169,14 +169,35 @@ def reboot(
 
 
 def vmknics(site: SiteName, host: Host) -> Iterator[Finding]:
-    """A vMotion vmknic with another service is not ours to change; two stacks exclude each other (vsphere.md 2.2)."""
+    """A vMotion vmknic with another service is not ours to change."""
     subject = TargetId.host(site, host.name)
     for nic in host.vmotion_vmknics:
         if others := sorted(nic.services - {"vmotion"}):
             summary = f"{nic.device} carries vMotion and also {', '.join(others)}: its gateway is never changed"
             hint = "give vMotion a vmknic of its own"
             yield Code.VMKNIC_SHARED.warning(subject, summary, hint)
-    if len({nic.netstack for nic in host.vmotion_vmknics}) > 1:
-        idle = ", ".join(nic.device for nic in host.vmotion_vmknics if nic.netstack != VMOTION_STACK)
-        summary = f"it has a vmknic on the vMotion stack, which switches off vMotion on {idle}"
-        yield Code.VMKNIC_STACKS.warning(subject, summary, "keep all vMotion vmknics of a host on one stack")
+
+
+def stacks(site: SiteName, host: Host) -> Iterator[Finding]:
+    """A vmknic on the vMotion stack switches vMotion off on the default stack (vsphere.md 2.2)."""
+    if idle := [nic.device for nic in host.vmknics if nic.carries_vmotion and nic not in host.vmotion_vmknics]:
+        summary = f"it has a vmknic on the vMotion stack, which switches off vMotion on {', '.join(idle)}"
+        hint = "keep all vMotion vmknics of a host on one stack"
+        yield Code.VMKNIC_STACKS.warning(TargetId.host(site, host.name), summary, hint)
+
+
+def shared_subnet(target: TargetId, host: Host, model: Vmknic) -> Iterator[Finding]:
+    """New vmknics like *model* would lie in a subnet that another service of its TCP/IP stack uses.
+
+    ESXi supports that for vMotion's own vmknics alone: what is not bound to a vmknic leaves by either (KB 2010877).
+    """
+    network = ipaddress.ip_interface(f"{model.address}/{model.prefix_length}").network
+    for nic in host.vmknics:
+        services = sorted(nic.services - {"vmotion"})
+        beside = nic.netstack == model.netstack and nic.address and ipaddress.ip_address(nic.address) in network
+        if beside and (services or nic not in host.vmotion_vmknics):
+            carries = f"carries {', '.join(services)}" if services else "is, for storage perhaps"
+            summary = f"new vMotion vmknics would be in {network}, where {nic.device} {carries}"
+            hint = "give vMotion a subnet of its own, or use --mode proxy"
+            yield Code.VMKNIC_SUBNET.error(target, summary, hint)
+            return

@@ -119,8 +119,12 @@ class Host:
 
     @property
     def vmotion_vmknics(self) -> tuple[Vmknic, ...]:
-        """The vmknics that carry vMotion, in device order."""
-        return tuple(nic for nic in self.vmknics if nic.carries_vmotion)
+        """The vmknics that carry vMotion, in device order.
+
+        Where any is on the vMotion stack, only those: they switch vMotion off on the default stack (vsphere.md 2.2).
+        """
+        selected = tuple(nic for nic in self.vmknics if nic.carries_vmotion)
+        return tuple(nic for nic in selected if nic.netstack == VMOTION_STACK) or selected
 
     def can_clone(self, nic: Vmknic) -> bool:
         """Whether another vmknic can be made beside *nic*: its port group is known. One on an opaque network has none.

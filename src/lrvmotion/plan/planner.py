@@ -86,6 +86,7 @@ def make(inputs: Inputs, mode: Mode, run: str, vms: Sequence[VirtualMachine], *,
             draft.findings += host_checks.foreign_runs(site, host, inputs.runs)
             draft.findings += host_checks.foreign_routes(site, host, inputs.config.relay.addresses, inputs.held)
             draft.findings += host_checks.congestion(site, host)
+            draft.findings += host_checks.stacks(site, host)
             present = [(nic.address, nic.netstack, False) for nic in host.vmotion_vmknics]
             draft.vmotion[TargetId.host(site, host.name)] = present
     pairs = _pairs(migrations, sources, targets)
@@ -233,6 +234,9 @@ def _vmknics(inputs: Inputs, mode: Mode, site: SiteName, host: Host, owner_id: s
     model = next((nic for nic in present if host.can_clone(nic)), None)
     if model is None:
         draft.findings.append(host_checks.vmknic_without_portgroup(target, present[0], mode))
+        return
+    if shared := [*host_checks.shared_subnet(target, host, model)]:
+        draft.findings += shared
         return
     vmotion = (inputs.config.source if site == "source" else inputs.config.target).vmotion
     own = next((vmotion.hosts[said] for said in spellings(host) if said in vmotion.hosts), None)

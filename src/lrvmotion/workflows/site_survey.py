@@ -255,6 +255,7 @@ def _hosts(chosen: SurveyScope, connections: Connections, records: Sequence[Reco
             found.findings += host_checks.foreign_routes(site, host, chosen.config.relay.addresses, held)
             found.findings += host_checks.congestion(site, host)
             found.findings += host_checks.vmknics(site, host)
+            found.findings += host_checks.stacks(site, host)
             found.findings += host_checks.dhcp(site, host)
             found.findings += host_checks.reboot(site, host, waiting.get(name, ()), former.get(name, ()))
             if site == "source" and chosen.relayed:

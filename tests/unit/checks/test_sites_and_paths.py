@@ -13,6 +13,7 @@ from lrvmotion.model import host_option
 from lrvmotion.model.inventory import Host, MoRef, Network, Vmknic
 from lrvmotion.model.path_quality import Frames
 from lrvmotion.model.relay_host import Address, BoxFacts
+from lrvmotion.model.target_id import TargetId
 from lrvmotion.model.vcenter import Clock, Sight
 from lrvmotion.plan import settings
 from lrvmotion.plan.modes import MODES
@@ -178,14 +179,34 @@ def test_what_was_put_back_and_is_not_in_force_yet():
 
 
 def test_vmknics_of_other_services_and_of_two_stacks():
-    """A vMotion vmknic of its own on one stack is as it should be."""
+    """A vMotion vmknic of its own on one stack is as it should be; on two, that of the vMotion stack alone counts."""
     assert list(hosts.vmknics("source", host())) == []
     shared = host("a", nic(services=frozenset({"vmotion", "management"})))
     (told,) = hosts.vmknics("source", shared)
     assert (told.code, "management" in told.summary) == ("vmknic-shared", True)
     mixed = host("a", nic(), nic("vmk2", "10.88.0.10", netstack="vmotion", services=frozenset()))
-    (told,) = hosts.vmknics("source", mixed)
+    (told,) = hosts.stacks("source", mixed)
     assert (told.code, "vmk1" in told.summary) == ("vmknic-stacks", True)
+    assert [one.device for one in mixed.vmotion_vmknics] == ["vmk2"]
+    assert list(hosts.stacks("source", host())) == []
+
+
+@pytest.mark.parametrize(
+    ("beside", "said"),
+    [
+        (nic("vmk0", "10.88.0.77", services=frozenset({"management"})), "vmk0 carries management"),
+        (nic("vmk3", "10.88.0.77", services=frozenset()), "vmk3 is, for storage perhaps"),
+        (nic("vmk2", "10.88.0.77"), None),
+        (nic("vmk0", "10.89.0.77", services=frozenset({"management"})), None),
+        (nic("vmk4", "10.88.0.77", netstack="vSphereProvisioning", services=frozenset()), None),
+    ],
+)
+def test_no_vmknic_is_added_to_a_subnet_that_another_service_uses(beside, said):
+    """Management, vSAN, and what has no service by which it could be told; another stack or subnet is no matter."""
+    there = host("a", nic("vmk1", "10.88.0.9"), beside)
+    found = list(hosts.shared_subnet(TargetId.host("source", "a"), there, there.vmknics[0]))
+    assert [one.code for one in found] == (["vmknic-subnet"] if said else [])
+    assert all(said in one.summary for one in found)
 
 
 @pytest.mark.parametrize(

@@ -175,6 +175,17 @@ def test_a_pool_that_is_too_small_is_refused_by_name():
     assert not plan.applyable
 
 
+def test_native_mode_adds_no_vmknic_beside_management():
+    """The plan says so, and changes no host; in proxy mode nothing stands in the way."""
+    there = host("a1", "10.88.0.9")
+    beside = replace(there, vmknics=(replace(there.vmknics[0], address="10.88.0.77"), there.vmknics[1]))
+    source = inventory("source", (beside,), (vm("vm1", "a1"),))
+    plan = make("native", source=source)
+    assert [one.code for one in plan.findings if one.severity == "error"] == ["vmknic-subnet"]
+    assert [name for name, _ in plan.new_vmknics if name == "source/a1"] == []
+    assert "vmknic-subnet" not in {one.code for one in make("proxy", source=source).findings}
+
+
 def test_no_new_vmknic_gets_an_address_of_the_other_site_or_of_a_gateway():
     """Where both sites are on one subnet a pool may name what the other has."""
     gateway = replace(host("a1", "10.88.0.9").vmknics[1], gateway="10.88.0.21")
