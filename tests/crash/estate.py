@@ -16,8 +16,8 @@ from lrvmotion.journal import places
 from lrvmotion.journal.records import Connection
 from lrvmotion.model.inventory import Host, HostPortGroup, Inventory, Vmknic
 from lrvmotion.model.relay_spec import RelaySpec
-from lrvmotion.model.setting import ABSENT, Value, string
-from lrvmotion.model.target_id import ConnectionId
+from lrvmotion.model.setting import ABSENT, SettingKey, Value, string
+from lrvmotion.model.target_id import ConnectionId, TargetId
 from lrvmotion.plan import planner, reverse
 from lrvmotion.plan.plan import Plan, Theirs
 from lrvmotion.relay.facts import parse
@@ -293,7 +293,7 @@ def _short(key: str, value: Value) -> Value:
 
 def plan(
     world: World, mode: str, pair: tuple[int, int], run: str, owner_id: str, theirs: tuple[Theirs, ...], *, steer: str,
-    back: bool, runs: set[str],
+    back: bool, runs: set[str], held: set[tuple[TargetId, SettingKey]],
 ) -> tuple[Plan, Config]:  # fmt: skip
     """Return the real plan of moving a VM from one host to another, the *pair*, and its configuration."""
     config = reverse.config(CONFIGS[steer]) if back else CONFIGS[steer]
@@ -306,6 +306,6 @@ def plan(
         bounds=lambda name: BOUNDS,
         box=lambda relay, senders, targets: wanted(owner_id, tuple(senders), tuple(targets)),
         relay_unusable_reason=lambda relay: None,
-        runs=runs, theirs=theirs,
+        runs=runs, theirs=theirs, held=held,
     )  # fmt: skip
     return planner.make(inputs, mode, run, (machine,), owner_id=owner_id), config

@@ -236,8 +236,9 @@ class Histories(RuleBasedStateMachine):
                 seen = self.settle(journal, world, tell)
                 owner_id = changes.owner_id(journal.records) or run
                 known_runs = {*changes.runs(journal.records), owner_id}
+                held = {(item.target, item.key) for item in journal.outstanding()}
                 made, config = plan(
-                    world, mode, pair, run, owner_id, seen.theirs, steer=steer, back=back, runs=known_runs
+                    world, mode, pair, run, owner_id, seen.theirs, steer=steer, back=back, runs=known_runs, held=held
                 )
                 self._named_in(made, world)
                 if not made.applyable:

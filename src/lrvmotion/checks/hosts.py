@@ -186,15 +186,18 @@ def stacks(site: SiteName, host: Host) -> Iterator[Finding]:
         yield Code.VMKNIC_STACKS.warning(TargetId.host(site, host.name), summary, hint)
 
 
-def shared_subnet(target: TargetId, host: Host, model: Vmknic) -> Iterator[Finding]:
+def shared_subnet(target: TargetId, host: Host, model: Vmknic, ours: Collection[str]) -> Iterator[Finding]:
     """New vmknics like *model* would lie in a subnet that another service of its TCP/IP stack uses.
 
+    *ours* are addresses that a run gave: a vmknic that it did not finish has no service yet.
     ESXi supports that for vMotion's own vmknics alone: what is not bound to a vmknic leaves by either (KB 2010877).
     """
     network = ipaddress.ip_interface(f"{model.address}/{model.prefix_length}").network
     for nic in host.vmknics:
         services = sorted(nic.services - {"vmotion"})
-        beside = nic.netstack == model.netstack and nic.address and ipaddress.ip_address(nic.address) in network
+        if nic.netstack != model.netstack or not nic.address or nic.address in ours:
+            continue
+        beside = ipaddress.ip_address(nic.address) in network
         if beside and (services or nic not in host.vmotion_vmknics):
             carries = f"carries {', '.join(services)}" if services else "is, for storage perhaps"
             summary = f"new vMotion vmknics would be in {network}, where {nic.device} {carries}"

@@ -235,7 +235,8 @@ def _vmknics(inputs: Inputs, mode: Mode, site: SiteName, host: Host, owner_id: s
     if model is None:
         draft.findings.append(host_checks.vmknic_without_portgroup(target, present[0], mode))
         return
-    if shared := [*host_checks.shared_subnet(target, host, model)]:
+    ours = {key.name for name, key in inputs.held if name == target and key.kind.name == "vmknic"}
+    if shared := [*host_checks.shared_subnet(target, host, model, ours)]:
         draft.findings += shared
         return
     vmotion = (inputs.config.source if site == "source" else inputs.config.target).vmotion

@@ -204,9 +204,10 @@ def test_vmknics_of_other_services_and_of_two_stacks():
 def test_no_vmknic_is_added_to_a_subnet_that_another_service_uses(beside, said):
     """Management, vSAN, and what has no service by which it could be told; another stack or subnet is no matter."""
     there = host("a", nic("vmk1", "10.88.0.9"), beside)
-    found = list(hosts.shared_subnet(TargetId.host("source", "a"), there, there.vmknics[0]))
+    found = list(hosts.shared_subnet(TargetId.host("source", "a"), there, there.vmknics[0], ()))
     assert [one.code for one in found] == (["vmknic-subnet"] if said else [])
     assert all(said in one.summary for one in found)
+    assert not list(hosts.shared_subnet(TargetId.host("source", "a"), there, there.vmknics[0], {"10.88.0.77"}))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from lrvmotion.config.vm_csv import VmOverride
 from lrvmotion.errors import UsageError
 from lrvmotion.model import host_option
 from lrvmotion.model.inventory import Disk, Folder, Host, HostPortGroup, MoRef
-from lrvmotion.model.setting import ABSENT, Value, string
+from lrvmotion.model.setting import ABSENT, SettingKey, Value, string
 from lrvmotion.plan import planner, settings
 from lrvmotion.plan.modes import MODES
 from lrvmotion.plan.placer import Placer
@@ -209,13 +209,16 @@ def test_another_runs_port_group_locks_the_host():
     assert [f.code for f in plan.findings if f.severity == "error"] == ["host-locked"]
 
 
+ROUTE = SettingKey("route/defaultTcpipStack/10.99.0.9/32")
+
+
 @pytest.mark.parametrize("mode", ["native", "proxy", "stock"])
 @pytest.mark.parametrize(
     ("route", "gateway", "held", "locked"),
     [
         ("10.99.0.9/32", "10.88.0.1", (), True),
-        ("10.99.0.9/32", "10.88.0.1", {("source/a1", "route/defaultTcpipStack/10.99.0.9/32")}, False),
-        ("10.99.0.9/32", "10.88.0.1", {("source/a2", "route/defaultTcpipStack/10.99.0.9/32")}, True),
+        ("10.99.0.9/32", "10.88.0.1", {("source/a1", ROUTE)}, False),
+        ("10.99.0.9/32", "10.88.0.1", {("source/a2", ROUTE)}, True),
         ("10.99.0.9/32", "10.88.0.254", (), False),
         ("10.99.0.0/24", "10.88.0.1", (), False),
     ],
