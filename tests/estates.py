@@ -35,7 +35,8 @@ NAMES = ("Prod", "prod", "web-1", "DB 1", "a/b", "50%", "Zürich", "vm-2", "esx.
 GIB, MIB = 2**30, 2**20
 DEVICES: tuple[tuple[Any, str, str], ...] = (
     ("cdrom", "CD/DVD drive 2", ""), ("floppy", "Floppy drive 1", "A"), ("usb", "USB 1", "path:1/0/1"),
-    ("serial", "Serial port 1", "/dev/char/serial/uart0"), ("parallel", "Parallel port 1", "/dev/parport0"),
+    ("serial", "Serial port 1", "/dev/char/serial/uart0"), ("serial-network", "Serial port 2", ""),
+    ("parallel", "Parallel port 1", "/dev/parport0"),
     ("passthrough", "PCI device 0", "NIC of ACME"), ("vgpu", "PCI device 1", "grid_p40-1q"), ("tpm", "Virtual TPM", ""),
 )  # fmt: skip
 ROOT = MoRef("Folder", "group-d1")
@@ -292,6 +293,7 @@ class Site:
                 vapp=app.name if app else "", question=draw.choice(("", "", "msg.uuid.altered: moved or copied?")),
                 consolidation=draw.random() < 0.1, datacenter=self.center,
                 home=home.ref if [one.name for one in stores].count(home.name) == 1 else None,
+                relocate_disabled=draw.random() < 0.1,
                 managed_by=draw.choice(("", "", "", "com.vmware.vim.eam/cluster-agent")),
                 template=power == "poweredOff" and draw.random() < 0.2, change_version=str(draw.randint(1, 99)),
                 connected_devices=tuple(one.label for one in devices if one.kind not in {"tpm", "shared-bus"}),

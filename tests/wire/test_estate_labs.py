@@ -85,6 +85,48 @@ def test_a_vm_moves_and_what_moved_is_still_there_after_a_crash(rehearsal):
     assert [nic["network"] for nic in moved["nics"]] == ["VM Network"]
 
 
+def widened(made: dict) -> dict:
+    """Give both sites a second datastore and a second network, and vm2 a disk and a card on these."""
+    for site in ("source", "target"):
+        told = made[site]["inventory"]
+        for kind, noun in (("Datastore", "datastore"), ("Network", "network")):
+            first = told[f"{noun}s"][0]
+            ref = f"{kind}:{noun}-90"
+            told[f"{noun}s"].append({**first, "ref": ref, "name": f"{noun} 2", "path": f"{noun} 2"})
+            entity = next(one for one in made[site]["tree"] if one["ref"] == first["ref"])
+            made[site]["tree"].append({**entity, "ref": ref, "name": f"{noun} 2"})
+            for host in told["hosts"]:
+                host[f"{noun}s"].append(ref)
+    for host in (host for site in ("source", "target") for host in made[site]["inventory"]["hosts"]):
+        group = next(one for one in host["portgroups"] if one["name"] == "VM Network")
+        host["portgroups"].append({**group, "name": "network 2"})
+    vm = next(vm for vm in made["source"]["inventory"]["vms"] if vm["name"] == "vm2")
+    disk, card = vm["disks"][0], vm["nics"][0]
+    vm["disks"].append({**disk, "key": 2001, "label": "Hard disk 2", "datastore": "Datastore:datastore-90"})
+    vm["storage_bytes"] += disk["used_bytes"]
+    mac = "00:50:56:8f:00:01"
+    more = {"network": "network 2", "network_ref": "Network:network-90", "mac": mac}
+    vm["nics"].append({**card, **more, "key": 4001, "label": "Network adapter 2"})
+    return made
+
+
+def test_disks_and_cards_go_each_to_their_own(document, tmp_path_factory):
+    """A VM with two disks on two datastores and two cards on two networks has them so at the target, too."""
+    folder = tmp_path_factory.mktemp("wide")
+    file = folder / "wide.json"
+    file.write_text(json.dumps(widened(json.loads(document.read_text()))))
+    with Lab(folder, "--no-net", "--estate", str(file), name=f"w{os.getpid()}") as lab:
+        done = lab.run("migrate", "--mode", "stock", "--yes", "vm2")
+        assert done.returncode == 0, done.stderr
+        told = json.loads(lab.run("inventory").stdout)["target"]["inventory"]
+        (moved,) = [vm for vm in told["vms"] if vm["name"] == "vm2"]
+        stores = {store["ref"]: store["name"] for store in told["datastores"]}
+        assert [stores[disk["datastore"]] for disk in moved["disks"]] == ["datastore1", "datastore 2"]
+        assert [card["network"] for card in moved["nics"]] == ["VM Network", "network 2"]
+        moves = lab.control("source", "tasks")["tasks"]
+        assert [task["state"] for task in moves if task["description"] == "VirtualMachine.relocate"] == ["success"]
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -7,6 +7,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -73,6 +74,16 @@ def up(
             help="Build what 'lrvmotion inventory' has written.",
         ),
     ] = None,
+    shrink: Annotated[
+        int | None,
+        typer.Option(
+            "--shrink",
+            metavar="N",
+            envvar="LRVMOTION_LAB_SHRINK",
+            min=1,
+            help="Moves carry one of N bytes; default 1, with --estate and --no-net 1000.",
+        ),
+    ] = None,
     file: Annotated[
         Path | None,
         typer.Option(
@@ -122,16 +133,20 @@ def up(
     movable = ["vm1", "vm2"]
     if estate is None:
         spec = standard.standard(name, net=not no_net, passwords=world.new_passwords(), vms=vms)
+        spec = replace(spec, shrink=shrink or 1)
         _guard(lambda: world.up(spec, directory, owner, _say))
     else:
         passwords = world.new_passwords()
         told = _guard(lambda: document.read(estate))
-        spec = _guard(lambda: layout.spec(told, name, net=not no_net, passwords=passwords))
+        part = shrink or (layout.SHRINK if no_net else 1)
+        spec = _guard(lambda: layout.spec(told, name, net=not no_net, passwords=passwords, shrink=part))
         movable = layout.running(told)[:2]
         _guard(lambda: world.up(spec, directory, owner, _say, estate=json.dumps(told)))
     world.write_configuration(spec, directory, file, owner)
     if no_net:
         _say("no network is emulated: RTT, loss and rates are this machine's own")
+    if spec.shrink > 1:
+        _say(f"a move carries one of {spec.shrink} bytes: rates and times are no forecast (--shrink)")
     print(f"lab {name!r} is up; try:\n")  # noqa: T201
     mode = stock.NAME if no_net else proxy.NAME
     names = shlex.join(movable)

@@ -171,13 +171,17 @@ class SiteSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabSpec:
-    """The whole lab. *net* False: no namespaces, loopback only (`lab up --no-net`)."""
+    """The whole lab. *net* False: no namespaces, loopback only (`lab up --no-net`).
+
+    A move carries one of *shrink* bytes: an estate of terabytes is rehearsed in minutes.
+    """
 
     name: str
     net: bool
     source: SiteSpec
     target: SiteSpec
     wan: WanSpec = field(default_factory=WanSpec)
+    shrink: int = 1
 
     def site(self, name: SiteName) -> SiteSpec:
         """Return the site called *name*."""
@@ -193,7 +197,7 @@ class LabSpec:
         document: dict[str, Any] = json.loads(path.read_text())
         sites = {name: _site(document[name]) for name in ("source", "target")}
         wan = WanSpec(**document["wan"])
-        return cls(name=document["name"], net=document["net"], wan=wan, **sites)
+        return cls(name=document["name"], net=document["net"], wan=wan, shrink=document.get("shrink", 1), **sites)
 
 
 def _site(document: dict[str, Any]) -> SiteSpec:

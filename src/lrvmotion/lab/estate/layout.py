@@ -8,12 +8,15 @@ from lrvmotion.lab.estate.document import EstateError, Row, moid_of
 from lrvmotion.lab.spec import BoxSpec, HostSpec, LabSpec, SiteName, SiteSpec, VmknicSpec, WanSpec
 
 ACCOUNT = "administrator@vsphere.local"
+SHRINK = 1000  # one of so many bytes is carried without a network
 NEW_VMKNICS = 40  # addresses that the configuration offers for new vmknics
 _LANS = {"source": "10.88.0.0/24", "target": "10.99.0.0/24"}  # of a site without any vMotion vmknic
 
 
-def spec(document: Row, name: str, *, net: bool, passwords: tuple[str, str]) -> LabSpec:
+def spec(document: Row, name: str, *, net: bool, passwords: tuple[str, str], shrink: int = 1) -> LabSpec:
     """Return the spec of the lab *name* for the estate *document*; its VMs stand in the estate alone.
+
+    A move carries one of *shrink* bytes.
 
     EstateError where *net* and both sites are in one subnet: the circuit between them has nowhere to be.
     """
@@ -22,7 +25,7 @@ def spec(document: Row, name: str, *, net: bool, passwords: tuple[str, str]) -> 
     if net and IPv4Network(source.lan).overlaps(IPv4Network(target.lan)):
         message = f"the vMotion vmknics of both sites are in one subnet ({source.lan}, {target.lan})"
         raise EstateError(message, "add --no-net: a lab with a network has a circuit between two subnets")
-    return LabSpec(name=name, net=net, source=source, target=target, wan=WanSpec())
+    return LabSpec(name=name, net=net, source=source, target=target, wan=WanSpec(), shrink=shrink)
 
 
 def running(document: Row) -> list[str]:

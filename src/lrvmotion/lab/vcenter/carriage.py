@@ -42,7 +42,9 @@ def load(vm: Any, *, memory: bool, disks: bool) -> Load:
     size = vm.chain_bytes if disks else 0
     below = size - vm.disk_bytes if disks else 0
     cold = size if not vm.powered_on or vm.snapshots else below  # nothing writes to a disk here: a delta stays empty
-    return Load(memory=vm.memory_bytes if memory else 0, hot=size - cold, cold=cold)
+    memory_bytes = vm.memory_bytes if memory else 0
+    shrink = vm.vcenter.spec.shrink
+    return Load(memory=-(-memory_bytes // shrink), hot=-(-(size - cold) // shrink), cold=-(-cold // shrink))
 
 
 def name(move: str) -> str:
@@ -86,7 +88,7 @@ def by_vmotion(task: Task, source: Any, vm: Any, move: str, targets: list[str], 
         "line_rate_bytes": source.options.number("Migrate.NetExpectedLineRateMBps", 133) * 1_000_000,
         "memory_bytes": carried.memory,
         "disk_bytes": carried.hot,
-        "dirty_bps": vm.dirty_bps,
+        "dirty_bps": vm.dirty_bps // vm.vcenter.spec.shrink,
         "switchover_s": source.options.number("Migrate.PreCopySwitchoverTimeGoal", 500) / 1000,
         "timeout_s": source.options.number("Migrate.NetTimeout", 20),
     }

@@ -125,8 +125,10 @@ def _device(vm: Any, number: int, row: Row) -> Any:
             return D.VirtualUSB(
                 key=7001 + number, deviceInfo=label, backing=backing, connectable=_state(), connected=True
             )
-        case "serial":
+        case "serial" | "serial-network" as kind:
             backing = D.VirtualSerialPort.DeviceBackingInfo(deviceName=to)
+            if kind == "serial-network":
+                backing = D.VirtualSerialPort.URIBackingInfo(serviceURI="telnet://192.0.2.1:2001", direction="client")
             return D.VirtualSerialPort(
                 key=9000 + number, deviceInfo=label, backing=backing, connectable=_state(), yieldOnPoll=True
             )

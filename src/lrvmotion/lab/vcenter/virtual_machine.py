@@ -135,7 +135,7 @@ class VirtualMachine(Entity):
         A disk that *disks* does not name is where the home is.
         """
         del pool
-        self.network = networks[str(vm_data.NIC)]
+        self.network = networks.get(str(vm_data.NIC)) or next(iter(networks.values()), self.network)
         self.unplace()
         self.disk_at = {key: moid for key, moid in disks.items() if moid != datastore.moid}
         self.place(host, datastore)
