@@ -26,10 +26,16 @@ class Redactor:
     """Replaces each of *secrets* wherever it stands.
 
     *names*, (kind, name), are replaced by "kind-1" and so on, the same name by the same word everywhere, and with them
-    every address and UUID; None leaves names and addresses as they are.
+    every address and UUID; None leaves names and addresses as they are. *words* are those for what is known elsewhere.
     """
 
-    def __init__(self, secrets: Iterable[str], names: Iterable[tuple[str, str]] | None = None) -> None:
+    def __init__(
+        self,
+        secrets: Iterable[str],
+        names: Iterable[tuple[str, str]] | None = None,
+        words: Mapping[str, str] | None = None,
+    ) -> None:
+        self._given = words or {}
         self._secrets = wherever(secrets)
         self._anonymous = names is not None
         self._words: dict[str, str] = {}
@@ -66,7 +72,9 @@ class Redactor:
         return given
 
     def _word(self, kind: str, name: str) -> str:
-        if name not in self._words:
+        if name in self._given:
+            self._words[name] = self._given[name]
+        elif name not in self._words:
             self._counts[kind] = self._counts.get(kind, 0) + 1
             self._words[name] = f"{kind}-{self._counts[kind]}"
         return self._words[name]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import tarfile
+from pathlib import Path
 
 import pytest
 
@@ -57,3 +59,21 @@ def test_a_file_that_cannot_be_written_is_refused_before_anything_is_asked(lab):
     done = lab.run("inventory", "-o", str(lab.folder))
     assert done.returncode == 2
     assert "an inventory cannot be written there: it is not a file" in done.stderr
+
+
+def test_support_packs_the_inventory_with_the_words_of_the_rest(lab):
+    """On request, always anonymous; a VM is called the same in the plan and in the inventory."""
+    moved = lab.run("migrate", "--mode", "stock", "--yes", "vm3")
+    assert moved.returncode == 0, moved.stderr
+    file = lab.folder / "support.tar.gz"
+    done = lab.run("support", "--anonymous", "--inventory", "-o", str(file))
+    assert done.returncode == 0, done.stderr
+    with tarfile.open(file) as archive:
+        packed = {Path(one.name).name: archive.extractfile(one).read().decode() for one in archive.getmembers()}
+    told = json.loads(packed["inventory.json"])
+    assert told["anonymous"]
+    assert "inventory.json" in packed["README.txt"]
+    assert [name for name, text in packed.items() if "esx-a1" in text or "10.88.0.9" in text] == []
+    (move,) = json.loads(packed["plan.json"])["migrations"]
+    assert move["vm"] in [vm["name"] for vm in told["target"]["inventory"]["vms"]]
+    assert move["source_host"] in [host["name"] for host in told["source"]["inventory"]["hosts"]]

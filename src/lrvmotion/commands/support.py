@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import tomllib
 from datetime import datetime
 from pathlib import Path
@@ -37,6 +38,14 @@ def support(
         bool,
         typer.Option("--anonymous", envvar="LRVMOTION_ANONYMOUS", help="Replace names and addresses, consistently."),
     ] = False,
+    inventory: Annotated[
+        bool,
+        typer.Option(
+            "--inventory",
+            envvar="LRVMOTION_SUPPORT_INVENTORY",
+            help="Also read both vCenters now and pack their inventory, names and addresses replaced.",
+        ),
+    ] = False,
 ) -> int:
     """Write the journal's records, plan, events, report and versions of a run into one archive, without secrets."""
     from lrvmotion import files, redaction
@@ -64,9 +73,12 @@ def support(
     known = archives.names(mine, told, configuration) if anonymous else None
     known_now = connect.records(config).values() if config else ()
     known_then = [record.body for record in mine if isinstance(record.body, Connection)]
-    redactor = redaction.Redactor(_secrets(own, [*known_now, *known_then]), known)
+    read, words = _inventory(own) if inventory else (None, {})
+    redactor = redaction.Redactor(_secrets(own, [*known_now, *known_then]), known, words)
     plan = run_state.all_runs(records)[name].plan
-    contents = archives.files(told, mine, entries, events, plan, configuration, redactor, anonymous=anonymous)
+    contents = archives.files(
+        told, mine, entries, events, plan, configuration, redactor, anonymous=anonymous, inventory=read
+    )
     folder = f"lrvmotion-{name}"
     path = file or Path(f"{folder}.tar.gz")
     at = datetime.fromisoformat(wall_clock()).timestamp()
@@ -82,6 +94,23 @@ def support(
     )
     print(f"{path}: {', '.join(contents)}; {hidden}")  # noqa: T201
     return int(ExitStatus.OK)
+
+
+def _inventory(own: Context) -> tuple[str, dict[str, str]]:
+    """Return the anonymous inventory of both vCenters as a text, and what each name is called in it."""
+    from lrvmotion.model import estate
+    from lrvmotion.report import anonymous_estate
+    from lrvmotion.views import checks
+    from lrvmotion.views.events import lines
+    from lrvmotion.workflows import estate_survey
+    from lrvmotion.workflows.connections import Connections, records
+
+    with (
+        checks.Steps(quiet=False, doing="reading") as steps,
+        Connections(records(own.config()), own.credentials(), lines.Lines(quiet=True)) as connections,
+    ):
+        found, words = anonymous_estate.with_words(estate_survey.read(connections, steps))
+    return json.dumps(estate.document(found), indent=1, ensure_ascii=False) + "\n", words
 
 
 def _secrets(own: Context, connections: Iterable[Connection]) -> list[str]:

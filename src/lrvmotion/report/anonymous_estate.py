@@ -101,12 +101,17 @@ def anonymous(estate: Estate) -> Estate:
 
     What is equal stays equal, and what is in one subnet stays in one. References are kept: they name nobody.
     """
+    return with_words(estate)[0]
+
+
+def with_words(estate: Estate) -> tuple[Estate, dict[str, str]]:
+    """Return *estate* made anonymous, and what each text that was replaced is called in it."""
     if estate.anonymous:
-        return estate
+        return estate, {}
     ordered = in_order(estate)
     words = _Words(list(_subnets(ordered)))
     source, target = (_Site(site, words).hidden() for site in (ordered.source, ordered.target))
-    return Estate(source=source, target=target, anonymous=True)
+    return Estate(source=source, target=target, anonymous=True), words.told
 
 
 def _chosen(hint: object) -> bool:
@@ -119,12 +124,19 @@ class _Words:
     """The word for each name, as it came first."""
 
     def __init__(self, subnets: list[ipaddress.IPv4Network]) -> None:
+        self.told: dict[str, str] = {}  # what each text that was replaced is called
         self._words: dict[str, str] = {}
         self._counts: dict[str, int] = {}
         self._subnets = _renumbered(subnets)
 
     def text(self, kind: str, text: str) -> str:
         """Return what stands for *text*, a *kind*."""
+        found = self._found(kind, text)
+        if found != text:
+            self.told[text] = found
+        return found
+
+    def _found(self, kind: str, text: str) -> str:
         if kind == _KEEP or OURS.fullmatch(text):
             return text
         match kind:

@@ -50,8 +50,12 @@ events.ndjson       every event with its time
 report.md, .json    the report
 configuration.json  the configuration as it is now
 versions.json       this program, Python, its libraries, the system, and what vCenters and relay hosts report
-
+{inventory}
 Left out: passwords, tokens, the words of hooks, all of a web address but its server.{anonymous}
+"""
+INVENTORY = """\
+inventory.json      both vCenters as they were when this was packed, names and addresses replaced: 'lrvmotion lab up
+                    --estate inventory.json' builds simulated ones with the same
 """
 ANONYMOUS = """
 Names and addresses are replaced, the same by the same word everywhere. Certificates, host keys and the configuration's
@@ -151,8 +155,9 @@ def files(
     redactor: Redactor,
     *,
     anonymous: bool,
+    inventory: str | None = None,
 ) -> dict[str, str]:
-    """Return the archive's files, by name."""
+    """Return the archive's files, by name; *inventory* is an anonymous one, as it is written."""
     events = [{"at": told.at, "t": told.t, "sitting": told.sitting, **to_json(told.event)} for told in kept.told]
     connected = [{"site": one.site, "address": one.address, "version": one.version} for one in history.connected]
     plain = [
@@ -168,7 +173,11 @@ def files(
         return "".join(json.dumps(redactor.value(one), ensure_ascii=False) + "\n" for one in content)
 
     return {
-        "README.txt": README.format(run=history.run, anonymous=ANONYMOUS if anonymous else ""),
+        "README.txt": README.format(
+            run=history.run,
+            anonymous=ANONYMOUS if anonymous else "",
+            inventory=INVENTORY if inventory is not None else "",
+        ),
         "journal.ndjson": lines(plain),
         "audit.csv": redactor.text(report_data.audit_csv(audited)),
         "plan.json": document(plan),
@@ -179,6 +188,7 @@ def files(
             {name: item for name, item in configuration.items() if not anonymous or name in PLAIN}
         ),
         "versions.json": json.dumps({**versions(), "connected": redactor.value(connected)}, indent=1) + "\n",
+        **({"inventory.json": inventory} if inventory is not None else {}),
     }
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from ipaddress import AddressValueError, IPv4Address
 from pathlib import Path
 from typing import Any, NoReturn
+from uuid import UUID
 
 from lrvmotion.lab.errors import LabError
 
@@ -165,6 +166,10 @@ class _Site:
         inventory = self.site["inventory"]
         for name, kind in _INVENTORY.items():
             _field(inventory, f"{self.path}.inventory", name, kind)
+        try:
+            UUID(inventory["instance_uuid"])
+        except ValueError:
+            _refuse(f"{self.path}.inventory.instance_uuid", f"is {inventory['instance_uuid']!r}", "write a UUID")
         self._check_tree()
         for name, wanted in _LISTS.items():
             self._check_list(inventory, name, wanted)

@@ -126,7 +126,9 @@ def config(host: Any) -> Any:
     """Return the HostConfigInfo."""
     made = host_data.config(host)
     if made is not None:
-        made.network, made.product = network_info(host), product(host)
+        made.network = network_info(host)
+        if host.row["version"]:  # which a ConfigInfo always has
+            made.product = product(host)
     return made
 
 
@@ -253,11 +255,11 @@ class EstateHost(HostSystem):
                 state.selected.setdefault(service, set()).add(nic["device"])
         for name, lease in (("ipv6_vmotion", True), ("leaseless_vmotion", False)):
             for number, device in enumerate(row.get(name) or (), 1):
-                state.vmknics[device] = Vmknic(
-                    device=device, mac=mac(self.number, number, len(state.vmknics)), address=NOWHERE, prefix_length=16,
-                    dhcp=not lease, lease=lease, ipv6=f"fd00::{self.number:x}:{number:x}" if lease else "",
-                )  # fmt: skip
+                ipv6 = f"fd00::{self.number:x}:{number:x}" if lease else ""
+                state.vmknics[device] = self._without_address(device, dhcp=not lease, lease=lease, ipv6=ipv6)
                 state.selected.setdefault("vmotion", set()).add(device)
+        for device in row["uplinks"]:  # one that has no IPv4 address and does not carry vMotion is told of here alone
+            state.vmknics.setdefault(device, self._without_address(device, lease=False))
         for group in row["portgroups"]:
             state.portgroups[group["name"]] = PortGroup(
                 name=group["name"], vlan=group["vlan_id"], switch=group["vswitch"]
@@ -270,6 +272,10 @@ class EstateHost(HostSystem):
             wanted = [name for name, _ in row["uplinks"].get(nic.device, ())]
             nic.portgroup = next((name for name in state.portgroups if self._uplinks(state, name) == wanted), "")
         return state
+
+    def _without_address(self, device: str, **more: Any) -> Vmknic:
+        own = mac(2, self.number, int(device.removeprefix("vmk")) if device.removeprefix("vmk").isdigit() else 0)
+        return Vmknic(device=device, mac=own, address=NOWHERE, prefix_length=16, **more)
 
     def _uplinks(self, state: NetworkState, group: str) -> list[str]:
         own = self.teams.get(group, ([], []))[0]

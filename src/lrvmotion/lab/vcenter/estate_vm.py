@@ -152,7 +152,7 @@ class EstateVirtualMachine(VirtualMachine):
         self.network = next((network for network in networks.values() if network is not None), self.network)
         self.estate["pool"] = pool.moid if pool is not None else None
         self.estate["told"] = dict.fromkeys(self.estate["told"], True)
-        self.estate["change_version"] = ""
+        self.estate["change_version"] = None
         self.place(host, datastore)
 
 

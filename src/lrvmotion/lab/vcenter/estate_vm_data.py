@@ -171,15 +171,15 @@ def hardware(vm: Any) -> Any:
 def config(vm: Any) -> Any:
     """Return the VirtualMachineConfigInfo."""
     made = vm_data.config(vm)
-    made.hardware, made.changeVersion = hardware(vm), change_version(vm)
+    made.hardware, made.changeVersion = hardware(vm), change_version(vm) or ""
     made.template = vm.traits.template
     return made
 
 
-def change_version(vm: Any) -> str:
+def change_version(vm: Any) -> str | None:
     """Return the version of the configuration: the estate's own until something changes it."""
     own = vm.estate["change_version"]
-    return str(own) if own and vm.change_version == 1 else str(vm.change_version)
+    return own or None if own is not None and vm.change_version == 1 else str(vm.change_version)
 
 
 def summary(vm: Any) -> Any:
