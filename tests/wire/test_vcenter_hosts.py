@@ -191,6 +191,9 @@ def test_a_gateway_override_stays_until_an_empty_one_is_sent(host, unchanged):
     network = host.configManager.networkSystem
     full = shown(host, "vmk1").spec
     full.ipRouteSpec = nic("10.88.0.1", gateway="10.88.0.1").ipRouteSpec
+    with pytest.raises(vmodl.fault.InvalidArgument):  # states of IPv6 addresses
+        network.UpdateVirtualNic("vmk1", full)
+    full.ip.ipV6Config = None
     network.UpdateVirtualNic("vmk1", full)
     assert shown(host, "vmk1").spec.ipRouteSpec.ipRouteConfig.defaultGateway == "10.88.0.1"
     full.ipRouteSpec = None
