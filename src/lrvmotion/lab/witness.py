@@ -34,7 +34,8 @@ def state(spec: LabSpec, directory: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in SITES:
         site = spec.site(name)
-        hosts = ask(directory / name / "control.sock", "state")["hosts"]
+        told = ask(directory / name / "control.sock", "state")["hosts"]
+        hosts = {host.get("process", called): host for called, host in told.items()}
         for host in site.hosts:
             kernel = ask(directory / name / f"{host.name}.sock", "state") if spec.net else {}
             found[f"{name}/{host.name}"] = {"vcenter": hosts[host.name], "kernel": kernel}

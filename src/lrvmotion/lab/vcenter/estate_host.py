@@ -228,6 +228,10 @@ class EstateHost(HostSystem):
                         self.hostd.call("route_add", netstack=stack.key, prefix=prefix, gateway=gateway)
             self.push_services()
 
+    def document(self) -> dict[str, Any]:
+        """Return the host for the witness, with what its process is called."""
+        return {**super().document(), "process": self.spec.name}
+
     def uptime(self) -> timedelta:
         """Return the time since boot."""
         return max(super().uptime(), timedelta(0))

@@ -94,7 +94,7 @@ class EstateVirtualMachine(VirtualMachine):
     def unplace(self) -> None:
         """Take the VM off its host and datastores."""
         super().unplace()
-        for store in self.vcenter.registry.of_type("Datastore"):
+        for store in self.stores():
             store.machines.pop(self.moid, None)
 
     def stores(self) -> list[Any]:
@@ -144,6 +144,7 @@ class EstateVirtualMachine(VirtualMachine):
         self, host: Any, datastore: Any, networks: dict[str, Any], *, disks: dict[str, str], pool: Any = None
     ) -> None:
         """Be on *host* and *datastore* after a move, cards on *networks* and *disks* on datastores, by their keys."""
+        self.unplace()
         for disk in self.estate["disks"]:
             disk["datastore"] = disks.get(str(disk["key"]), datastore.moid)
         for nic in self.estate["nics"]:
@@ -195,8 +196,8 @@ def _network(vcenter: Any, host: Any, nic: Row) -> str | None:
     if nic.get("network_ref"):
         return moid_of(nic["network_ref"])
     order = ("DistributedVirtualPortgroup", "Network", "OpaqueNetwork")
-    for networks in (host.networks(), list(vcenter.registry.of_type("Network"))):
-        found = [network for network in networks if network.name == nic["network"]]
+    for networks in (host.networks, lambda: list(vcenter.registry.of_type("Network"))):
+        found = [network for network in networks() if network.name == nic["network"]]
         if found:
             return str(min(found, key=lambda network: order.index(network.wsdl)).moid)
     return None
