@@ -159,7 +159,8 @@ class Block:
         return self.hook in {"ingress", "prerouting"}
 
     def __str__(self) -> str:
-        where = f"{self.family} {self.table} {self.chain}" if self.program == "nft" else self.chain
+        table = "" if self.table == "filter" else f"{self.table} "
+        where = f"{self.family} {self.table} {self.chain}" if self.program == "nft" else f"{table}{self.chain}"
         return f"{self.program}, {where}: {self.rule}"
 
 

@@ -47,6 +47,10 @@ FORWARD = {"what": "forward", "chain": "FORWARD"}
          {"zone": "public", "bound": True, "owned": True}, ["firewalld/public forward"]),
         (block(program="nft", family="inet", table="own", chain="in"), {"zone": "public", "ufw": True, "docker": True},
          ['nft/inet own in iifname "lan0" ip saddr 10.88.0.0/24 tcp dport 9000 accept comment "lrvmotion-abc123"']),
+        (block(table="raw", chain="PREROUTING", hook="prerouting"), {"ufw": True, "docker": True, "zone": "public"},
+         ["iptables/-t raw PREROUTING -s 10.88.0.0/24 -i lan0 MARK -j ACCEPT"]),
+        (block(table="mangle", **FORWARD), {"docker": True},
+         ["iptables/-t mangle FORWARD -s 10.88.0.0/24 -i lan0 -o wan0 MARK -j ACCEPT"]),
     ],
 )  # fmt: skip
 def test_opening_is_by_the_tool_that_shuts(found, view, keys):
@@ -135,3 +139,31 @@ def test_packets_are_whole():
     assert trial.checksum(data[:20]) == 0
     assert trial.checksum(data[12:20] + b"\0\x06\0\x14" + data[20:]) == 0
     assert trial.checksum(trial.echo("10.88.0.9", "10.99.0.9", 7)[20:]) == 0
+
+
+SAVED = """*raw
+:PREROUTING ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+:early - [0:0]
+:own - [0:0]
+-A PREROUTING -i lan0 -j early
+-A early -s 10.88.0.0/24 -g own
+-A own -j DROP
+-A OUTPUT -j own
+COMMIT
+"""
+
+
+@pytest.mark.parametrize(
+    ("chain", "usual", "first"),
+    [
+        ("PREROUTING", "FORWARD", "PREROUTING"),
+        ("own", "FORWARD", "PREROUTING"),
+        ("own", "OUTPUT", "OUTPUT"),
+        ("nobodys", "INPUT", "INPUT"),
+    ],
+)
+def test_a_dropping_rule_of_iptables_is_told_with_the_chain_that_the_kernel_calls(chain, usual, first):
+    """raw and mangle drop in PREROUTING: a rule in FORWARD would come too late."""
+    saved = SAVED.replace("-A OUTPUT -j own\n", "") if usual == "FORWARD" else SAVED
+    assert trial.called_first(saved, chain, usual) == first

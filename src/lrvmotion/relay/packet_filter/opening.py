@@ -1,7 +1,7 @@
 """One rule that opens a relay host's packet filter, read, put there and taken away by the filter's own tool.
 
-A name is TOOL/RULE: `iptables/CHAIN MATCHES…`, `nft/FAMILY TABLE CHAIN RULE`, `ufw/RULE` and `firewalld/ZONE RULE`, in
-the words in which the tool itself lists it. Its value is "accept" where it is there.
+A name is TOOL/RULE: `iptables/[-t TABLE] CHAIN MATCHES…`, `nft/FAMILY TABLE CHAIN RULE`, `ufw/RULE` and
+`firewalld/ZONE RULE`, in the words in which the tool itself lists it. Its value is "accept" where it is there.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ def read(shell: Shell, name: str) -> Value:
         if done.status not in {0, 1}:
             _check(shell, done, "firewalld does not say whether it has a rule")
         return ACCEPT if done.ok else ABSENT
-    done = shell.run([tool, "-w", "-C", *shlex.split(rule)])
+    table, chain, words = _iptables(rule)
+    done = shell.run([tool, "-w", *table, "-C", chain, *words])
     if done.status not in {0, 1}:  # 1: there is no such rule, or no such chain; 4: others hold the lock
         _check(shell, done, f"{tool} does not say whether it has a rule")
     return ACCEPT if done.ok else ABSENT
@@ -58,9 +59,17 @@ def write(shell: Shell, name: str, value: Value) -> None:
         zone, _, what = rule.partition(" ")
         done = shell.run(_firewalld(zone, "remove" if absent else "add", what))
     else:
-        chain, *words = shlex.split(rule)
-        done = shell.run([tool, "-w", *(["-D", chain] if absent else ["-I", chain, "1"]), *words])
+        place, chain, words = _iptables(rule)
+        done = shell.run([tool, "-w", *place, *(["-D", chain] if absent else ["-I", chain, "1"]), *words])
     _check(shell, done, f"the rule '{rule}' cannot be {'removed' if absent else 'put'} by {tool}")
+
+
+def _iptables(rule: str) -> tuple[list[str], str, list[str]]:
+    """Return the table's option, none for filter, the chain and the rest of an iptables *rule*."""
+    words = shlex.split(rule)
+    table = words[:2] if words[0] == "-t" else []
+    chain, *rest = words[len(table) :]
+    return table, chain, rest
 
 
 def _handle(shell: Shell, rule: str) -> str | None:

@@ -91,7 +91,16 @@ def _openings(block: Block, view: FirewallView, seen: BoxFacts, spec: RelaySpec,
         # Forwarded past the relay, a connection's answers do not come back this way: firewalld drops it as invalid,
         # whatever its zones allow, so that it takes a rule at the head, where its table is not its own.
         by_zone = view.zone is not None and (block.what == "input" or view.owned)
-        if by_zone and (block.table == "firewalld" or block.program != "nft"):
+        early = block.program != "nft" and block.table != "filter"  # raw and mangle are nobody's but the rule's own
+        if early:
+            if block.is_early:
+                matches = [f"-s {sender} -i {lan}"]
+            elif block.what == "input":
+                matches = [f"-s {sender} -i {lan} -p tcp -m tcp --dport {spec.listen_port}"]
+            else:
+                matches = [f"-s {sender} -i {lan} -o {out}" for out in view.out]
+            yield from (_iptables(block, block.chain, one, run) for one in matches)
+        elif by_zone and (block.table == "firewalld" or block.program != "nft"):
             yield from _firewalld(block, view, lan, sender, spec.listen_port)
         elif block.what != "input" and view.docker and block.program != "nft":
             yield from (_iptables(block, "DOCKER-USER", f"-s {sender} -i {lan} -o {out}", run) for out in view.out)
@@ -126,7 +135,7 @@ def _outgoing(block: Block, view: FirewallView, spec: RelaySpec, run: str) -> It
             rule = f"{block.family} {block.table} {block.chain} ip daddr {to} tcp dport {port} accept"
             key = SettingKey.of("firewall", f'nft/{rule} comment "lrvmotion-{run}"')
             yield Opening(key=key, command=f"nft insert rule {rule}")
-        elif view.ufw:
+        elif view.ufw and block.table == "filter":
             rule = f"allow out to {to} port {port} proto tcp"
             key = SettingKey.of("firewall", f"ufw/{rule} comment 'lrvmotion-{run}'")
             yield Opening(key=key, command=f"ufw {rule}")
@@ -135,8 +144,10 @@ def _outgoing(block: Block, view: FirewallView, spec: RelaySpec, run: str) -> It
 
 
 def _iptables(block: Block, chain: str, matches: str, run: str) -> Opening:
-    key = SettingKey.of("firewall", f"{block.program}/{chain} {matches} -m comment --comment lrvmotion-{run} -j ACCEPT")
-    return Opening(key=key, command=f"{block.program} -I {chain} {matches} -j ACCEPT")
+    table = "" if block.table == "filter" else f"-t {block.table} "
+    rule = f"{table}{chain} {matches} -m comment --comment lrvmotion-{run} -j ACCEPT"
+    key = SettingKey.of("firewall", f"{block.program}/{rule}")
+    return Opening(key=key, command=f"{block.program} {table}-I {chain} {matches} -j ACCEPT")
 
 
 def _firewalld(block: Block, view: FirewallView, lan: str, sender: str, port: int) -> Iterator[Opening]:

@@ -42,6 +42,7 @@ SYN, ACK = 0x02, 0x10
 HOST_MAC, ROUTER_MAC = "02:00:00:00:00:01", "02:00:00:00:00:02"
 ANSWER_S = 1.0  # a packet passes at once; that one does not is believed once its rule is seen
 TRACE_S = 10.0
+STARTS = {"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"}  # what the kernel calls of iptables
 MOST = 8  # rules in the way of one packet
 IPV4 = Path("/proc/sys/net/ipv4")
 
@@ -315,7 +316,8 @@ def blamed(trial: Trial, host: Host) -> Optional[Dict[str, str]]:
         return None
     for (program, table, chain, text), count in _counted(host).items():
         if count > before.get((program, table, chain, text), 0):
-            start = {"input": "INPUT", "output": "OUTPUT"}.get(trial.what, "FORWARD")
+            usual = {"input": "INPUT", "output": "OUTPUT"}.get(trial.what, "FORWARD")
+            start = called_first(call(program + "-save", "-t", table, must=False), chain, usual)
             rule = text if chain == start else f"-A {chain} {text}"
             ends = {"program": program, "family": "ip", "table": table, "chain": start, "hook": start.lower()}
             return dict(ends, rule=rule)
@@ -325,6 +327,21 @@ def blamed(trial: Trial, host: Host) -> Optional[Dict[str, str]]:
         message = f"{sent} ({trial.what}) does not get through, and no rule is seen that ends it"
         raise TrialError(message)
     return dict(zip(("family", "table", "chain", "rule", "hook"), found), program="nft")
+
+
+def called_first(saved: str, chain: str, usual: str) -> str:
+    """Return the chain that the kernel calls, and that leads to *chain* in *saved*, one table as iptables-save has it.
+
+    Where several do, *usual* is preferred. raw and mangle have chains before the way is chosen: PREROUTING.
+    """
+    jumps = re.findall(r"^-A (\S+) .*-[jg] (\S+)", saved, re.MULTILINE)
+    found, seen = [chain], {chain}
+    for at in found:
+        callers = [caller for caller, called in jumps if called == at and caller not in seen]
+        seen.update(callers)
+        found += callers
+    starts = [name for name in found if name in STARTS]
+    return usual if usual in starts or not starts else starts[0]
 
 
 def _counted(host: Host) -> Dict[Tuple[str, str, str, str], int]:
