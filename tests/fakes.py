@@ -21,7 +21,7 @@ from lrvmotion.model.inventory import (
 )
 from lrvmotion.model.setting import ABSENT, SettingKey, Value
 from lrvmotion.model.target_id import TargetId
-from lrvmotion.model.vm_metadata import VmMetadata
+from lrvmotion.model.vm.vm_metadata import VmMetadata
 from lrvmotion.plan.plan import Change
 from lrvmotion.ports.mover import TaskUpdate
 

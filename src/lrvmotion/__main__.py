@@ -5,7 +5,7 @@ from __future__ import annotations
 
 def main() -> None:
     """Run the CLI and exit with its status."""
-    from lrvmotion.commands.interrupts import Interrupts
+    from lrvmotion.run.interrupts import Interrupts
 
     interrupts = Interrupts()
     interrupts.take()

@@ -28,8 +28,8 @@ from lrvmotion.commands import (
     vms,
 )
 from lrvmotion.commands.context import Context, Output, Process, wall_clock
-from lrvmotion.commands.interrupts import Interrupts
 from lrvmotion.errors import ExitStatus, LrvmotionError
+from lrvmotion.run.interrupts import Interrupts
 from lrvmotion.views import errors
 from lrvmotion.views.text import streams
 

@@ -15,7 +15,7 @@ from lrvmotion.errors import RefusedError, UnreachableError
 from lrvmotion.journal import places
 from lrvmotion.journal.records import Connection
 from lrvmotion.model.inventory import Host, HostPortGroup, Inventory, Vmknic
-from lrvmotion.model.relay_spec import RelaySpec
+from lrvmotion.model.relay.relay_spec import RelaySpec
 from lrvmotion.model.setting import ABSENT, SettingKey, Value, string
 from lrvmotion.model.target_id import ConnectionId, TargetId
 from lrvmotion.plan import planner, reverse

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from fakes import host, inventory, vm
 from lrvmotion.config import schema as configs
 from lrvmotion.model import host_option
-from lrvmotion.model.relay_host import BoxFacts
-from lrvmotion.model.relay_spec import RelaySpec
+from lrvmotion.model.relay.relay_host import BoxFacts
+from lrvmotion.model.relay.relay_spec import RelaySpec
 from lrvmotion.model.setting import ABSENT, Value, document, string
 from lrvmotion.plan import planner, settings
 from lrvmotion.plan.plan import Change

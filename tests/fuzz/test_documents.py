@@ -27,9 +27,9 @@ from lrvmotion.journal import (
     run_state,
 )
 from lrvmotion.journal.records import Other
-from lrvmotion.model import vm_address
 from lrvmotion.model.inventory import DEFAULT_STACK
 from lrvmotion.model.setting import ABSENT, Value, document
+from lrvmotion.model.vm import vm_address
 from lrvmotion.plan import plan_file, vm_filter
 from lrvmotion.plan.plan import Migration, Plan
 from lrvmotion.plan.plan import Path as DataPath

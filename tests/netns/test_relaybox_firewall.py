@@ -9,7 +9,7 @@ import pytest
 from lrvmotion.checks.relay_hosts import packet_filter
 from lrvmotion.findings import Severity
 from lrvmotion.lab.box.state import state
-from lrvmotion.model.relay_spec import RelaySpec
+from lrvmotion.model.relay.relay_spec import RelaySpec
 from lrvmotion.model.setting import ABSENT, string
 from lrvmotion.relay.facts import facts
 from lrvmotion.relay.packet_filter import rules as firewall

@@ -10,8 +10,8 @@ import pytest
 
 from lrvmotion.errors import UsageError
 from lrvmotion.lab.spec import LabSpec, VmSpec
-from lrvmotion.model import vm_address
 from lrvmotion.model.inventory import MoRef
+from lrvmotion.model.vm import vm_address
 from lrvmotion.plan import vm_selection
 from lrvmotion.vsphere.inventory import vm_lookup
 from lrvmotion.vsphere.inventory.collect import collect_vms

@@ -10,7 +10,7 @@ from lrvmotion.findings import Finding
 from lrvmotion.model.inventory import Network
 from lrvmotion.model.placement import Placement
 from lrvmotion.model.relocation import ArrivedNic, ArrivedVm, LateGuest
-from lrvmotion.model.vm_metadata import VmMetadata
+from lrvmotion.model.vm.vm_metadata import VmMetadata
 
 
 def lost(vm: str, where: Literal["source", "target", "both", "neither"]) -> Finding:

@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterator, Mapping
 
 from lrvmotion.checks.catalogue import Code
 from lrvmotion.findings import Finding, Severity
-from lrvmotion.model.relay_host import Block, BoxFacts, FarReach, FirewallView, RelayView, runs_in
-from lrvmotion.model.relay_spec import FAR_BUFFER_BYTES, STREAM_BUFFER_BYTES, RelaySpec
+from lrvmotion.model.relay.relay_host import Block, BoxFacts, FarReach, FirewallView, RelayView, runs_in
+from lrvmotion.model.relay.relay_spec import FAR_BUFFER_BYTES, STREAM_BUFFER_BYTES, RelaySpec
 from lrvmotion.model.target_id import TargetId
 
 MEASURING = frozenset({Code.RELAY_PYTHON, Code.RELAY_ADDRESS})  # what a far relay host needs that only measures

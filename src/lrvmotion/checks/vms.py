@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from lrvmotion.checks import compatibility, devices, metadata
 from lrvmotion.checks.catalogue import Code
 from lrvmotion.findings import Finding
-from lrvmotion.model import vm_role
 from lrvmotion.model.inventory import VirtualMachine, VmConnection
 from lrvmotion.model.placement import Placement
 from lrvmotion.model.surroundings import PrecheckContext
-from lrvmotion.model.vm_role import VmRole
+from lrvmotion.model.vm import vm_role
+from lrvmotion.model.vm.vm_role import VmRole
 
 _MOST_SHOWN = 5
 

@@ -12,8 +12,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lrvmotion.commands.interrupts import Interrupts
 from lrvmotion.errors import RefusedError, UsageError
+from lrvmotion.run.interrupts import Interrupts
 
 if TYPE_CHECKING:
     from lrvmotion.config.schema import Config

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self, TypeVar
 
 from lrvmotion.model.setting import SettingKey, Value
 from lrvmotion.model.target_id import ConnectionId, TargetId, TextId
-from lrvmotion.model.vm_metadata import VmMetadata
+from lrvmotion.model.vm.vm_metadata import VmMetadata
 
 SCHEMA = 2  # 1 had other names for some keys (Body.FORMERLY)
 

@@ -10,7 +10,7 @@ from lrvmotion.errors import UsageError
 from lrvmotion.journal.records import Body, MoveBegun, MoveEnded, MoveTask, Record, RunBegun, RunPlan
 from lrvmotion.model.inventory import did_you_mean
 from lrvmotion.model.migration_state import MigrationState
-from lrvmotion.model.vm_metadata import VmMetadata
+from lrvmotion.model.vm.vm_metadata import VmMetadata
 from lrvmotion.plan.vm_selection import MovedVm
 
 

@@ -17,13 +17,14 @@ from lrvmotion.config.schema import Config, Relay
 from lrvmotion.config.vm_csv import VmOverride
 from lrvmotion.errors import RefusedError, UsageError
 from lrvmotion.findings import Finding
-from lrvmotion.model import host_option, vm_address
+from lrvmotion.model import host_option
 from lrvmotion.model.inventory import DEFAULT_STACK, Host, Inventory, SiteName, VirtualMachine, Vmknic
 from lrvmotion.model.mode import Mode
 from lrvmotion.model.place_names import SiteNames, spellings
 from lrvmotion.model.placement import Placement
 from lrvmotion.model.setting import ABSENT, SettingKey, Value, document, string
 from lrvmotion.model.target_id import TargetId, site_object
+from lrvmotion.model.vm import vm_address
 from lrvmotion.plan import settings, vm_selection
 from lrvmotion.plan.modes import MODES
 from lrvmotion.plan.placer import Placer

@@ -11,10 +11,10 @@ from typing import Protocol
 
 from lrvmotion.config.vm_csv import VmOverride
 from lrvmotion.errors import UsageError
-from lrvmotion.model import vm_address, vm_role
 from lrvmotion.model.inventory import Inventory, MoRef, did_you_mean, natural
-from lrvmotion.model.vm_address import VmIdentity
-from lrvmotion.model.vm_role import VmRole
+from lrvmotion.model.vm import vm_address, vm_role
+from lrvmotion.model.vm.vm_address import VmIdentity
+from lrvmotion.model.vm.vm_role import VmRole
 from lrvmotion.plan.vm_filter import Test, Traits
 
 MOST_TOLD, _MOST_HINTS = 20, 3

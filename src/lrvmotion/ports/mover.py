@@ -10,7 +10,7 @@ from lrvmotion.errors import RefusedError
 from lrvmotion.events import Carried
 from lrvmotion.findings import Finding
 from lrvmotion.journal.records import MetadataWrite
-from lrvmotion.model.vm_metadata import VmMetadata
+from lrvmotion.model.vm.vm_metadata import VmMetadata
 from lrvmotion.plan.plan import Migration
 
 Location = Literal["source", "target", "both", "neither"]

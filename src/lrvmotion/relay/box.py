@@ -6,7 +6,7 @@ import base64
 import time
 
 from lrvmotion.errors import LrvmotionError, RefusedError
-from lrvmotion.model.relay_spec import RelaySpec
+from lrvmotion.model.relay.relay_spec import RelaySpec
 from lrvmotion.model.setting import ABSENT, SettingKey, Value, document, string
 from lrvmotion.model.target_id import TargetId
 from lrvmotion.ports.shell import Completed, Shell

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from lrvmotion.errors import RefusedError, printable
-from lrvmotion.model.relay_host import Address, BoxFacts, Place, version_numbers
+from lrvmotion.model.relay.relay_host import Address, BoxFacts, Place, version_numbers
 from lrvmotion.ports.shell import Shell
 
 MIN_PYTHON = (3, 9)

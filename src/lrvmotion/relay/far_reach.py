@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from lrvmotion.model.relay_host import BoxFacts, FarReach
-from lrvmotion.model.relay_spec import RelaySpec
+from lrvmotion.model.relay.relay_host import BoxFacts, FarReach
+from lrvmotion.model.relay.relay_spec import RelaySpec
 from lrvmotion.ports.shell import Shell
 
 # Prints the address that a connection would come from, and how far it got.

@@ -10,8 +10,8 @@ from importlib import resources
 from typing import Any, Literal
 
 from lrvmotion.errors import RefusedError
-from lrvmotion.model.relay_host import BoxFacts
-from lrvmotion.model.relay_spec import FAR_BUFFER_BYTES, STREAM_BUFFER_BYTES, RelaySpec
+from lrvmotion.model.relay.relay_host import BoxFacts
+from lrvmotion.model.relay.relay_spec import FAR_BUFFER_BYTES, STREAM_BUFFER_BYTES, RelaySpec
 from lrvmotion.model.setting import GOVERNOR, SettingKey, Value, document, string
 from lrvmotion.model.target_id import TargetId
 from lrvmotion.relay.names import Names

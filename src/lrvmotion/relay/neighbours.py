@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from lrvmotion.model.relay_host import BoxFacts, RelayView
+from lrvmotion.model.relay.relay_host import BoxFacts, RelayView
 from lrvmotion.ports.shell import Completed, Shell
 from lrvmotion.relay import answers
 

@@ -12,7 +12,7 @@ from lrvmotion.findings import errors
 from lrvmotion.journal.records import Body, CancelAsked, MoveBegun, MoveEnded, MoveTask
 from lrvmotion.journal.run_state import UnfinishedMove
 from lrvmotion.model.migration_state import MigrationState
-from lrvmotion.model.vm_metadata import VmMetadata
+from lrvmotion.model.vm.vm_metadata import VmMetadata
 from lrvmotion.plan.plan import Migration
 from lrvmotion.plan.schedule import (
     Bar,

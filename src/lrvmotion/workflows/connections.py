@@ -18,7 +18,7 @@ from lrvmotion.ports.target import Target
 from lrvmotion.run.credentials import Credentials
 
 if TYPE_CHECKING:
-    from lrvmotion.model.relay_host import BoxFacts
+    from lrvmotion.model.relay.relay_host import BoxFacts
     from lrvmotion.relay.box import RelayBox
     from lrvmotion.ssh import SshShell
     from lrvmotion.vsphere.host.power import HostPower

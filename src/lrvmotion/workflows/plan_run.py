@@ -23,7 +23,7 @@ from lrvmotion.findings import Finding, errors
 from lrvmotion.model.inventory import Inventory, MoRef, SiteName
 from lrvmotion.model.load_report import LoadReport
 from lrvmotion.model.mode import Mode
-from lrvmotion.model.relay_spec import RelaySpec
+from lrvmotion.model.relay.relay_spec import RelaySpec
 from lrvmotion.model.setting import ABSENT, SettingKey
 from lrvmotion.model.target_id import TargetId
 from lrvmotion.plan import data_paths, plan_forecast, planner, reboot_order, refusals, staleness

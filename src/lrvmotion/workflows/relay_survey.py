@@ -13,7 +13,7 @@ from lrvmotion.errors import LrvmotionError, RefusedError
 from lrvmotion.events import Observer, Proven
 from lrvmotion.findings import Finding, errors
 from lrvmotion.model.inventory import Host, SiteName
-from lrvmotion.model.relay_spec import RelaySpec
+from lrvmotion.model.relay.relay_spec import RelaySpec
 from lrvmotion.model.target_id import TargetId
 from lrvmotion.plan.plan import Plan
 from lrvmotion.plan.steering import STEERING, assignment

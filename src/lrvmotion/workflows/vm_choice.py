@@ -12,9 +12,9 @@ from lrvmotion.config.schema import Config
 from lrvmotion.config.vm_csv import VmOverride
 from lrvmotion.errors import UsageError
 from lrvmotion.findings import Finding
-from lrvmotion.model import vm_address, vm_role
 from lrvmotion.model.inventory import Inventory, MoRef
-from lrvmotion.model.vm_role import VmRole
+from lrvmotion.model.vm import vm_address, vm_role
+from lrvmotion.model.vm.vm_role import VmRole
 from lrvmotion.plan import vm_selection
 from lrvmotion.plan.vm_selection import Choice, Elsewhere, MovedVm
 from lrvmotion.workflows.connections import Connections

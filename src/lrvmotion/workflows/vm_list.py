@@ -8,10 +8,10 @@ from dataclasses import replace
 from lrvmotion.checks import vms as vm_checks
 from lrvmotion.config import name_check
 from lrvmotion.config.schema import Config
-from lrvmotion.model import vm_address
 from lrvmotion.model.inventory import Inventory, MoRef, VirtualMachine, natural
 from lrvmotion.model.listed_vm import ListedVm
-from lrvmotion.model.vm_address import VmIdentity
+from lrvmotion.model.vm import vm_address
+from lrvmotion.model.vm.vm_address import VmIdentity
 from lrvmotion.plan.placer import Placer
 from lrvmotion.plan.vm_filter import Test, Traits
 from lrvmotion.plan.vm_selection import MovedVm

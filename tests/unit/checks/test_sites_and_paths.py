@@ -12,7 +12,7 @@ from lrvmotion.findings import Severity
 from lrvmotion.model import host_option
 from lrvmotion.model.inventory import Host, MoRef, Network, Vmknic
 from lrvmotion.model.path_quality import Frames
-from lrvmotion.model.relay_host import Address, BoxFacts
+from lrvmotion.model.relay.relay_host import Address, BoxFacts
 from lrvmotion.model.target_id import TargetId
 from lrvmotion.model.vcenter import Clock, Sight
 from lrvmotion.plan import settings

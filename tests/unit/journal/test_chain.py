@@ -21,7 +21,7 @@ from lrvmotion.journal.journal import Journal
 from lrvmotion.journal.records import SCHEMA, CapChange, Connection, MoveBegun, Other, Record, RunBegun, RunPlan
 from lrvmotion.model.setting import ABSENT, Value, document
 from lrvmotion.model.target_id import ConnectionId, TargetId
-from lrvmotion.model.vm_metadata import VmMetadata
+from lrvmotion.model.vm.vm_metadata import VmMetadata
 
 
 def clock():

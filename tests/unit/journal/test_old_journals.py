@@ -16,7 +16,7 @@ from lrvmotion.journal.chain import parse
 from lrvmotion.journal.journal import Journal, read
 from lrvmotion.journal.records import Intended, MoveBegun, Other, RunBegun, of
 from lrvmotion.model.setting import ABSENT, Value, document
-from lrvmotion.model.vm_metadata import MetadataItem, VmMetadata
+from lrvmotion.model.vm.vm_metadata import MetadataItem, VmMetadata
 from lrvmotion.report import run_history
 from lrvmotion.run.apply import revert
 

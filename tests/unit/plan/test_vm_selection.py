@@ -6,9 +6,9 @@ import pytest
 
 from fakes import inventory
 from lrvmotion.errors import UsageError
-from lrvmotion.model import vm_address
 from lrvmotion.model.inventory import MoRef
-from lrvmotion.model.vm_address import VmIdentity
+from lrvmotion.model.vm import vm_address
+from lrvmotion.model.vm.vm_address import VmIdentity
 from lrvmotion.plan import vm_filter, vm_selection
 from lrvmotion.plan.vm_filter import Traits
 from lrvmotion.plan.vm_selection import Choice, Elsewhere, MovedVm, by_traits

@@ -100,3 +100,17 @@ def test_no_id_is_cut_at_a_slash():
 def test_the_bars_see_what_they_are_for(text, bar):
     """A bar that nothing can touch holds nothing."""
     assert any(bar(node) for node in ast.walk(ast.parse(text)))
+
+
+MOST_FILES = 16  # of a package: a file is found by its name among so many
+BY_API_OBJECT = {"lab/vcenter"}  # a file an object of the API, under its name
+
+
+def test_no_package_outgrows_what_one_reads_at_a_glance():
+    """One that does is split downwards."""
+    counts = {
+        folder.relative_to(SOURCE).as_posix(): len([path for path in folder.glob("*.py") if path.stem != "__init__"])
+        for folder in [SOURCE, *(path for path in SOURCE.rglob("*") if path.is_dir())]
+    }
+    assert {name: count for name, count in counts.items() if count > MOST_FILES}.keys() == BY_API_OBJECT
+    assert counts["."] <= 8

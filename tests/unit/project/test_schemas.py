@@ -13,7 +13,7 @@ from lrvmotion import events
 from lrvmotion.journal import records
 from lrvmotion.model.setting import SettingKey, Value
 from lrvmotion.model.target_id import ConnectionId, TargetId
-from lrvmotion.model.vm_metadata import MetadataItem, VmMetadata
+from lrvmotion.model.vm.vm_metadata import MetadataItem, VmMetadata
 
 FULL = {
     str: "x", int: 1, bool: True, Value: Value("long", 48), tuple[str, ...]: ("x",), dict: {"x": "y"},

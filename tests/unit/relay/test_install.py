@@ -10,8 +10,8 @@ import pytest
 from lrvmotion.checks.relay_hosts import usable
 from lrvmotion.errors import RefusedError
 from lrvmotion.findings import Severity
-from lrvmotion.model.relay_host import Address, BoxFacts, runs_in
-from lrvmotion.model.relay_spec import RelaySpec
+from lrvmotion.model.relay.relay_host import Address, BoxFacts, runs_in
+from lrvmotion.model.relay.relay_spec import RelaySpec
 from lrvmotion.relay import relayd
 from lrvmotion.relay.facts import parse
 from lrvmotion.relay.install import desired

@@ -6,8 +6,8 @@ import pytest
 
 from lrvmotion.checks import relay_hosts
 from lrvmotion.findings import Severity
-from lrvmotion.model.relay_host import Address, Block, BoxFacts, FirewallView
-from lrvmotion.model.relay_spec import RelaySpec
+from lrvmotion.model.relay.relay_host import Address, Block, BoxFacts, FirewallView
+from lrvmotion.model.relay.relay_spec import RelaySpec
 from lrvmotion.relay.packet_filter import rules, trial
 
 SEEN = BoxFacts(python="/usr/bin/python3", addresses=(Address(interface="lan0", address="10.88.0.1", length=24),))

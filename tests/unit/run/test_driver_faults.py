@@ -7,7 +7,7 @@ import pytest
 from fakes import FakeMover
 from lrvmotion.errors import TrustError, UnreachableError
 from lrvmotion.events import Message, Move
-from lrvmotion.model.vm_metadata import VmMetadata
+from lrvmotion.model.vm.vm_metadata import VmMetadata
 from lrvmotion.plan.schedule import Schedule
 from lrvmotion.run.migration_driver import drive
 from queued import collaborators, migration, ticking

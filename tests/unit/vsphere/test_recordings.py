@@ -16,7 +16,7 @@ from lrvmotion.checks import vms as vm_checks
 from lrvmotion.config.schema import Config
 from lrvmotion.errors import UsageError
 from lrvmotion.model.inventory import Inventory, MoRef, Vmknic
-from lrvmotion.model.vm_role import VmRole, role
+from lrvmotion.model.vm.vm_role import VmRole, role
 from lrvmotion.plan.placer import Placer
 from lrvmotion.vsphere import faults
 from lrvmotion.vsphere.host import running_relocates

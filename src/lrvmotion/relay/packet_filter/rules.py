@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-from lrvmotion.model.relay_host import Block, BoxFacts, FirewallView
-from lrvmotion.model.relay_spec import RelaySpec
+from lrvmotion.model.relay.relay_host import Block, BoxFacts, FirewallView
+from lrvmotion.model.relay.relay_spec import RelaySpec
 from lrvmotion.model.setting import SettingKey
 from lrvmotion.ports.shell import Shell
 from lrvmotion.relay.redirect import parse as rules

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from pyVmomi import vim
 
 from lrvmotion.model.inventory import Inventory, MoRef
-from lrvmotion.model.vm_address import VmIdentity
+from lrvmotion.model.vm.vm_address import VmIdentity
 from lrvmotion.vsphere.client import container_view, filter_spec, in_view, managed_object, moref, required, retrieve
 from lrvmotion.vsphere.inventory import lean_parser
 from lrvmotion.vsphere.inventory.lean_parser import NS

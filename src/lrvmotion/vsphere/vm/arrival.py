@@ -9,7 +9,7 @@ from pyVmomi import vim
 
 from lrvmotion.errors import RefusedError
 from lrvmotion.model.relocation import ArrivedNic, ArrivedVm, LateGuest
-from lrvmotion.model.vm_metadata import VmMetadata
+from lrvmotion.model.vm.vm_metadata import VmMetadata
 from lrvmotion.plan.plan import Migration
 from lrvmotion.vsphere.client import Row, properties_of, retrieve
 from lrvmotion.vsphere.inventory.vm_hardware import label, store_name

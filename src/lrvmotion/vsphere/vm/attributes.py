@@ -11,7 +11,7 @@ from pyVmomi.VmomiSupport import ManagedObject
 
 from lrvmotion.errors import LrvmotionError, RefusedError
 from lrvmotion.model.inventory import MoRef
-from lrvmotion.model.vm_metadata import Kind, MetadataItem, Unread, VmMetadata
+from lrvmotion.model.vm.vm_metadata import Kind, MetadataItem, Unread, VmMetadata
 from lrvmotion.plan.plan import Migration
 from lrvmotion.vsphere.client import mapped, moref, properties_of, required
 from lrvmotion.vsphere.inventory.surroundings import overrides_of, rules_of

@@ -14,7 +14,7 @@ from lrvmotion.errors import LrvmotionError, RefusedError
 from lrvmotion.events import Carried
 from lrvmotion.journal.records import MetadataWrite
 from lrvmotion.model.target_id import site_object
-from lrvmotion.model.vm_metadata import Kind, MetadataItem, Unread, VmMetadata
+from lrvmotion.model.vm.vm_metadata import Kind, MetadataItem, Unread, VmMetadata
 from lrvmotion.plan.plan import Migration
 from lrvmotion.ports.mover import RecordWrite
 from lrvmotion.vsphere.client import moref

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pyVmomi import vim
 
 from lrvmotion.errors import LrvmotionError
-from lrvmotion.model.vm_metadata import Kind, MetadataItem, Unread, VmMetadata
+from lrvmotion.model.vm.vm_metadata import Kind, MetadataItem, Unread, VmMetadata
 from lrvmotion.plan.plan import Migration
 from lrvmotion.vsphere.client import managed_object
 from lrvmotion.vsphere.inventory.vm_hardware import label

@@ -16,7 +16,7 @@ from lrvmotion.events import Carried
 from lrvmotion.findings import Finding
 from lrvmotion.model.inventory import MoRef
 from lrvmotion.model.target_id import TargetId
-from lrvmotion.model.vm_metadata import VmMetadata
+from lrvmotion.model.vm.vm_metadata import VmMetadata
 from lrvmotion.plan.plan import Migration
 from lrvmotion.ports.mover import Location, RecordWrite, TaskUpdate, TransientError
 from lrvmotion.run.credentials import hidden

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes import inventory, vm
-from lrvmotion.model import vm_address
 from lrvmotion.model.inventory import MoRef
-from lrvmotion.model.vm_address import VmIdentity, labels
+from lrvmotion.model.vm import vm_address
+from lrvmotion.model.vm.vm_address import VmIdentity, labels
 
 UUID = "5029a0f4-0000-4000-8000-00000000000A"
 

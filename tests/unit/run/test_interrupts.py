@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from lrvmotion.commands.interrupts import Interrupts
+from lrvmotion.run.interrupts import Interrupts
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

@@ -1,0 +1,1 @@
+"""Relay hosts as they are, and the relay that is wanted on one."""
