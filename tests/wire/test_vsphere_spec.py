@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -9,7 +10,7 @@ from pyVmomi import vim
 
 from lrvmotion.errors import RefusedError
 from lrvmotion.model.inventory import Datastore, Folder, Host, MoRef, Network, Pool
-from lrvmotion.model.placement import NicMapping, Placement
+from lrvmotion.model.placement import DiskMapping, NicMapping, Placement
 from lrvmotion.plan.plan import Migration
 from lrvmotion.vsphere.certificate import Certificate
 from lrvmotion.vsphere.session import Session
@@ -99,6 +100,44 @@ def test_each_card_is_edited_as_a_whole_onto_its_new_network(sessions):
         [edit] = spec.deviceChange
     assert (edit.operation, edit.device.key, edit.device.macAddress) == ("edit", 4000, "00:50:56:00:00:01")
     assert (edit.device.backing.port.switchUuid, edit.device.backing.port.portgroupKey) == ("50 11", "dvportgroup-9")
+
+
+def disk(key: int):
+    return vim.vm.device.VirtualDisk(key=key, capacityInKB=1)
+
+
+def with_disks() -> Migration:
+    """Return the migration with two disks, each on a datastore of its own."""
+    stores = [replace(PLACEMENT.datastore, ref=MoRef("Datastore", f"datastore-{n}")) for n in "12"]
+    places = tuple(
+        DiskMapping(key=2000 + n, label=f"Hard disk {n + 1}", source="", datastore=store)
+        for n, store in enumerate(stores)
+    )
+    return replace(MIGRATION, placement=replace(PLACEMENT, disks=places))
+
+
+@pytest.mark.parametrize("present", [(), (2000, 2001), (2001,)])
+def test_each_disk_has_a_locator(sessions, present):
+    """Of a disk that is no longer there none; where only cards were read, all of the plan's (E4)."""
+    source, target = sessions("7.0.3.0")
+    migration = with_disks()
+    devices = [card(4000), *map(disk, present)]
+    with relocate_spec(source, target, migration, devices, network_backings(target, migration)) as spec:
+        found = {locator.diskId: locator.datastore._moId for locator in spec.disk}
+    wanted = {2000: "datastore-1", 2001: "datastore-2"}
+    assert found == {key: wanted[key] for key in present or wanted}
+
+
+def test_a_disk_that_was_added_since_the_plan_is_refused(sessions):
+    """No datastore is guessed."""
+    source, target = sessions("7.0.3.0")
+    migration = with_disks()
+    devices = [card(4000), *map(disk, (2000, 2001, 2002))]
+    with (
+        pytest.raises(RefusedError, match="2002 was added since"),
+        relocate_spec(source, target, migration, devices, network_backings(target, migration)),
+    ):
+        pass
 
 
 def test_a_card_that_was_added_since_the_plan_is_refused(sessions):

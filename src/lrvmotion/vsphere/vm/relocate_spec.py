@@ -43,7 +43,7 @@ def relocate_spec(
 ) -> Iterator[vim.vm.RelocateSpec]:
     """Give the spec for one call and wipe the password from it afterwards.
 
-    *devices* are the VM's, freshly read; raises RefusedError where a NIC has no place at the target.
+    *devices* are the VM's, freshly read; raises RefusedError where a NIC or a disk has no place at the target.
     """
     place = migration.placement
     with service_locator(source, target) as service:
@@ -53,10 +53,7 @@ def relocate_spec(
             pool=reference(place.pool.ref),
             folder=reference(place.folder.ref),
             datastore=reference(place.datastore.ref),
-            disk=[
-                vim.vm.RelocateSpec.DiskLocator(diskId=disk.key, datastore=reference(disk.datastore.ref))
-                for disk in place.disks
-            ],
+            disk=_locators(migration, devices),
             deviceChange=_cards(migration.vm, devices, backings),
         )
         try:
@@ -84,6 +81,25 @@ def reference(ref: MoRef) -> ManagedObject:
     """Return an object of the target for a call at the source: only its type and id are written, so no stub."""
     made: ManagedObject = managed_object(None, ref)
     return made
+
+
+def _locators(
+    migration: Migration, devices: Sequence[vim.vm.device.VirtualDevice]
+) -> list[vim.vm.RelocateSpec.DiskLocator]:
+    """Return the datastore of each disk; of those that *devices* have, where they have any: checks read cards alone."""
+    disks = migration.placement.disks
+    there = {int(one.key): one for one in devices if isinstance(one, vim.vm.device.VirtualDisk)}
+    new = sorted(there.keys() - {disk.key for disk in disks})
+    if disks and new:
+        device = there[new[0]]
+        label = device.deviceInfo.label if device.deviceInfo else new[0]
+        message = f"vm/{migration.vm}: {label} was added since the plan"
+        raise RefusedError(message, hint="plan again")
+    return [
+        vim.vm.RelocateSpec.DiskLocator(diskId=disk.key, datastore=reference(disk.datastore.ref))
+        for disk in disks
+        if not there or disk.key in there
+    ]
 
 
 def _cards(
