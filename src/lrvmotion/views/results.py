@@ -101,7 +101,8 @@ def _outstanding(to: Console, done: Report, state: Path, restore: str) -> None:
     elif done.outstanding:
         one = done.outstanding == 1
         remain, them = ("setting remains", "it") if one else ("settings remain", "them")
-        to.print(f"{done.outstanding} {remain} changed for the next VMs. To restore {them}:")
+        kept = " for the next VMs" if done.moves else ""
+        to.print(f"{done.outstanding} {remain} changed{kept}. To restore {them}:")
         to.print(f"  {restore}", soft_wrap=True, markup=False, style="bold")
     to.print(Text(f"journal: {state / 'journal.jsonl'}", style="dim"), soft_wrap=True)
 

@@ -20,7 +20,7 @@ from lrvmotion.run.relays.bypass_detector import BypassDetector
 from lrvmotion.run.relays.bypass_detector import Connections as Pairs
 from lrvmotion.run.relays.failover import LOST_S, Detour
 from lrvmotion.run.relays.flow import Flow, Load, Patience
-from lrvmotion.run.relays.monitor import SAMPLE_S, Watch
+from lrvmotion.run.relays.monitor import SAMPLE_S, Watch, naming
 from lrvmotion.workflows.connections import Connections
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ class Relays:
         except UnreachableError as error:
             if self.unwell.get(relay) != error.message:
                 self.unwell[relay] = error.message
-                self.notices.append(f"relay {relay}: {error.message}")
+                self.notices.append(naming(relay, error.message))
             raise
         self.unwell.pop(relay, None)
         if status.reloads > self.reloads.get(relay, 0):

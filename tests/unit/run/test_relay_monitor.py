@@ -30,7 +30,7 @@ def test_samples_are_told_once():
 def test_a_dead_relay_on_a_living_box_is_trouble_and_no_silence():
     """Plain forwarding goes on: the routes need not go back."""
     with Watch(["r"], refuse, lambda relay: True, every_s=0.01) as watch:
-        assert watch.trouble("r", 2.0) == "relay r: relay/r: no relay answers"
+        assert watch.trouble("r", 2.0) == "relay/r: no relay answers"
         assert watch.silent_s("r") < 1.0
         assert watch.news() == []
 

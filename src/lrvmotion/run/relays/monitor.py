@@ -10,6 +10,7 @@ from typing import Self
 
 from lrvmotion.errors import LrvmotionError
 from lrvmotion.events import RelaySample
+from lrvmotion.model.target_id import TargetId
 
 SAMPLE_S = 2.0
 _NEVER = float("-inf")
@@ -91,7 +92,7 @@ class Watch:
                 sample = self._ask(relay)
                 answers = True
             except LrvmotionError as error:
-                trouble = f"relay {relay}: {error.message}"
+                trouble = naming(relay, error.message)
                 answers = self._alive(relay)
             with self._changed:
                 seen.asked, seen.trouble = began, trouble
@@ -101,3 +102,8 @@ class Watch:
                     self._samples.append(sample)
                 self._changed.notify_all()
             seen.wanted.wait(self._every_s)
+
+
+def naming(relay: str, message: str) -> str:
+    """Return *message* with its *relay* named before it, once: what a relay host says of itself names it already."""
+    return message if message.startswith(f"{TargetId.relay(relay)}: ") else f"relay {relay}: {message}"
