@@ -84,7 +84,7 @@ def test_a_setting_that_somebody_changed_makes_a_plan_stale(lab):
     file = planned(lab, "vm5", mode="native")
     (move,) = json.loads((lab.folder / file).read_text())["migrations"]
     lab.set_option("source", move["source_host"], "Migrate.VMotionStreamHelpers", 7)
-    stale(lab, file, "option/Migrate.VMotionStreamHelpers is 7, the plan has 0")
+    stale(lab, file, f"source/{move['source_host']}: Migrate.VMotionStreamHelpers is 7, the plan has 0")
 
 
 def test_an_edited_plan_is_refused(lab):
