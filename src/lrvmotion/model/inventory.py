@@ -23,6 +23,7 @@ DeviceKind = Literal[
 
 DEFAULT_STACK = "defaultTcpipStack"
 VMOTION_STACK = "vmotion"
+SITES: tuple[SiteName, SiteName] = ("source", "target")
 MOREF = "moref:"  # before the id of a managed object where a name is taken
 
 

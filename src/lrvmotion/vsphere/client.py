@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from http.client import HTTPException
 from typing import Any, TypeVar
+from urllib.parse import unquote
 from xml.parsers.expat import ExpatError
 
 from pyVmomi import VmomiSupport, vim, vmodl
@@ -28,6 +29,19 @@ T = TypeVar("T")
 def moref(managed: ManagedObject) -> MoRef:
     """Return the reference of a managed object."""
     return MoRef(str(managed._wsdlName), str(managed._moId))  # noqa: SLF001 - there is no other way to it
+
+
+def moref_or_none(managed: ManagedObject | None) -> MoRef | None:
+    """Return the reference of a managed object that may not be there, or may not be seen."""
+    return None if managed is None else moref(managed)
+
+
+def name_of(row: Mapping[str, Any]) -> str:
+    """Return the name among the properties *row* of an object, "" where it is not told.
+
+    vCenter escapes %, / and backslash in it.
+    """
+    return unquote(str(row.get("name", "")))
 
 
 def required(manager: T | None) -> T:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from urllib.parse import unquote
 
 from pyVmomi import vim
 
@@ -13,7 +12,7 @@ from lrvmotion.errors import RefusedError
 from lrvmotion.model.inventory import MoRef
 from lrvmotion.model.target_id import TargetId
 from lrvmotion.model.vcenter import Clock, Drs, Lacking, Licence
-from lrvmotion.vsphere.client import managed_object, properties_of, required, retrieve
+from lrvmotion.vsphere.client import managed_object, name_of, properties_of, required, retrieve
 from lrvmotion.vsphere.session import Session
 
 Wanted = Mapping[tuple[str, MoRef], Sequence[str]]  # (how messages call it, the entity) -> privilege ids
@@ -107,7 +106,7 @@ def drs(session: Session, clusters: Sequence[str]) -> list[Drs]:
     found = []
     for _, row in rows:
         config = getattr(row.get("configurationEx"), "drsConfig", None)
-        name = unquote(str(row.get("name", "")))  # vCenter escapes %, / and backslash in it
+        name = name_of(row)
         if config is not None and name in clusters:
             level = str(config.defaultVmBehavior or "")
             found.append(Drs(cluster=name, enabled=bool(config.enabled), level=level))

@@ -8,12 +8,11 @@ from dataclasses import replace
 
 from lrvmotion.errors import LrvmotionError
 from lrvmotion.model.estate import Estate, EstateSite, HostOption
-from lrvmotion.model.inventory import Host, SiteName
+from lrvmotion.model.inventory import SITES, Host, SiteName
 from lrvmotion.model.setting import SettingKey
 from lrvmotion.plan.settings import KEYS
 from lrvmotion.workflows.connections import Connections
 
-_SITES: tuple[SiteName, SiteName] = ("source", "target")
 _THREADS = 8
 Step = Callable[[str, int, int], None]
 
@@ -23,9 +22,9 @@ def read(connections: Connections, step: Step) -> Estate:
 
     Raises TrustError or UnreachableError where a vCenter does not let us in; what a host does not tell is left out.
     """
-    for site in _SITES:
+    for site in SITES:
         connections.session(site)
-    source, target = (_site(site, connections, step) for site in _SITES)
+    source, target = (_site(site, connections, step) for site in SITES)
     return Estate(source=source, target=target)
 
 

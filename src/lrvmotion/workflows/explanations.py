@@ -8,12 +8,10 @@ from lrvmotion.checks.catalogue import SECTIONS, Code
 from lrvmotion.config import reference
 from lrvmotion.config.schema import Config, Settings
 from lrvmotion.errors import ExitStatus, UsageError
-from lrvmotion.model.inventory import SiteName, did_you_mean
+from lrvmotion.model.inventory import SITES, did_you_mean
 from lrvmotion.plan.modes import MODES
 from lrvmotion.plan.settings import OPTIONS
 from lrvmotion.views.explain import Explanation
-
-_SITES: tuple[SiteName, ...] = ("source", "target")
 
 
 def everything() -> list[Explanation]:
@@ -69,7 +67,7 @@ def _options() -> Iterator[Explanation]:
     for option in OPTIONS:
         said: dict[str, list[str]] = {}
         for name, mode in MODES.items():
-            for site in _SITES:
+            for site in SITES:
                 for wanted in mode.options(plain, site):
                     if wanted.key == option.key:
                         value = f"at least {wanted.value}" if wanted.at_least else str(wanted.value)

@@ -14,12 +14,10 @@ from lrvmotion.config.field_types import host_name
 from lrvmotion.config.schema import Config, parse
 from lrvmotion.errors import TrustError, UsageError
 from lrvmotion.events import Observer
-from lrvmotion.model.inventory import Inventory, SiteName
+from lrvmotion.model.inventory import SITES, Inventory, SiteName
 from lrvmotion.model.target_id import TargetId
 from lrvmotion.run.credentials import Credentials
 from lrvmotion.workflows.connections import Connections, records
-
-_SITES: tuple[SiteName, SiteName] = ("source", "target")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,11 +70,11 @@ def introduce(
     boxes = _boxes(given)
     _validate(given)
     shown = [
-        *(_certificate(site, given[site]) for site in _SITES),
+        *(_certificate(site, given[site]) for site in SITES),
         *(_host_key(option, box) for option, box in boxes.items()),
     ]
     settle(shown, accept)
-    for site, one in zip(_SITES, shown, strict=False):
+    for site, one in zip(SITES, shown, strict=False):
         given[site]["sha256"] = one.pin
     for box, one in zip(boxes.values(), shown[2:], strict=True):
         box["host_key"] = one.pin

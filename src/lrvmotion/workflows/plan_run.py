@@ -20,7 +20,7 @@ from lrvmotion.config.vm_csv import VmOverride
 from lrvmotion.errors import LrvmotionError, RefusedError, UnreachableError
 from lrvmotion.events import Found, Observer
 from lrvmotion.findings import Finding, errors
-from lrvmotion.model.inventory import Inventory, MoRef, SiteName
+from lrvmotion.model.inventory import SITES, Inventory, MoRef
 from lrvmotion.model.load_report import LoadReport
 from lrvmotion.model.mode import Mode
 from lrvmotion.model.relay.relay_spec import RelaySpec
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from lrvmotion.vsphere.session import Session
 
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
-_SITES: tuple[SiteName, SiteName] = ("source", "target")
 
 
 def new_run() -> str:
@@ -124,10 +123,10 @@ def prepare(
 
 def inventories(connections: Connections) -> tuple[Inventory, Inventory]:
     """Return the source's and the target's inventory."""
-    for site in _SITES:
+    for site in SITES:
         connections.session(site)
-    with ThreadPoolExecutor(len(_SITES)) as pool:  # each vCenter takes its time to look through what it has
-        source, target = pool.map(connections.inventory, _SITES)
+    with ThreadPoolExecutor(len(SITES)) as pool:  # each vCenter takes its time to look through what it has
+        source, target = pool.map(connections.inventory, SITES)
     return source, target
 
 

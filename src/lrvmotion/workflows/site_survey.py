@@ -19,7 +19,7 @@ from lrvmotion.events import Observer
 from lrvmotion.findings import Finding
 from lrvmotion.journal import changes, effective_values, run_state
 from lrvmotion.journal.records import Record
-from lrvmotion.model.inventory import Host, Inventory, SiteName, VirtualMachine
+from lrvmotion.model.inventory import SITES, Host, Inventory, SiteName, VirtualMachine
 from lrvmotion.model.mode import Mode
 from lrvmotion.model.path_quality import Frames, PathQuality
 from lrvmotion.model.place_names import SiteNames
@@ -34,7 +34,6 @@ from lrvmotion.run import path_survey
 from lrvmotion.workflows import relay_survey, vm_choice
 from lrvmotion.workflows.connections import Connections
 
-_SITES: tuple[SiteName, SiteName] = ("source", "target")
 _THREADS = 8
 
 
@@ -91,10 +90,10 @@ def survey(
     *step* is told what is done: its name, how much of it, of how much. Raises TrustError or UnreachableError where a
     vCenter does not let us in, and UsageError for names that do not exist; all else is a finding.
     """
-    for site in _SITES:
+    for site in SITES:
         connections.session(site)
-    with ThreadPoolExecutor(len(_SITES)) as pool:
-        source, target = pool.map(connections.inventory, _SITES)
+    with ThreadPoolExecutor(len(SITES)) as pool:
+        source, target = pool.map(connections.inventory, SITES)
     name_check.verify(config, source, target)
     away = relay_survey.log_in(config, connections)  # before anything is drawn: it may ask for a password
     chosen = choose(config, connections, source, target, asked.vms, run_state.moved_by(records))
@@ -169,7 +168,7 @@ def _vcenters(chosen: SurveyScope, connections: Connections, clock: Callable[[],
     from lrvmotion.vsphere import health
 
     clocks: dict[SiteName, Clock] = {}
-    for site in _SITES:
+    for site in SITES:
         session, inventory = connections.session(site), chosen.inventories[site]
         seen = health.clock(session, clock)
         clocks[site] = seen
@@ -195,9 +194,9 @@ def _vcenters(chosen: SurveyScope, connections: Connections, clock: Callable[[],
         except LrvmotionError as error:
             found.findings.append(sites.not_measured(site, "DRS", _short(error, f"{site}: clusters")))
     found.findings += sites.clocks(clocks["source"], clocks["target"])
-    uuids = [chosen.inventories[site].instance_uuid for site in _SITES]
+    uuids = [chosen.inventories[site].instance_uuid for site in SITES]
     found.findings += sites.same_vcenter(*uuids)
-    for site in _SITES:
+    for site in SITES:
         sight = _sight(site, chosen, connections)
         found.findings += sites.sight(site, sight)
         found.sites[site]["reaches_other"] = sight.seen
@@ -246,7 +245,7 @@ def _hosts(chosen: SurveyScope, connections: Connections, records: Sequence[Reco
     waiting, former = _waiting(records), _former(chosen, records)
     runs = changes.runs(records)
     held = {(item.target, item.key) for item in changes.outstanding(records)}
-    for site in _SITES:
+    for site in SITES:
         found.findings += sites.switches(site, connections.inventory(site).networks)
         for host in chosen.hosts[site]:
             name = TargetId.host(site, host.name)
@@ -261,7 +260,7 @@ def _hosts(chosen: SurveyScope, connections: Connections, records: Sequence[Reco
             if site == "source" and chosen.relayed:
                 only = chosen.modes == chosen.relayed
                 found.findings += steering_checks.off_subnet(host, chosen.hosts["target"], only=only)
-    names = [(site, host) for site in _SITES for host in chosen.hosts[site]]
+    names = [(site, host) for site in SITES for host in chosen.hosts[site]]
     with ThreadPoolExecutor(_THREADS) as pool:
         for about, said in pool.map(lambda item: _options(item[0], item[1], chosen, connections), names):
             found.hosts.append(about)
@@ -313,7 +312,7 @@ def _waiting(records: Sequence[Record]) -> dict[TargetId, list[tuple[str, str]]]
 
 def _former(chosen: SurveyScope, records: Sequence[Record]) -> dict[TargetId, list[tuple[str, str]]]:
     """Return what we restored on each host that was started with our value, and when."""
-    hosts = {TargetId.host(site, host.name): host.boot_time for site in _SITES for host in chosen.hosts[site]}
+    hosts = {TargetId.host(site, host.name): host.boot_time for site in SITES for host in chosen.hosts[site]}
 
     def booted(name: TargetId) -> datetime | None:
         at = hosts.get(name)

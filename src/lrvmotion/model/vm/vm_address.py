@@ -6,10 +6,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from lrvmotion.model.inventory import Inventory, MoRef, VirtualMachine
+from lrvmotion.model.inventory import MOREF, Inventory, MoRef, VirtualMachine
 
 VM = "VirtualMachine"
-MOREF = "moref:"
 FORMS = "a VM is named by its name, FOLDER/NAME, DATACENTER:FOLDER/NAME, its instance UUID, or moref:vm-42"
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
-from urllib.parse import unquote
 
 from pyVmomi import vim, vmodl
 
@@ -16,7 +15,7 @@ from lrvmotion.model.target_id import TargetId
 from lrvmotion.model.vcenter import AUTOMATED, RebootReadiness
 from lrvmotion.ports.rebooter import HostRuntime
 from lrvmotion.vsphere import tasks
-from lrvmotion.vsphere.client import managed_object, mapped, moref, properties_of, retrieve
+from lrvmotion.vsphere.client import managed_object, mapped, moref, name_of, properties_of, retrieve
 from lrvmotion.vsphere.session import Session
 from lrvmotion.vsphere.tasks import raise_fault
 
@@ -61,18 +60,18 @@ class HostPower:
                 vim.HostSystem: ("name", "runtime.connectionState", "runtime.inMaintenanceMode"),
             }
             found = retrieve(content, wanted, [*(row.get("vm") or ()), *(about.get("host") or ())])
-            running = {moref(i): _name(r) for i, r in found if str(r.get("runtime.powerState")) == "poweredOn"}
+            running = {moref(i): name_of(r) for i, r in found if str(r.get("runtime.powerState")) == "poweredOn"}
             others = [r for i, r in found if isinstance(i, vim.HostSystem) and moref(i) != moref(self._host)]
             config = about.get("configurationEx")
             level = _level(config)
             own = _own_levels(config) if config is not None and level == AUTOMATED else {}
             return RebootReadiness(
                 host=self._subject,
-                cluster=_name(about),
+                cluster=name_of(about),
                 running=tuple(sorted(running.values())),
                 fixed=tuple(sorted(name for ref, name in running.items() if own.get(ref, AUTOMATED) != AUTOMATED)),
                 drs=level,
-                others=tuple(sorted(_name(r) for r in others if _works(r))),
+                others=tuple(sorted(name_of(r) for r in others if _works(r))),
             )
 
         return self._session.call(f"{self._subject}: its cluster", ask)
@@ -127,7 +126,7 @@ class HostPower:
         for vm, row in rows:
             if str(row.get("runtime.powerState")) != "poweredOn" or row.get("runtime.host") == self._host:
                 continue
-            name = _name(row)
+            name = name_of(row)
             try:
                 with mapped(f"vm/{name}"):
                     started.append((name, vm.RelocateVM_Task(vim.vm.RelocateSpec(host=self._host), "highPriority")))
@@ -190,7 +189,3 @@ def _own_levels(config: vim.cluster.ConfigInfoEx) -> dict[MoRef, str]:
 
 def _works(row: dict[str, Any]) -> bool:
     return str(row.get("runtime.connectionState")) == "connected" and not row.get("runtime.inMaintenanceMode")
-
-
-def _name(row: dict[str, Any]) -> str:
-    return unquote(str(row.get("name", "")))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar, cast
-from urllib.parse import unquote
 
 from pyVmomi import vim
 from pyVmomi.VmomiSupport import ManagedObject
@@ -22,7 +21,16 @@ from lrvmotion.model.inventory import (
     StoragePod,
     VirtualMachine,
 )
-from lrvmotion.vsphere.client import Row, container_view, managed_object, moref, retrieve, retrieve_in
+from lrvmotion.vsphere.client import (
+    Row,
+    container_view,
+    managed_object,
+    moref,
+    moref_or_none,
+    name_of,
+    retrieve,
+    retrieve_in,
+)
 from lrvmotion.vsphere.inventory import vapps, vmknics
 from lrvmotion.vsphere.inventory import vms as machines
 from lrvmotion.vsphere.inventory.names import Names, names_in
@@ -68,7 +76,7 @@ def collect_names(session: Session) -> Inventory:
     found, machine_names = session.call(f"{session.site}: inventory", lambda: _everything(session))
     about = session.about
     hosts = _of(found, vim.HostSystem)
-    session.names.update({ref: _name(row) for ref, row in hosts.items()})
+    session.names.update({ref: name_of(row) for ref, row in hosts.items()})
     computes = _of(found, vim.ComputeResource)
     switches = _of(found, vim.DistributedVirtualSwitch)
     tree = {moref(item): row for item, row in found}
@@ -127,13 +135,8 @@ def _of(found: Iterable[Row], kind: type[ManagedObject]) -> Rows:
     return {moref(item): row for item, row in found if isinstance(item, kind)}
 
 
-def _name(row: Mapping[str, Any]) -> str:
-    """Return the name; vCenter escapes %, / and backslash in it."""
-    return unquote(str(row.get("name", "")))
-
-
 def _host(ref: MoRef, row: Mapping[str, Any], computes: Rows, tree: Rows) -> Host:
-    parent = moref(row["parent"]) if row.get("parent") is not None else None
+    parent = moref_or_none(row.get("parent"))
     compute = computes.get(parent, {}) if parent is not None else {}
     pool = compute.get("resourcePool")
     product = row.get("summary.config.product")
@@ -144,12 +147,12 @@ def _host(ref: MoRef, row: Mapping[str, Any], computes: Rows, tree: Rows) -> Hos
     six, waiting = vmknics.without_ipv4(nics, configs)
     return Host(
         ref=ref,
-        name=_name(row),
+        name=name_of(row),
         connection_state=cast("ConnectionState", str(row.get("runtime.connectionState", "notResponding"))),
         in_maintenance=bool(row.get("runtime.inMaintenanceMode")),
         version=str(product.version) if product is not None else "",
         build=str(product.build) if product is not None else "",
-        cluster=_name(compute),
+        cluster=name_of(compute),
         pool=moref(pool) if pool is not None else MoRef("ResourcePool", ""),
         vmknics=vmknics.vmknics(nics, configs),
         ipv6_vmotion=six,
@@ -190,7 +193,7 @@ def _datastore(ref: MoRef, row: Mapping[str, Any], tree: Rows) -> Datastore:
     mounts = [(moref(mount.key), mount.mountInfo) for mount in row.get("host") or ()]
     return Datastore(
         ref=ref,
-        name=_name(row),
+        name=name_of(row),
         capacity_bytes=int(row.get("summary.capacity") or 0),
         free_bytes=int(row.get("summary.freeSpace") or 0),
         accessible=bool(row.get("summary.accessible", True)),
@@ -209,7 +212,7 @@ def _datastore(ref: MoRef, row: Mapping[str, Any], tree: Rows) -> Datastore:
 
 def _pod(ref: MoRef, row: Mapping[str, Any], tree: Rows) -> StoragePod:
     datacenter, path = place_of(ref, tree)
-    return StoragePod(ref=ref, name=_name(row), datacenter=datacenter, path=path)
+    return StoragePod(ref=ref, name=name_of(row), datacenter=datacenter, path=path)
 
 
 def _network(item: vim.Network, row: Mapping[str, Any], switches: Rows, tree: Rows) -> Network:
@@ -224,11 +227,11 @@ def _network(item: vim.Network, row: Mapping[str, Any], switches: Rows, tree: Ro
         product = there.get("summary.productInfo")
         version = str(product.version or "") if product is not None else ""
         return Network(
-            ref=ref, name=_name(row), kind="distributed", switch_uuid=uuid, portgroup_key=key, switch=_name(there),
+            ref=ref, name=name_of(row), kind="distributed", switch_uuid=uuid, portgroup_key=key, switch=name_of(there),
             switch_version=version, **at,
         )  # fmt: skip
     kind = vim.OpaqueNetwork
-    return Network(ref=ref, name=_name(row), kind="opaque" if isinstance(item, kind) else "standard", **at)
+    return Network(ref=ref, name=name_of(row), kind="opaque" if isinstance(item, kind) else "standard", **at)
 
 
 def place_of(ref: MoRef, tree: Rows) -> tuple[str, str]:
@@ -242,9 +245,9 @@ def place_of(ref: MoRef, tree: Rows) -> tuple[str, str]:
     while at is not None and at in tree:
         if at.kind == "Datacenter":
             return _datacenter(at, tree), "/".join(names[1:])
-        names.insert(0, _name(tree[at]))
+        names.insert(0, name_of(tree[at]))
         parent = tree[at].get("parent")
-        at = moref(parent) if parent is not None else None
+        at = moref_or_none(parent)
     return "", ""
 
 
@@ -255,15 +258,15 @@ def _datacenter(ref: MoRef, tree: Rows) -> str:
     while at is not None and at in tree:
         parent = tree[at].get("parent")
         if parent is not None or at.kind == "Datacenter":
-            names.insert(0, _name(tree[at]))
-        at = moref(parent) if parent is not None else None
+            names.insert(0, name_of(tree[at]))
+        at = moref_or_none(parent)
     return "/".join(names)
 
 
 def _pools(pools: Rows, computes: Rows, tree: Rows) -> Iterable[Pool]:
     for ref, row in pools.items():
-        owner = moref(row["owner"]) if row.get("owner") is not None else None
-        cluster = _name(computes.get(owner, {})) if owner is not None else ""
+        owner = moref_or_none(row.get("owner"))
+        cluster = name_of(computes.get(owner, {})) if owner is not None else ""
         datacenter = place_of(owner, tree)[0] if owner is not None else ""
         path = "/".join([cluster, *_up(ref, pools)])
         yield Pool(ref=ref, path=path, cluster=cluster, owner=owner, datacenter=datacenter)
@@ -288,7 +291,7 @@ def _below(ref: MoRef, root: MoRef, rows: Rows) -> list[str] | None:
         row = rows.get(ref)
         if row is None or row.get("parent") is None:
             return None
-        names.insert(0, _name(row))
+        names.insert(0, name_of(row))
         ref = moref(row["parent"])
     return names
 
@@ -298,7 +301,7 @@ def _up(ref: MoRef, rows: Rows) -> list[str]:
     names: list[str] = []
     row = rows.get(ref)
     while row is not None:
-        names.insert(0, _name(row))
+        names.insert(0, name_of(row))
         parent = row.get("parent")
         row = rows.get(moref(parent)) if parent is not None else None
     return names

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
-from urllib.parse import unquote
 
 from pyVmomi import vim
 
@@ -16,7 +15,7 @@ from lrvmotion.errors import RefusedError
 from lrvmotion.model.estate import ClusterSettings, Entity, EstateSite
 from lrvmotion.model.inventory import Inventory, MoRef
 from lrvmotion.model.surroundings import ClusterBindings
-from lrvmotion.vsphere.client import PAGE, container_view, moref, retrieve, retrieve_in
+from lrvmotion.vsphere.client import PAGE, container_view, moref, moref_or_none, name_of, retrieve, retrieve_in
 from lrvmotion.vsphere.inventory import surroundings
 from lrvmotion.vsphere.inventory.collect import collect_vms
 from lrvmotion.vsphere.inventory.write_rates import written
@@ -79,16 +78,12 @@ def _tree(session: Session) -> tuple[Entity, ...]:
 def _entity(ref: MoRef, row: Mapping[str, Any]) -> Entity:
     return Entity(
         ref=ref,
-        name=unquote(str(row.get("name", ""))),
-        parent=_ref(row.get("parent")),
-        pool=_ref(row.get("resourcePool")),
-        folder=_ref(row.get("parentFolder")),
+        name=name_of(row),
+        parent=moref_or_none(row.get("parent")),
+        pool=moref_or_none(row.get("resourcePool")),
+        folder=moref_or_none(row.get("parentFolder")),
         uuid=str(row["uuid"]) if "uuid" in row else None,
     )
-
-
-def _ref(managed: Any) -> MoRef | None:  # noqa: ANN401 - any managed object
-    return moref(managed) if managed is not None else None
 
 
 def _vms(session: Session, names: Inventory, step: Step) -> Inventory:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from urllib.parse import unquote
 
 from pyVmomi import vim
 
 from lrvmotion.model.inventory import MoRef
-from lrvmotion.vsphere.client import Row, moref, retrieve
+from lrvmotion.vsphere.client import Row, moref, moref_or_none, name_of, retrieve
 from lrvmotion.vsphere.session import Session
 
 # parentFolder: "Only set for a root vApp" (API reference, VirtualApp); one in another is below that in its pools.
@@ -47,7 +46,7 @@ def _vapp(ref: MoRef, rows: dict[MoRef, Row]) -> VApp:
     at: MoRef | None = ref
     while at is not None and at in rows:
         row = rows[at][1]
-        names.insert(0, unquote(str(row.get("name", ""))))
+        names.insert(0, name_of(row))
         folder = row.get("parentFolder") or folder
-        at = moref(row["parent"]) if row.get("parent") is not None else None
+        at = moref_or_none(row.get("parent"))
     return VApp(path="/".join(names), folder=folder)

@@ -8,7 +8,7 @@ from typing import Literal
 from pyVmomi import vim
 
 from lrvmotion.model.inventory import Device, DeviceKind, Disk
-from lrvmotion.vsphere.client import moref
+from lrvmotion.vsphere.client import moref_or_none
 from lrvmotion.vsphere.inventory.vm_storage import Chain, capacity
 
 _PHYSICAL = "physicalMode"
@@ -33,7 +33,7 @@ def disk(device: vim.vm.device.VirtualDisk, chain: Chain) -> Disk:
         key=int(device.key),
         label=label(device),
         capacity_bytes=capacity(device),
-        datastore=moref(store) if store is not None else None,
+        datastore=moref_or_none(store),
         used_bytes=chain.used,
         below_bytes=chain.below,
         links=chain.links,

@@ -5,13 +5,21 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from collections.abc import Collection, Sequence
 from functools import partial
-from urllib.parse import unquote
 
 from pyVmomi import vim
 
 from lrvmotion.model.inventory import Inventory, MoRef
 from lrvmotion.model.vm.vm_address import VmIdentity
-from lrvmotion.vsphere.client import container_view, filter_spec, in_view, managed_object, moref, required, retrieve
+from lrvmotion.vsphere.client import (
+    container_view,
+    filter_spec,
+    in_view,
+    managed_object,
+    moref,
+    name_of,
+    required,
+    retrieve,
+)
 from lrvmotion.vsphere.inventory import lean_parser
 from lrvmotion.vsphere.inventory.lean_parser import NS
 from lrvmotion.vsphere.session import Session
@@ -41,7 +49,7 @@ class VmLookup:
             found.append(
                 VmIdentity(
                     ref=moref(item),
-                    name=unquote(str(row.get("name", ""))),
+                    name=name_of(row),
                     instance_uuid=str(row.get(_UUID) or ""),
                     folder=folder.path if folder is not None else None,
                     datacenter=folder.datacenter if folder is not None else "",

@@ -5,13 +5,12 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import unquote
 
 from pyVmomi import vim
 
 from lrvmotion.model.inventory import Inventory, MoRef
 from lrvmotion.plan.vm_filter import Traits
-from lrvmotion.vsphere.client import container_view, filter_spec, in_view
+from lrvmotion.vsphere.client import container_view, filter_spec, in_view, name_of
 from lrvmotion.vsphere.inventory import lean_parser
 from lrvmotion.vsphere.inventory.lean_parser import NS
 from lrvmotion.vsphere.session import Session
@@ -72,7 +71,7 @@ def _traits(row: Mapping[str, Any], tables: Mapping[str, Mapping[MoRef, Any]]) -
     host = tables["host"].get(row["runtime.host"]) if "runtime.host" in row else None
     folder = tables["folder"].get(row["parent"]) if "parent" in row else None
     return Traits(
-        name=unquote(row.get("name", "")),
+        name=name_of(row),
         cluster=host.cluster if host is not None else "",
         host=host.name if host is not None else "",
         folder=folder.path if folder is not None else "",

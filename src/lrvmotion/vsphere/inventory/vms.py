@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
-from urllib.parse import unquote
 
 from pyVmomi import vim
 
@@ -20,7 +19,7 @@ from lrvmotion.model.inventory import (
     VirtualMachine,
     VmConnection,
 )
-from lrvmotion.vsphere.client import moref
+from lrvmotion.vsphere.client import moref, moref_or_none, name_of
 from lrvmotion.vsphere.inventory import vm_hardware, vm_storage
 from lrvmotion.vsphere.inventory.vapps import VApp
 
@@ -83,10 +82,10 @@ def virtual_machine(ref: MoRef, row: Mapping[str, Any], around: VmContext) -> Vi
     app = around.apps.get(moref(inside)) if inside is not None else None
     parent = row.get("parent") if app is None else app.folder
     folder = around.folders.get(moref(parent)) if parent is not None else None
-    host = moref(row["runtime.host"]) if row.get("runtime.host") is not None else None
+    host = moref_or_none(row.get("runtime.host"))
     return VirtualMachine(
         ref=ref,
-        name=unquote(str(row.get("name", ""))),
+        name=name_of(row),
         instance_uuid=str(row.get("config.instanceUuid", "")),
         bios_uuid=str(row.get("config.uuid", "")),
         power_state=cast("PowerState", str(row.get("runtime.powerState", "poweredOff"))),
