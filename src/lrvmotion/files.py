@@ -87,3 +87,29 @@ def replace(path: Path, text: str | bytes, *, mode: int = 0o600) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def writable(path: Path, what: str) -> None:
+    """Raise UsageError where *what* ("a plan") cannot be written at *path*: asked before anything is connected."""
+    try:
+        kind = path.stat().st_mode
+    except FileNotFoundError:
+        kind = stat.S_IFREG
+    except OSError as error:
+        message = f"{path}: {what} cannot be written there: {error.strerror or error}"
+        raise UsageError(message) from None
+    if not stat.S_ISREG(kind):
+        message = f"{path}: {what} cannot be written there: it is not a file"
+        raise UsageError(message, hint="name a file that is new or may be replaced")
+    if not os.access(path.resolve().parent, os.W_OK | os.X_OK):
+        message = f"{path}: {what} cannot be written there: no such folder, or no write permission"
+        raise UsageError(message, hint="name a file in a folder that you may write to")
+
+
+def save(path: Path, content: str | bytes, what: str) -> None:
+    """Write *content*, *what* ("the plan"), as `replace` does; UsageError where that fails."""
+    try:
+        replace(path, content)
+    except OSError as error:
+        message = f"{path}: {what} cannot be written: {error.strerror or error}"
+        raise UsageError(message, hint="name a file in a folder that you may write to") from None

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from lrvmotion import files
+from lrvmotion.errors import UsageError
 
 
 @pytest.fixture
@@ -42,3 +43,22 @@ def test_a_link_to_a_file_stays_one(tmp_path: Path) -> None:
         files.replace(tmp_path / "link", text)
         assert (tmp_path / "file").read_text() == text
     assert (tmp_path / "link").is_symlink()
+
+
+def test_a_result_is_written_whole_and_for_its_owner_alone(tmp_path):
+    """And what was there is replaced."""
+    file = tmp_path / "plan.json"
+    file.write_text("old")
+    file.chmod(0o644)
+    files.save(file, "new", "the plan")
+    assert (file.read_text(), stat.S_IMODE(file.stat().st_mode), len(list(tmp_path.iterdir()))) == ("new", 0o600, 1)
+
+
+def test_where_a_result_cannot_be_written_is_said_first(tmp_path):
+    """A folder, a device, a folder that is not there; and again where it is written all the same."""
+    for path in (tmp_path, tmp_path / "none" / "plan.json", Path("/dev/null")):
+        with pytest.raises(UsageError, match="a plan cannot be written there"):
+            files.writable(path, "a plan")
+        with pytest.raises(UsageError, match="the plan cannot be written"):
+            files.save(path, "new", "the plan")
+    files.writable(tmp_path / "plan.json", "a plan")

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from lrvmotion.commands.context import Context
-from lrvmotion.errors import ExitStatus, UsageError
+from lrvmotion.errors import ExitStatus
 
 
 def inventory(
@@ -32,16 +32,16 @@ def inventory(
     """
     from lrvmotion import files
     from lrvmotion.model import estate
-    from lrvmotion.plan import plan_file
     from lrvmotion.report import anonymous_estate
     from lrvmotion.views import checks
     from lrvmotion.views.events import lines
+    from lrvmotion.views.text import console
     from lrvmotion.workflows import estate_survey
     from lrvmotion.workflows.connections import Connections, records
 
     own: Context = context.obj
     if file is not None:
-        plan_file.writable(file, "an inventory")
+        files.writable(file, "an inventory")
     config = own.config()
     with (
         checks.Steps(quiet=False, doing="reading") as steps,
@@ -54,15 +54,11 @@ def inventory(
     if file is None:
         sys.stdout.write(text)
         return int(ExitStatus.OK)
-    try:
-        files.replace(file, text)
-    except OSError as error:
-        message = f"{file}: the inventory cannot be written: {error.strerror or error}"
-        raise UsageError(message, hint="name a file in a folder that you may write to with -o") from None
+    files.save(file, text, "the inventory")
     told = " and ".join(
         f"{len(site.inventory.vms)} VMs on {len(site.inventory.hosts)} hosts ({name})"
         for name, site in (("source", found.source), ("target", found.target))
     )
     names = "names and addresses are replaced" if anonymous else "it has your names and addresses: --anonymous does not"
-    print(f"{file}: {told}; no secret is in it; {names}")  # noqa: T201
+    console.out().print(f"{file}: {told}; no secret is in it; {names}", soft_wrap=True, markup=False, highlight=False)
     return int(ExitStatus.OK)

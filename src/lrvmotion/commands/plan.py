@@ -50,8 +50,8 @@ def plan(
     ] = False,
 ) -> int:
     """Show what would change, what would move, and problems; nothing is changed."""
+    from lrvmotion import files
     from lrvmotion.journal import changes, journal, load_report_store, move_history, run_state
-    from lrvmotion.plan import plan_file
     from lrvmotion.run import drift
     from lrvmotion.views import errors, results
     from lrvmotion.views.events import lines
@@ -62,7 +62,7 @@ def plan(
     own: Context = context.obj
     choice = options.choice(vms or [], select, csv)
     if out is not None:
-        plan_file.writable(out)
+        files.writable(out, "a plan")
     config, now = own.config(), moment()
     config.windows.require(now)
     state = own.state(config)
@@ -116,8 +116,9 @@ def plan(
 def _save(prepared: Prepared, out: Path, *, reboot_hosts: bool) -> None:
     from importlib.metadata import version
 
+    from lrvmotion import files
     from lrvmotion.plan import plan_file
 
     written, ours = wall_clock(), version("lrvmotion")
     content = plan_file.text(prepared.plan, prepared.facts, reboot_hosts=reboot_hosts, written=written, version=ours)
-    plan_file.save(out, content)
+    files.save(out, content, "the plan")

@@ -132,11 +132,7 @@ def write(content: str, file: Path | None) -> None:
         sys.stdout.write(content)
         sys.stdout.flush()
         return
-    try:
-        files.replace(file, content)
-    except OSError as error:
-        message = f"{file}: the report cannot be written: {error.strerror or error}"
-        raise UsageError(message, hint="name a file in a folder that you may write to") from None
+    files.save(file, content, "the report")
 
 
 def _verify(state: Path) -> int:

@@ -13,7 +13,7 @@ import typer
 
 from lrvmotion.commands.context import Context, wall_clock
 from lrvmotion.commands.report import Run, chosen
-from lrvmotion.errors import ExitStatus, LrvmotionError, UsageError
+from lrvmotion.errors import ExitStatus, LrvmotionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -82,11 +82,7 @@ def support(
     folder = f"lrvmotion-{name}"
     path = file or Path(f"{folder}.tar.gz")
     at = datetime.fromisoformat(wall_clock()).timestamp()
-    try:
-        files.replace(path, archives.archive(folder, contents, at))
-    except OSError as error:
-        message = f"{path}: the archive cannot be written: {error.strerror or error}"
-        raise UsageError(message, hint="name a file in a folder that you may write to with -o") from None
+    files.save(path, archives.archive(folder, contents, at), "the archive")
     hidden = (
         "no secret is in it; names and addresses are replaced"
         if anonymous

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 from lrvmotion.model.host_option import Bounds
-from lrvmotion.model.inventory import Inventory, MoRef, SiteName
+from lrvmotion.model.inventory import Inventory, MoRef, SiteName, natural
 from lrvmotion.model.surroundings import ClusterBindings
 
 SCHEMA = 1
@@ -98,11 +98,9 @@ def _ordered(value: Any) -> Any:  # noqa: ANN401 - any field's value
     return value
 
 
-def _order(ref: MoRef) -> tuple[str, str, int, str]:
+def _order(ref: MoRef) -> tuple[Any, ...]:
     """Sort references as people do: host-2 before host-10."""
-    before, _, number = ref.value.rpartition("-")
-    known = number.isascii() and number.isdigit()
-    return (ref.kind, before, int(number), "") if known else (ref.kind, ref.value, -1, "")
+    return ref.kind, natural(ref.value), ref.value
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - any field's value

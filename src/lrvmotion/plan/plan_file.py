@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -267,32 +265,6 @@ def load(path: Path) -> Saved:
     except OSError as error:
         message = f"{path}: the plan cannot be read: {error.strerror or error}"
         raise UsageError(message, hint=_AGAIN) from None
-
-
-def writable(path: Path, what: str = "a plan") -> None:
-    """Raise UsageError where nothing (*what*) can be written at *path*: asked before anything is connected."""
-    try:
-        kind = path.stat().st_mode
-    except FileNotFoundError:
-        kind = stat.S_IFREG
-    except OSError as error:
-        message = f"{path}: {what} cannot be written there: {error.strerror or error}"
-        raise UsageError(message) from None
-    if not stat.S_ISREG(kind):
-        message = f"{path}: {what} cannot be written there: it is not a file"
-        raise UsageError(message, hint="name a file that is new or may be replaced")
-    if not os.access(path.resolve().parent, os.W_OK | os.X_OK):
-        message = f"{path}: {what} cannot be written there: no such folder, or no write permission"
-        raise UsageError(message, hint="name a file in a folder that you may write to")
-
-
-def save(path: Path, content: str) -> None:
-    """Write *content* to *path*: whole or not at all, for its owner alone (mode 600); what was there is replaced."""
-    try:
-        files.replace(path, content)
-    except OSError as error:
-        message = f"{path}: the plan cannot be written: {error.strerror or error}"
-        raise UsageError(message, hint="name a file in a folder that you may write to") from None
 
 
 def _objects(place: _Place) -> list[tuple[str, _Object]]:

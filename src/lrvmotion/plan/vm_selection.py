@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import translate
+from functools import cached_property
 from typing import Protocol
 
 from lrvmotion.config.vm_csv import VmOverride
@@ -58,7 +59,7 @@ class MovedVm:
     instance_uuid: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Elsewhere:
     """Where a VM may be that the source has not: the *target*, and what the journal says was *moved* there."""
 
@@ -66,20 +67,27 @@ class Elsewhere:
     lookup: Lookup
     moved: Sequence[MovedVm] = ()
 
+    @cached_property
+    def _names(self) -> Mapping[MoRef, str]:
+        return {ref: name for name, ref in self.target.vm_names}
+
+    @cached_property
+    def _known(self) -> Collection[str]:
+        return frozenset(self._names.values())
+
     def told(self, address: str) -> str | None:
         """Return in words that the VM of this *address* is at the target, None where it is not."""
         uuid = address.lower()
         found = [one for one in self.moved if address == one.vm or uuid == one.instance_uuid]
         last = found[-1] if found else MovedVm(vm=address, run="")
         known = last.instance_uuid or (uuid if vm_address.is_uuid(address) else "")
-        names = {ref: name for name, ref in self.target.vm_names}
         if known:
             ref = self.lookup.by_instance_uuid([known]).get(known)
-            called = names.get(ref, "") if ref is not None else None
+            called = self._names.get(ref, "") if ref is not None else None
             if called is None:  # a VM of that name there is another one
                 return f"was moved by run {last.run}, and the target has it no longer" if last.run else None
         else:
-            called = address if address in names.values() else None
+            called = address if address in self._known else None
         if called is None:
             return None
         notes = [f"run {last.run}"] if last.run else []

@@ -8,7 +8,7 @@ from dataclasses import replace
 from lrvmotion.checks import vms as vm_checks
 from lrvmotion.config import name_check
 from lrvmotion.config.schema import Config
-from lrvmotion.model.inventory import Inventory, MoRef, VirtualMachine, natural
+from lrvmotion.model.inventory import Host, Inventory, MoRef, VirtualMachine, natural
 from lrvmotion.model.listed_vm import ListedVm
 from lrvmotion.model.vm import vm_address
 from lrvmotion.model.vm.vm_address import VmIdentity
@@ -43,13 +43,14 @@ def listed(
     refs = sorted(order, key=lambda ref: (order[ref], ref))
     serving = vm_choice.served_by(config, connections)
     placer = Placer(config, source, target)
+    hosts = {host.ref: host for host in source.hosts}
     found: list[ListedVm] = []
     for vm in _read(connections, source, refs, lambda done: step("VMs", done, len(refs))):
         findings = vm_checks.alone(
             replace(vm, serves=serving.get(vm.ref, "")), first_class_disks=config.limits.first_class_disks
         )
         findings += placer.alone(vm) if vm_checks.known(vm) else []
-        found.append(replace(_line(vm, source, addresses[vm.ref]), findings=tuple(findings)))
+        found.append(replace(_line(vm, hosts, addresses[vm.ref]), findings=tuple(findings)))
     runs = {one.instance_uuid: one.run for one in moved if one.instance_uuid}
     there = VmLookup(connections.session("target"), target)
     uuids = {one.instance_uuid.lower() for one in found if one.instance_uuid}
@@ -73,8 +74,9 @@ def _moved(
     if refs and test is not None:
         fitting = {ref for ref, one in traits(connections.session("target"), target) if test(one)}
         refs = [ref for ref in refs if ref in fitting]
+    hosts = {host.ref: host for host in target.hosts}
     for vm in sorted(_read(connections, target, refs, lambda _: None), key=lambda vm: natural(vm.name)):
-        line = _line(vm, target, vm.instance_uuid)
+        line = _line(vm, hosts, vm.instance_uuid)
         yield replace(line, at_target=True, run=runs.get(vm.instance_uuid.lower(), ""))
 
 
@@ -94,8 +96,8 @@ def _identity(ref: MoRef, one: Traits) -> VmIdentity:
     return VmIdentity(ref=ref, name=one.name, folder=folder, datacenter=one.datacenter)
 
 
-def _line(vm: VirtualMachine, there: Inventory, address: str) -> ListedVm:
-    host = next((one for one in there.hosts if one.ref == vm.host), None)
+def _line(vm: VirtualMachine, hosts: Mapping[MoRef, Host], address: str) -> ListedVm:
+    host = hosts.get(vm.host) if vm.host is not None else None
     return ListedVm(
         address=address,
         name=vm.own_name,

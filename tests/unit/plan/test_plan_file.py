@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import stat
 from dataclasses import fields, replace
 
 import pytest
@@ -173,23 +172,6 @@ def test_a_plan_file_holds_no_path_of_a_secret():
     """How we log in is no part of a plan."""
     made = plan(vm("vm1", "a1"))
     assert "/secret/place" not in written(made, facts(made, source(vm("vm1", "a1"))))
-
-
-def test_a_plan_is_written_whole_and_for_its_owner_alone(tmp_path):
-    """And what was there is replaced."""
-    file = tmp_path / "plan.json"
-    file.write_text("old")
-    file.chmod(0o644)
-    plan_file.save(file, "new")
-    assert (file.read_text(), stat.S_IMODE(file.stat().st_mode), len(list(tmp_path.iterdir()))) == ("new", 0o600, 1)
-
-
-def test_where_no_plan_can_be_written_is_said_first(tmp_path):
-    """A folder, a device, a folder that is not there."""
-    for path in (tmp_path, tmp_path / "none" / "plan.json"):
-        with pytest.raises(UsageError, match="cannot be written there"):
-            plan_file.writable(path)
-    plan_file.writable(tmp_path / "plan.json")
 
 
 NIC = Nic(key=4000, label="Network adapter 1", mac="", network="VM Network")
