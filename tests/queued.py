@@ -8,7 +8,7 @@ from fakes import host
 from lrvmotion.model.inventory import Datastore, Folder, MoRef, Pool
 from lrvmotion.model.placement import Placement
 from lrvmotion.plan.plan import Migration
-from lrvmotion.run.collaborators import Collaborators, Retries
+from lrvmotion.run.moves.collaborators import Collaborators, Retries
 
 
 def migration(name, source="a1", target="b1", **changes):

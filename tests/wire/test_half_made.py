@@ -9,7 +9,7 @@ import pytest
 from lrvmotion.events import Found, Move
 from lrvmotion.lab.spec import MIB, VmSpec
 from lrvmotion.plan.schedule import Schedule
-from lrvmotion.run.migration_driver import drive
+from lrvmotion.run.moves.migration_driver import drive
 from lrvmotion.vsphere.vm.relocate import RelocateMover
 from queued import collaborators
 from wire.no_net_lab import no_net_lab

@@ -12,8 +12,8 @@ from lrvmotion.events import Message, Move
 from lrvmotion.journal.records import MoveEnded, MoveTask
 from lrvmotion.lab.spec import MIB, VmSpec
 from lrvmotion.plan.schedule import Schedule
-from lrvmotion.run import open_questions
-from lrvmotion.run.migration_driver import drive
+from lrvmotion.run.moves import open_questions
+from lrvmotion.run.moves.migration_driver import drive
 from lrvmotion.vsphere.inventory.collect import collect_vms
 from lrvmotion.vsphere.vm import questions
 from lrvmotion.vsphere.vm.relocate import RelocateMover, find

@@ -20,9 +20,9 @@ from lrvmotion.model.target_id import TargetId
 from lrvmotion.plan import plan_forecast
 from lrvmotion.plan.plan import Migration, Plan
 from lrvmotion.plan.schedule import Schedule
-from lrvmotion.run.collaborators import Collaborators, NoHooks, Retries
 from lrvmotion.run.hook_points import HookPoints
-from lrvmotion.run.migration_driver import drive
+from lrvmotion.run.moves.collaborators import Collaborators, NoHooks, Retries
+from lrvmotion.run.moves.migration_driver import drive
 from lrvmotion.run.relays.rate_limiter import RateLimiter
 from lrvmotion.workflows.connections import Connections
 from lrvmotion.workflows.run_relays import Relays, watched

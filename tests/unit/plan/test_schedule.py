@@ -32,8 +32,8 @@ from lrvmotion.plan.schedule import (
     queue_end,
 )
 from lrvmotion.ports.mover import TaskUpdate
-from lrvmotion.run.collaborators import Retries
-from lrvmotion.run.migration_driver import drive
+from lrvmotion.run.moves.collaborators import Retries
+from lrvmotion.run.moves.migration_driver import drive
 from queued import collaborators, migration, ticking
 
 

@@ -9,7 +9,7 @@ from lrvmotion.errors import TrustError, UnreachableError
 from lrvmotion.events import Message, Move
 from lrvmotion.model.vm.vm_metadata import VmMetadata
 from lrvmotion.plan.schedule import Schedule
-from lrvmotion.run.migration_driver import drive
+from lrvmotion.run.moves.migration_driver import drive
 from queued import collaborators, migration, ticking
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from lrvmotion.errors import LrvmotionError, TrustError, UnreachableError
-from lrvmotion.events import Found, Interrupted, Message, Move, Observer, Upcoming
+from lrvmotion.events import Found, Interrupted, Message, Observer
 from lrvmotion.findings import errors
-from lrvmotion.journal.records import Body, CancelAsked, MoveBegun, MoveEnded, MoveTask
+from lrvmotion.journal.records import CancelAsked, MoveBegun, MoveEnded, MoveTask
 from lrvmotion.journal.run_state import UnfinishedMove
 from lrvmotion.model.migration_state import MigrationState
-from lrvmotion.model.vm.vm_metadata import VmMetadata
 from lrvmotion.plan.plan import Migration
 from lrvmotion.plan.schedule import (
     Bar,
@@ -31,31 +29,14 @@ from lrvmotion.plan.schedule import (
     Withdrawn,
 )
 from lrvmotion.ports.mover import Mover, TaskUpdate, TransientError
-from lrvmotion.run.collaborators import Collaborators
-from lrvmotion.run.open_questions import OpenQuestions
+from lrvmotion.run.moves.attempts import Attempts
+from lrvmotion.run.moves.collaborators import Collaborators
+from lrvmotion.run.moves.move_log import MoveLog
+from lrvmotion.run.moves.open_questions import OpenQuestions
+from lrvmotion.run.moves.run_faults import RunFaults
+from lrvmotion.run.moves.task_news import SILENT_S, TaskNews
 
-POLL_S = 1.0
-AHEAD = 10  # VMs that are told to come next
 LOOK_S = 10.0  # between two looks at vCenters that did not answer where a VM is
-SILENT_S = 300.0  # for so long they are asked
-
-
-@dataclass(slots=True)
-class _Attempts:
-    """What is known of one VM's way; times by the run's clock."""
-
-    attempts: int = 0  # relocates asked for
-    vain: int = 0  # starts that a vCenter did not answer before its relocate was asked for
-    began: float | None = None
-    percent: int = 0
-    runs: bool = False  # vCenter has begun the task: it is not in its queue
-    metadata: VmMetadata | None = None
-    reason: str | None = None
-    hint: str | None = None
-    look_at: float | None = None  # when to look again where it is: after a task whose end was not seen
-    look_until: float = 0.0
-    failed: TaskUpdate | None = None  # what the task said; None: it succeeded
-    due: float | None = None  # when the next try is
 
 
 @dataclass(slots=True)
@@ -65,21 +46,20 @@ class _Driver:
     observer: Observer
     run: Collaborators
     migrations: dict[str, Migration]
-    trips: dict[str, _Attempts] = field(default_factory=dict)
+    trips: dict[str, Attempts] = field(default_factory=dict)
     level: int = 0
     room: float | None = None
-    distrusted: TrustError | None = None  # what ends the run, once nothing runs any longer
     barred: frozenset[str] = frozenset()
-    bug: Exception | None = None  # the first that nobody foresaw: raised once all that moves has ended
     unwatched: str = ""  # why the relays could not be looked at
-    silent: float | None = None  # since when the mover's news failed in such a way
-    upcoming: tuple[str, ...] = ()
-    moved_on: bool = True  # something has started or ended since *upcoming* was told
     questions: OpenQuestions = field(init=False)
+    faults: RunFaults = field(init=False)
+    log: MoveLog = field(init=False)
     left: set[str] = field(default_factory=set)  # VMs whose tasks were given up, and may run on
 
     def __post_init__(self) -> None:
         self.questions = OpenQuestions(self.run.question_wait_s)
+        self.faults = RunFaults(self.schedule, self.run.journal, self.observer)
+        self.log = MoveLog(self.run, self.faults, self.observer, self.trips, self.questions)
 
     def step(self, event: Event) -> None:
         """Give *event* to the schedule and carry its commands out, and those that follow from them."""
@@ -87,14 +67,13 @@ class _Driver:
 
     def carry_out(self, commands: list[Command]) -> None:
         pending = list(commands)
-        self.moved_on = self.moved_on or bool(pending)
         while pending:
             command = pending.pop(0)
             match command:
                 case Cancel(vm=vm):
                     self.cancel(vm)
                 case Hold(vm=vm, reason=reason):
-                    self.close(self.migrations[vm], MigrationState.HELD, reason=reason)
+                    self.log.close(self.migrations[vm], MigrationState.HELD, reason=reason)
                 case Start(migration=migration):
                     pending += self.poll_interrupts()
                     if self.schedule.stopped:
@@ -104,43 +83,13 @@ class _Driver:
 
     def cancel(self, vm: str) -> None:
         """Ask for the VM's task to be cancelled; where that fails it goes on, and is followed."""
-        self.record(CancelAsked(vm=vm))
+        self.faults.record(CancelAsked(vm=vm))
 
         def ask() -> list[Command]:
             self.mover.cancel(vm)
             return []
 
-        self.foreseen(vm, ask, lambda _: [])
-
-    def foreseen(
-        self, vm: str, work: Callable[[], list[Command]], otherwise: Callable[[str], list[Command]]
-    ) -> list[Command]:
-        """Return what *work* on *vm* comes to, or *otherwise* of why it failed, where nobody foresaw that.
-
-        Then no further move starts, and all that moves is followed to its end.
-        """
-        try:
-            return work()
-        except LrvmotionError as error:
-            return otherwise(error.message)
-        except Exception as error:  # noqa: BLE001 - raised by drive once nothing moves any longer
-            return otherwise(self.unforeseen(vm, error))
-
-    def unforeseen(self, subject: str, error: Exception) -> str:
-        """Take *error*, a bug: start nothing more; return it in words, without its text, which may hold anything."""
-        said = f"unexpected: {type(error).__name__}"
-        if self.bug is None:
-            self.bug = error
-            self.observer(Message(text=f"{subject}: {said}; no further VM is started"))
-        self.schedule.step(Stop())
-        return said
-
-    def verify(self) -> None:
-        """Raise what ends the run now that nothing runs any longer: distrust, or an error that nobody foresaw."""
-        if self.distrusted is not None:
-            raise self.distrusted
-        if self.bug is not None:
-            raise self.bug
+        self.faults.foreseen(vm, ask, lambda _: [])
 
     def poll_interrupts(self) -> list[Command]:
         """Look for a Ctrl-C."""
@@ -150,17 +99,6 @@ class _Driver:
         self.level = now
         self.observer(Interrupted(level=now))
         return self.schedule.step(Stop(cancel=now > 1))
-
-    def look_ahead(self) -> None:
-        """Tell which VMs start next, where that may have changed."""
-        if not self.moved_on:
-            return
-        self.moved_on = False
-        percents = {vm: self.trips[vm].percent for vm in self.schedule.running}
-        upcoming = tuple(self.schedule.upcoming(AHEAD, percents))
-        if upcoming != self.upcoming:
-            self.upcoming = upcoming
-            self.observer(Upcoming(vms=upcoming))
 
     def look_at_window(self) -> None:
         """Let start what fits into what is left of the window."""
@@ -184,8 +122,8 @@ class _Driver:
                 self.unwatched = error.message
                 self.observer(Message(text=f"the relays could not be looked at: {error.message}"))
             return
-        except Exception as error:  # noqa: BLE001 - as in foreseen
-            self.unforeseen("relays", error)
+        except Exception as error:  # noqa: BLE001 - as in RunFaults.foreseen
+            self.faults.unforeseen("relays", error)
             return
         if barred != self.barred:
             self.barred = barred
@@ -201,28 +139,8 @@ class _Driver:
             raise
         except LrvmotionError as error:
             return [error.message]
-        except Exception as error:  # noqa: BLE001 - as in foreseen
-            return [self.unforeseen(migration.vm, error)]
-
-    def distrust(self, error: TrustError) -> None:
-        """Start nothing more: a vCenter shows another certificate or refuses the login, which no waiting changes."""
-        if self.distrusted is None:
-            self.distrusted = error
-            self.observer(Message(text=f"{error.message}; no further VM is started"))
-        self.schedule.step(Stop())
-
-    def record(self, body: Body) -> str | None:
-        """Record; return why not, and start nothing more, where that fails: what runs is followed to its end."""
-        try:
-            self.run.journal.append(body)
-        except LrvmotionError as error:
-            if not self.schedule.stopped:
-                self.observer(Message(text=f"{error.message}; no further VM is started"))
-            self.schedule.step(Stop())
-            return error.message
-        except Exception as error:  # noqa: BLE001 - as in foreseen
-            return self.unforeseen("journal", error)
-        return None
+        except Exception as error:  # noqa: BLE001 - as in RunFaults.foreseen
+            return [self.faults.unforeseen(migration.vm, error)]
 
     def start(self, migration: Migration) -> list[Command]:
         trip = self.trips[migration.vm]
@@ -231,21 +149,21 @@ class _Driver:
                 return self.end(migration, MigrationState.HELD, reason="; ".join(reasons))
             trip.metadata = trip.metadata or self.mover.record(migration)
         except TrustError as error:
-            self.distrust(error)
+            self.faults.distrust(error)
             return self.schedule.step(Withdrawn(vm=migration.vm))
         except UnreachableError as error:
             trip.vain += 1
             return self.settle(migration, _refused(migration, error))
         except LrvmotionError as error:
             return self.end(migration, MigrationState.HELD, reason=error.message)
-        except Exception as error:  # noqa: BLE001 - as in foreseen
-            return self.end(migration, MigrationState.HELD, reason=self.unforeseen(migration.vm, error))
+        except Exception as error:  # noqa: BLE001 - as in RunFaults.foreseen
+            return self.end(migration, MigrationState.HELD, reason=self.faults.unforeseen(migration.vm, error))
         begun = MoveBegun(
             vm=migration.vm, instance_uuid=migration.instance_uuid, source_ref=str(migration.ref),
             source_host=migration.source_host, target_host=migration.placement.host.name, attempt=trip.attempts + 1,
             metadata=trip.metadata,
         )  # fmt: skip
-        if (reason := self.record(begun)) is not None:
+        if (reason := self.faults.record(begun)) is not None:
             return self.end(migration, MigrationState.HELD, reason=reason)
         trip.attempts += 1
         trip.began = self.run.clock() if trip.began is None else trip.began
@@ -257,10 +175,10 @@ class _Driver:
             return self.unseen(migration, "its relocate was asked for", error)
         except LrvmotionError as error:
             return self.end(migration, MigrationState.ERROR, reason=error.message, hint=error.hint)
-        except Exception as error:  # noqa: BLE001 - as in foreseen
-            return self.begun_or_not(migration, self.unforeseen(migration.vm, error))
-        self.record(MoveTask(vm=migration.vm, task=task))
-        self.tell(migration, MigrationState.RUNNING)
+        except Exception as error:  # noqa: BLE001 - as in RunFaults.foreseen
+            return self.begun_or_not(migration, self.faults.unforeseen(migration.vm, error))
+        self.faults.record(MoveTask(vm=migration.vm, task=task))
+        self.log.tell(migration, MigrationState.RUNNING)
         return []
 
     def begun_or_not(self, migration: Migration, reason: str) -> list[Command]:
@@ -273,7 +191,7 @@ class _Driver:
             self.follow(migration, task)
             return []
 
-        return self.foreseen(migration.vm, look, lambda _: self.settle(migration, failed))
+        return self.faults.foreseen(migration.vm, look, lambda _: self.settle(migration, failed))
 
     def take_up(self, migration: Migration, begun: UnfinishedMove) -> list[Command]:
         """Go on with a move that an earlier process began: follow its task, or see where the VM is.
@@ -288,8 +206,10 @@ class _Driver:
             return []
         if self.mover.locate(migration) == "source":
             reason = "its relocate has ended, and it is at the source"
-            self.record(MoveEnded(vm=migration.vm, state=MigrationState.HELD, reason=reason))  # no move is open now
-            self.tell(migration, MigrationState.QUEUED, reason=reason)
+            self.faults.record(
+                MoveEnded(vm=migration.vm, state=MigrationState.HELD, reason=reason)
+            )  # no move is open now
+            self.log.tell(migration, MigrationState.QUEUED, reason=reason)
             return self.schedule.step(Ended(vm=migration.vm, state=MigrationState.HELD))
         reason = "its relocate ended while lrvmotion was not running"
         return self.settle(migration, TaskUpdate(vm=migration.vm, state="error", reason=reason))
@@ -301,12 +221,12 @@ class _Driver:
             reason = f"its relocate could not be followed: {why}"
             return self.settle(migration, TaskUpdate(vm=migration.vm, state="error", reason=reason))
 
-        return self.foreseen(migration.vm, lambda: self.take_up(migration, begun), look)
+        return self.faults.foreseen(migration.vm, lambda: self.take_up(migration, begun), look)
 
     def follow(self, migration: Migration, task: str) -> None:
         """Follow a task that was not seen to begin."""
         self.mover.follow(migration, task)
-        self.tell(migration, MigrationState.RUNNING, reason="resumed: its task was running")
+        self.log.tell(migration, MigrationState.RUNNING, reason="resumed: its task was running")
 
     def take(self, update: TaskUpdate) -> None:
         migration = self.migrations[update.vm]
@@ -320,7 +240,7 @@ class _Driver:
             trip = self.trips[update.vm]
             trip.runs = trip.runs or update.state == "running"
             trip.percent = max(update.percent, trip.percent)
-            self.tell(migration, MigrationState.RUNNING, queued=update.state == "queued")
+            self.log.tell(migration, MigrationState.RUNNING, queued=update.state == "queued")
         else:
             self.carry_out(self.settle(migration, None if update.state == "success" else update))
 
@@ -346,8 +266,8 @@ class _Driver:
                 trip.look_at = now + LOOK_S
                 return []
             return self.lost(migration, failed, error.message, error.hint)
-        except Exception as error:  # noqa: BLE001 - as in foreseen
-            return self.lost(migration, failed, self.unforeseen(migration.vm, error))
+        except Exception as error:  # noqa: BLE001 - as in RunFaults.foreseen
+            return self.lost(migration, failed, self.faults.unforeseen(migration.vm, error))
         has = "both vCenters have" if where == "both" else "neither vCenter has"
         hint = "it is left as it is: look at both sides before you power on or remove either"
         return self.end(
@@ -362,10 +282,9 @@ class _Driver:
 
     def unseen(self, migration: Migration, said: str, error: TrustError) -> list[Command]:
         """End a move whose vCenter is no longer trusted; the journal keeps it open, so that --resume looks again."""
-        self.distrust(error)
+        self.faults.distrust(error)
         reason = f"{said}; where the VM is now could not be read: {error.message}"
-        self.tell(migration, MigrationState.ERROR, reason=reason, hint=error.hint)
-        self.ended(migration, MigrationState.ERROR, reason)
+        self.log.leave(migration, MigrationState.ERROR, reason=reason, hint=error.hint)
         return self.schedule.step(Ended(vm=migration.vm, state=MigrationState.ERROR))
 
     def arrived(self, migration: Migration) -> list[Command]:
@@ -389,7 +308,7 @@ class _Driver:
             self.observer(Message(text=text))
             return []
 
-        self.foreseen(migration.vm, carry, not_carried)
+        self.faults.foreseen(migration.vm, carry, not_carried)
         return self.end(migration, MigrationState.SUCCESS)
 
     def stayed(self, migration: Migration, failed: TaskUpdate) -> list[Command]:
@@ -408,7 +327,7 @@ class _Driver:
         wait = self.run.retries.after(spent)
         trip.reason, trip.hint, trip.due = failed.reason, failed.hint, self.run.clock() + wait
         trip.percent, trip.runs = 0, False
-        self.tell(migration, MigrationState.WAITING, reason=failed.reason, hint=failed.hint, wait_s=wait)
+        self.log.tell(migration, MigrationState.WAITING, reason=failed.reason, hint=failed.hint, wait_s=wait)
         return self.schedule.step(Failed(vm=migration.vm))
 
     def name_leftovers(self, migration: Migration) -> None:
@@ -419,7 +338,7 @@ class _Driver:
                 self.observer(Found(finding=finding))
             return []
 
-        self.foreseen(migration.vm, look, lambda _: [])
+        self.faults.foreseen(migration.vm, look, lambda _: [])
 
     def lay_down(self, migration: Migration, reason: str | None, hint: str | None) -> list[Command]:
         """Give up a VM after its last try: held where no relocate of it was ever asked for."""
@@ -439,9 +358,7 @@ class _Driver:
             reason = f"{self.questions.reason(vm)}; cancelled, and its task has not ended"
             self.left.add(vm)
             self.questions.close(vm)
-            self.tell(migration, MigrationState.HELD, reason=reason, hint="answer it in vCenter, then --resume")
-            self.ended(migration, MigrationState.HELD, reason)
-            self.moved_on = True
+            self.log.leave(migration, MigrationState.HELD, reason=reason, hint="answer it in vCenter, then --resume")
             self.step(Ended(vm=vm, state=MigrationState.HELD))
 
     def run_due_retries(self) -> None:
@@ -459,16 +376,16 @@ class _Driver:
         try:
             task = self.mover.unfinished(migration)
         except TrustError as error:
-            self.distrust(error)
+            self.faults.distrust(error)
             return []
         except LrvmotionError:
             self.trips[migration.vm].due = self.run.clock() + LOOK_S
             return []
-        except Exception as error:  # noqa: BLE001 - as in foreseen
+        except Exception as error:  # noqa: BLE001 - as in RunFaults.foreseen
             trip = self.trips[migration.vm]
-            trip.reason, trip.hint = f"{trip.reason}; {self.unforeseen(migration.vm, error)}", None
+            trip.reason, trip.hint = f"{trip.reason}; {self.faults.unforeseen(migration.vm, error)}", None
             return []
-        self.tell(migration, MigrationState.QUEUED)
+        self.log.tell(migration, MigrationState.QUEUED)
         if task is None:
             return self.schedule.step(Due(vm=migration.vm))
         self.schedule.adopt(migration.vm)
@@ -478,73 +395,8 @@ class _Driver:
     def end(
         self, migration: Migration, state: MigrationState, *, reason: str | None = None, hint: str | None = None
     ) -> list[Command]:
-        self.close(migration, state, reason=reason, hint=hint)
-        self.moved_on = True
+        self.log.close(migration, state, reason=reason, hint=hint)
         return self.schedule.step(Ended(vm=migration.vm, state=state))
-
-    def close(
-        self, migration: Migration, state: MigrationState, *, reason: str | None = None, hint: str | None = None
-    ) -> None:
-        """Record and tell how a migration ended."""
-        self.questions.close(migration.vm)
-        self.record(MoveEnded(vm=migration.vm, state=state, reason=reason or ""))
-        self.tell(migration, state, reason=reason, hint=hint)
-        self.ended(migration, state, reason)
-
-    def ended(self, migration: Migration, state: MigrationState, reason: str | None) -> None:
-        try:
-            self.run.hooks.ended(migration, state, reason)
-        except Exception as error:  # noqa: BLE001 - as in foreseen
-            self.unforeseen(migration.vm, error)
-
-    def news(self) -> list[TaskUpdate]:
-        """Return what the mover tells; where it fails unforeseen, it is asked again for as long as a silent vCenter."""
-        try:
-            found = self.mover.updates(POLL_S)
-        except LrvmotionError:
-            raise
-        except Exception as error:
-            now = self.run.clock()
-            self.silent = now if self.silent is None else self.silent
-            self.unforeseen("news of the tasks", error)
-            if now - self.silent > SILENT_S:
-                raise
-            time.sleep(POLL_S)
-            return []
-        self.silent = None
-        return found
-
-    def tell(
-        self,
-        migration: Migration,
-        state: MigrationState,
-        *,
-        reason: str | None = None,
-        hint: str | None = None,
-        wait_s: float = 0.0,
-        queued: bool = False,
-    ) -> None:
-        trip = self.trips[migration.vm]
-        self.observer(
-            Move(
-                vm=migration.vm,
-                state=state,
-                source_host=migration.source_host,
-                target_host=migration.placement.host.name,
-                percent=trip.percent,
-                bytes_total=migration.hot_bytes + migration.cold_bytes,
-                cold_bytes=migration.cold_bytes,
-                elapsed_s=0.0 if trip.began is None else self.run.clock() - trip.began,
-                wave=migration.wave,
-                attempts=trip.attempts,
-                wait_s=wait_s,
-                queued=queued,
-                reason=reason,
-                hint=hint,
-                instance_uuid=migration.instance_uuid,
-                source_ref=str(migration.ref),
-            )
-        )
 
 
 def drive(
@@ -564,31 +416,32 @@ def drive(
     end open), and the first error that nobody foresaw.
     """
     by_name = {migration.vm: migration for migration in migrations}
-    driver = _Driver(schedule, mover, observer, run, by_name, {vm: _Attempts() for vm in by_name})
+    driver = _Driver(schedule, mover, observer, run, by_name, {vm: Attempts() for vm in by_name})
     for migration in migrations:
-        driver.tell(migration, MigrationState.QUEUED)
+        driver.log.tell(migration, MigrationState.QUEUED)
     for vm in begun or {}:
         schedule.adopt(vm)
     for vm, open_ in (begun or {}).items():
         driver.carry_out(driver.take_up_or_look(by_name[vm], open_))
     driver.look_at_window()
     driver.step(Begin())
+    news = TaskNews(mover, driver.faults, run.clock)
     while not schedule.finished:
         driver.carry_out(driver.poll_interrupts())
         if driver.level > 2 or (not schedule.running and run.window.is_over()):
-            driver.verify()
+            driver.faults.verify()
             return
-        for update in driver.news():
+        for update in news.take():
             driver.take(update)
         driver.look_at_questions()
         driver.run_due_retries()
         driver.look_at_window()
         driver.look_at_relays()
-        driver.look_ahead()
+        driver.log.look_ahead(schedule)
     for vm in [vm for vm, state in schedule.states.items() if state == MigrationState.WAITING]:
         trip = driver.trips[vm]
         driver.carry_out(driver.lay_down(by_name[vm], trip.reason, trip.hint))
-    driver.verify()
+    driver.faults.verify()
 
 
 def _refused(migration: Migration, error: LrvmotionError) -> TaskUpdate:

@@ -10,7 +10,7 @@ from lrvmotion.events import Message, Move
 from lrvmotion.journal.records import MoveTask
 from lrvmotion.journal.run_state import UnfinishedMove
 from lrvmotion.plan.schedule import Schedule
-from lrvmotion.run.migration_driver import drive
+from lrvmotion.run.moves.migration_driver import drive
 from queued import collaborators, migration
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lrvmotion.run.open_questions import CANCEL_S, OpenQuestions
+from lrvmotion.run.moves.open_questions import CANCEL_S, OpenQuestions
 
 
 def test_a_question_is_told_once_and_again_when_it_is_another():
