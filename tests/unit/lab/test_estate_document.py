@@ -55,7 +55,18 @@ def test_a_document_that_was_cut_off_is_refused(made, share):
     assert "lrvmotion inventory -o FILE" in error.hint
 
 
-@pytest.mark.parametrize("text", ["[]", "7", '{"schema": "1"}', '{"schema": true, "source": {}}', "[" * 100_000, ""])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"schema": ' + "1" * 5000 + "}",
+        "[]",
+        "7",
+        '{"schema": "1"}',
+        '{"schema": true, "source": {}}',
+        "[" * 100_000,
+        "",
+    ],
+)
 def test_what_is_no_estate_is_refused(text):
     """Any other JSON, or none."""
     assert re.search("not (a whole|an) estate", str(refusal(text)))
@@ -110,6 +121,17 @@ HOST, VM, TREE = ("inventory", "hosts", 0), ("inventory", "vms", 0), ("tree", 0)
         ((*HOST, "compute"), None, r"hosts\[0\].compute is null: write a reference"),
         (("options", "HostSystem:host-0"), {}, r"\$.source.options names HostSystem:host-0"),
         (("inventory", "datastores"), [], r"names|is empty"),
+        ((*HOST, "memory_bytes"), -1, r"memory_bytes is -1: write a whole number from 0 to"),
+        ((*VM, "snapshots"), 10**9, r"snapshots is 1000000000: write a whole number from 0 to 10000"),
+        ((*VM, "home"), 7, r"vms\[0\].home is 7: write a reference"),
+        ((*VM, "home"), "HostSystem:host-0", r"vms\[0\].home names HostSystem:host-0"),
+        ((*VM, "name"), "a\x00b", r"vms\[0\].name is \"a.u0000b\": leave out U\+0000"),
+        ((*HOST, "uplinks"), {"vmk0": [["vmnic0"]]}, r'uplinks\["vmk0"\]\[0\] is \["vmnic0"\]: write a list such as'),
+        ((*HOST, "boot_time"), "yesterday", r"boot_time is \"yesterday\": write a time"),
+        ((*HOST, "ref"), "HostSystem:../../x", r"ref is \"HostSystem:../../x\": write a reference"),
+        (("clusters",), {"ClusterComputeResource:c": []}, r"clusters\[\"ClusterComputeResource:c\"\] is \[\]"),
+        (("attributes",), {"x": "y"}, r"attributes\[\"x\"\] is \"x\": write the number"),
+        (("key_providers",), 7, r"key_providers is 7: write a list or null"),
     ],
 )
 def test_a_contradiction_is_refused_with_its_place(made, place, value, said):
@@ -143,3 +165,21 @@ def test_one_subnet_at_both_sites_needs_no_net(made):
     with pytest.raises(EstateError, match="one subnet") as refused:
         layout.spec(made, "x", net=True, passwords=("a", "b"))
     assert "--no-net" in refused.value.hint
+
+
+def test_a_tree_without_end_is_refused(made):
+    """A vCenter's is a few levels deep; its ways up are walked."""
+    tree = made["source"]["tree"]
+    above = next(row for row in tree if row["parent"] is None)["ref"]
+    for number in range(5000):
+        tree.append({"ref": f"Folder:deep-{number}", "name": "x", "parent": above})
+        above = tree[-1]["ref"]
+    assert "is more than 100 levels below the top" in str(refusal(made))
+
+
+def test_what_is_in_no_datacenter_is_refused(made):
+    """Datastores and hosts have one."""
+    tree = made["source"]["tree"]
+    root = next(row for row in tree if row["parent"] is None)["ref"]
+    next(row for row in tree if row["ref"].startswith("Datastore:"))["parent"] = root
+    assert "leads through no datacenter" in str(refusal(made))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import IPv4Address, IPv4Network
 
-from lrvmotion.lab.estate.document import EstateError, Row, moid_of
+from lrvmotion.lab.estate.document import EstateError
+from lrvmotion.lab.estate.form import Row, moid_of
 from lrvmotion.lab.spec import BoxSpec, HostSpec, LabSpec, SiteName, SiteSpec, VmknicSpec, WanSpec
 
 ACCOUNT = "administrator@vsphere.local"
 SHRINK = 1000  # one of so many bytes is carried without a network
 NEW_VMKNICS = 40  # addresses that the configuration offers for new vmknics
+_VERSION = re.compile(r"[0-9]{1,3}(\.[0-9]{1,5})*")
 _LANS = {"source": "10.88.0.0/24", "target": "10.99.0.0/24"}  # of a site without any vMotion vmknic
 
 
@@ -45,7 +48,7 @@ def host_spec(host: Row, *, gateway: str | None = None, lan: IPv4Network | None 
     stacks = {nic["netstack"] for nic in host["vmknics"] if lan is not None and _in(nic, lan) and _moves(nic)}
     return HostSpec(
         name=moid_of(host["ref"]),
-        version=host["version"] if host["version"][:1].isdigit() else "7.0.3",
+        version=host["version"] if _VERSION.fullmatch(host["version"]) else "7.0.3",
         build=host["build"],
         gateways=tuple((stack, gateway) for stack in sorted(stacks) if gateway is not None),
         vmknics=tuple(

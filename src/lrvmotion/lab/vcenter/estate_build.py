@@ -9,7 +9,7 @@ from typing import Any
 
 from pyVmomi import vim
 
-from lrvmotion.lab.estate.document import Row, kind_of, moid_of
+from lrvmotion.lab.estate.form import Row, kind_of, moid_of
 from lrvmotion.lab.estate.layout import host_spec
 from lrvmotion.lab.vcenter.datastore import StoragePod
 from lrvmotion.lab.vcenter.entity import (

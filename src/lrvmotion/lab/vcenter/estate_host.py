@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from pyVmomi import VmomiSupport, vim
 
-from lrvmotion.lab.estate.document import Row
+from lrvmotion.lab.estate.form import Row
 from lrvmotion.lab.vcenter import host_data
 from lrvmotion.lab.vcenter.host_state import (
     DEFAULT_STACK,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any, ClassVar, Self
 
-from lrvmotion.lab.estate.document import Row, moid_of
+from lrvmotion.lab.estate.form import Row, moid_of
 from lrvmotion.lab.vcenter import estate_vm_data, vm_traits
 from lrvmotion.lab.vcenter.entity import VirtualApp
 from lrvmotion.lab.vcenter.managed_object import Values, Written

@@ -8,7 +8,7 @@ from typing import Any
 
 from pyVmomi import VmomiSupport, vim
 
-from lrvmotion.lab.estate.document import Row
+from lrvmotion.lab.estate.form import Row
 from lrvmotion.lab.vcenter import vm_data, vm_files
 
 V: Any = vim.vm
