@@ -17,7 +17,7 @@ from wire.test_carried_over import planned, traits
 
 
 def machines(spec):
-    vms = [VmSpec(name=f"vm{n}", host="esx-a1", memory_bytes=16 * MIB, disk_bytes=16 * MIB) for n in range(1, 3)]
+    vms = [VmSpec(name=f"vm{n}", host="esx-a1", memory_bytes=16 * MIB, disk_bytes=16 * MIB) for n in range(1, 4)]
     return replace(spec, source=replace(spec.source, vms=tuple(vms)))
 
 
@@ -27,9 +27,10 @@ def lab():
         yield running
 
 
-def driven(lab, name: str):
-    """Move a VM once; return how that ended and what was found."""
+def driven(lab, name: str, called: str | None = None):
+    """Move a VM once, *called* so in its run; return how that ended and what was found."""
     migration, told = planned(lab, name), []
+    migration = replace(migration, vm=called or name)
     with RelocateMover(lab.source, lab.target) as mover:
         drive((migration,), Schedule((migration,)), mover, told.append, collaborators())
     last = [event for event in told if isinstance(event, Move)][-1]
@@ -52,3 +53,10 @@ def test_e24_a_move_that_leaves_nothing_tells_nothing(lab):
     lab.fault("source", method="RelocateVM_Task", object="vm2", fault="vim.fault.InvalidState", in_task=True)
     last, found = driven(lab, "vm2")
     assert (last.state, found) == ("error", [])
+
+
+def test_e24_it_is_found_by_the_name_that_vsphere_shows(lab):
+    """A run may call the VM by its path, or as it was called when it was planned."""
+    traits(lab, "vm3", breaks=True)
+    _, found = driven(lab, "vm3", "Prod/Web/vm3")
+    assert [(item.code, item.subject) for item in found] == [("vm-half-made", "vm/Prod/Web/vm3")]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -50,7 +49,7 @@ def inventory(
         found = estate_survey.read(connections, steps)
     if anonymous:
         found = anonymous_estate.anonymous(found)
-    text = json.dumps(estate.document(found), indent=1, ensure_ascii=False) + "\n"
+    text = estate.text(found)
     if file is None:
         sys.stdout.write(text)
         return int(ExitStatus.OK)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import tomllib
 from datetime import datetime
 from pathlib import Path
@@ -106,7 +105,7 @@ def _inventory(own: Context) -> tuple[str, dict[str, str]]:
         Connections(records(own.config()), own.credentials(), lines.Lines(quiet=True)) as connections,
     ):
         found, words = anonymous_estate.with_words(estate_survey.read(connections, steps))
-    return json.dumps(estate.document(found), indent=1, ensure_ascii=False) + "\n", words
+    return estate.text(found), words
 
 
 def _secrets(own: Context, connections: Iterable[Connection]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
@@ -81,6 +82,11 @@ class Estate:
 def document(estate: Estate) -> dict[str, Any]:
     """Return *estate* as JSON: the same estate is the same text, in whatever order a vCenter told it."""
     return {"schema": SCHEMA, **_plain(in_order(estate))}
+
+
+def text(estate: Estate) -> str:
+    """Return *estate* as a file has it."""
+    return json.dumps(document(estate), indent=1, ensure_ascii=False) + "\n"
 
 
 def in_order(estate: Estate) -> Estate:

@@ -159,10 +159,15 @@ class RelocateMover:
         return [*found, *macs, *arrival_checks.same_links(migration.vm, migration.power_state, had, seen)]
 
     def leftovers(self, migration: Migration) -> list[Finding]:
-        """Return what a failed move left at the target: a VM of its name, in its folder, where the plan found none."""
+        """Return what a failed move left at the target: a VM of its name, in its folder, where the plan found none.
+
+        The name is the one that the source shows now, in vCenter's own spelling: a run may call the VM otherwise.
+        """
         folder, index = migration.placement.folder, required(self._target.content.searchIndex)
-        there = managed_object(self._target.stub, folder.ref)
-        found = self._target.call(f"vm/{migration.vm}", lambda: index.FindChild(there, migration.vm))
+        there, subject = managed_object(self._target.stub, folder.ref), f"vm/{migration.vm}"
+        vm = managed_object(self._source.stub, migration.ref)
+        name = self._source.call(subject, lambda: properties_of(self._source.content, vm, ["name"]))["name"]
+        found = self._target.call(subject, lambda: index.FindChild(there, name))
         if not isinstance(found, vim.VirtualMachine):
             return []
         return [arrival_checks.half_made(migration.vm, moref(found).value, folder.path)]
