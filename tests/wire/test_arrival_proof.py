@@ -7,11 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from lrvmotion.lab.spec import MIB, VmSpec
 from lrvmotion.vsphere.vm import arrival
 from lrvmotion.vsphere.vm.relocate import RelocateMover
 from wire.no_net_lab import no_net_lab
-from wire.test_carried_over import arrive, planned, traits
+from wire.single_moves import arrive, planned, small_vms, traits
 
 WRONG = {
     "vm-power": {"powered_on": False},
@@ -23,13 +22,13 @@ WRONG = {
 
 
 def machines(spec):
-    vms = [VmSpec(name=f"vm{n}", host="esx-a1", memory_bytes=16 * MIB, disk_bytes=16 * MIB) for n in range(1, 13)]
+    spec = small_vms(12)(spec)
     target = replace(
         spec.target,
         datastores=(*spec.target.datastores, "second-b"),
         networks=(*spec.target.networks, "other-b"),
     )
-    return replace(spec, source=replace(spec.source, vms=tuple(vms)), target=target)
+    return replace(spec, target=target)
 
 
 @pytest.fixture(scope="module")

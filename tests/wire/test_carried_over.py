@@ -3,33 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 
 import pytest
 
-from lrvmotion.config.schema import Config
 from lrvmotion.errors import RefusedError
-from lrvmotion.lab.spec import MIB, VmSpec
-from lrvmotion.plan.placer import Placer
-from lrvmotion.plan.plan import Migration
-from lrvmotion.vsphere.inventory.collect import collect_vms
 from lrvmotion.vsphere.vm.relocate import RelocateMover
 from wire.no_net_lab import no_net_lab
-
-CONFIG = {
-    "source": {"vcenter": "a", "username": "u", "sha256": "ab" * 32},
-    "target": {"vcenter": "b", "username": "u", "sha256": "ab" * 32},
-}
-
-
-def machines(spec):
-    vms = [VmSpec(name=f"vm{n}", host="esx-a1", memory_bytes=16 * MIB, disk_bytes=16 * MIB) for n in range(1, 17)]
-    return replace(spec, source=replace(spec.source, vms=tuple(vms)))
+from wire.single_moves import arrive, planned, small_vms, traits
 
 
 @pytest.fixture(scope="module")
 def lab():
-    with no_net_lab(machines) as running:
+    with no_net_lab(small_vms(16)) as running:
         yield running
 
 
@@ -37,32 +22,6 @@ def lab():
 def mover(lab):
     with RelocateMover(lab.source, lab.target) as moving:
         yield moving
-
-
-def planned(lab, name: str) -> Migration:
-    source, target = lab.inventory("source"), lab.inventory("target")
-    source = collect_vms(lab.source, source, [dict(source.vm_names)[name]])
-    vm = source.vms[0]
-    placement, found = Placer(Config.model_validate(CONFIG), source, target).place(vm)
-    assert placement is not None, found
-    return Migration(
-        vm=name, ref=vm.ref, instance_uuid=vm.instance_uuid, source_host=source.host_by_ref(vm.host).name,
-        placement=placement, hot_bytes=0, cold_bytes=0, power_state=vm.power_state, snapshots=vm.snapshots,
-    )  # fmt: skip
-
-
-def arrive(mover, migration) -> None:
-    mover.start(migration)
-    for _ in range(60):
-        for update in mover.updates(1.0):
-            if update.state in {"success", "error"}:
-                assert update.state == "success", update
-                return
-    raise AssertionError(migration.vm)
-
-
-def traits(lab, name: str, **given) -> None:
-    lab.control("source", "vm_set", vm=name, traits=given)
 
 
 class Journal(list):

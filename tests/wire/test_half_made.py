@@ -7,23 +7,17 @@ from dataclasses import replace
 import pytest
 
 from lrvmotion.events import Found, Move
-from lrvmotion.lab.spec import MIB, VmSpec
 from lrvmotion.plan.schedule import Schedule
 from lrvmotion.run.moves.migration_driver import drive
 from lrvmotion.vsphere.vm.relocate import RelocateMover
 from queued import collaborators
 from wire.no_net_lab import no_net_lab
-from wire.test_carried_over import planned, traits
-
-
-def machines(spec):
-    vms = [VmSpec(name=f"vm{n}", host="esx-a1", memory_bytes=16 * MIB, disk_bytes=16 * MIB) for n in range(1, 4)]
-    return replace(spec, source=replace(spec.source, vms=tuple(vms)))
+from wire.single_moves import planned, small_vms, traits
 
 
 @pytest.fixture(scope="module")
 def lab():
-    with no_net_lab(machines) as running:
+    with no_net_lab(small_vms(3)) as running:
         yield running
 
 

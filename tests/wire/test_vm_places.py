@@ -15,7 +15,7 @@ from lrvmotion.vsphere.inventory.collect import collect_vms
 from lrvmotion.vsphere.vm.relocate import RelocateMover, find
 from lrvmotion.vsphere.vm.relocate_spec import network_backings
 from wire.no_net_lab import no_net_lab
-from wire.test_carried_over import CONFIG, arrive, planned
+from wire.single_moves import CONFIG, arrive, planned
 
 
 def machines(spec):

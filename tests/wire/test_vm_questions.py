@@ -10,7 +10,6 @@ import pytest
 from lrvmotion.checks import vms as vm_checks
 from lrvmotion.events import Message, Move
 from lrvmotion.journal.records import MoveEnded, MoveTask
-from lrvmotion.lab.spec import MIB, VmSpec
 from lrvmotion.plan.schedule import Schedule
 from lrvmotion.run.moves import open_questions
 from lrvmotion.run.moves.migration_driver import drive
@@ -19,19 +18,14 @@ from lrvmotion.vsphere.vm import questions
 from lrvmotion.vsphere.vm.relocate import RelocateMover, find
 from queued import collaborators
 from wire.no_net_lab import no_net_lab
-from wire.test_carried_over import planned, traits
+from wire.single_moves import planned, small_vms, traits
 
 TEXT = "There is no more space for virtual disk vm.vmdk."
 
 
-def machines(spec):
-    vms = [VmSpec(name=f"vm{n}", host="esx-a1", memory_bytes=16 * MIB, disk_bytes=16 * MIB) for n in range(1, 6)]
-    return replace(spec, source=replace(spec.source, vms=tuple(vms)))
-
-
 @pytest.fixture(scope="module")
 def lab():
-    with no_net_lab(machines) as running:
+    with no_net_lab(small_vms(5)) as running:
         yield running
 
 
