@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lrvmotion import files
 from lrvmotion.errors import UsageError
-from lrvmotion.model.inventory import Inventory, did_you_mean
+from lrvmotion.model.inventory import Inventory, VirtualMachine, did_you_mean
 from lrvmotion.model.place_names import SiteNames, near_misses
 
 EVERY = "*"  # the card label that means every card of the VM
@@ -111,6 +111,29 @@ def check(overrides: Sequence[VmOverride], target: Inventory, where: str) -> Non
     if mistakes:  # looking for near misses among 10,000 names takes its time
         hints = [near_misses(name, places.of(noun)) for noun, name in list(dict.fromkeys(wrong))[:_MOST_HINTS]]
         raise _wrong(where, mistakes, "; ".join(dict.fromkeys(hints)))
+
+
+def check_parts(overrides: Mapping[str, VmOverride], vms: Iterable[VirtualMachine], where: str) -> None:
+    """Raise UsageError for every disk and card that a line of the file names and its VM has not; *overrides* by VM.
+
+    What a past run wrote has no line: a disk or card that went since then needs no place.
+    """
+    mistakes: list[tuple[int, str]] = []
+    hints: list[str] = []
+    for vm in vms:
+        override = overrides.get(vm.name)
+        if override is None or not override.line:
+            continue
+        parts = (
+            ("disk", override.disks, [disk.label for disk in vm.disks]),
+            ("network card", override.networks, [*(nic.label for nic in vm.nics), EVERY]),
+        )
+        for noun, wanted, there in parts:
+            for label in [label for label, _ in wanted if label not in there]:
+                mistakes.append((override.line, f"line {override.line}: {vm.name!r} has no {noun} {label!r}"))
+                hints.append(did_you_mean(label, there))
+    if mistakes:
+        raise _wrong(where, [said for _, said in sorted(mistakes)], "; ".join(dict.fromkeys(hints[:_MOST_HINTS])))
 
 
 def _rows(text: str, where: str) -> tuple[list[str], list[tuple[int, list[str]]]]:

@@ -73,6 +73,7 @@ def choose(
     names = {vm.ref: vm.name for vm in source.vms}
     wishes = zip(found, choice.overrides, strict=False)
     wanted = {names[ref]: replace(wish, vm=names[ref]) for ref, wish in wishes if ref in names}
+    vm_csv.check_parts(wanted, source.vms, choice.file)
     return ChosenVms(source=source, refs=refs, wanted=wanted, findings=left)
 
 

@@ -125,6 +125,23 @@ def test_disks_are_listed_with_their_datastores():
             parse(f"vm,disks\nweb,{wrong}\n")
 
 
+def test_a_disk_or_card_that_the_vm_has_not_is_said_with_its_line():
+    """Else it would go elsewhere than the file says, and nobody would know; of the way back nothing is asked."""
+    web = vm("web", "a1")
+    (disk, *_), (card, *_) = web.disks, web.nics
+    cells = f"{disk.label}=fast;Hard disk 9=slow;*=slow", f"{card.label}=LAN;*=DMZ;Network adapter 7=DMZ"
+    text = "vm,disks,networks\nweb," + ",".join(cells) + "\n"
+    wanted = {wish.vm: wish for wish in parse(text)}
+    with pytest.raises(UsageError) as refused:
+        vm_csv.check_parts(wanted, [web], "vms.csv")
+    assert "line 2: 'web' has no disk 'Hard disk 9'" in refused.value.message
+    assert "line 2: 'web' has no network card 'Network adapter 7'" in refused.value.message
+    assert "line 2: 'web' has no disk '*'" in refused.value.message
+    assert disk.label in (refused.value.hint or "")
+    back = {"web": VmOverride(vm="web", disks=(("Hard disk 9", "slow"),))}
+    vm_csv.check_parts(back, [web], "the way back")
+
+
 def test_a_place_may_be_said_in_every_way():
     """By datacenter or id; one that is not there is a mistake."""
     target = inventory("target", (host("b1", "10.99.0.9"),))
