@@ -6,8 +6,6 @@ import json
 import sys
 from typing import Any
 
-from lrvmotion.views.events import ndjson
-
 
 def show(message: str, hint: str | None = None) -> None:
     """Print the sentence on stderr, then the hint."""
@@ -27,5 +25,7 @@ def tell(output: str, message: str, hint: str | None, status: int, at: str) -> N
     if output == "json":
         sys.stdout.write(json.dumps({"schema": 1, "error": error}) + "\n")
     elif output == "ndjson":
+        from lrvmotion.views.events import ndjson
+
         sys.stdout.write(ndjson.line({"type": "error", **error}, at))
     sys.stdout.flush()
