@@ -73,9 +73,9 @@ def _spelled(place: Place | Cluster) -> Iterator[str]:
 
 
 def _in(datacenter: str, *paths: str) -> Iterator[str]:
-    """Give *paths* in *datacenter*, which is said by its path or by its name."""
+    """Give *paths* in *datacenter*, which is said by its name or by its path."""
     if datacenter:
-        for said in dict.fromkeys((datacenter, datacenter.rpartition("/")[2])):
+        for said in dict.fromkeys((datacenter.rpartition("/")[2], datacenter)):
             yield from (f"{said}:{path}" for path in paths)
 
 

@@ -17,10 +17,8 @@ GIB = 2**30
 
 
 def store(number: int, name: str, datacenter: str = "DC", **more) -> Datastore:
-    content = {"capacity_bytes": 2**42, "free_bytes": 2**41, "path": name}
-    return Datastore(
-        ref=MoRef("Datastore", f"datastore-{number}"), name=name, datacenter=datacenter, **{**content, **more}
-    )
+    content = {"ref": MoRef("Datastore", f"datastore-{number}"), "capacity_bytes": 2**42, "free_bytes": 2**41}
+    return Datastore(name=name, datacenter=datacenter, **{**content, "path": name, **more})
 
 
 def two_datacenters(**more) -> Inventory:
@@ -276,3 +274,20 @@ def test_what_the_source_has_twice_is_mapped_by_the_way_that_says_which():
     place, found = placed(machine, target, source=source, mappings=mappings)
     assert found == []
     assert (place.nics[0].network.name, place.nics[0].source) == ("DMZ", "DC2:VM Network")
+
+
+def test_a_key_that_says_the_datacenters_path_wins_over_one_that_says_its_name():
+    """Two datacenters are called DC, one of them in the folder EU: "DC:" says both, "EU/DC:" one."""
+    source = replace(
+        from_stores(vm("vm1", "a1"), "os"),
+        datastores=(
+            store(1, "datastore1", "DC", ref=MoRef("Datastore", "s1")),
+            store(2, "datastore1", "EU/DC", ref=MoRef("Datastore", "s2")),
+        ),
+    )
+    target = storage(store(1, "gold"), store(2, "silver"))
+    mappings = {"datastores": {"DC:datastore1": "gold", "EU/DC:datastore1": "silver"}}
+    for ref, wanted in (("s1", "gold"), ("s2", "silver")):
+        machine = vm("vm1", "a1", home=MoRef("Datastore", ref))
+        place, found = placed(machine, target, source=source, mappings=mappings)
+        assert (found, place.datastore.name) == ([], wanted)
