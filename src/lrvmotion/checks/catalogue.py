@@ -210,6 +210,9 @@ class Code(StrEnum):
         "map it in `[mappings.pools]`, or give the account the right to see it")
     HOST_MISSING = ("host-missing", "E", "no target host can take the VM; the summary says why for each",
         "add hosts to `target.hosts`, or map the VM to another datastore or network")
+    HOST_REPLACED = ("host-replaced", "W",
+        "on the way back: the VM's former host is gone or cannot take it, and another host of its cluster does",
+        "bring the former host back first, if it must be that one")
     PLACE_AMBIGUOUS = ("place-ambiguous", "E",
         "the wanted name means several networks, datastores, VM folders or resource pools of the target host",
         "name one of those that the summary lists, as it is written there")

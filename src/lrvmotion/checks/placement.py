@@ -84,6 +84,13 @@ def pool_missing(host: Host, wanted: str) -> Finding:
     return Code.POOL_MISSING.error(TargetId.host("target", host.name), summary)
 
 
+def host_replaced(vm: str, host: Host, reasons: Mapping[str, str]) -> Finding:
+    """The host that the VM came from cannot take it back, for *reasons*; *host* of its cluster does."""
+    why = "; ".join(f"{name} {reason}" for name, reason in reasons.items())
+    summary = f"goes back to {host.name} of the same cluster: {why}"
+    return Code.HOST_REPLACED.warning(f"vm/{vm}", summary, "bring its former host back first, if it must be that one")
+
+
 def host_missing(vm: str, reasons: Mapping[str, str]) -> Finding:
     """No host of the target fits; *reasons* says why by host, as in "is in maintenance mode"."""
     why = "; ".join(f"{name} {reason}" for name, reason in reasons.items()) or "the target has no host"

@@ -31,6 +31,7 @@ class VmOverride:
 
     None, or no network for a card, leaves it to the mappings.
 
+    *cluster* is whose hosts may take it where *target_host* cannot.
     *networks* are (card label, target network), EVERY for all cards; *disks* are (disk label, target datastore), and
     *datastore* is where the VM's home goes and every disk that is not named; *wave* is its wave, from 1, and
     *depends_on* the VMs that move before it (waves.Turn), 0 and None where it says nothing of them; *line* is where it
@@ -39,6 +40,7 @@ class VmOverride:
 
     vm: str
     target_host: str | None = None
+    cluster: str | None = None
     pool: str | None = None
     folder: str | None = None
     datastore: str | None = None
@@ -99,8 +101,9 @@ def check(overrides: Sequence[VmOverride], target: Inventory, where: str) -> Non
     mistakes: list[str] = []
     wrong: list[tuple[str, str]] = []
     for override in overrides:
+        host = override.target_host if override.cluster is None else None
         wanted = [
-            ("host", override.target_host), ("resource pool", override.pool), ("VM folder", override.folder),
+            ("host", host), ("resource pool", override.pool), ("VM folder", override.folder),
             ("datastore", override.datastore), *(("datastore", name) for _, name in override.disks),
             *(("network", name) for _, name in override.networks),
         ]  # fmt: skip

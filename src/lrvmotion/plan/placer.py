@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from lrvmotion.checks import placement
 from lrvmotion.config.schema import Config
 from lrvmotion.config.vm_csv import VmOverride
 from lrvmotion.findings import Finding
 from lrvmotion.model.inventory import Datastore, Folder, Host, Inventory, MoRef, Network, Pool, VirtualMachine
-from lrvmotion.model.place_names import near_misses
+from lrvmotion.model.place_names import cluster, near_misses, spellings
 from lrvmotion.model.placement import DiskMapping, NicMapping, Placement
 from lrvmotion.plan.place_resolver import Resolver, Trouble, troubles
 from lrvmotion.plan.wanted_places import Part, PlaceNaming, WantedPlaces
@@ -46,16 +46,20 @@ class Placer:
         if found:
             return None, found
         tried: list[tuple[Host, list[Trouble], list[Finding]]] = []
-        for host in self._by_load(wanted):
+        hosts, others = self._candidates(wanted)
+        for host in [*hosts, *others]:
             placed, wrong, more = self._at(host, vm, wanted)
             if placed is not None:
                 self._memory[host.ref] += vm.memory_bytes if vm.power_state == "poweredOn" else 0
                 self._placed[host.ref] += 1
                 for store, size in self._needed(wanted, placed).items():
                     self._taken[store.ref] += size
-                return placed, list(self._elsewhere(host, vm, wanted))
+                said = list(self._elsewhere(host, vm, wanted))
+                if host in others:
+                    said.append(placement.host_replaced(vm.name, host, self._reasons(wanted, tried)))
+                return placed, said
             tried.append((host, wrong, more))
-        return None, _why_not(vm, tried)
+        return None, _why_not(vm, tried, self._reasons(wanted, tried))
 
     def alone(self, vm: VirtualMachine) -> list[Finding]:
         """Forget what was placed, and return what forbids *vm*, were it the only one that moves."""
@@ -100,16 +104,35 @@ class Placer:
             pool,
         )
 
-    def _by_load(self, wanted: WantedPlaces) -> list[Host]:
-        """Return the candidates, the one with the least of its memory in use first."""
-        hosts = list(self._target.hosts) if wanted.hosts is None else [self._target.host(name) for name in wanted.hosts]
+    def _candidates(self, wanted: WantedPlaces) -> tuple[list[Host], list[Host]]:
+        """Return the hosts that *vm* may go to, and those of its cluster that may stand in for them."""
+        if wanted.hosts is None:
+            return self._by_load(self._target.hosts), []
+        if wanted.cluster is None:
+            return self._by_load([self._target.host(name) for name in wanted.hosts]), []
+        hosts = [host for name in wanted.hosts for host in self._resolver.names.hosts.find(name)]
+        usable = self._naming.usable(self._target.hosts)
+        others = [host for host in usable if wanted.cluster in spellings(cluster(host))]
+        return self._by_load(hosts), self._by_load([host for host in others if host not in hosts])
+
+    def _reasons(
+        self, wanted: WantedPlaces, tried: Sequence[tuple[Host, list[Trouble], list[Finding]]]
+    ) -> dict[str, str]:
+        """Return why no host of those *tried* takes the VM, by host; those that are not there come first."""
+        gone = [name for name in wanted.hosts or () if name not in self._resolver.names.hosts]
+        reasons = {host.name: wrong[0].reason if wrong else more[0].summary for host, wrong, more in tried}
+        return dict.fromkeys(gone, "is not there") | reasons
+
+    def _by_load(self, hosts: Iterable[Host]) -> list[Host]:
+        """Return *hosts*, the one with the least of its memory in use first."""
+        hosts = list(dict.fromkeys(hosts))
         whole = all(host.memory_bytes for host in hosts)  # else hosts are compared by bytes, not by shares
 
         def load(host: Host) -> tuple[float, int, str]:
             used = host.used_bytes + self._memory[host.ref]
             return (used / host.memory_bytes if whole else used), self._placed[host.ref], host.name
 
-        return sorted(dict.fromkeys(hosts), key=load)
+        return sorted(hosts, key=load)
 
     def _at(
         self, host: Host, vm: VirtualMachine, wanted: WantedPlaces
@@ -182,13 +205,14 @@ class Placer:
         return needed
 
 
-def _why_not(vm: VirtualMachine, tried: Sequence[tuple[Host, list[Trouble], list[Finding]]]) -> list[Finding]:
+def _why_not(
+    vm: VirtualMachine, tried: Sequence[tuple[Host, list[Trouble], list[Finding]]], reasons: Mapping[str, str]
+) -> list[Finding]:
     """Return why *vm* goes nowhere: what is to be said of the first host that is no worse than that, else of all."""
     for host, wrong, more in tried:
         told = [*more, *(finding for one in wrong if (finding := _told(vm, host, one)) is not None)]
         if len(told) == len(wrong) + len(more):
             return told
-    reasons = {host.name: wrong[0].reason for host, wrong, _ in tried if wrong}
     return [placement.host_missing(vm.name, reasons)]
 
 

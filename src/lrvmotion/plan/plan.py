@@ -59,6 +59,7 @@ class Migration:
 
     *wave* and *after* (names of VMs) are when its turn comes (waves.Turn); *source_datastores*, *source_home*
     (the datastore of its home) and *source_folder* are where it comes from, each as it can be typed there;
+    *source_cluster* is the cluster of *source_host* ("moref:…"): another of its hosts may take the VM back.
     *vmotion_networks* are the port groups that it moves over ("source/…").
     """
 
@@ -77,6 +78,7 @@ class Migration:
     source_datastores: tuple[str, ...] = ()
     source_folder: str = ""
     source_home: str = ""
+    source_cluster: str = ""
     vmotion_networks: tuple[str, ...] = ()
 
     @property

@@ -84,6 +84,7 @@ class _Move(_Section):
     source_datastores: tuple[str, ...] = ()
     source_folder: str = ""
     source_home: str = ""
+    source_cluster: str = ""
 
 
 class _Asked(_Section):

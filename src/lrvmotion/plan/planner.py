@@ -20,7 +20,7 @@ from lrvmotion.findings import Finding
 from lrvmotion.model import host_option
 from lrvmotion.model.inventory import DEFAULT_STACK, Host, Inventory, SiteName, VirtualMachine, Vmknic
 from lrvmotion.model.mode import Mode
-from lrvmotion.model.place_names import SiteNames, spellings
+from lrvmotion.model.place_names import SiteNames, cluster, spellings
 from lrvmotion.model.placement import Placement
 from lrvmotion.model.setting import ABSENT, SettingKey, Value, document, string
 from lrvmotion.model.target_id import TargetId, site_object
@@ -163,6 +163,7 @@ def _migrations(inputs: Inputs, vms: Sequence[VirtualMachine], draft: _Draft) ->
                     sorted({stores[ref] for ref in (vm.home, *(disk.datastore for disk in vm.disks)) if ref in stores})
                 ),
                 source_home=stores.get(vm.home, "") if vm.home is not None else "",
+                source_cluster=spellings(cluster(source))[-1] if source.compute is not None else "",
                 source_folder=folders.get((vm.datacenter, vm.folder), vm.folder),
                 vmotion_networks=(*_networks("source", source), *_networks("target", placement.host)),
             )

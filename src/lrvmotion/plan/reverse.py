@@ -32,6 +32,7 @@ def overrides(saved: Saved, names: Collection[str]) -> tuple[VmOverride, ...]:
             vm=move.instance_uuid or move.vm,
             called=move.vm,
             target_host=move.source_host,
+            cluster=move.source_cluster or None,
             folder=move.source_folder,
             datastore=move.source_home or next(iter(move.source_datastores), None),
             networks=tuple((card.label, card.source) for card in move.placement.nics if card.source),

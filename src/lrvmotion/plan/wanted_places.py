@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from lrvmotion.config.schema import Config
@@ -39,7 +39,10 @@ class Card:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WantedPlaces:
-    """The names wanted for one VM. *hosts* None: every host; *folder_asked*: by somebody, else it is the source's."""
+    """The names wanted for one VM. *hosts* None: every host; *folder_asked*: by somebody, else it is the source's.
+
+    *cluster* is whose other hosts may take it where those of *hosts* cannot.
+    """
 
     parts: tuple[Part, ...]
     cards: tuple[Card, ...]
@@ -47,6 +50,7 @@ class WantedPlaces:
     folder_asked: bool
     hosts: tuple[str, ...] | None
     pool: str | None
+    cluster: str | None = None
 
     @property
     def names(self) -> tuple[object, ...]:
@@ -77,7 +81,13 @@ class PlaceNaming:
             folder_asked=asked,
             hosts=self._wanted_hosts(vm, override),
             pool=override.pool,
+            cluster=override.cluster,
         )
+
+    def usable(self, hosts: Iterable[Host]) -> list[Host]:
+        """Return those of the target's *hosts* that the configuration lets VMs go to."""
+        chosen = self._config.target.hosts
+        return [host for host in hosts if not chosen or any(said in chosen for said in spellings(host))]
 
     def pool(self, host: Host) -> str | None:
         """Return the pool that VMs on the target *host* are mapped to, None for the root of its cluster."""

@@ -291,3 +291,32 @@ def test_a_key_that_says_the_datacenters_path_wins_over_one_that_says_its_name()
         machine = vm("vm1", "a1", home=MoRef("Datastore", ref))
         place, found = placed(machine, target, source=source, mappings=mappings)
         assert (found, place.datastore.name) == ([], wanted)
+
+
+def test_a_host_that_stands_in_is_of_the_cluster_and_of_the_configured_hosts():
+    """It is taken only where the wanted one cannot take the VM."""
+    edge, other = (MoRef("ClusterComputeResource", f"domain-c{n}") for n in (1, 2))
+    pools = tuple(
+        Pool(ref=MoRef("ResourcePool", f"p{at.value}"), path="", cluster="", owner=at) for at in (edge, other)
+    )
+    hosts = tuple(
+        host(
+            name, f"10.99.0.{n}", compute=at, pool=MoRef("ResourcePool", f"p{at.value}"), memory_bytes=GIB, used_bytes=n
+        )
+        for n, (name, at) in enumerate((("b9", other), ("b1", edge), ("b2", edge), ("b3", edge)))
+    )
+    wanted = {"target_host": "b3", "cluster": "moref:domain-c1"}
+    whole = inventory("target", hosts, pools=pools)
+    assert placed(vm("vm1", "a1"), whole, override=wanted)[0].host.name == "b3"
+    without = replace(whole, hosts=hosts[:3])
+    place, found = placed(vm("vm1", "a1"), without, override=wanted)
+    assert (place.host.name, [one.summary for one in found]) == (
+        "b1", ["goes back to b1 of the same cluster: b3 is not there"],
+    )  # fmt: skip
+    config = configs.parse({**CONFIG, "target": {**CONFIG["target"], "hosts": ["b9", "b2"]}})
+    machine = vm("vm1", "a1")
+    here = inventory("source", (host("a1", "10.88.0.9"),), (machine,))
+    placer = Placer(config, here, without, {"vm1": VmOverride(vm="vm1", **wanted)})
+    assert placer.place(machine)[0].host.name == "b2"
+    _, found = placed(vm("vm1", "a1"), replace(whole, hosts=hosts[:1]), override=wanted)
+    assert [one.summary for one in found] == ["no target host can take it: b3 is not there"]
