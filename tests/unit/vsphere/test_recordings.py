@@ -19,6 +19,7 @@ from lrvmotion.model.inventory import Inventory, MoRef, Vmknic
 from lrvmotion.model.vm.vm_role import VmRole, role
 from lrvmotion.plan.placer import Placer
 from lrvmotion.vsphere import faults
+from lrvmotion.vsphere.client import name_of
 from lrvmotion.vsphere.host import running_relocates
 from lrvmotion.vsphere.inventory import collect, surroundings, vm_hardware, vmknics, vms
 from lrvmotion.vsphere.session import is_vcenter
@@ -261,6 +262,6 @@ def test_right_a_vm_of_an_inventory_is_read_with_its_network(two):
 def test_right_names_are_read_without_their_escapes():
     """%2f is a slash."""
     centers = document("inventory-6.5-escaped-names-mounts.json")["datacenters"]
-    assert "dc-20/x" in [collect._name(item) for item in centers]
+    assert "dc-20/x" in [name_of(item) for item in centers]
     assert vmknics.prefix_length("255.255.254.0") == 23
     assert session().site == "target"

@@ -179,11 +179,10 @@ class Job:
             task.datastores = [self.vm.datastore.name, prepared["datastore"]]
             try:
                 queued_s, prepare_s = vcenter.paces.get(self.vm.name) or vcenter.paces.get("", (0.0, 0.0))
-                _wait(task, queued_s)
+                self._wait(task, queued_s)
                 task.begin()
                 self.refuse()  # the queue may have been long
-                _wait(task, prepare_s)
-                self._wait_for_answer(task)
+                self._wait(task, prepare_s)
                 if self.vm.traits.breaks and self.remote:
                     self._ask("relocate_break", demand=self.demand)
                     why = "the connection was lost"
@@ -198,12 +197,16 @@ class Job:
             with vcenter.lock:
                 self.vm.relocating = None
 
-    def _wait_for_answer(self, task: Task) -> None:
-        """Stand still while the VM waits for an answer; unconfirmed: that a cancelled task ends meanwhile."""
-        while self.vm.traits.question:
-            if not self.vm.traits.deaf:
+    def _wait(self, task: Task, seconds: float) -> None:
+        """Return after *seconds*, and not while the VM waits for an answer; raise RequestCanceled where cancelled.
+
+        Unconfirmed: that a cancelled task ends while its VM waits for an answer.
+        """
+        until = time.monotonic() + seconds
+        while (asks := bool(self.vm.traits.question)) or time.monotonic() < until:
+            if not (asks and self.vm.traits.deaf):
                 task.check_cancelled()
-            time.sleep(_POLL_S)
+            time.sleep(min(_POLL_S, max(until - time.monotonic(), 0) or _POLL_S))
 
     def _reserve(self, task: Task, move: str) -> dict[str, Any]:
         """Wait, queued, until both hosts have room; all or nothing, so opposite moves never wait for each other."""
@@ -317,14 +320,6 @@ def _backing(backing: Any) -> dict[str, Any]:
     if isinstance(backing, card.OpaqueNetworkBackingInfo):
         return {"name": backing.opaqueNetworkId, "opaque": backing.opaqueNetworkId}
     raise vmodl.fault.NotSupported(msg="This network backing is not simulated")
-
-
-def _wait(task: Task, seconds: float) -> None:
-    """Return after *seconds*; raise RequestCanceled where the task was cancelled meanwhile."""
-    until = time.monotonic() + seconds
-    while (left := until - time.monotonic()) > 0:
-        task.check_cancelled()
-        time.sleep(min(_POLL_S, left))
 
 
 def _wrong(name: str) -> Any:
