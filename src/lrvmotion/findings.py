@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -38,6 +38,16 @@ class Finding:
 def errors(findings: tuple[Finding, ...] | list[Finding]) -> list[Finding]:
     """Return only the findings that stop a run."""
     return [finding for finding in findings if finding.severity is Severity.ERROR]
+
+
+def together(findings: Iterable[Finding]) -> dict[Finding, list[str]]:
+    """Return each finding of *findings* once, without its subject, and all subjects that it holds of."""
+    same: dict[Finding, list[str]] = {}
+    for finding in findings:
+        subjects = same.setdefault(replace(finding, subject=""), [])
+        if finding.subject not in subjects:
+            subjects.append(finding.subject)
+    return same
 
 
 def first_few(names: Sequence[str], most: int = 3) -> str:

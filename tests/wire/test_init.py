@@ -98,7 +98,7 @@ def test_programs_get_a_document(there, pins, tmp_path):
 def test_off_a_terminal_nothing_is_trusted_unseen(there, pins, tmp_path):
     """Exit 4; the error shows both fingerprints of both certificates, its hint is what accepts them."""
     text = refused(run(tmp_path, "init", *there), tmp_path, 4, "SHA-256", "SHA-1", *pins)
-    hint = text.partition("hint: ")[2].strip().partition("use ")[2].split()
+    hint = text.partition("then add:\n")[2].replace("\\\n", "").split()
     assert run(tmp_path, "init", *there, *hint).returncode == 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 
 import pytest
 
@@ -25,6 +26,19 @@ def test_without_it_one_vm_refuses_the_plan_and_the_hint_names_it(lab):
     assert done.returncode == 3
     assert "--skip-refused goes on with the other 2 VMs" in done.stderr
     assert not (lab.folder / "refused.json").exists()
+
+
+def test_several_errors_are_a_list_each_with_its_code_and_what_helps(lab):
+    """No line that nobody can read to its end; what holds of several VMs is told once."""
+    lab.control("source", "vm_set", vm="vm7", traits={"plugged": ["floppy", "usb"]})
+    done = lab.run("migrate", "--mode", "stock", "--yes", "vm1", "vm7", "vm8")
+    lab.control("source", "vm_set", vm="vm7")
+    assert done.returncode == 3
+    told = done.stderr[done.stderr.index("lrvmotion: ") :]
+    assert re.match(r"lrvmotion: \d errors refuse the plan\n", told)
+    assert re.search(r"^  vm/vm1, vm/vm7: .*  \[vm-floppy\]\n    hint: ", told, re.MULTILINE)
+    assert re.search(r"^  vm/vm7: .*  \[vm-usb\]\n", told, re.MULTILINE)
+    assert told.endswith("  hint: --skip-refused goes on with the other VM\n")
 
 
 def test_with_it_the_rest_is_planned_and_the_reasons_are_told(lab):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lrvmotion.findings import Finding, Severity
+from lrvmotion.findings import Finding, Severity, together
 from lrvmotion.model.path_quality import Frames, PathQuality
 from lrvmotion.model.target_id import without_site
 from lrvmotion.views.plan.plan import MARKS, finding_json
@@ -154,13 +154,8 @@ def _rank(finding: Finding) -> int:
 
 def _by_subject(findings: Sequence[Finding]) -> list[tuple[str, list[Finding]]]:
     """Return findings by subject, errors first; one that holds of many subjects stands under them together."""
-    same: dict[Finding, list[str]] = {}
-    for finding in findings:
-        subjects = same.setdefault(replace(finding, subject=""), [])
-        if finding.subject not in subjects:
-            subjects.append(finding.subject)
     groups: dict[str, list[Finding]] = {}
-    for finding, subjects in same.items():
+    for finding, subjects in together(findings).items():
         groups.setdefault(first_few(subjects), []).append(finding)
     ordered = [(subject, sorted(own, key=_rank)) for subject, own in groups.items()]
     return sorted(ordered, key=lambda group: _rank(group[1][0]))

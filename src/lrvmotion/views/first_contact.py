@@ -31,7 +31,7 @@ def show(found: Introduction, path: Path) -> None:
                 f"  {name}: native mode needs {count} addresses for new vMotion vmknics: choose them", markup=False
             )
     option = "" if str(path) == "lrvmotion.toml" else f"--config {shlex.quote(str(path))} "
-    to.print(f"Look through it, then: lrvmotion {option}plan", markup=False)
+    to.print(f"Look through it, then: lrvmotion {option}check", markup=False)
 
 
 def show_json(found: Introduction, path: Path) -> None:

@@ -118,15 +118,18 @@ def settle(shown: Iterable[Fingerprint], accept: Accept | None) -> None:
             raise TrustError(message, hint="find out who answers there before you trust it")
         unknown.append(one)
     if accept is None and unknown:
-        message = "the " + "; the ".join(
-            f"{one.what} of {one.where} is not trusted yet ({one.fingerprints})" for one in unknown
-        )
-        options = " ".join(f"{one.option} {_word(one.pin)}" for one in unknown)
-        raise TrustError(message, hint=f"compare the fingerprints with the consoles, then use {options}")
+        rows = [row for one in unknown for row in (f"  {one.what} of {one.where}", *_printed(one))]
+        message = "\n".join(("nothing was written, these are not trusted yet:", *rows))
+        options = " \\\n".join(f"    {one.option} {_word(one.pin)}" for one in unknown)
+        raise TrustError(message, hint=f"compare the fingerprints with the consoles, then add:\n{options}")
     for one in unknown:
         if accept is not None and not accept(one):
             message = f"the {one.what} of {one.where} was not accepted; nothing was written"
             raise TrustError(message, hint="compare it with what its console shows")
+
+
+def _printed(one: Fingerprint) -> list[str]:
+    return [f"    {name} {text}" for name, text in one.prints]
 
 
 def _word(pin: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ from lrvmotion.config.schema import Config, Relay
 from lrvmotion.config.vm_csv import VmOverride
 from lrvmotion.errors import LrvmotionError, RefusedError, UnreachableError
 from lrvmotion.events import Found, Observer
-from lrvmotion.findings import Finding, errors
+from lrvmotion.findings import Finding, errors, first_few, together
 from lrvmotion.model.inventory import SITES, Inventory, MoRef
 from lrvmotion.model.load_report import LoadReport
 from lrvmotion.model.mode import Mode
@@ -364,8 +364,8 @@ def refuse(plan: Plan) -> None:
     bad = errors(list(plan.findings))
     if not bad:
         return
-    message = "; ".join(f"{finding.subject}: {finding.summary}" for finding in bad)
-    hint = next((finding.hint for finding in bad if finding.hint), None)
+    message = "\n".join(_told(bad))
+    hint = bad[0].hint if len(bad) == 1 else None
     own = refusals.own_errors(bad, {finding.subject.removeprefix("vm/"): None for finding in bad})
     if not refusals.others(bad, own) and (rest := [move for move in plan.migrations if move.vm not in own]):
         more = "--skip-refused goes on with " + ("the other VM" if len(rest) == 1 else f"the other {len(rest)} VMs")
@@ -373,6 +373,18 @@ def refuse(plan: Plan) -> None:
     if any(finding.code in LOCKED for finding in bad):
         raise UnreachableError(message, hint=hint)
     raise RefusedError(message, hint=hint)
+
+
+def _told(bad: Sequence[Finding]) -> Iterator[str]:
+    """Yield the lines that say the errors *bad*: one in a sentence, several in a list, each with what helps it."""
+    if len(bad) == 1:
+        yield f"{bad[0].subject}: {bad[0].summary}  [{bad[0].code}]"
+        return
+    yield f"{len(bad)} errors refuse the plan"
+    for one, subjects in together(bad).items():
+        yield f"  {first_few(subjects)}: {one.summary}  [{one.code}]"
+        if one.hint:
+            yield f"    hint: {one.hint}"
 
 
 def refuse_unproven(plan: Plan) -> None:

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from lrvmotion.findings import Finding, Severity
+from lrvmotion.findings import Finding, Severity, together
 from lrvmotion.plan.modes import MODES
 from lrvmotion.plan.plan import Plan
 from lrvmotion.views.plan import forecast, plan_tree
@@ -87,19 +87,16 @@ def _migrations(made: Plan) -> Table:
 
 def _findings(to: Console, findings: Sequence[Finding]) -> None:
     """Print the findings, errors first; one that holds of many is told once."""
-    subjects: dict[tuple[Severity, str, str, str | None], list[str]] = {}
-    for finding in sorted(findings, key=lambda item: list(Severity).index(item.severity)):
-        subjects.setdefault((finding.severity, finding.code, finding.summary, finding.hint), []).append(finding.subject)
-    if subjects:
+    found = together(sorted(findings, key=lambda item: list(Severity).index(item.severity)))
+    if found:
         to.print()
-    for (severity, code, summary, hint), names in subjects.items():
-        text = Text(f"{severity}: ", style=MARKS[severity])
-        text.append(
-            f"{names[0]}: {summary}" if len(names) == 1 else f"{summary} ({words.first_few(names)})", style="not bold"
-        ).append(f"  [{code}]", style="not bold dim")
+    for one, names in found.items():
+        said = f"{names[0]}: {one.summary}" if len(names) == 1 else f"{one.summary} ({words.first_few(names)})"
+        text = Text(f"{one.severity}: ", style=MARKS[one.severity])
+        text.append(said, style="not bold").append(f"  [{one.code}]", style="not bold dim")
         console.hang(to, Text(""), text)
-        if hint:
-            console.hang(to, Text("  "), Text(f"hint: {hint}", style="dim"))
+        if one.hint:
+            console.hang(to, Text("  "), Text(f"hint: {one.hint}", style="dim"))
 
 
 def plan_json(made: Plan, state: Path) -> dict[str, Any]:
