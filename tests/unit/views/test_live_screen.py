@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+import pty
+import select
 import time
 
 import pytest
@@ -13,7 +16,7 @@ from lrvmotion.plan.plan import Plan
 from lrvmotion.views.events import lines
 from lrvmotion.views.live import heartbeat
 from lrvmotion.views.live.rows import Columns, chosen, fit, fit_path, row
-from lrvmotion.views.live.screen import FRAMES, Screen, sparkline
+from lrvmotion.views.live.screen import FRAMES, Screen, screen, sparkline
 from lrvmotion.views.live.state import LINGER_S, State
 
 GIB = 1024**3
@@ -91,6 +94,52 @@ def test_500_vms_fit_any_terminal(size):
     assert "cap 2.00 Gbit/s" in text
     assert "more: " in text
     assert "maintenance window open" in drawn[0]
+
+
+@pytest.mark.parametrize(
+    ("width", "last"),
+    [
+        (80, " · 9:54 left · total 10:19 · forecast 1:00:00 (-49:41)"),
+        (70, " · 9:54 left · forecast 1:00:00 (-49:41)"),
+        (50, " · 9:54 left"),
+    ],
+)
+def test_of_a_line_that_is_too_long_whole_figures_are_left_out(width, last):
+    """Half of a time reads as another one."""
+    seen = Seen(width, 24)
+    seen.screen(RunStarted(run="abcdef", mode="proxy", journal="j", vms=(), forecast_s=3600.0))
+    for percent in range(5):
+        seen.screen(move(1, "running", percent))
+        seen.lines()
+        seen.now += 5.0
+    (text,) = (line for line in seen.lines() if " left" in line)
+    assert text.rstrip().endswith(last)
+
+
+ENTERED, LEFT, HOME, UP = "\x1b[?1049h", "\x1b[?1049l", "\x1b[H", "\x1b[1A"
+
+
+def test_no_frame_rests_on_where_the_last_one_was(monkeypatch):
+    """A terminal that is resized moves what is on it: counted up from the cursor, pieces of the last frame stay."""
+    theirs, ours = pty.openpty()
+    monkeypatch.setenv("TERM", "xterm-256color")
+    drawn = b""
+    end = time.monotonic() + 20
+    with os.fdopen(theirs, "rb", 0) as seen, os.fdopen(ours, "w") as stderr:
+        monkeypatch.setattr("sys.stderr", stderr)
+        with screen(PLAN, quiet=False) as show:
+            show(move(1, "running", 10))
+            while drawn.count(b"proxy mode") < 3:
+                assert time.monotonic() < end
+                if select.select([seen], [], [], 0.1)[0]:
+                    drawn += seen.read(65536)
+        while select.select([seen], [], [], 0.1)[0]:
+            drawn += seen.read(65536)
+    before, *frames = drawn.decode().split("proxy mode")
+    assert UP not in drawn.decode()
+    assert ENTERED in before, "on a screen of its own: what the terminal showed before comes back"
+    assert all(HOME in frame for frame in (before, *frames[:-1])), "each begins at the top"
+    assert LEFT in frames[-1]
 
 
 def test_a_line_of_a_vm_has_its_bytes_by_path_and_its_tries():

@@ -71,19 +71,20 @@ def status_line(state: State, now: float) -> str:
         f"{words.count(len(state.vms), 'VM')}: {words.counts(state.counts)}",
         f"{units.size(state.carried(now))} of {units.size(state.total)}",
         units.rate(bps) if bps else "no traffic seen",
-        f"{'-' if left is None else units.clock(left)} left{against(state, now, left)}",
+        " · ".join([f"{'-' if left is None else units.clock(left)} left", *against(state, now, left)]),
         *(str(wording(sample)) for at, sample in state.relays.values() if sample.streams),
     ]
     return "; ".join(parts)
 
 
-def against(state: State, now: float, left: float | None) -> str:
-    """Return the forecast of the whole queue, and what it comes to as it goes now; empty where there is none."""
+def against(state: State, now: float, left: float | None) -> list[str]:
+    """Return what the whole queue comes to as it goes now, and its forecast; nothing without one."""
     if state.forecast_s is None:
-        return ""
+        return []
     text = f"forecast {units.clock(state.forecast_s)}"
     moving = state.moving_s(now)
     if moving is None or left is None:
-        return f" · {text}"
+        return [text]
     late = moving + left - state.forecast_s
-    return f" · total {units.clock(moving + left)} · {text} ({'+' if late >= 0 else '-'}{units.clock(abs(late))})"
+    difference = f"{'+' if late >= 0 else '-'}{units.clock(abs(late))}"
+    return [f"total {units.clock(moving + left)}", f"{text} ({difference})"]

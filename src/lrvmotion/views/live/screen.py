@@ -39,6 +39,7 @@ FRAMES = 4  # a second
 CHANGES = 7  # lines of what was told last, before the first move; the newest is at the foot
 BLOCKS = " ▁▂▃▄▅▆▇█"
 KEYS = "Ctrl-C: finish running moves, then stop · twice: cancel them"
+SEPARATOR = " · "
 SAID_S = 15.0  # so long a message is shown
 _TOLD = Carried | Changed | Found | HookRan | Left | Message | Proven | Rebooting | Waiting
 
@@ -57,6 +58,7 @@ def screen(plan: Plan, *, quiet: bool) -> Iterator[Callable[[Event], None]]:
             yield beating
         return
     view = Screen(plan, time.monotonic)
+    # On a screen of its own: resized, a terminal moves lines, and a frame drawn over the last would miss some.
     # stdout is for results: redirected by Live, events would land on the screen instead.
     with (
         console.no_echo(),
@@ -64,10 +66,9 @@ def screen(plan: Plan, *, quiet: bool) -> Iterator[Callable[[Event], None]]:
             view,
             console=terminal,
             refresh_per_second=FRAMES,
-            transient=True,
+            screen=True,
             redirect_stdout=False,
             redirect_stderr=False,
-            vertical_overflow="crop",
         ),
     ):
 
@@ -152,11 +153,12 @@ class Screen:
         seconds = max(min(width - 40, 120), 10)
         graph = Text(sparkline(list(state.history)[-seconds:], seconds), style="green", no_wrap=True)
         yield graph.append(said, style="bold") if len(said) + seconds <= width else graph
-        carried, total = state.carried(now), state.total
-        text = f"{units.size(carried)} of {units.size(total)}"
         left = state.left_s(now)
-        text += f" · {'-' if left is None else units.clock(left)} left"
-        yield _line(f"{text}{heartbeat.against(state, now, left)}", "")
+        carried = f"{units.size(state.carried(now))} of {units.size(state.total)}"
+        parts = [carried, f"{'-' if left is None else units.clock(left)} left", *heartbeat.against(state, now, left)]
+        while len(SEPARATOR.join(parts)) > width and len(parts) > 2:  # half of a figure reads as another one
+            del parts[2]
+        yield _line(SEPARATOR.join(parts), "")
 
     def _vms(self, now: float, width: int, height: int) -> Iterator[Text]:
         state = self._state
