@@ -27,16 +27,16 @@ class Value:
         return "(absent)" if self.type == "absent" else str(self.data)
 
     def brief(self, most: int = 90) -> str:
-        """Return the value for people, on one line of at most *most* characters; a file by its size and hash."""
-        if self.type != "document":
-            text = " ".join(str(self).split())
+        """Return the value for people, on one line of at most *most* characters.
+
+        A switch is on or off, a file its size and hash.
+        """
+        if self.type == "bool":
+            text = "on" if self.data else "off"
+        elif self.type == "document":
+            text = _document_words(self.as_document())
         else:
-            content = self.as_document()
-            if isinstance(content.get("content"), str):
-                digest = hashlib.sha256(content["content"].encode()).hexdigest()[:12]
-                text = f"{len(content['content'].splitlines())} lines, sha256 {digest}"
-            else:
-                text = ", ".join(f"{key} {value}" for key, value in content.items() if value not in (None, [], ""))
+            text = " ".join(str(self).split()) or '""'
         return text if len(text) <= most else text[: most - 1] + "…"
 
     def as_document(self) -> dict[str, Any]:
@@ -59,6 +59,30 @@ class Value:
             message = f"{value.data!r} is no {value.type}"
             raise ValueError(message)
         return value
+
+
+_LABELS = {
+    "vlan_id": "VLAN", "mtu": "MTU", "portgroup": "port group", "listen_port": "relay port", "port": "TCP port",
+    "sources": "from", "targets": "to", "prefix_length": "prefix length",
+    "vswitch": "switch",
+}  # fmt: skip
+
+
+def _document_words(content: Mapping[str, Any]) -> str:
+    if isinstance(content.get("content"), str):
+        digest = hashlib.sha256(content["content"].encode()).hexdigest()[:12]
+        lines = len(content["content"].splitlines())
+        return f"{lines} line{'' if lines == 1 else 's'}, sha256 {digest}"
+    return ", ".join(_part(name, part) for name, part in content.items() if part not in (None, [], ""))
+
+
+def _part(name: str, part: Any) -> str:  # noqa: ANN401 - any JSON
+    label = _LABELS.get(name, name.replace("_", " "))
+    if isinstance(part, bool):
+        return label if part else f"not {label}"
+    if isinstance(part, list):
+        return f"{label} {' '.join(str(item) for item in part)}"
+    return f"{label} {part}"
 
 
 _DATA = {"absent": type(None), "bool": bool, "int": int, "long": int, "string": str, "document": str}

@@ -30,12 +30,14 @@ from lrvmotion.events import (
 )
 from lrvmotion.findings import Finding, Severity
 from lrvmotion.journal.event_log import EventLog
+from lrvmotion.model.setting import Value, document
 from lrvmotion.plan.plan import Plan
 from lrvmotion.report import run_history
 from lrvmotion.views.events.lines import Lines
 from lrvmotion.views.events.wording import next_interrupt, wording
 from lrvmotion.views.live.screen import Screen
 from lrvmotion.views.report import data, html, markdown
+from lrvmotion.views.text import words
 
 FINDING = Finding(code="tools-late", severity=Severity.WARNING, subject="vm/web1", summary="its guest is late", hint="")
 WORDS = {
@@ -132,6 +134,25 @@ def test_what_is_no_news_has_no_line():
     )
     assert lines.line(missed) is None
     assert lines.line(Found(finding=FINDING)) is None, "before a run the plan shows it"
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (document(active=True, config="/x.json", enabled=True), "active, config /x.json, enabled"),
+        (document(listen_port=9000, port=8000, sources=["10.0.0.1", "10.0.0.2"]),
+         "relay port 9000, TCP port 8000, from 10.0.0.1 10.0.0.2"),
+        (document(content="a line\n"), "1 line, sha256 786e184927ec"),
+        (Value("bool", data=True), "on"),
+        (Value("bool", data=False), "off"),
+        (Value("string", ""), '""'),
+    ],
+)  # fmt: skip
+def test_a_value_reads_as_in_the_plan_when_it_is_set(value, said):
+    """The event has the value as text already."""
+    assert words.value(value) == said
+    event = Changed(how="applied", target="relay/r", key="unit/x", prior="", value=value.brief(), done=1, total=1)
+    assert wording(event) == f"[1/1] relay/r: unit x set: {said}"
 
 
 def test_every_event_has_words():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,11 +11,6 @@ from lrvmotion.model.migration_state import MigrationState
 from lrvmotion.model.setting import ABSENT, SettingKey, Value
 from lrvmotion.views.text import units
 
-_LABELS = {
-    "vlan_id": "VLAN", "mtu": "MTU", "portgroup": "port group", "listen_port": "relay port", "port": "TCP port",
-    "sources": "from", "targets": "to", "prefix_length": "prefix length",
-    "vswitch": "switch",
-}  # fmt: skip
 SUBJECTS = 6  # names in one line: the rest is a number
 _STATES: dict[str, str] = {MigrationState.SUCCESS: "moved", MigrationState.ERROR: "failed"}
 _COUNTED = (
@@ -39,27 +34,8 @@ def setting(key: str) -> str:
 
 
 def value(given: Value) -> str:
-    """Return *given* on one line: switches are on or off, a file is its size and hash."""
-    if given == ABSENT:
-        return "none"
-    if given.type == "bool":
-        return "on" if given.data else "off"
-    if given.type != "document":
-        return " ".join(str(given.data).split()) or '""'
-    content = given.as_document()
-    if isinstance(content.get("content"), str):
-        digest = hashlib.sha256(content["content"].encode()).hexdigest()[:12]
-        return f"{count(len(content['content'].splitlines()), 'line')}, sha256 {digest}"
-    return ", ".join(_part(name, part) for name, part in content.items() if part not in (None, [], ""))
-
-
-def _part(name: str, part: Any) -> str:  # noqa: ANN401 - any JSON
-    label = _LABELS.get(name, name.replace("_", " "))
-    if isinstance(part, bool):
-        return label if part else f"not {label}"
-    if isinstance(part, list):
-        return f"{label} {' '.join(str(item) for item in part)}"
-    return f"{label} {part}"
+    """Return *given* on one line, whole; what is not there is none."""
+    return "none" if given == ABSENT else given.brief(most=sys.maxsize)
 
 
 def state(name: str) -> str:
