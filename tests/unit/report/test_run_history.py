@@ -177,6 +177,16 @@ def test_html_is_one_file_that_asks_nobody(state):
         minidom.parseString(drawing)  # noqa: S318 - our own
 
 
+def test_a_short_name_or_time_is_not_broken_in_two(state):
+    """A browser breaks relay/relay-a behind the hyphen, and a date, where a column beside it wants the room."""
+    put_back(state)
+    page = html.report(made(state), written(state))
+    assert ".w{white-space:nowrap}" in page
+    cells = re.findall(r"<td(?: class=(\w+))?>([^<]*)</td>", page)
+    assert {kind for kind, text in cells if text.startswith(("source/", "restored "))} == {"w"}
+    assert "" in {kind for kind, text in cells if len(text) > 60}, "long text wraps"
+
+
 @pytest.mark.parametrize("name", ["<script>alert(1)</script>", "a|b`c", '"><b>x', "=1+1", "ünï", "a\nb"])
 def test_a_name_is_text_in_every_form(tmp_path, name):
     """Whatever a VM is called: no markup, no column, no formula of a spreadsheet."""

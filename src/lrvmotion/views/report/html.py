@@ -12,6 +12,7 @@ from lrvmotion.views.report import plots
 from lrvmotion.views.report import wording as say
 from lrvmotion.views.text import units
 
+WHOLE = 32  # a cell of so many characters is not broken: a name, an option, "restored" and a time
 MOST_ENTRIES = 5000  # of the audit log in one page
 STYLE = """
 :root{color-scheme:light}
@@ -28,13 +29,14 @@ section{background:#fff;border:1px solid #e3e7ec;border-radius:8px;padding:18px 
 th{text-align:left;color:#66707d;font-weight:500;border-bottom:1px solid #cdd4dc;padding:5px 10px 5px 0}
 td{border-bottom:1px solid #eef1f4;padding:5px 10px 5px 0;vertical-align:top;overflow-wrap:anywhere}
 .n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+.w{white-space:nowrap}
 .audit td{font-size:12px}
 svg{width:100%;height:auto;display:block}.small svg{max-width:520px}
 .legend{display:flex;flex-wrap:wrap;gap:4px 16px;margin:6px 0 0;color:#66707d;font-size:12.5px}
 .legend i{display:inline-block;width:11px;height:11px;border-radius:2px;margin-right:6px;vertical-align:-1px}
 .moved{color:#2f7d50}.failed,.no{color:#b3402a}.held,.cancelled{color:#9a6d0c}
 details summary{cursor:pointer;color:#3b6fb6}footer{color:#66707d;font-size:12.5px}
-@media print{body{background:#fff}section,.tile{break-inside:avoid}}
+@media print{body{background:#fff}.w{white-space:normal}section,.tile{break-inside:avoid}}
 """
 
 
@@ -122,7 +124,8 @@ def _table(
     head: Sequence[str], rows: Iterable[Sequence[str]], *, right: set[str] | frozenset[str] = frozenset()
 ) -> str:
     def cell(kind: str, name: str, text: str) -> str:
-        style = "n" if name in right else text if name in {"result", "carried"} and text.isalpha() else ""
+        whole = "w" if len(text) <= WHOLE else ""
+        style = "n" if name in right else text if name in {"result", "carried"} and text.isalpha() else whole
         return f"<{kind}{f' class={style}' if style else ''}>{escape(text)}</{kind}>"
 
     top = "".join(cell("th", name, name) for name in head)
