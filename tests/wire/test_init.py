@@ -92,7 +92,7 @@ def test_programs_get_a_document(there, pins, tmp_path):
     assert made["source"]["addresses_needed"] == [{"subnet": "10.88.0.0/24", "count": 16}]
     assert set(made["mappings"]["networks"]["mapped"]) == {"VM Network", "dv-VM Network"}
     assert made["mappings"]["networks"]["unmatched"] == {}
-    assert made["boxes"] == []
+    assert made["relay_hosts"] == []
 
 
 def test_off_a_terminal_nothing_is_trusted_unseen(there, pins, tmp_path):
@@ -105,7 +105,7 @@ def test_off_a_terminal_nothing_is_trusted_unseen(there, pins, tmp_path):
 def test_another_certificate_than_expected_is_refused(there, pins, tmp_path):
     """Exit 4, and nobody is logged in."""
     words = [*there, *pins[:3], "ab" * 32]
-    refused(run(tmp_path, "init", *words), tmp_path, 4, "target vCenter's certificate", "not what was expected")
+    refused(run(tmp_path, "init", *words), tmp_path, 4, "certificate of target vCenter", "not what was expected")
 
 
 def test_a_fingerprint_that_is_none_is_a_mistake(there, tmp_path):
@@ -162,7 +162,7 @@ def test_on_a_terminal_it_asks_for_what_it_needs(lab, tmp_path):
     done = typed(tmp_path, "init", *ports, answers=answers)
     assert done.returncode == 0, done.stderr
     for site, at in hosts.items():
-        assert done.stderr.count(f"{site} vCenter's certificate of {at[0]}:{at[1]}:") == 1
+        assert done.stderr.count(f"certificate of {site} vCenter {at[0]}:{at[1]}:") == 1
         assert fetch_certificate(*at).sha1 in done.stderr
     assert tomllib.loads((tmp_path / "lrvmotion.toml").read_text())["target"]["username"] == USERNAME
 

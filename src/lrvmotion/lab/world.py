@@ -268,7 +268,7 @@ def _end(process: Process | None) -> None:
 
 
 def status(directory: Path) -> dict[str, Any]:
-    """Return how the lab is: vCenters, hosts with their vmknics, boxes, the circuit."""
+    """Return how the lab is: vCenters, hosts with their vmknics, relay hosts, the circuit."""
     if not (directory / "spec.json").exists():
         raise _none(directory)
     spec = LabSpec.read(directory / "spec.json")
@@ -279,7 +279,7 @@ def status(directory: Path) -> dict[str, Any]:
         entry: dict[str, Any] = {"vcenter": about["url"], "running": running}
         if running:
             entry["state"] = ask(directory / site / "control.sock", "state")
-        entry["boxes"] = {
+        entry["relay_hosts"] = {
             box.name: machine.status(record.read(record.record_path(directory, box.name)))
             for box in spec.site(site).boxes
         }

@@ -42,7 +42,7 @@ def show_json(found: Introduction, path: Path) -> None:
             "file": str(path.absolute()),
             "source": _site_json(found.given["source"], found.source),
             "target": _site_json(found.given["target"], found.target),
-            "boxes": [
+            "relay_hosts": [
                 {key: box.get(key) for key in ("name", "host", "port", "user", "host_key", "address")}
                 | {"fingerprint": found.boxes[box["name"]]}
                 for box in _boxes(found.given)

@@ -14,7 +14,7 @@ from lrvmotion.views.text import console, units
 
 
 def status(found: dict[str, Any]) -> None:
-    """Print what `lab status` found: vCenters, hosts with their vMotion vmknics and VMs, boxes, the circuit."""
+    """Print what `lab status` found: vCenters, hosts with their vMotion vmknics and VMs, relay hosts, the circuit."""
     to = console.out()
     to.print(Text(f"lab {found['name']}", style="bold").append(f"  {found['directory']}", style="not bold dim"))
     for site, entry in found["sites"].items():
@@ -24,7 +24,7 @@ def status(found: dict[str, Any]) -> None:
         state = entry.get("state", {})
         if state:
             to.print(_hosts(state))
-        for box, how in entry["boxes"].items():
+        for box, how in entry["relay_hosts"].items():
             to.print(Text.assemble("  relay host ", box, "  ", (how, "green" if how == "running" else "bold red")))
     to.print()
     if not found["net"]:

@@ -180,7 +180,7 @@ def _certificate(site: SiteName, given: dict[str, Any]) -> Fingerprint:
     host, port = given["vcenter"], given.get("port", 443)
     found = fetch_certificate(host, port)
     return Fingerprint(
-        who=site, what=f"{site} vCenter's certificate", where=f"{host}:{port}", pin=found.sha256,
+        who=site, what="certificate", where=f"{site} vCenter {host}:{port}", pin=found.sha256,
         prints=(("SHA-256", _colons(found.sha256)), ("SHA-1", found.sha1)), option=f"--{site}-sha256",
         expected=given.get("sha256"),
     )  # fmt: skip

@@ -13,7 +13,7 @@ from lrvmotion.workflows.first_contact import Fingerprint, choose_address, on_vm
 
 def shown(who: str, *, pin: str, expected: str | None = None) -> Fingerprint:
     return Fingerprint(
-        who=who, what=f"{who} vCenter's certificate", where=f"{who}.lab:443", pin=pin,
+        who=who, what="certificate", where=f"{who} vCenter {who}.lab:443", pin=pin,
         prints=(("SHA-256", pin.upper()), ("SHA-1", f"{pin}-sha1")), option=f"--{who}-sha256", expected=expected,
     )  # fmt: skip
 
@@ -38,7 +38,7 @@ def test_what_is_not_as_expected_is_not_asked_for():
 
 def test_a_no_ends_it():
     """Whatever else was accepted."""
-    with pytest.raises(TrustError, match=r"of target\.lab:443 was not accepted"):
+    with pytest.raises(TrustError, match=r"certificate of target vCenter target\.lab:443 was not accepted"):
         settle([shown("source", pin="a"), shown("target", pin="b")], lambda one: one.who == "source")
 
 
