@@ -22,7 +22,9 @@ from lrvmotion.model.inventory import (
 from lrvmotion.model.setting import ABSENT, SettingKey, Value
 from lrvmotion.model.target_id import TargetId
 from lrvmotion.model.vm.vm_metadata import VmMetadata
-from lrvmotion.plan.plan import Change
+from lrvmotion.plan import planner
+from lrvmotion.plan.layout import Layout, gather
+from lrvmotion.plan.plan import Change, Plan
 from lrvmotion.ports.mover import TaskUpdate
 
 
@@ -259,3 +261,18 @@ def inventory(site: str, hosts: tuple[Host, ...], vms: tuple[VirtualMachine, ...
         "folders": (Folder(ref=MoRef("Folder", "group-v1"), path="", datacenter="DC"),),
     }
     return Inventory(**{**content, **changes})
+
+
+def planned(
+    layout: Layout,
+    run: str,
+    *,
+    owner_id: str | None = None,
+    read=lambda name, key: ABSENT,
+    bounds=lambda name: {},
+    wanted=lambda role: [],
+    unusable=lambda relay: None,
+) -> Plan:
+    """Return the plan of *layout* by what is answered: hosts without options, relay hosts that are to have nothing."""
+    readings = gather(layout, read=read, bounds=bounds, wanted=wanted, unusable=unusable)
+    return planner.make(layout, readings, run, owner_id=owner_id)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from crash.worlds import BOUNDS, BOX, CONFIG
-from fakes import host, inventory, vm
+from fakes import host, inventory, planned, vm
 from lrvmotion.config import schema as configs
 from lrvmotion.config.schema import Config
 from lrvmotion.errors import RefusedError, UnreachableError
@@ -18,7 +18,8 @@ from lrvmotion.model.inventory import Host, HostPortGroup, Inventory, Vmknic
 from lrvmotion.model.relay.relay_spec import RelaySpec
 from lrvmotion.model.setting import ABSENT, SettingKey, Value, string
 from lrvmotion.model.target_id import ConnectionId, TargetId
-from lrvmotion.plan import planner, reverse
+from lrvmotion.plan import reverse
+from lrvmotion.plan.layout import Inputs, lay_out
 from lrvmotion.plan.plan import Plan, Theirs
 from lrvmotion.relay.facts import parse
 from lrvmotion.relay.install import desired
@@ -300,12 +301,16 @@ def plan(
     sites = ("B", "A") if back else ("A", "B")
     source, target = (world.estate.inventory(role, at) for role, at in zip(("source", "target"), sites, strict=True))
     machine = source.vms[pair[0]]
-    inputs = planner.Inputs(
+    inputs = Inputs(
         config=config, source=source, target=replace(target, hosts=(target.hosts[pair[1]],)),
-        read=lambda name, key: world.target(name).read(key),
-        bounds=lambda name: BOUNDS,
-        box=lambda relay, senders, targets: wanted(owner_id, tuple(senders), tuple(targets)),
-        relay_unusable_reason=lambda relay: None,
         runs=runs, theirs=theirs, held=held,
     )  # fmt: skip
-    return planner.make(inputs, mode, run, (machine,), owner_id=owner_id), config
+    made = planned(
+        lay_out(inputs, mode, (machine,)),
+        run,
+        owner_id=owner_id,
+        read=lambda name, key: world.target(name).read(key),
+        bounds=lambda name: BOUNDS,
+        wanted=lambda role: wanted(owner_id, role.senders, role.targets),
+    )
+    return made, config

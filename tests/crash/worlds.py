@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from fakes import host, inventory, vm
+from fakes import host, inventory, planned, vm
 from lrvmotion.config import schema as configs
 from lrvmotion.model import host_option
 from lrvmotion.model.relay.relay_host import BoxFacts
 from lrvmotion.model.relay.relay_spec import RelaySpec
 from lrvmotion.model.setting import ABSENT, Value, document, string
-from lrvmotion.plan import planner, settings
+from lrvmotion.plan import settings
+from lrvmotion.plan.layout import Inputs, lay_out
 from lrvmotion.plan.plan import Change
 from lrvmotion.relay.facts import parse
 from lrvmotion.relay.install import desired
@@ -79,21 +80,23 @@ def _world(name: str, mode: str, config: dict, seen: BoxFacts) -> World:
         "relay/r1": {f"sysctl/{key}": string(now) for key, now, _ in seen.sysctls} | {"governor": string("powersave")},
     }
 
-    def box(relay, senders, targets):
-        spec = RelaySpec(name="r1", run=RUN, address="10.88.0.1", sources=tuple(senders), targets=tuple(targets))
+    def wanted(role):
+        spec = RelaySpec(name="r1", run=RUN, address="10.88.0.1", sources=role.senders, targets=role.targets)
         return [(key, _short(key, value), reason) for key, value, reason in desired(spec, seen)]
 
-    inputs = planner.Inputs(
+    inputs = Inputs(
         config=configs.parse(config),
         source=inventory("source", (hosts["source"],), (machine,)),
         target=inventory("target", (hosts["target"],)),
-        read=lambda target, key: before[target].get(key, ABSENT),
-        bounds=lambda name: BOUNDS,
-        box=box,
-        relay_unusable_reason=lambda relay: None,
         reboot=True,
     )
-    made = planner.make(inputs, mode, RUN, (machine,))
+    made = planned(
+        lay_out(inputs, mode, (machine,)),
+        RUN,
+        read=lambda target, key: before[target].get(key, ABSENT),
+        bounds=lambda name: BOUNDS,
+        wanted=wanted,
+    )
     assert made.applyable, made.findings
     changes = tuple(replace(change, prior=before[change.target].get(change.key, ABSENT)) for change in made.changes)
     return World(name=name, before=before, changes=changes)

@@ -12,8 +12,7 @@ from lrvmotion.errors import RefusedError, UnreachableError
 from lrvmotion.journal.journal import Journal
 from lrvmotion.model.setting import MAINTENANCE, SettingKey, Value
 from lrvmotion.model.target_id import TargetId
-from lrvmotion.plan import reboot_order
-from lrvmotion.plan.plan import Change
+from lrvmotion.plan.plan import Change, reboots
 from lrvmotion.run.rolling_reboot import OUT, Rolling
 from wire.no_net_lab import no_net_lab
 
@@ -109,7 +108,7 @@ def test_hosts_are_rebooted_one_at_a_time_and_their_vms_come_home(lab, world, jo
         for host in ("esx-a1", "esx-a2")
     }
     assert all(homes.values())
-    assert reboot_order.order(made) == ("source/esx-a1", "source/esx-a2")
+    assert reboots(made) == ("source/esx-a1", "source/esx-a2")
     roll(world, journal, made, homes=homes)
     spans = away(lab, "source", after)
     assert [host for _, _, host in spans] == ["esx-a1", "esx-a2"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lrvmotion.findings import Finding, errors
 from lrvmotion.forecast.estimate import Forecast
-from lrvmotion.model.inventory import MoRef
+from lrvmotion.model.inventory import MoRef, natural
 from lrvmotion.model.mode import Mode
 from lrvmotion.model.placement import Placement
 from lrvmotion.model.setting import ABSENT, SettingKey, Value
@@ -202,3 +202,9 @@ def diff(
         for key, planned, reason in desired
         if actual.get(key, ABSENT) != planned
     ]
+
+
+def reboots(changes: Iterable[Change]) -> tuple[TargetId, ...]:
+    """Return the hosts whose *changes* need a reboot, as they are rebooted: the target's first, by number."""
+    hosts = {change.target for change in changes if change.reboot}
+    return tuple(sorted(hosts, key=lambda host: (host.site != "target", natural(host))))

@@ -1,233 +1,88 @@
-"""Make a Plan from the configuration, both inventories and what the targets read."""
+"""Make a Plan of a layout, by what was read for it; pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from lrvmotion.checks import compatibility
 from lrvmotion.checks import hosts as host_checks
 from lrvmotion.checks import path as path_checks
 from lrvmotion.checks import placement as placement_checks
 from lrvmotion.checks import steering as steering_checks
-from lrvmotion.checks import vms as vm_checks
-from lrvmotion.config import waves
 from lrvmotion.config.address_pool import take
-from lrvmotion.config.schema import Config, Relay
-from lrvmotion.config.vm_csv import VmOverride
-from lrvmotion.errors import RefusedError, UsageError
+from lrvmotion.errors import RefusedError
 from lrvmotion.findings import Finding
-from lrvmotion.model import host_option
-from lrvmotion.model.inventory import DEFAULT_STACK, Host, Inventory, SiteName, VirtualMachine, Vmknic
-from lrvmotion.model.mode import Mode
-from lrvmotion.model.place_names import SiteNames, cluster, spellings
-from lrvmotion.model.placement import Placement
+from lrvmotion.model.inventory import DEFAULT_STACK, Host, SiteName, Vmknic
+from lrvmotion.model.place_names import spellings
 from lrvmotion.model.setting import ABSENT, SettingKey, Value, document, string
-from lrvmotion.model.target_id import TargetId, site_object
-from lrvmotion.model.vm import vm_address
-from lrvmotion.plan import settings, vm_selection
+from lrvmotion.model.target_id import TargetId
+from lrvmotion.plan import settings
+from lrvmotion.plan.layout import Layout, Readings, RelayRole, roles, steered
 from lrvmotion.plan.modes import MODES
-from lrvmotion.plan.placer import Placer
-from lrvmotion.plan.plan import Change, Migration, Path, Plan, Skipped, Theirs, Wanted, diff
-from lrvmotion.plan.steering import STEERING, assignment
-
-Read = Callable[[TargetId, SettingKey], Value]
-Bounds = Callable[[TargetId], Mapping[str, host_option.Bounds]]
-BoxDesired = Callable[[Relay, Sequence[str], Sequence[str]], list[Wanted]]
+from lrvmotion.plan.plan import Change, Path, Plan, Skipped, Theirs, Wanted, diff
+from lrvmotion.plan.steering import STEERING
 
 
 @dataclass(slots=True, kw_only=True)
-class Inputs:
-    """What a plan rests on.
-
-    *read* gives a setting's value now by (target, key); *bounds* a host's OptionDefs by target; *box* what a relay host
-    wants for (relay, sources, targets; for the far relay the sources are the near ones), *unusable* why a relay cannot
-    be used at all; *runs* are the runs of this journal; *reboot* allows reboots; *overrides* are of single VMs, by
-    name (VirtualMachine.name); *held* are the settings that our journal has outstanding, (target, key); *theirs* are
-    those of them that somebody else has changed since we did.
-    """
-
-    config: Config
-    source: Inventory
-    target: Inventory
-    read: Read
-    bounds: Bounds
-    box: BoxDesired
-    relay_unusable_reason: Callable[[Relay], str | None]
-    runs: Collection[str] = ()
-    reboot: bool = False
-    overrides: Mapping[str, VmOverride] = field(default_factory=dict)
-    held: Collection[tuple[TargetId, SettingKey]] = ()
-    theirs: Collection[Theirs] = ()
-
-
-@dataclass(slots=True)
 class _Draft:
+    findings: list[Finding]
     boxes: list[Change] = field(default_factory=list)
     hosts: list[Change] = field(default_factory=list)
     routes: list[Change] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)
     new_vmknics: list[tuple[TargetId, str]] = field(default_factory=list)
     vmotion: dict[TargetId, list[tuple[str, str, bool]]] = field(default_factory=dict)  # (address, stack, new)
     astray: set[str] = field(default_factory=set)  # source hosts that still send through a relay that is left out
 
 
-def make(inputs: Inputs, mode: Mode, run: str, vms: Sequence[VirtualMachine], *, owner_id: str | None = None) -> Plan:
-    """Return the plan of moving *vms* in *mode*; without VMs, of preparing all configured hosts."""
+def make(layout: Layout, readings: Readings, run: str, *, owner_id: str | None = None) -> Plan:
+    """Return the plan of *layout*, by what was read for it."""
     owner_id = owner_id or run
-    draft = _Draft()
-    migrations = queued(_migrations(inputs, vms, draft))
-    sources = _hosts(inputs, "source", [m.source_host for m in migrations], whole=not vms)
-    targets = _hosts(inputs, "target", [m.placement.host.name for m in migrations], whole=not vms)
-    sides: tuple[tuple[SiteName, list[Host]], ...] = (("source", sources), ("target", targets))
-    for site, hosts in sides:
-        for host in hosts:
-            draft.findings += host_checks.ready(site, host)
-            draft.findings += host_checks.foreign_runs(site, host, inputs.runs)
-            draft.findings += host_checks.foreign_routes(site, host, inputs.config.relay.addresses, inputs.held)
-            draft.findings += host_checks.congestion(site, host)
-            draft.findings += host_checks.stacks(site, host)
-            present = [(nic.address, nic.netstack, False) for nic in host.vmotion_vmknics]
-            draft.vmotion[TargetId.host(site, host.name)] = present
-    pairs = _pairs(migrations, sources, targets)
-    relay_by_host: tuple[tuple[str, str], ...] = ()
-    if MODES[mode].CHANGES_SETTINGS:
-        for site, hosts in reversed(sides):
-            for host in hosts:
-                draft.findings += host_checks.dhcp(site, host)
-                if host.connection_state == "connected" and host.vmotion_vmknics:
-                    _vmknics(inputs, mode, site, host, owner_id, draft)
-                    _options(inputs, mode, site, host, draft)
-    if MODES[mode].NEEDS_RELAY:
-        relay_by_host = _relays(inputs, sources, pairs, draft)
+    inputs = layout.inputs
+    draft = _Draft(findings=list(layout.findings))
+    for site, host in ((site, host) for site, hosts in layout.sides for host in hosts):
+        draft.findings += host_checks.ready(site, host)
+        draft.findings += host_checks.foreign_runs(site, host, inputs.runs)
+        draft.findings += host_checks.foreign_routes(site, host, inputs.config.relay.addresses, inputs.held)
+        draft.findings += host_checks.congestion(site, host)
+        draft.findings += host_checks.stacks(site, host)
+        present = [(nic.address, nic.netstack, False) for nic in host.vmotion_vmknics]
+        draft.vmotion[TargetId.host(site, host.name)] = present
+    changes_settings = MODES[layout.mode].CHANGES_SETTINGS
+    if changes_settings:
+        for site, hosts in reversed(layout.sides):
+            draft.findings += [finding for host in hosts for finding in host_checks.dhcp(site, host)]
+    for site, host in layout.tuned:
+        _vmknics(layout, site, host, owner_id, draft)
+        _options(layout, readings, site, host, draft)
+    parts, found = roles(layout, readings.unusable)
+    draft.findings += found
+    _relays(layout, readings, parts, draft)
     _leave(inputs.theirs, draft)
-    streams = _streams(inputs, sources, draft)
+    far = inputs.config.relay.far
     return Plan(
         run=run,
         owner_id=owner_id,
-        mode=mode,
+        mode=layout.mode,
         changes=(*draft.boxes, *draft.hosts, *draft.routes),
         skipped=tuple(draft.skipped),
-        migrations=tuple(migrations),
+        migrations=layout.migrations,
         findings=tuple(draft.findings),
-        paths=tuple(_paths(draft, pairs, new=False)),
-        proof_paths=tuple(_paths(draft, pairs, new=True)) if MODES[mode].CHANGES_SETTINGS else (),
+        paths=tuple(_paths(draft, layout.pairs, new=False)),
+        proof_paths=tuple(_paths(draft, layout.pairs, new=True)) if changes_settings else (),
         new_vmknics=tuple(draft.new_vmknics),
-        relays=tuple(dict.fromkeys(relay for _, relay in relay_by_host)),
-        far=inputs.config.relay.far.name if relay_by_host and inputs.config.relay.far else None,
-        relay_by_host=relay_by_host,
-        streams=streams,
-        vmknics=max((len(draft.vmotion[TargetId.host("source", host.name)]) for host in sources), default=0),
+        relays=tuple(role.relay.name for role in parts if role.hosts),
+        far=far.name if far is not None and parts else None,
+        relay_by_host=tuple((host.name, role.relay.name) for role in parts for host in role.hosts),
+        streams=_streams(layout, readings, draft),
+        vmknics=max((len(draft.vmotion[TargetId.host("source", host.name)]) for host in layout.sources), default=0),
         theirs=tuple(inputs.theirs),
     )
 
 
-def _migrations(inputs: Inputs, vms: Sequence[VirtualMachine], draft: _Draft) -> list[Migration]:
-    placer = Placer(inputs.config, inputs.source, inputs.target, inputs.overrides)
-    numbers = waves.levels(inputs.config.wave)
-    names = SiteNames(inputs.source)
-    stores = {store.ref: names.stores.typed(store) for store in inputs.source.datastores}
-    folders = {(one.datacenter, one.path): names.folders.typed(one) for one in inputs.source.folders}
-    said = {vm.ref: vm_address.identity(vm) for vm in vms}
-    depends_on = _depends_on(inputs, vms)
-    placed: list[tuple[VirtualMachine, Placement]] = []
-    migrations = []
-    for vm in vms:
-        draft.findings += vm_checks.alone(vm, first_class_disks=inputs.config.limits.first_class_disks)
-        if not vm_checks.known(vm):
-            continue
-        placement, found = placer.place(vm)
-        draft.findings += found
-        if placement is None or vm.host is None:
-            continue
-        placed.append((vm, placement))
-        hot, cold = _bytes(vm)
-        override = inputs.overrides.get(vm.name) or VmOverride(vm=vm.name)
-        source = inputs.source.host_by_ref(vm.host)
-        migrations.append(
-            Migration(
-                vm=vm.name,
-                ref=vm.ref,
-                instance_uuid=vm.instance_uuid,
-                source_host=source.name,
-                placement=placement,
-                hot_bytes=hot,
-                cold_bytes=cold,
-                power_state=vm.power_state,
-                snapshots=vm.snapshots,
-                change_version=vm.change_version,
-                wave=override.wave or waves.number((vm.name, *said[vm.ref].forms), inputs.config.wave, numbers),
-                depends_on=depends_on.get(vm.name, ()),
-                source_datastores=tuple(
-                    sorted({stores[ref] for ref in (vm.home, *(disk.datastore for disk in vm.disks)) if ref in stores})
-                ),
-                source_home=stores.get(vm.home, "") if vm.home is not None else "",
-                source_cluster=spellings(cluster(source))[-1] if source.compute is not None else "",
-                source_folder=folders.get((vm.datacenter, vm.folder), vm.folder),
-                vmotion_networks=(*_networks("source", source), *_networks("target", placement.host)),
-            )
-        )
-    draft.findings += compatibility.alike(placed)
-    return migrations
-
-
-def _depends_on(inputs: Inputs, vms: Sequence[VirtualMachine]) -> dict[str, tuple[str, ...]]:
-    """Return the VMs that move before each, by the names that they have in this run; others keep what they are said by.
-
-    What a CSV file says of a VM wins over the configuration.
-    """
-    said = vm_address.by_form(map(vm_address.identity, vms))
-    names, refs = {vm.ref: vm.name for vm in vms}, {vm.name: vm.ref for vm in vms}
-
-    def known(address: str) -> list[str]:
-        return [names[ref] for ref in vm_selection.within(address, said, refs, "depends_on")]
-
-    found = {name: before for address, before in inputs.config.depends_on.items() for name in known(address)}
-    found |= {name: wish.depends_on for name, wish in inputs.overrides.items() if wish.depends_on is not None}
-    return {
-        name: tuple(dict.fromkeys(one for other in before for one in known(other) or [other]))
-        for name, before in found.items()
-    }
-
-
-def _networks(site: SiteName, host: Host) -> list[str]:
-    """Return the port groups of the vMotion vmknics of *host*; distributed ones by key, others by the vmknic."""
-    groups = (nic.portgroup or nic.portgroup_key or nic.device for nic in host.vmotion_vmknics)
-    return sorted({site_object(site, group) for group in groups})
-
-
-def queued(migrations: Sequence[Migration]) -> list[Migration]:
-    """Return *migrations* as they are queued: by wave, and within one the longest first, so that the end is even.
-
-    Of those that are equal the order stays in which they were chosen.
-
-    Raise UsageError where one would wait for ever.
-    """
-    turns = (waves.Turn(vm=move.vm, wave=move.wave, depends_on=move.depends_on) for move in migrations)
-    if wrong := waves.mistakes(turns):
-        raise UsageError("; ".join(wrong), hint="[[wave]] and [after] of the configuration and the CSV file say so")
-    return sorted(migrations, key=lambda move: (move.wave, -(move.hot_bytes + move.cold_bytes)))
-
-
-def _bytes(vm: VirtualMachine) -> tuple[int, int]:
-    """Return what goes by vMotion and what by NFC: a VM that is off, and what lies below a topmost disk (KB 342209)."""
-    if vm.power_state != "poweredOn":
-        return 0, vm.storage_bytes
-    cold = min(sum(disk.below_bytes or 0 for disk in vm.disks), vm.storage_bytes)
-    return vm.storage_bytes - cold + vm.memory_bytes, cold
-
-
-def _hosts(inputs: Inputs, site: SiteName, names: list[str], *, whole: bool) -> list[Host]:
-    inventory = inputs.source if site == "source" else inputs.target
-    if whole:
-        chosen = inputs.config.source.hosts if site == "source" else inputs.config.target.hosts
-        return [inventory.host(name) for name in chosen] if chosen else list(inventory.hosts)
-    return [inventory.host(name) for name in dict.fromkeys(names)]
-
-
-def _vmknics(inputs: Inputs, mode: Mode, site: SiteName, host: Host, owner_id: str, draft: _Draft) -> None:
+def _vmknics(layout: Layout, site: SiteName, host: Host, owner_id: str, draft: _Draft) -> None:
     """Plan the missing vMotion vmknics of *host*, each a clone of the present one in all but its address."""
+    inputs, mode = layout.inputs, layout.mode
     present = host.vmotion_vmknics
     missing = MODES[mode].vmknics(inputs.config, site) - len(present)
     if missing <= 0:
@@ -291,10 +146,10 @@ def _vmknic(model: Vmknic, host: Host, address: str, name: str, reason: str) -> 
     return wanted
 
 
-def _options(inputs: Inputs, mode: Mode, site: SiteName, host: Host, draft: _Draft) -> None:
+def _options(layout: Layout, readings: Readings, site: SiteName, host: Host, draft: _Draft) -> None:
     target = TargetId.host(site, host.name)
-    bounds = inputs.bounds(target)
-    for wanted in MODES[mode].options(inputs.config, site):
+    bounds = readings.bounds[target]
+    for wanted in MODES[layout.mode].options(layout.inputs.config, site):
         key = SettingKey.of("option", wanted.key)
         limits = bounds.get(wanted.key)
         if limits is None:
@@ -303,11 +158,11 @@ def _options(inputs: Inputs, mode: Mode, site: SiteName, host: Host, draft: _Dra
         value = min(max(wanted.value, limits.minimum), limits.maximum)
         if value != wanted.value:
             draft.findings.append(host_checks.option_clamped(target, wanted, limits, value))
-        now = inputs.read(target, key)
+        now = readings.values[target, key]
         planned = Value(limits.type, value)
         if now == planned or (wanted.at_least and isinstance(now.data, int) and now.data >= value):
             continue
-        if limits.reboot and not inputs.reboot:
+        if limits.reboot and not layout.inputs.reboot:
             reason = f"{now} -> {value} needs a reboot of the host: not changed without --reboot-hosts"
             draft.skipped.append(Skipped(target=target, key=key, reason=reason))
             continue
@@ -316,72 +171,40 @@ def _options(inputs: Inputs, mode: Mode, site: SiteName, host: Host, draft: _Dra
         )
 
 
-def _pairs(migrations: list[Migration], sources: list[Host], targets: list[Host]) -> list[tuple[Host, Host]]:
-    """Return the pairs of hosts between which VMs move; all of them where no VM is named."""
-    if not migrations:
-        return [(source, target) for source in sources for target in targets]
-    wanted = {(migration.source_host, migration.placement.host.name) for migration in migrations}
-    return [(source, target) for source in sources for target in targets if (source.name, target.name) in wanted]
-
-
-def _relays(
-    inputs: Inputs, sources: list[Host], pairs: list[tuple[Host, Host]], draft: _Draft
-) -> tuple[tuple[str, str], ...]:
-    """Plan the relay hosts, the far one first, and what steers the source hosts' vMotion into them: that comes last.
-
-    Return which host goes through which relay.
-    """
-    config = inputs.config
-    if not config.relay.source:
-        draft.findings.append(steering_checks.no_relay())
-        return ()
-    served, found = assignment.assign(config.relay.source, sources, inputs.relay_unusable_reason)
-    draft.findings += found
-    relays = [relay for relay in config.relay.source if relay.name in served]
-    left_out = {finding.subject for finding in found}
-    away = {relay.address: relay.name for relay in config.relay.source if TargetId.relay(relay.name) in left_out}
-    if config.relay.far is not None:
-        draft.findings += steering_checks.far(config.relay.far, relays, sources, (target for _, target in pairs))
-        remote = assignment.addresses(target for _, target in pairs)
-        _box(inputs, config.relay.far, [relay.address for relay in relays], remote, draft)
-    for relay in relays:
-        hosts = served[relay.name]
-        remote = assignment.addresses(target for source, target in pairs if source in hosts)
-        _box(inputs, relay, assignment.addresses(hosts), remote, draft)
-        for host in hosts:
-            targets = [target for source, target in pairs if source is host]
-            draft.findings += steering_checks.off_subnet(host, targets)
-            draft.findings += steering_checks.relay_beside(host, relay.name, relay.address)
+def _relays(layout: Layout, readings: Readings, parts: Sequence[RelayRole], draft: _Draft) -> None:
+    """Plan the relay hosts, the far one first, and what steers the source hosts' vMotion into them: that comes last."""
+    config = layout.inputs.config
+    left_out = readings.unusable.keys() - {role.relay.name for role in parts}
+    away = {relay.address: relay.name for relay in layout.relays if relay.name in left_out}
+    for role in parts:
+        wanted = readings.wanted[role.relay.name]
+        draft.boxes += diff(role.target, {key: readings.values[role.target, key] for key, _, _ in wanted}, wanted)
+        for host in role.hosts:
+            draft.findings += steering_checks.off_subnet(host, layout.beyond([host]))
+            draft.findings += steering_checks.relay_beside(host, role.relay.name, role.relay.address)
             draft.findings += STEERING[config.steer].findings(host)
             target = TargetId.host("source", host.name)
-            wanted = STEERING[config.steer].settings(host, relay, assignment.addresses(targets))
-            now = {key: inputs.read(target, key) for key, _, _ in wanted}
-            draft.routes += diff(target, now, wanted)
+            ways = steered(layout, role, host)
+            now = {key: readings.values[target, key] for key, _, _ in ways}
+            draft.routes += diff(target, now, ways)
             if lost := {away[str(value.data)] for value in now.values() if str(value.data) in away}:
                 draft.astray.add(host.name)
                 draft.findings.append(path_checks.astray(target, lost))
-    return tuple((host.name, relay.name) for relay in relays for host in served[relay.name])
 
 
-def _box(inputs: Inputs, relay: Relay, senders: Sequence[str], targets: Sequence[str], draft: _Draft) -> None:
-    name = TargetId.relay(relay.name)
-    wanted = inputs.box(relay, senders, targets)
-    draft.boxes += diff(name, {key: inputs.read(name, key) for key, _, _ in wanted}, wanted)
-
-
-def _streams(inputs: Inputs, sources: list[Host], draft: _Draft) -> int:
+def _streams(layout: Layout, readings: Readings, draft: _Draft) -> int:
     """Return how many TCP streams a migration will have: helpers planned, else set now (0: automatic, one)."""
     counts = []
-    for host in sources:
+    for host in layout.sources:
         target = TargetId.host("source", host.name)
         key = SettingKey.of("option", settings.HELPERS)
         planned = [change.planned for change in draft.hosts if (change.target, change.key) == (target, key)]
-        value = planned[0] if planned else inputs.read(target, key) if host.connection_state == "connected" else ABSENT
+        value = planned[0] if planned else readings.values.get((target, key), ABSENT)
         counts.append(int(value.data or 0))
     return max([*counts, 1])
 
 
-def _paths(draft: _Draft, pairs: list[tuple[Host, Host]], *, new: bool) -> list[Path]:
+def _paths(draft: _Draft, pairs: Sequence[tuple[Host, Host]], *, new: bool) -> list[Path]:
     """Return what to probe: without *new* one pair of present vmknics for a pair of hosts, with it all that will be."""
     paths = []
     for source, target in pairs:

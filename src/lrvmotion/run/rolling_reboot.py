@@ -19,8 +19,7 @@ from lrvmotion.journal.records import RebootStep, of
 from lrvmotion.model.inventory import MoRef
 from lrvmotion.model.setting import MAINTENANCE, Value
 from lrvmotion.model.target_id import TargetId
-from lrvmotion.plan.plan import Change
-from lrvmotion.plan.reboot_order import order
+from lrvmotion.plan.plan import Change, reboots
 from lrvmotion.ports.rebooter import HostAccess, HostRuntime, Rebooter
 from lrvmotion.ports.target import Target
 from lrvmotion.run.apply import revert
@@ -60,7 +59,7 @@ class Rolling:
         the last one touched then.
         """
         changes = [change for change in changes if change.reboot]
-        for host in order(changes):
+        for host in reboots(changes):
             self.turn()
             self.proceed()
             self._one(host, [change for change in changes if change.target == host])

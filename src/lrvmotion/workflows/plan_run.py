@@ -26,9 +26,10 @@ from lrvmotion.model.mode import Mode
 from lrvmotion.model.relay.relay_spec import RelaySpec
 from lrvmotion.model.setting import ABSENT, SettingKey
 from lrvmotion.model.target_id import TargetId
-from lrvmotion.plan import data_paths, plan_forecast, planner, reboot_order, refusals, staleness
+from lrvmotion.plan import data_paths, plan_forecast, planner, refusals, staleness
+from lrvmotion.plan.layout import Inputs, Layout, Readings, RelayRole, gather, lay_out
 from lrvmotion.plan.modes import MODES, available
-from lrvmotion.plan.plan import Migration, Plan, Theirs, Wanted
+from lrvmotion.plan.plan import Migration, Plan, Theirs, Wanted, reboots
 from lrvmotion.plan.settings import KEYS
 from lrvmotion.plan.staleness import Subjects
 from lrvmotion.plan.vm_selection import Choice, MovedVm
@@ -162,16 +163,10 @@ def planned(
 
     chosen = {vm.ref: vm for vm in source.vms}
     found: list[Finding] = []
-    inputs = planner.Inputs(
+    inputs = Inputs(
         config=config,
         source=source,
         target=connections.inventory("target"),
-        read=lambda name, key: connections.target(name).read(key),
-        bounds=lambda name: connections.host(name).bounds(KEYS),
-        box=lambda relay, senders, targets: _box_desired(
-            config, connections, relay, senders, targets, owner_id, runs, found
-        ),
-        relay_unusable_reason=lambda relay: _relay_unusable_reason(connections, relay, owner_id, runs),
         runs={*runs, owner_id},
         reboot=options.reboot_hosts,
         overrides=wanted,
@@ -182,7 +177,8 @@ def planned(
     refused: list[Finding] = []
     while True:
         found[:] = noticed
-        plan = planner.make(inputs, options.mode, run, left, owner_id=owner_id)
+        layout = lay_out(inputs, options.mode, left)
+        plan = planner.make(layout, read(layout, connections, owner_id, runs, found), run, owner_id=owner_id)
         found += prechecks(
             connections.session("source"), connections.session("target"), source, inputs.target, plan.migrations
         )
@@ -197,7 +193,7 @@ def planned(
         found += path_checks.quality(quality, limit_rtt_ms=config.limits.rtt_ms, limit_loss=config.limits.loss)
     found += _answering(plan, connections)
     found += _reaching(plan, connections, config)
-    found += reboot.order([connections.rebooter(host).readiness() for host in reboot_order.order(plan.changes)])
+    found += reboot.order([connections.rebooter(host).readiness() for host in reboots(plan.changes)])
     running = {move.ref: move.vm for move in plan.migrations if move.power_state == "poweredOn"}
     dirty = {running[ref]: rate for ref, rate in written(connections.session("source"), list(running)).items()}
     made = plan_forecast.make(
@@ -211,6 +207,19 @@ def planned(
     for finding in (*plan.refused, *plan.findings):
         observer(Found(finding=finding))
     return plan
+
+
+def read(
+    layout: Layout, connections: Connections, owner_id: str, runs: Collection[str], found: list[Finding]
+) -> Readings:
+    """Read what the plan of *layout* needs of hosts and relay hosts; *found* gets what is found on relay hosts."""
+    return gather(
+        layout,
+        unusable=lambda relay: _relay_unusable_reason(connections, relay, owner_id, runs),
+        wanted=lambda role: _box_desired(layout.inputs.config, connections, role, owner_id, runs, found),
+        bounds=lambda name: connections.host(name).bounds(KEYS),
+        read=lambda name, key: connections.target(name).read(key),
+    )
 
 
 def prechecks(
@@ -266,9 +275,7 @@ def _relay_nics(plan: Plan, config: Config, connections: Connections) -> dict[st
 def _box_desired(
     config: Config,
     connections: Connections,
-    relay: Relay,
-    senders: Sequence[str],
-    targets: Sequence[str],
+    role: RelayRole,
     owner_id: str,
     runs: Collection[str],
     found: list[Finding],
@@ -276,21 +283,21 @@ def _box_desired(
     from lrvmotion.relay import install
     from lrvmotion.relay.packet_filter import rules
 
-    seen = connections.facts(TargetId.relay(relay.name))
+    relay, seen = role.relay, connections.facts(role.target)
     far = config.relay.far
-    if far is not None and relay.name == far.name:  # *senders* are the near relays
+    if far is not None and relay.name == far.name:  # its senders are the near relays
         sources = [nic.address for host in connections.inventory("source").hosts for nic in host.vmotion_vmknics]
-        roles: dict[str, Any] = {"sources": tuple(sources), "accept_proxy_from": tuple(senders)}
+        roles: dict[str, Any] = {"sources": tuple(sources), "accept_proxy_from": role.senders}
     else:
         forward = None if far is None else (far.address, far.listen_port)
-        roles = {"sources": tuple(senders), "forward": forward, "limit_bps": config.relay.cap_bps}
+        roles = {"sources": role.senders, "forward": forward, "limit_bps": config.relay.cap_bps}
     spec = RelaySpec(
         name=relay.name,
         run=owner_id,
         address=relay.address,
         listen_port=relay.listen_port,
         service_port=8000,
-        targets=tuple(targets),
+        targets=role.targets,
         **roles,
         congestion_control="bbr" if seen.bbr else "cubic",
     )
@@ -298,7 +305,7 @@ def _box_desired(
     found += standing
     if errors(standing):
         return []
-    view = rules.look(connections.shell(TargetId.relay(relay.name)), seen, spec)
+    view = rules.look(connections.shell(role.target), seen, spec)
     cures = rules.commands(view, seen, spec)
     found += relay_hosts.packet_filter(view, spec, cures, opened=relay.open_firewall)
     opened = rules.openings(view, seen, spec, owner_id) if relay.open_firewall else ()

@@ -179,7 +179,7 @@ def _steering(
     config: Config, hosts: Mapping[SiteName, Sequence[Host]], reasons: Mapping[str, str], done: Boxes
 ) -> None:
     """Say which hosts no relay stands beside, and what blocks the way into them."""
-    served, found = assignment.assign(config.relay.source, hosts["source"], lambda relay: reasons.get(relay.name))
+    served, found = assignment.assign(config.relay.source, hosts["source"], reasons)
     done.findings += found
     for relay in config.relay.source:
         for host in served.get(relay.name, ()):

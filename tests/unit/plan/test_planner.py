@@ -6,14 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from fakes import host, inventory, vm
+from fakes import host, inventory, planned, vm
 from lrvmotion.config import schema as configs
 from lrvmotion.config.vm_csv import VmOverride
 from lrvmotion.errors import UsageError
 from lrvmotion.model import host_option
 from lrvmotion.model.inventory import Disk, Folder, Host, HostPortGroup, MoRef
 from lrvmotion.model.setting import ABSENT, SettingKey, Value, string
-from lrvmotion.plan import planner, settings
+from lrvmotion.plan import settings
+from lrvmotion.plan.layout import Inputs, lay_out
 from lrvmotion.plan.modes import MODES
 from lrvmotion.plan.placer import Placer
 from lrvmotion.plan.plan import Theirs
@@ -47,22 +48,24 @@ def make(
 ):
     values = values or {}
     machines = tuple(vm(name, "a1") for name in vms)
-    inputs = planner.Inputs(
+    inputs = Inputs(
         config=configs.parse(config or CONFIG),
         source=source or inventory("source", (host("a1", "10.88.0.9"),), machines),
         target=target or inventory("target", (host("b1", "10.99.0.9"),)),
-        read=lambda name, key: values.get(
-            (name, key), Value("long", BOUNDS[key[7:]].default) if key.startswith("option/") else ABSENT
-        ),
-        bounds=lambda name: bounds or BOUNDS,
-        box=lambda relay, senders, targets: [("unit/lrvmotion", string(",".join([*senders, *targets])), "relay")],
-        relay_unusable_reason=lambda relay: (unusable or {}).get(relay.name),
         reboot=reboot,
         held=held,
         theirs=theirs,
     )
     chosen = source.vms if source else machines
-    return planner.make(inputs, mode, "abc234", chosen)
+    return planned(
+        lay_out(inputs, mode, chosen), "abc234",
+        read=lambda name, key: values.get(
+            (name, key), Value("long", BOUNDS[key[7:]].default) if key.startswith("option/") else ABSENT
+        ),
+        bounds=lambda name: bounds or BOUNDS,
+        wanted=lambda role: [("unit/lrvmotion", string(",".join([*role.senders, *role.targets])), "relay")],
+        unusable=lambda relay: (unusable or {}).get(relay.name),
+    )  # fmt: skip
 
 
 def keys(plan, target):
@@ -554,14 +557,13 @@ def alike(**changes):
         for name in ("Prod", "Test")
     ]
     base = inventory("target", (host("b1", "10.99.0.9"),))
-    inputs = planner.Inputs(
+    inputs = Inputs(
         config=configs.parse({**CONFIG, **changes.pop("config", {})}),
         source=inventory("source", (host("a1", "10.88.0.9"),), tuple(machines)),
         target=replace(base, folders=(*base.folders, *folders[: changes.pop("folders", 2)])),
-        read=lambda name, key: ABSENT, bounds=lambda name: BOUNDS, box=lambda *_: [],
-        relay_unusable_reason=lambda relay: None, **changes,
-    )  # fmt: skip
-    return planner.make(inputs, "stock", "abc234", machines)
+        **changes,
+    )
+    return planned(lay_out(inputs, "stock", machines), "abc234", bounds=lambda name: BOUNDS)
 
 
 def test_vms_of_one_name_keep_apart():

@@ -15,8 +15,7 @@ from lrvmotion.journal.journal import Journal
 from lrvmotion.model.setting import MAINTENANCE, SettingKey, Value
 from lrvmotion.model.target_id import TargetId
 from lrvmotion.model.vcenter import RebootReadiness
-from lrvmotion.plan.plan import Change
-from lrvmotion.plan.reboot_order import order
+from lrvmotion.plan.plan import Change, reboots
 from lrvmotion.ports.rebooter import HostRuntime
 from lrvmotion.run import rolling_reboot as reboot
 from lrvmotion.run.rolling_reboot import IN, OUT, Rolling
@@ -118,8 +117,8 @@ def roll(journal, access, hosts, **more):
 def test_hosts_of_the_target_come_first_and_by_number():
     """Where VMs arrive nothing of the run is yet; esx-10 comes after esx-9."""
     hosts = ["source/esx-10", "source/esx-9", "target/b2", "target/b1"]
-    assert order([change(host) for host in hosts]) == ("target/b1", "target/b2", "source/esx-9", "source/esx-10")
-    assert order([change_of("source/a", "option/x", OUT, IN, "")]) == ()
+    assert reboots([change(host) for host in hosts]) == ("target/b1", "target/b2", "source/esx-9", "source/esx-10")
+    assert reboots([change_of("source/a", "option/x", OUT, IN, "")]) == ()
 
 
 def test_one_host_at_a_time_each_step_recorded_first(journal):
