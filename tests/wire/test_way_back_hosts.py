@@ -45,8 +45,8 @@ def run(lab) -> str:
     return json.loads(done.stdout.splitlines()[-1])["run"]
 
 
-def back(lab, run: str, name: str):
-    done = lab.run("migrate", "--reverse", run, name, "--yes", "--output", "ndjson")
+def back(lab, run: str, *more: str):
+    done = lab.run("migrate", "--reverse", run, *more, "--yes", "--output", "ndjson")
     assert "Traceback" not in done.stderr
     events = [json.loads(line) for line in done.stdout.splitlines()]
     found = [event["finding"] for event in events if event["type"] == "found"]
@@ -86,3 +86,38 @@ def test_a_host_in_maintenance_is_replaced_and_none_of_another_cluster_is_taken(
     done, found = back(lab, run, "vm3")
     assert (done.returncode, "host-replaced" in found) == (0, False), done.stderr
     assert lab.control("source", "state")["vms"]["vm3"]["host"] == "a3"
+
+
+def test_what_is_back_already_or_gone_is_left_out_and_told(lab, run):
+    """Nobody named it; where somebody did, it is refused by the name that the run has, and so is a run that is back."""
+    assert back(lab, run)[0].returncode == 0
+    done = lab.run("migrate", "--mode", "stock", "vm1", "vm2", "vm3", "vm4", "--yes", "--output", "json")
+    assert done.returncode == 0, done.stderr
+    run = json.loads(done.stdout.splitlines()[-1])["run"]
+    assert back(lab, run, "vm1")[0].returncode == 0
+    left = lab.control("target", "vm_leave", vm="vm2")
+    try:
+        done, _ = back(lab, run, "vm1")
+        assert done.returncode == 2
+        assert "source: 'vm1' is at the target already (run " in done.stderr
+        lab.control("source", "hide", names=["a1", "local-a1"])
+        try:
+            done, _ = back(lab, run)
+            assert done.returncode == 3, done.stderr
+            assert "vm/vm4: the target has no datastore 'local-a1'  [datastore-missing]" in done.stderr
+            assert "mappings do not change it" in done.stderr
+            done, _ = back(lab, run, "--skip-refused")
+        finally:
+            lab.control("source", "hide")
+        assert done.returncode == 6, done.stderr
+        assert lab.vms() == {"source": ["vm1", "vm3"], "target": ["vm4"]}
+        done, _ = back(lab, run)
+        assert done.returncode == 0, done.stderr
+        for vm, where in (("vm2", "and neither vCenter has it now"), ("vm3", "is at the target already (run ")):
+            (said,) = [line for line in done.stdout.splitlines() if '"vm-gone"' in line and f'"vm/{vm}"' in line]
+            assert where in said
+        done, _ = back(lab, run)
+        assert done.returncode == 2
+        assert f"the way back of run {run}: none of its VMs is at the source any more" in done.stderr
+    finally:
+        lab.control("source", "vm_arrive", host="a1", document=left)

@@ -43,7 +43,8 @@ class Code(StrEnum):
     VM_RELOCATE_DISABLED = ("vm-relocate-disabled", "E", "something, a backup mostly, has disabled moves of it",
         "let the backup end; if it ended long ago, have its product release the VM")
     VM_SUSPENDED = "vm-suspended", "E", "it is suspended", "power it on or off"
-    VM_GONE = "vm-gone", "W", "a VM of a resumed run is no longer at the source", "look for it at the target"
+    VM_GONE = ("vm-gone", "W", "a VM of a run that is resumed or brought back is no longer at the source",
+        "look for it at the target")
     REVERSE_MODE = ("reverse-mode", "I",
         "the way back goes in a mode without relays: there is none at the site that sends then",
         "configure `[relay.target]` for proxy mode")

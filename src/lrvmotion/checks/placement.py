@@ -9,6 +9,8 @@ from lrvmotion.findings import Finding
 from lrvmotion.model.inventory import Datastore, Host, Nic
 from lrvmotion.model.target_id import TargetId
 
+_RECORDED = "the run recorded this place, and mappings do not change it: bring it back, or migrate the VM as any other"
+
 
 def datastore_unusable(vm: str, store: Datastore) -> Finding:
     """The datastore is there, and no host can use it, or it is to be emptied."""
@@ -27,18 +29,24 @@ def datastore_space(vm: str, name: str, *, needed: int, free: int, before: int) 
     return Code.DATASTORE_SPACE.error(f"vm/{vm}", summary, "map it to another datastore")
 
 
-def datastore_missing(vm: str, source: str, wanted: str, near: str) -> Finding:
-    """The target has not the *wanted* datastore for what the VM has on *source*; *near* says which it has."""
+def datastore_missing(vm: str, source: str, wanted: str, near: str, *, recorded: bool = False) -> Finding:
+    """The target has not the *wanted* datastore for what the VM has on *source*; *near* says which it has.
+
+    *recorded*: a past run recorded the place, so that no mapping changes it.
+    """
     if not wanted:
         hint = f"say where it goes in a CSV file, in the column datastore; {near}"
         return Code.DATASTORE_MISSING.error(f"vm/{vm}", "the datastore that it is on cannot be seen", hint)
-    hint = f"map it: [mappings.datastores] {source!r} = …; {near}"
+    hint = _RECORDED if recorded else f"map it: [mappings.datastores] {source!r} = …; {near}"
     return Code.DATASTORE_MISSING.error(f"vm/{vm}", f"the target has no datastore {wanted!r}", hint)
 
 
-def network_missing(vm: str, card: str, source: str, wanted: str, near: str) -> Finding:
-    """The target has not the *wanted* network for the *card* on *source*; *near* says which it has."""
-    hint = f"map it: [mappings.networks] {source!r} = …; {near}"
+def network_missing(vm: str, card: str, source: str, wanted: str, near: str, *, recorded: bool = False) -> Finding:
+    """The target has not the *wanted* network for the *card* on *source*; *near* says which it has.
+
+    *recorded*: as in datastore_missing.
+    """
+    hint = _RECORDED if recorded else f"map it: [mappings.networks] {source!r} = …; {near}"
     summary = f"{card} is on {source!r}; the target has no network {wanted!r}"
     return Code.NETWORK_MISSING.error(f"vm/{vm}", summary, hint)
 
@@ -73,9 +81,10 @@ def several_datacenters(vm: str, host: Host, others: Sequence[str]) -> Finding:
     return Code.PLACE_DATACENTERS.warning(f"vm/{vm}", summary, hint)
 
 
-def folder_missing(vm: str, wanted: str, near: str) -> Finding:
-    """The target has not the *wanted* VM folder; *near* says which it has."""
-    return Code.FOLDER_MISSING.error(f"vm/{vm}", f"the target has no VM folder {wanted!r}", near)
+def folder_missing(vm: str, wanted: str, near: str, *, recorded: bool = False) -> Finding:
+    """The target has not the *wanted* VM folder; *near* says which it has. *recorded*: as in datastore_missing."""
+    hint = _RECORDED if recorded else near
+    return Code.FOLDER_MISSING.error(f"vm/{vm}", f"the target has no VM folder {wanted!r}", hint)
 
 
 def pool_missing(host: Host, wanted: str) -> Finding:

@@ -166,9 +166,9 @@ def waits(question: str) -> str:
     return f"waits for an answer: {question!r}"
 
 
-def gone(vm: str) -> Finding:
-    """A VM of a resumed run that is not at the source."""
-    summary = "is no longer at the source: it was moved or removed since"
+def gone(vm: str, told: str | None = None) -> Finding:
+    """A VM of a run that is resumed or brought back, which is not at the source; *told* is where it is, if known."""
+    summary = told or "is no longer at the source: it was moved or removed since"
     return Code.VM_GONE.warning(f"vm/{vm}", summary, "look for it at the target")
 
 

@@ -54,6 +54,11 @@ class MigrateRequest:
         """Whether nothing is left of the run that this takes up."""
         return self.progress is not None and not self.progress.left
 
+    @property
+    def waiting(self) -> list[str]:
+        """The VMs of the run to be resumed that have not moved, and are not on their way."""
+        return self.progress.left if self.resumes and self.progress is not None else []
+
     def after(self, journal: Journal) -> MigrateRequest:
         """Return the order once what the run had begun has ended."""
         from lrvmotion.journal import run_state as progress
@@ -117,7 +122,7 @@ class MigrateRequest:
         if self.saved is None or self.progress is None:
             raise TypeError
         _, target = plan_run.inventories(connections)
-        whole = self.saved.complete(target)
+        whole = self.saved.complete(target, under_way=True)
         moves = tuple(move for move in whole.migrations if move.vm in self.progress.open)
         run, owner_id = self.progress.run, self.progress.owner_id
         return replace(
@@ -173,7 +178,7 @@ def to_reverse(
     return MigrateRequest(
         config=back,
         known=places.swapped(known),
-        choice=Choice(overrides=overrides, file=f"the way back of run {progress.run}"),
+        choice=Choice(overrides=overrides, file=f"the way back of run {progress.run}", remaining=not names),
         saved=_saved(progress),
         progress=progress,
         mode=possible[-1] if lacking else wanted,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lrvmotion import files
@@ -31,7 +31,8 @@ class VmOverride:
 
     None, or no network for a card, leaves it to the mappings.
 
-    *cluster* is whose hosts may take it where *target_host* cannot.
+    *cluster* is whose hosts may take it where *target_host* cannot; *names* is what to call a place that is wanted by
+    its reference.
     *networks* are (card label, target network), EVERY for all cards; *disks* are (disk label, target datastore), and
     *datastore* is where the VM's home goes and every disk that is not named; *wave* is its wave, from 1, and
     *depends_on* the VMs that move before it (waves.Turn), 0 and None where it says nothing of them; *line* is where it
@@ -41,6 +42,7 @@ class VmOverride:
     vm: str
     target_host: str | None = None
     cluster: str | None = None
+    names: Mapping[str, str] = field(default_factory=dict, hash=False)
     pool: str | None = None
     folder: str | None = None
     datastore: str | None = None
@@ -96,14 +98,19 @@ def parse(content: bytes, where: str) -> list[VmOverride]:
 
 
 def check(overrides: Sequence[VmOverride], target: Inventory, where: str) -> None:
-    """Raise UsageError for every wished name that the target does not have; near misses too."""
+    """Raise UsageError for every name in a line of the file that the target does not have; near misses too.
+
+    What a past run wrote has no line, and is no mistake of the user's: a place that went since then is a finding of
+    its VM (checks/placement.py).
+    """
     places = SiteNames(target)
     mistakes: list[str] = []
     wrong: list[tuple[str, str]] = []
     for override in overrides:
-        host = override.target_host if override.cluster is None else None
+        if not override.line:
+            continue
         wanted = [
-            ("host", host), ("resource pool", override.pool), ("VM folder", override.folder),
+            ("host", override.target_host), ("resource pool", override.pool), ("VM folder", override.folder),
             ("datastore", override.datastore), *(("datastore", name) for _, name in override.disks),
             *(("network", name) for _, name in override.networks),
         ]  # fmt: skip

@@ -71,18 +71,22 @@ class Placer:
         """Return what the target has nowhere, and cards that are on no network."""
         found: list[Finding] = []
         names = self._resolver.names
+        recorded, called = wanted.recorded, wanted.called
         for part in {part.said: part for part in reversed(wanted.parts)}.values():
             if part.said not in names.stores:
                 near = near_misses(part.said, names.stores)
-                found.append(placement.datastore_missing(vm.name, part.source, part.said, near))
+                said = called.get(part.said, part.said)
+                found.append(placement.datastore_missing(vm.name, part.source, said, near, recorded=recorded))
         for card in wanted.cards:
             if card.said is None or (card.said not in names.networks and not card.known):
                 found.append(placement.card_without_network(vm.name, card.nic))
             elif card.said not in names.networks:
-                near = near_misses(card.said, names.networks)
-                found.append(placement.network_missing(vm.name, card.nic.label, card.source, card.said, near))
+                label, near = card.nic.label, near_misses(card.said, names.networks)
+                said = called.get(card.said, card.said)
+                found.append(placement.network_missing(vm.name, label, card.source, said, near, recorded=recorded))
         if wanted.folder_asked and wanted.folder not in names.folders:
-            found.append(placement.folder_missing(vm.name, wanted.folder, near_misses(wanted.folder, names.folders)))
+            said, near = called.get(wanted.folder, wanted.folder), near_misses(wanted.folder, names.folders)
+            found.append(placement.folder_missing(vm.name, said, near, recorded=recorded))
         return found
 
     def _look(
@@ -108,9 +112,9 @@ class Placer:
         """Return the hosts that *vm* may go to, and those of its cluster that may stand in for them."""
         if wanted.hosts is None:
             return self._by_load(self._target.hosts), []
-        if wanted.cluster is None:
-            return self._by_load([self._target.host(name) for name in wanted.hosts]), []
         hosts = [host for name in wanted.hosts for host in self._resolver.names.hosts.find(name)]
+        if wanted.cluster is None:
+            return self._by_load(hosts), []
         usable = self._naming.usable(self._target.hosts)
         others = [host for host in usable if wanted.cluster in spellings(cluster(host))]
         return self._by_load(hosts), self._by_load([host for host in others if host not in hosts])

@@ -15,7 +15,7 @@ from lrvmotion import files
 from lrvmotion.config import validation_errors
 from lrvmotion.config.vm_csv import VmOverride
 from lrvmotion.errors import UsageError
-from lrvmotion.model.inventory import MOREF, Inventory, MoRef
+from lrvmotion.model.inventory import MOREF, Datastore, Folder, Host, Inventory, MoRef, Network, Pool
 from lrvmotion.model.placement import DiskMapping, NicMapping, Placement
 from lrvmotion.plan.plan import Migration, Plan
 from lrvmotion.plan.staleness import Subjects
@@ -159,6 +159,7 @@ class Saved:
             move.vm: VmOverride(
                 vm=move.vm,
                 target_host=move.placement.host.name,
+                names={_typed(item): item.name for _, item in _objects(move.placement)},
                 pool=_typed(move.placement.pool),
                 folder=_typed(move.placement.folder),
                 datastore=_typed(move.placement.datastore),
@@ -170,16 +171,20 @@ class Saved:
             for move in self.content.migrations
         }
 
-    def complete(self, target: Inventory) -> Plan:
+    def complete(self, target: Inventory, *, under_way: bool = False) -> Plan:
         """Return the plan with its migrations, their places looked up in *target*; UsageError where one is not there.
 
-        `basis.differences` is asked first: it names what is gone.
+        `basis.differences` is asked first: it names what is gone. *under_way*: the moves have begun, and are followed
+        also where a place of theirs is gone by now: it is taken by its name and reference in the plan.
         """
         objects: dict[MoRef, Any] = {
             item.ref: item
             for items in (target.hosts, target.pools, target.folders, target.datastores, target.networks)
             for item in items
         }
+        if under_way:
+            for move in self.content.migrations:
+                objects = {item.ref: _gone(noun, item) for noun, item in _objects(move.placement)} | objects
         found: list[Migration] = []
         for move in self.content.migrations:
             at = move.placement
@@ -276,6 +281,24 @@ def _objects(place: _Place) -> list[tuple[str, _Object]]:
         *(("datastore", store) for store in stores),
         *(("network", card.network) for card in place.nics),
     ]
+
+
+def _gone(noun: str, item: _Object) -> Host | Pool | Folder | Datastore | Network:
+    """Return the object as far as the plan knows it, which the target does not have any more."""
+    match noun:
+        case "host":
+            return Host(
+                ref=item.ref, name=item.name, connection_state="disconnected", in_maintenance=False,
+                version="", build="", cluster="", pool=MoRef("ResourcePool", ""),
+            )  # fmt: skip
+        case "resource pool":
+            return Pool(ref=item.ref, path=item.name, cluster="")
+        case "VM folder":
+            return Folder(ref=item.ref, path=item.name, datacenter="")
+        case "datastore":
+            return Datastore(ref=item.ref, name=item.name, capacity_bytes=0, free_bytes=0, accessible=False)
+        case _:
+            return Network(ref=item.ref, name=item.name, kind="standard")
 
 
 def _typed(item: _Object) -> str:

@@ -27,7 +27,7 @@ class Choice:
     """Which VMs the user chose, in one of three ways; none of them means no VM.
 
     *names* are addresses (vm_address.FORMS) or patterns; *expression* is the text behind *test*; *file* is where
-    *overrides* were read.
+    *overrides* were read. *remaining*: those of the overrides that are still at the source, for nobody named them.
     """
 
     names: tuple[str, ...] = ()
@@ -35,6 +35,7 @@ class Choice:
     test: Test | None = None
     overrides: tuple[VmOverride, ...] = ()
     file: str = ""
+    remaining: bool = False
 
     def __bool__(self) -> bool:
         return bool(self.names or self.test or self.overrides)
@@ -75,23 +76,27 @@ class Elsewhere:
     def _known(self) -> Collection[str]:
         return frozenset(self._names.values())
 
-    def told(self, address: str) -> str | None:
-        """Return in words that the VM of this *address* is at the target, None where it is not."""
+    def told(self, address: str, called: str = "") -> str | None:
+        """Return in words that the VM of this *address*, *called* so by whoever asks, is not at the source any more.
+
+        None where neither the target nor the journal knows it.
+        """
         uuid = address.lower()
         found = [one for one in self.moved if address == one.vm or uuid == one.instance_uuid]
         last = found[-1] if found else MovedVm(vm=address, run="")
         known = last.instance_uuid or (uuid if vm_address.is_uuid(address) else "")
         if known:
             ref = self.lookup.by_instance_uuid([known]).get(known)
-            called = self._names.get(ref, "") if ref is not None else None
-            if called is None:  # a VM of that name there is another one
-                return f"was moved by run {last.run}, and the target has it no longer" if last.run else None
+            there = self._names.get(ref, "") if ref is not None else None
+            if there is None:  # a VM of that name there is another one
+                has = "neither vCenter has it now" if vm_address.is_uuid(address) else "the target has it no longer"
+                return f"was moved by run {last.run}, and {has}" if last.run else None
         else:
-            called = address if address in self._known else None
-        if called is None:
+            there = address if address in self._known else None
+        if there is None:
             return None
         notes = [f"run {last.run}"] if last.run else []
-        notes += [f"called {called!r}"] if called and called != address else []
+        notes += [f"called {there!r}"] if there and there != (called or address) else []
         return "is at the target already" + (f" ({', '.join(notes)})" if notes else "")
 
 
@@ -154,12 +159,13 @@ def resolve(
     elsewhere: Elsewhere | None = None,
     *,
     lines: Mapping[str, int] | None = None,
+    called: Mapping[str, str] | None = None,
     where: str = "",
 ) -> list[MoRef]:
     """Return the VMs that *addresses* mean, in that order.
 
     UsageError names all that are unknown, ambiguous (with what can be typed instead) or named more than once; *lines*
-    are where they stand in the file *where*.
+    are where they stand in the file *where*, *called* what the user calls those that a run found by their UUID.
     """
     search = _Search(source, lookup)
     search.look(dict.fromkeys(addresses))
@@ -169,19 +175,20 @@ def resolve(
     for address, times in Counter(addresses).items():
         line = f"line {lines[address]}: " if lines and address in lines else ""
         found = search.said[address]
-        told = elsewhere.told(address) if not found and elsewhere is not None else None
+        said = (called or {}).get(address, address)
+        told = elsewhere.told(address, said) if not found and elsewhere is not None else None
         if times > 1:
-            problems.append(f"{line}{address!r} is named {times} times")
+            problems.append(f"{line}{said!r} is named {times} times")
         if told is not None:
-            problems.append(f"{line}{address!r} {told}")
-            hints.append("leave out what is at the target already")
+            problems.append(f"{line}{said!r} {told}")
+            hints.append("leave out what is not at the source any more")
         elif not found:
-            problems.append(f"{line}no VM is called {address!r}")
+            problems.append(f"{line}no VM is called {said!r}")
             if len(hints) < _MOST_HINTS:  # looking for near misses among 10,000 names takes its time
-                hints.append(did_you_mean(address, map(repr, search.refs)))
+                hints.append(did_you_mean(said, map(repr, search.refs)))
         elif len(found) > 1:
             candidates = ", ".join(map(repr, search.candidates(address)))
-            problems.append(f"{line}{len(found)} VMs are called {address!r}: {candidates}")
+            problems.append(f"{line}{len(found)} VMs are called {said!r}: {candidates}")
             hints.append("name the one that is meant as it stands there")
         elif found[0] in first:
             problems.append(f"{line}{address!r} and {first[found[0]]!r} are one VM")
@@ -189,6 +196,13 @@ def resolve(
     if problems:
         raise UsageError(_told(source.site, where, problems), hint="; ".join(dict.fromkeys(hints)) or None)
     return [search.said[address][0] for address in addresses]
+
+
+def present(source: Inventory, addresses: Sequence[str], lookup: Lookup) -> set[str]:
+    """Return those of *addresses* that mean a VM of the source."""
+    search = _Search(source, lookup)
+    search.look(dict.fromkeys(addresses))
+    return {address for address in addresses if search.said[address]}
 
 
 def _told(site: str, where: str, problems: Sequence[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lrvmotion.config.schema import Config
 from lrvmotion.config.vm_csv import VmOverride
@@ -41,7 +41,8 @@ class Card:
 class WantedPlaces:
     """The names wanted for one VM. *hosts* None: every host; *folder_asked*: by somebody, else it is the source's.
 
-    *cluster* is whose other hosts may take it where those of *hosts* cannot.
+    *cluster* is whose other hosts may take it where those of *hosts* cannot. *recorded*: a past run's plan has the
+    places; *called* is what it calls those that it has by their reference.
     """
 
     parts: tuple[Part, ...]
@@ -51,6 +52,8 @@ class WantedPlaces:
     hosts: tuple[str, ...] | None
     pool: str | None
     cluster: str | None = None
+    recorded: bool = False
+    called: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def names(self) -> tuple[object, ...]:
@@ -82,6 +85,8 @@ class PlaceNaming:
             hosts=self._wanted_hosts(vm, override),
             pool=override.pool,
             cluster=override.cluster,
+            recorded=override.target_host is not None and not override.line,
+            called=override.names,
         )
 
     def usable(self, hosts: Iterable[Host]) -> list[Host]:

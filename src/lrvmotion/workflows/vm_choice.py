@@ -16,7 +16,7 @@ from lrvmotion.model.inventory import Inventory, MoRef
 from lrvmotion.model.vm import vm_address, vm_role
 from lrvmotion.model.vm.vm_role import VmRole
 from lrvmotion.plan import vm_selection
-from lrvmotion.plan.vm_selection import Choice, Elsewhere, MovedVm
+from lrvmotion.plan.vm_selection import Choice, Elsewhere, Lookup, MovedVm
 from lrvmotion.workflows.connections import Connections
 
 
@@ -57,11 +57,15 @@ def choose(
 
     lookup = VmLookup(connections.session("source"), source)
     elsewhere = Elsewhere(target=target, lookup=VmLookup(connections.session("target"), target), moved=moved)
+    away: tuple[Finding, ...] = ()
+    if choice.remaining:
+        choice, away = _remaining(source, choice, lookup, elsewhere)
     patterns = vm_selection.patterns(source, choice.names)
     said = [name for name in choice.names if name not in patterns] or [wish.vm for wish in choice.overrides]
     lines = {wish.vm: wish.line for wish in choice.overrides if wish.line}
+    called = {wish.vm: wish.called for wish in choice.overrides if wish.called}
     with _also(lambda: vm_csv.check(choice.overrides, target, choice.file)):
-        found = vm_selection.resolve(source, said, lookup, elsewhere, lines=lines, where=choice.file)
+        found = vm_selection.resolve(source, said, lookup, elsewhere, lines=lines, called=called, where=choice.file)
     refs = tuple(found)
     left = ()
     if patterns:
@@ -74,7 +78,24 @@ def choose(
     wishes = zip(found, choice.overrides, strict=False)
     wanted = {names[ref]: replace(wish, vm=names[ref]) for ref, wish in wishes if ref in names}
     vm_csv.check_parts(wanted, source.vms, choice.file)
-    return ChosenVms(source=source, refs=refs, wanted=wanted, findings=left)
+    return ChosenVms(source=source, refs=refs, wanted=wanted, findings=(*left, *away))
+
+
+def _remaining(
+    source: Inventory, choice: Choice, lookup: Lookup, elsewhere: Elsewhere
+) -> tuple[Choice, tuple[Finding, ...]]:
+    """Return *choice* without the VMs that are not at the source any more, and what to say of these.
+
+    UsageError where none is left.
+    """
+    there = vm_selection.present(source, [wish.vm for wish in choice.overrides], lookup)
+    left = tuple(wish for wish in choice.overrides if wish.vm in there)
+    if not left:
+        message = f"{choice.file}: none of its VMs is at the source any more"
+        raise UsageError(message, hint="'lrvmotion status' lists the runs of this journal")
+    gone = [wish for wish in choice.overrides if wish.vm not in there]
+    said = [vm_checks.gone(wish.called or wish.vm, elsewhere.told(wish.vm, wish.called)) for wish in gone]
+    return replace(choice, overrides=left), tuple(said)
 
 
 def with_vms(

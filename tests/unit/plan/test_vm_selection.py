@@ -131,6 +131,7 @@ def test_where_the_journal_has_its_uuid_a_vm_at_the_target_is_told_by_that():
     assert told(UUIDS["vm-1"], moved) == "is at the target already (run abc234, called 'renamed')"
     gone = MovedVm(vm="db", run="abc234", instance_uuid=UUIDS["vm-9"])
     assert told("db", gone) == "was moved by run abc234, and the target has it no longer"
+    assert told(UUIDS["vm-9"], gone) == "was moved by run abc234, and neither vCenter has it now"
 
 
 def test_what_is_not_at_the_source_is_refused_in_the_words_of_where_it_is():
