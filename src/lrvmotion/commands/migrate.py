@@ -214,12 +214,16 @@ def migrate(
                 results.document(results.report_json(report, state, failed))
                 own.process.told = True
 
+        waiting: list[str] = []  # what a resumed run has not come to, once what was on its way has ended
         try:
             with (
                 Connections(order.known, own.credentials(), fan) as connections,
                 migrate_run.Closing(
                     journal=journal, observer=fan, options=run_options, interrupts=interrupts, told=ended,
-                    unmoved=lambda: (*report.unmoved, *(report.refused if order.resumes else ())),
+                    unmoved=lambda: (
+                        *report.unmoved, *(vm for vm in waiting if vm not in report.vms),
+                        *(report.refused if order.resumes else ()),
+                    ),
                 ) as closing,
             ):  # fmt: skip
 
@@ -259,6 +263,7 @@ def migrate(
                 if order.begun():
                     go(order.on_the_way(connections), begun=order.begun())
                     order = order.after(journal)
+                    waiting += order.waiting
                     seen_since = restore_run.settle(journal, connections, fan, own.who())
                 if not (order.resumes and order.done) and not report.interrupted:
                     made = order.plan(connections, journal, fan, run_options, seen_since.theirs)
@@ -269,6 +274,7 @@ def migrate(
                         plans.plan(made, state, stderr=True)
                     hint = "use --yes to skip the confirmation"
                     confirm(_question(made), yes=yes, refused="nothing was changed", hint=hint)
+                    waiting.clear()
                     go(made, begun={})
         except BaseException as error:
             show(error)

@@ -45,7 +45,8 @@ class Report:
                 self.left.append(event)
             case RelaySample(relay=relay):
                 self.relays[relay] = event
-            case RunEnded(outstanding=outstanding, restore=restore, resume=resume):
+            case RunEnded(outstanding=outstanding, restore=restore, left=left, resume=resume):
+                self.vms.update(dict.fromkeys(left))  # of a resumed run also those that it has not come to
                 self.outstanding, self.restore, self.resume = outstanding, restore, resume
             case Interrupted(level=level):
                 self.interrupted = level
