@@ -38,7 +38,7 @@ SkipRefused = Annotated[
     typer.Option(
         "--skip-refused",
         envvar="LRVMOTION_SKIP_REFUSED",
-        help="Leave out VMs that errors of their own refuse, and go on with the rest.",
+        help="Leave out VMs that have errors of their own, and go on with the rest.",
     ),
 ]
 Csv = Annotated[

@@ -157,7 +157,7 @@ def planned(
 ) -> Plan:
     """Make the plan, check its moves, measure its paths and try its addresses; *noticed* was found on the way to it.
 
-    With *options.skip_refused* it is made again without the VMs that errors of their own refuse, unless that is all.
+    With *options.skip_refused* it is made again without the VMs that have errors of their own, unless that is all.
     """
     from lrvmotion.vsphere.inventory.write_rates import written
 
