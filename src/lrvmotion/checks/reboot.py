@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from lrvmotion.checks.catalogue import Code
 from lrvmotion.findings import Finding, first_few
+from lrvmotion.model.counted import counted
 from lrvmotion.model.vcenter import AUTOMATED, RebootReadiness
 
 _MANUAL = "move them away or stop them, set DRS to fully automated until the run ends, or leave out --reboot-hosts"
@@ -18,7 +19,7 @@ def refusals(host: RebootReadiness) -> Iterator[Finding]:
     A host enters maintenance mode once no VM runs on it, and only fully automated DRS moves them away (vSphere API,
     EnterMaintenanceMode_Task).
     """
-    vms = f"{len(host.running)} running VM{'s' if len(host.running) != 1 else ''}"
+    vms = counted(len(host.running), "running VM")
     if not host.others:
         summary = f"is not rebooted: no other host of {host.cluster} is connected and out of maintenance mode"
         yield Code.REBOOT_LAST.error(host.host, summary, "bring another host back, or leave out --reboot-hosts")
@@ -38,7 +39,7 @@ def order(hosts: Sequence[RebootReadiness]) -> Iterator[Finding]:
         yield from refused
         if not refused:
             vms = len(host.running)
-            leave = f"DRS moves {vms} running VM{'s' if vms != 1 else ''} away first" if vms else "no VM runs on it"
+            leave = f"DRS moves {counted(vms, 'running VM')} away first" if vms else "no VM runs on it"
             summary = f"is rebooted in maintenance mode, {number} of {len(hosts)}, one at a time: {leave}"
             yield Code.REBOOT_ORDER.warning(host.host, summary)
 

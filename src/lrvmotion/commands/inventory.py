@@ -34,7 +34,7 @@ def inventory(
     from lrvmotion.report import anonymous_estate
     from lrvmotion.views import checks
     from lrvmotion.views.events import lines
-    from lrvmotion.views.text import console
+    from lrvmotion.views.text import console, words
     from lrvmotion.workflows import estate_survey
     from lrvmotion.workflows.connections import Connections, records
 
@@ -55,7 +55,7 @@ def inventory(
         return int(ExitStatus.OK)
     files.save(file, text, "the inventory")
     told = " and ".join(
-        f"{len(site.inventory.vms)} VMs on {len(site.inventory.hosts)} hosts ({name})"
+        f"{words.count(len(site.inventory.vms), 'VM')} on {words.count(len(site.inventory.hosts), 'host')} ({name})"
         for name, site in (("source", found.source), ("target", found.target))
     )
     names = "names and addresses are replaced" if anonymous else "it has your names and addresses: --anonymous does not"

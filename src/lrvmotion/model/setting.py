@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Self
 
+from lrvmotion.model.counted import counted
 from lrvmotion.model.target_id import TextId
 
 ValueType = Literal["absent", "bool", "int", "long", "string", "document"]
@@ -72,7 +73,7 @@ def _document_words(content: Mapping[str, Any]) -> str:
     if isinstance(content.get("content"), str):
         digest = hashlib.sha256(content["content"].encode()).hexdigest()[:12]
         lines = len(content["content"].splitlines())
-        return f"{lines} line{'' if lines == 1 else 's'}, sha256 {digest}"
+        return f"{counted(lines, 'line')}, sha256 {digest}"
     return ", ".join(_part(name, part) for name, part in content.items() if part not in (None, [], ""))
 
 

@@ -15,6 +15,7 @@ from typing import Any, Self
 from lrvmotion.config.field_types import is_web_address
 from lrvmotion.errors import UsageError
 from lrvmotion.events import Event, Message, Move, Observer, RunEnded, RunStarted
+from lrvmotion.model.counted import counted, remain_changed
 from lrvmotion.model.migration_state import MigrationState
 from lrvmotion.run.credentials import hide
 
@@ -68,7 +69,7 @@ class Webhook:
         match event:
             case RunStarted(run=run, mode=mode, vms=vms):
                 self._run, self._mode = run, mode
-                self._post("run_started", f"run {run} started: {len(vms)} VMs in {mode} mode", vms=len(vms))
+                self._post("run_started", f"run {run} started: {counted(len(vms), 'VM')} in {mode} mode", vms=len(vms))
             case Move(vm=vm, state=state, reason=reason):
                 self._states[vm] = state
                 if state in {MigrationState.ERROR, MigrationState.HELD}:
@@ -76,7 +77,7 @@ class Webhook:
             case RunEnded(run=run, outstanding=outstanding):
                 counts = dict(Counter(self._states.values()))
                 said = ", ".join(f"{count} {state}" for state, count in counts.items()) or "no VM"
-                text = f"run {run} ended: {said}; {outstanding} settings remain changed"
+                text = f"run {run} ended: {said}; {remain_changed(outstanding)}"
                 self._post("run_ended", text, states=counts, outstanding=outstanding)
             case _:
                 pass

@@ -163,7 +163,7 @@ def _options(layout: Layout, readings: Readings, site: SiteName, host: Host, dra
         if now == planned or (wanted.at_least and isinstance(now.data, int) and now.data >= value):
             continue
         if limits.reboot and not layout.inputs.reboot:
-            reason = f"{now} -> {value} needs a reboot of the host: not changed without --reboot-hosts"
+            reason = f"{now} → {value} needs a reboot of the host: not changed without --reboot-hosts"
             draft.skipped.append(Skipped(target=target, key=key, reason=reason))
             continue
         draft.hosts.append(

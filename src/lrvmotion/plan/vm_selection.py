@@ -12,6 +12,7 @@ from typing import Protocol
 
 from lrvmotion.config.vm_csv import VmOverride
 from lrvmotion.errors import UsageError
+from lrvmotion.model.counted import counted
 from lrvmotion.model.inventory import Inventory, MoRef, did_you_mean, natural
 from lrvmotion.model.vm import vm_address, vm_role
 from lrvmotion.model.vm.vm_address import VmIdentity
@@ -247,7 +248,7 @@ def by_traits(
         else:
             left.setdefault(role, []).append(traits.name)
     if not chosen:
-        what = ", ".join(f"{len(names)} {role}{'s' if len(names) > 1 else ''}" for role, names in left.items())
+        what = ", ".join(counted(len(names), role) for role, names in left.items())
         message = f"source: no VM matches {choice.expression!r}" + (f" but what is left out: {what}" if what else "")
         raise UsageError(message, hint="patterns are case-sensitive, and a folder is its path: folder=Prod/Web*")
     return chosen, left

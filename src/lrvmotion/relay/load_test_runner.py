@@ -12,6 +12,7 @@ from importlib.resources import files
 from typing import Any
 
 from lrvmotion.errors import LrvmotionError, printable
+from lrvmotion.model.counted import counted
 from lrvmotion.model.load_report import CongestionControl, LoadReport, LoadRun, NotRun
 from lrvmotion.model.target_id import TargetId
 from lrvmotion.ports.shell import Completed, Runner
@@ -63,7 +64,7 @@ def load(
         if silent is not None:
             missing.append(NotRun(algorithm=algorithm, streams=streams, reason=silent))
             continue
-        step(f"{streams} {algorithm} stream{'s' if streams > 1 else ''}", number, len(runs))
+        step(counted(streams, f"{algorithm} stream"), number, len(runs))
         asked = {
             "address": far.address, "peer": near.address, "port": secrets.choice(_PORTS),
             "token": secrets.token_hex(16), "streams": streams, "algorithm": algorithm,

@@ -29,6 +29,7 @@ from lrvmotion.findings import Finding, Severity
 from lrvmotion.journal.changes import history
 from lrvmotion.journal.event_log import RecordedEvents, TimedEvent
 from lrvmotion.journal.records import MoveBegun, MoveEnded, Record, RunBegun, RunPlan, of
+from lrvmotion.model.counted import counted
 from lrvmotion.model.migration_state import MigrationState
 from lrvmotion.model.setting import SettingKey, Value
 from lrvmotion.model.target_id import TargetId
@@ -183,7 +184,7 @@ def tell(records: Sequence[Record], run: str, kept: RecordedEvents) -> RunHistor
     begins = [body for _, body in of(RunBegun, mine)]
     plan: Mapping[str, Any] = next((body.plan for _, body in of(RunPlan, mine)), {})
     sizes = {move["vm"]: move for move in plan.get("migrations", [])}
-    notes = [] if not kept.torn else [f"{kept.torn} lines of the events were cut short and are left out"]
+    notes = [] if not kept.torn else [f"events that were cut short are left out: {counted(kept.torn, 'line')}"]
     if not any(isinstance(told.event, RunStarted) for told in kept.told):
         kept = replace(kept, told=_by_journal(mine, sizes))
         notes.append("the events of this run were not kept: times are the journal's, and rates are not known")

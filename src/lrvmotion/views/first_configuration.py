@@ -9,6 +9,7 @@ from lrvmotion.config.proposal import Guess, Introduction, Names, Need, Proposal
 from lrvmotion.config.schema import example_file
 from lrvmotion.model.inventory import Host, Inventory
 from lrvmotion.model.mode import MODE_CHOICES, MODE_NAMES
+from lrvmotion.views.text import words
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
@@ -74,7 +75,7 @@ def _site(document: TOMLDocument, name: str, what: str, given: Mapping[str, Any]
 
     there = seen.inventory
     table = tomlkit.table()
-    _comment(table, f"{what}: {there.version} build {there.build}, {len(there.vm_names)} VMs.")
+    _comment(table, f"{what}: {there.version} build {there.build}, {words.count(len(there.vm_names), 'VM')}.")
     for key, value in _ordered(given):
         table.add(key, value)
         if key == "sha256":
@@ -125,8 +126,8 @@ def _pools(table: Table, site: str, needs: Sequence[Need]) -> None:
         return
     _comment(table, f"Native mode adds vMotion vmknics (settings.{site}_vmknics); other modes need no addresses.")
     for need in needs:
-        hosts = f"{need.hosts} hosts" if need.hosts > 1 else "1 host"
-        _comment(table, f"{hosts} on {need.subnet}: {need.count} addresses" + _no_room(need))
+        hosts = words.count(need.hosts, "host")
+        _comment(table, f"{hosts} on {need.subnet}: {words.count(need.count, 'address')}" + _no_room(need))
     _comment(
         table,
         "Choose addresses that nobody uses. Of the example we know only that no vmknic of either vCenter has them:\n"

@@ -10,7 +10,7 @@ from typing import Any
 from lrvmotion.config.proposal import Introduction, Seen
 from lrvmotion.views import results
 from lrvmotion.views.first_configuration import kinds
-from lrvmotion.views.text import console
+from lrvmotion.views.text import console, words
 
 
 def show(found: Introduction, path: Path) -> None:
@@ -27,9 +27,8 @@ def show(found: Introduction, path: Path) -> None:
     for name, seen in (("source", found.source), ("target", found.target)):
         count = sum(need.count for need in seen.needs)
         if count:
-            to.print(
-                f"  {name}: native mode needs {count} addresses for new vMotion vmknics: choose them", markup=False
-            )
+            needed = words.count(count, "address")
+            to.print(f"  {name}: choose {needed} for the new vMotion vmknics of native mode", markup=False)
     option = "" if str(path) == "lrvmotion.toml" else f"--config {shlex.quote(str(path))} "
     to.print(f"Look through it, then: lrvmotion {option}check", markup=False)
 

@@ -17,6 +17,7 @@ from lrvmotion.events import Error, Move
 from lrvmotion.journal import run_state
 from lrvmotion.journal.changes import Outstanding
 from lrvmotion.journal.records import Record
+from lrvmotion.model.counted import remain_changed
 from lrvmotion.model.migration_state import MigrationState
 from lrvmotion.model.setting import ABSENT
 from lrvmotion.report.run_result import Report
@@ -99,10 +100,9 @@ def _outstanding(to: Console, done: Report, state: Path, restore: str) -> None:
     if done.left:
         to.print(f"look at what is left; then '{restore}', or with --force", soft_wrap=True, markup=False)
     elif done.outstanding:
-        one = done.outstanding == 1
-        remain, them = ("setting remains", "it") if one else ("settings remain", "them")
         kept = " for the next VMs" if done.moves else ""
-        to.print(f"{done.outstanding} {remain} changed{kept}. To restore {them}:")
+        them = "it" if done.outstanding == 1 else "them"
+        to.print(f"{remain_changed(done.outstanding)}{kept}. To restore {them}:")
         to.print(f"  {restore}", soft_wrap=True, markup=False, style="bold")
     to.print(Text(f"journal: {state / 'journal.jsonl'}", style="dim"), soft_wrap=True)
 

@@ -17,6 +17,7 @@ from lrvmotion.journal import event_log
 from lrvmotion.journal.journal import Journal
 from lrvmotion.journal.records import RunBegun, RunPlan
 from lrvmotion.journal.run_state import UnfinishedMove
+from lrvmotion.model.counted import counted, remain_changed
 from lrvmotion.model.inventory import MoRef
 from lrvmotion.model.target_id import ConnectionId, TargetId
 from lrvmotion.plan.modes import MODES
@@ -287,7 +288,7 @@ class Migrating:
         self._revert()
         if self._changed():
             left = sum(item.run == self.plan.run for item in self.journal.outstanding())
-            message = f"{said}; and {left} settings could not be restored"
+            message = f"{said}; and {counted(left, 'setting')} could not be restored"
             raise NotRestoredError(message, hint=self.options.restore_command) from error
         if not isinstance(error, LrvmotionError):
             self.observer(Message(text=f"{said}; everything was restored"))
@@ -312,7 +313,7 @@ class Migrating:
             if not self.recorder.moving:
                 raise
             left = len(self.journal.outstanding())
-            message = f"{error.message}; {left} settings remain changed"
+            message = f"{error.message}; {remain_changed(left)}"
             first = f"{error.hint}; then " if error.hint else ""
             hint = (
                 f"{first}'{self.options.resume_command}' goes on, or '{self.options.restore_command}' waits "

@@ -12,6 +12,7 @@ from lrvmotion.config.schema import Config
 from lrvmotion.errors import LrvmotionError, UnreachableError
 from lrvmotion.events import Message, Observer, RelaySample
 from lrvmotion.journal.journal import Journal
+from lrvmotion.model.counted import counted
 from lrvmotion.model.target_id import TargetId
 from lrvmotion.plan.plan import Migration, Plan
 from lrvmotion.run.apply import apply
@@ -200,7 +201,7 @@ class Relays:
             raise
         self.unwell.pop(relay, None)
         if status.reloads > self.reloads.get(relay, 0):
-            times = f"{status.reloads} time" + ("s" if status.reloads > 1 else "")
+            times = counted(status.reloads, "time")
             self.notices.append(
                 f"relay {relay}: somebody flushed or changed the packet filter; the redirect was loaded again "
                 f"({times} since the relay started), and streams that sent meanwhile were reset"

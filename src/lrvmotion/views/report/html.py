@@ -10,7 +10,7 @@ from lrvmotion.model.migration_state import MigrationState
 from lrvmotion.report.run_history import RunHistory
 from lrvmotion.views.report import plots
 from lrvmotion.views.report import wording as say
-from lrvmotion.views.text import units
+from lrvmotion.views.text import units, words
 
 WHOLE = 32  # a cell of so many characters is not broken: a name, an option, "restored" and a time
 MOST_ENTRIES = 5000  # of the audit log in one page
@@ -117,7 +117,11 @@ def _audit(entries: Sequence[Entry], *, whole: bool = False) -> str:
     made = f'<div class="audit">{_table(say.AUDIT_HEAD, shown, right={"no."})}</div>'
     if len(entries) > MOST_ENTRIES:
         made += f"<p>and {len(entries) - MOST_ENTRIES} more: lrvmotion report --audit --format csv has them all</p>"
-    return made if whole else f"<details><summary>{len(entries)} records of the journal</summary>{made}</details>"
+    return (
+        made
+        if whole
+        else f"<details><summary>{words.count(len(entries), 'record')} of the journal</summary>{made}</details>"
+    )
 
 
 def _table(

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lrvmotion import findings
+from lrvmotion.model.counted import counted
 from lrvmotion.model.migration_state import MigrationState
 from lrvmotion.model.setting import ABSENT, SettingKey, Value
 from lrvmotion.views.text import units
@@ -66,7 +67,7 @@ def cap(bps: float | None) -> str:
 
 def count(number: int, noun: str) -> str:
     """Return "1 setting", "2 settings"."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    return counted(number, noun)
 
 
 def first_few(names: Sequence[str]) -> str:

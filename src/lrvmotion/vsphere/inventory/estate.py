@@ -44,7 +44,7 @@ def read_site(session: Session, names: Inventory, step: Step) -> EstateSite:
 
     *step* is told what is done: its name, how much of it, of how much. What the account may not read is left out.
     """
-    step(f"{session.site}: tree", 0, 1)
+    step(f"{session.site}: folders and clusters", 0, 1)
     tree = _tree(session)
     inventory = replace(_vms(session, names, step), vm_names=())
     clusters, bindings = _clusters(session)
@@ -136,6 +136,6 @@ def _rates(session: Session, inventory: Inventory, step: Step) -> dict[MoRef, in
     running = [vm.ref for vm in inventory.vms if vm.power_state == "poweredOn"]
     found: dict[MoRef, float] = {}
     for start in range(0, len(running), _RATES):
-        step(f"{session.site}: what VMs write", start, len(running))
+        step(f"{session.site}: write rates of VMs", start, len(running))
         found |= written(session, running[start : start + _RATES])
     return {ref: math.ceil(rate / 1024) for ref, rate in found.items()}
