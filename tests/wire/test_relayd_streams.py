@@ -195,6 +195,40 @@ def test_any_split_of_bytes_arrives_whole_in_both_directions(
         writer.join()
 
 
+def test_what_follows_a_fast_transfer_waits_for_nothing_more(relay: Running) -> None:
+    """After data fast enough that the pump waits for a portion, single bytes still cross and are answered."""
+    client, server = relay.pair()
+    with client, server:
+        client.settimeout(10)
+        done = threading.Event()
+
+        def write() -> None:
+            while not done.is_set():
+                client.sendall(bytes(MIB))
+
+        def read() -> None:
+            while not server.recv(MIB).endswith(b"!"):
+                pass
+
+        writer = threading.Thread(target=write)
+        reader = threading.Thread(target=read)
+        writer.start()
+        reader.start()
+        try:
+            fast = relayd.GATHER_LEAST / relayd.GATHER_S * 8
+            eventually(lambda: any(stream["rate_bps"] > 2 * fast for stream in relay.ask(op="status")["streams"]))
+        finally:
+            done.set()
+            writer.join()
+            client.sendall(b"!")
+            reader.join()
+        for number in range(20):
+            client.sendall(bytes([number]))
+            assert server.recv(1) == bytes([number])
+            server.sendall(bytes([number]))
+            assert client.recv(1) == bytes([number])
+
+
 @pytest.mark.parametrize("words", [(), ("--ctypes",)], ids=["os.splice", "ctypes"])
 def test_a_long_stream_keeps_its_hash(tmp_path: Path, words: tuple[str, ...]) -> None:
     """48 MiB in pieces of random size have the same SHA-256 on the other side, by either way to splice."""

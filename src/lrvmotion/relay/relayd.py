@@ -86,6 +86,7 @@ PIECE_CHARACTERS = 16_384  # of its answer, sent at once
 LEAST_LIMIT_BPS = 100_000
 SUPER_PACKET = 65536  # bytes that TCP hands down at once at most
 BOOKED_S = 0.5  # so long a stream may be silent for a pace of the past
+GATHER_S, GATHER_LEAST = 0.004, 65536  # what wakes the pump of a fast stream: seconds' worth, least bytes
 PORTION_LEAST_S, PORTION_S, PORTION = 0.01, 0.1, 1448  # what such a stream sends at once: seconds' worth, least bytes
 SILENT_S = 5.0  # no acknowledgement for longer than that is no longer loss
 SHORT_US = 1000  # a leg with a shorter round trip does without BBR, whose pacing is 40 % of one stream's CPU there
@@ -601,10 +602,13 @@ class Flow:
 
     Only the thread that pumps may resize the pipe: the kernel holds its lock while splice waits for the socket.
     *rate*, bytes per second, is what the pump itself must not exceed, *most* bytes at once; None: the kernel paces, or
-    nobody does. *due*: when it may go on, a monotonic time; *rests*: whether it waits for that.
+    nobody does. *due*: when it may go on, a monotonic time; *rests*: whether it waits for that. *gathers*: the bytes
+    that wake the pump, 0 for any; *gathering*: the same as it was last told.
     """
 
-    __slots__ = ("bytes", "due", "most", "rate", "read_end", "rests", "size", "wanted", "write_end")
+    __slots__ = (
+        "bytes", "due", "gathering", "gathers", "most", "rate", "read_end", "rests", "size", "wanted", "write_end",
+    )  # fmt: skip
 
     def __init__(self, size: int) -> None:
         self.read_end, self.write_end = os.pipe()
@@ -612,6 +616,7 @@ class Flow:
         self.rate: Optional[int] = None
         self.most = PORTION
         self.due, self.rests = 0.0, False
+        self.gathers = self.gathering = 0
         self.wanted = size
         self.size = 0
         self.resize()
@@ -621,6 +626,27 @@ class Flow:
         with contextlib.suppress(OSError):
             fcntl.fcntl(self.write_end, F_SETPIPE_SZ, self.wanted)
             self.size = self.wanted
+
+    def gather(self, rate: float) -> None:
+        """Have the pump of a stream of *rate*, bytes per second, woken by GATHER_S' worth, where that is not little.
+
+        A power of two, so that it changes seldom.
+        """
+        worth = min(int(rate * GATHER_S), PIPE_MAX)
+        self.gathers = 1 << worth.bit_length() - 1 if worth >= GATHER_LEAST else 0
+
+    def set_wakeup(self, source: socket.socket, wake_s: float) -> None:
+        """Give *source* SO_RCVLOWAT, and a wait of twice the time that it takes; without it, one of *wake_s* seconds.
+
+        Never over a quarter of the receive buffer: the kernel would clamp the window to it (tcp_set_rcvlowat() in
+        net/ipv4/tcp.c).
+        """
+        self.gathering = self.gathers
+        least = min(self.gathering, source.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 4)
+        if least < GATHER_LEAST:
+            least = 0
+        source.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval(2 * GATHER_S if least else wake_s))
+        source.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, least or 1)
 
     def portion(self, waiting: int) -> int:
         """Return how many of the bytes that are *waiting* may be sent at once."""
@@ -635,6 +661,11 @@ class Flow:
         """Close the pipe."""
         os.close(self.read_end)
         os.close(self.write_end)
+
+
+def timeval(seconds: float) -> bytes:
+    """Return *seconds* as the kernel's struct timeval."""
+    return struct.pack("ll", int(seconds), int(seconds % 1 * 1e6))
 
 
 def _linger(connection: socket.socket, *, resets: bool) -> None:
@@ -798,6 +829,7 @@ class Stream:
         self.shares: Dict[str, float] = {}
         self.rate_forth = self.rate_back = 0.0
         self.peak = 0.0
+        self.wake_s = WAKE_S
         self._measured = (self.began, 0, 0)
         self._running = 2
         self._lock = threading.Lock()
@@ -895,6 +927,7 @@ class Stream:
         self.rate_back = (self.back.bytes - back) / seconds
         self._measured = (now, delivered, self.back.bytes)
         self.peak = max(self.peak, self.rate_forth)
+        self.forth.gather(self.rate_forth)
         if self._held is not None:
             self._keep_back(now)
         else:
@@ -993,6 +1026,8 @@ def pump(splice: Splice, stream: Stream, source: socket.socket, destination: soc
         while True:
             if flow.size != flow.wanted:
                 flow.resize()
+            if flow.gathering != flow.gathers:
+                flow.set_wakeup(source, stream.wake_s)
             try:
                 waiting = splice(come, write_end, MIB)
             except BlockingIOError:
@@ -1497,19 +1532,18 @@ class Relay:
         if self.config.accept_proxy_from:  # the incoming leg is the long one: what goes back uses it
             choose(client, self.congestion)
         with self._lock:
-            # With hundreds of streams, looking up every 200 ms would itself cost CPU.
-            wake = WAKE_S * (1 + len(self._streams) // 100)
             self._resize(len(self._streams) + self._dialling)
             algorithms = (congestion, self.congestion)
             patience = self.config.answer_timeout_s
             stream = Stream(client, server, source, target, self._sizes, algorithms, patience)
+            # With hundreds of streams, looking up every 200 ms would itself cost CPU.
+            stream.wake_s = WAKE_S * (1 + len(self._streams) // 100)
             self._streams[id(stream)] = stream
             self._dialling -= 1
             self.peak = max(self.peak, len(self._streams))
-        timeout = struct.pack("ll", int(wake), int(wake % 1 * 1e6))
         for connection in (client, server):
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeout)
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval(stream.wake_s))
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval(stream.wake_s))
         self.changed.set()
         return stream
 

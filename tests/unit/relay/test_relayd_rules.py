@@ -530,3 +530,48 @@ def test_a_target_that_answers_nothing_is_said_to_be_down() -> None:
     """That is more than that nothing is acknowledged."""
     said = "the target host answers nothing on 3 of 3 streams: it, or the way there, is down"
     assert relayd.explain({"no answer": 3}, forwards=False, limit_bps=None) == said
+
+
+@pytest.fixture
+def flow():
+    """Yield one direction of a stream."""
+    made = relayd.Flow(65536)
+    yield made
+    made.close()
+
+
+@given(rate=st.floats(0, 1e11))
+def test_a_pump_waits_for_what_4_ms_bring_at_most(rate):
+    """A pump is woken by a power of two from 64 KiB to a pipe's size, no more than 4 ms bring; else by any byte."""
+    flow = relayd.Flow(65536)
+    flow.gather(rate)
+    flow.close()
+    if flow.gathers == 0:
+        assert rate * 0.004 < 65537
+    else:
+        assert flow.gathers.bit_count() == 1
+        assert 65536 <= flow.gathers <= min(rate * 0.004, relayd.PIPE_MAX)
+
+
+def test_a_fast_streams_pump_waits_for_a_portion_and_a_slow_ones_for_any_byte(flow):
+    """The socket gets SO_RCVLOWAT and a wait of 8 ms; once the stream is slow, one byte and the wait of before."""
+    with socket.socket() as source:
+        source.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**20)
+        for rate, low_water, wait_us in ((0.0, 1, 200_000), (20e6, 65536, 8000), (1e9, 2**20, 8000), (1e6, 1, 200_000)):
+            flow.gather(rate)
+            flow.set_wakeup(source, 0.2)
+            wait = struct.unpack("ll", source.getsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, 16))
+            low = source.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT)
+            room = source.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+            assert low == min(low_water, room // 4)
+            assert wait == (0, wait_us)
+
+
+def test_a_socket_with_little_room_is_left_as_it_is(flow):
+    """A quarter of the receive buffer that is under 64 KiB is not worth waiting for, and would clamp the window."""
+    with socket.socket() as source:
+        source.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        flow.gather(1e9)
+        flow.set_wakeup(source, 0.2)
+        assert source.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT) == 1
+        assert flow.gathering == flow.gathers
