@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from lrvmotion.lab.box.record import BoxError
 
 # haproxy's splice-auto was seen to splice nothing on this path (`show info`: TotalSplicdedBytesOut 0), so that it runs
 # a second time with splicing demanded: a peer is measured at its best.
-CONTENDERS = ("forwarding", "relayd", "socat", "haproxy", "haproxy-splice", "nginx")
+CONTENDERS = ("forwarding", "relayd", "socat", "haproxy", "haproxy-splice", "nginx", "floor")
 
 # The field report's iptables rule in nft's words.
 _DNAT = f"""table ip bench {{
@@ -67,6 +68,7 @@ class Peers:
         self.haproxy = self._get("haproxy", "/usr/sbin/haproxy", *_SPLICE)
         self.nginx = self._get("nginx", "/usr/sbin/nginx", "nginx")
         self.stream = self._get("libnginx-mod-stream", "/usr/lib/nginx/modules/ngx_stream_module.so", "nginx")
+        self.floor = self._compiled("floor")
 
     def _get(self, package: str, program: str, *contenders: str) -> str:
         try:
@@ -78,6 +80,15 @@ class Peers:
             return program
         self._libraries += [str(path) for path in sorted(root.glob("usr/lib/*-linux-gnu*"))]
         return str(root / program.lstrip("/"))
+
+    def _compiled(self, name: str) -> str:
+        """Return the program made of a C file beside this one."""
+        program = str(self._folder / name)
+        if (compiler := shutil.which("cc")) is None:
+            self.missing[name] = "there is no C compiler (cc)"
+        else:
+            run(compiler, "-O2", "-pthread", "-o", program, str(Path(__file__).with_name(f"{name}.c")))
+        return program
 
     @property
     def environment(self) -> dict[str, str]:
@@ -126,6 +137,8 @@ class Peers:
         if name == "socat":
             listen = f"TCP4-LISTEN:{PORT},fork,reuseaddr,bind={BOX_LAN}"
             return [self.socat, listen, f"TCP4:{TARGET}:{PORT}"]
+        if name == "floor":
+            return [self.floor, BOX_LAN, TARGET, str(PORT)]
         if name in _SPLICE:
             path.write_text(_HAPROXY % _SPLICE[name])
             return [self.haproxy, "-db", "-f", str(path)]
