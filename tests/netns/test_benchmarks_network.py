@@ -16,7 +16,7 @@ from wire.benchmark_process import FOLDER, smoke
 
 pytestmark = requires_netns
 
-PATH_CONTENDERS = {"forwarding", "relayd", "socat", "haproxy", "haproxy-splice", "nginx"}
+PATH_CONTENDERS = {"forwarding", "relayd", "socat", "haproxy", "haproxy-splice", "nginx", "floor"}
 WAN_CONTENDERS = {"relayd", "bbr", "cubic", "native48", "stock", "socat"}
 
 
