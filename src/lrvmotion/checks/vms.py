@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from lrvmotion.checks import compatibility, devices, metadata
 from lrvmotion.checks.catalogue import Code
 from lrvmotion.findings import Finding
-from lrvmotion.model.inventory import VirtualMachine, VmConnection
+from lrvmotion.model.inventory import VirtualMachine, VmConnection, natural
 from lrvmotion.model.placement import Placement
 from lrvmotion.model.surroundings import PrecheckContext
 from lrvmotion.model.vm import vm_role
@@ -85,6 +85,20 @@ def left_out(names: Mapping[VmRole, Sequence[str]]) -> Iterator[Finding]:
         noun = role if len(called) == 1 else f"{role}s"
         yield Code.VM_LEFT_OUT.info(
             "plan", f"{len(called)} {noun} left out: {shown}", "named one by one each is refused"
+        )
+
+
+def of_other_vcenters(others: Mapping[str, int], file: str) -> Iterator[Finding]:
+    """Say how many rows of the export *file* are of *others* than the source's vCenter."""
+    if others:
+        count = sum(others.values())
+        names = sorted(others, key=natural)
+        more = f" and {len(names) - _MOST_SHOWN} more" if len(names) > _MOST_SHOWN else ""
+        noun = "VM" if count == 1 else "VMs"
+        yield Code.VM_LEFT_OUT.info(
+            "plan",
+            f"{count} {noun} of {file} left out, of another vCenter: {', '.join(names[:_MOST_SHOWN])}{more}",
+            "a run moves the VMs of one source vCenter",
         )
 
 

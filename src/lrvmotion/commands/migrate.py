@@ -144,7 +144,7 @@ def migrate(
         _alone(context, "--reverse", "select", "csv", "plan", "reboot_hosts")
         order = orders.to_reverse(config, records(config), journal_file, reverse, options.known_mode(mode), vms or [])
     else:
-        order = _order(context, config, vms or [], select, csv, plan, options.known_mode(mode))
+        order = _order(context, config, vms or [], select, csv, plan, options.known_mode(mode), yes=yes)
     config = order.config
     load = None if order.back else load_report_store.latest(state)
     if on_failure is not None:
@@ -292,6 +292,8 @@ def _order(
     csv: Path | None,
     plan: Path | None,
     mode: str | None,
+    *,
+    yes: bool,
 ) -> orders.MigrateRequest:
     """Return the order of chosen VMs, or of the plan in a file: that leaves no room for what would make another."""
     from lrvmotion.plan import plan_file
@@ -304,6 +306,9 @@ def _order(
         return orders.MigrateRequest(
             config=config, known=records(config), choice=Choice(), saved=saved, mode=saved.plan.mode
         )
+    if options.is_standard_input(csv) and not yes:
+        message = "--csv - leaves no terminal to confirm on"
+        raise UsageError(message, hint="add --yes, or name a file")
     choice = options.choice(vms, select, csv)
     if not choice:
         message = "no VM is named"

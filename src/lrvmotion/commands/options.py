@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -41,13 +42,16 @@ SkipRefused = Annotated[
         help="Leave out VMs that have errors of their own, and go on with the rest.",
     ),
 ]
+STANDARD_INPUT = "standard input"
+_MOST_PIPED = 256 << 20  # bytes; a vInfo of 10,000 VMs has about 15 MB
 Csv = Annotated[
     Path | None,
     typer.Option(
         "--csv",
         metavar="FILE",
         envvar="LRVMOTION_CSV",
-        help="VMs from a CSV file: vm, target_host, pool, folder, datastore, disks, network(s), wave, depends_on.",
+        help="VMs from a CSV file, - for standard input: vm, target_host, pool, folder, datastore, disks, network(s), "
+        "wave, depends_on; or RVTools' sheet vInfo as it is.",
     ),
 ]
 
@@ -62,7 +66,7 @@ def known_mode(mode: str | None) -> str | None:
 
 def choice(names: Sequence[str], expression: str | None, file: Path | None) -> Choice:
     """Return which VMs are chosen; UsageError for more than one way, or a mistake in one of them."""
-    from lrvmotion.config import vm_csv
+    from lrvmotion.config import csv_table, rvtools, vm_csv
     from lrvmotion.plan import vm_filter as expressions
     from lrvmotion.plan.vm_selection import Choice
 
@@ -74,8 +78,37 @@ def choice(names: Sequence[str], expression: str | None, file: Path | None) -> C
     if expression is not None:
         return Choice(expression=expression, test=expressions.parse(expression))
     if file is not None:
-        return Choice(overrides=tuple(vm_csv.load(file)), file=str(file))
+        where = STANDARD_INPUT if is_standard_input(file) else str(file)
+        table = csv_table.table(_content(file), where, vm_csv.HINT)
+        if rvtools.is_export(table):
+            return Choice(exported=tuple(rvtools.exported(table, where)), file=where)
+        return Choice(overrides=tuple(vm_csv.overrides(table, where)), file=where)
     return Choice(names=tuple(names))
+
+
+def is_standard_input(file: Path | None) -> bool:
+    """Whether *file* says `-`."""
+    return file is not None and str(file) == "-"
+
+
+def _content(file: Path) -> bytes:
+    """Return what *file* holds, or standard input; UsageError where that fails or nobody wrote anything."""
+    piped = is_standard_input(file)
+    if piped and sys.stdin.isatty():
+        message = "--csv -: standard input is a terminal, and a list of VMs is read from it"
+        raise UsageError(message, hint="pipe the list in, or name a file")
+    try:
+        content = sys.stdin.buffer.read(_MOST_PIPED + 1) if piped else file.read_bytes()
+    except OSError as error:
+        message = f"{STANDARD_INPUT if piped else file}: the list of VMs cannot be read: {error.strerror or error}"
+        raise UsageError(message) from None
+    if piped and not content.strip():
+        message = "--csv -: standard input is empty"
+        raise UsageError(message, hint="pipe the list in, or name a file")
+    if piped and len(content) > _MOST_PIPED:
+        message = f"--csv -: standard input has more than {_MOST_PIPED >> 20} MiB"
+        raise UsageError(message, hint="the list has a line for each VM that is to move")
+    return content
 
 
 def given(context: typer.Context, *options: str) -> list[str]:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from lrvmotion import files
+from lrvmotion.config.csv_table import Table, table, wrong
 from lrvmotion.errors import UsageError
 from lrvmotion.model.inventory import Inventory, VirtualMachine, did_you_mean
 from lrvmotion.model.place_names import SiteNames, near_misses
@@ -19,10 +16,12 @@ COLUMNS = (
 )  # fmt: skip
 # Names that later versions give a meaning: refused rather than ignored.
 _RESERVED = frozenset({"cpu", "hooks", "mode", "name", "priority", "storage_policy", "tags", "window"})
-_MOST_TOLD, _MOST_HINTS = 20, 3
+_MOST_HINTS = 3
+_MOST_UNKNOWN = 3  # columns that are misspelled; more of them are another file
 _MOST_DIGITS = 9  # of a wave's number
 RENAMED = {"after": "depends_on"}
-_HINT = "columns are: " + ", ".join(COLUMNS)
+HINT = "columns are: " + ", ".join(COLUMNS)
+_EXPORTS = "; of an export of RVTools the English column names are read: VM, Powerstate, Template, VM UUID, VI SDK UUID"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,45 +58,44 @@ class VmOverride:
         return wanted.get(label, wanted.get(EVERY))
 
 
-def load(path: Path) -> list[VmOverride]:
-    """Return the overrides of the CSV file at *path*, by wave, else in its order; UsageError names every mistake."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        message = f"{path}: the list of VMs cannot be read: {error.strerror or error}"
-        raise UsageError(message) from None
-    return parse(content, str(path))
-
-
 def parse(content: bytes, where: str) -> list[VmOverride]:
-    """Return the overrides of the CSV *content*: UTF-8, a header line, separated by commas, semicolons or tabs."""
-    header, rows = _rows(files.decoded(content, where, 'save it as UTF-8 (in a spreadsheet: "CSV UTF-8")'), where)
-    columns = [name.strip().lower().replace(" ", "_") for name in header]
+    """Return the overrides of the CSV *content*, by wave, else in its order; UsageError names every mistake."""
+    return overrides(table(content, where, HINT), where)
+
+
+def overrides(given: Table, where: str) -> list[VmOverride]:
+    """Return the overrides of the table *given*, by wave, else in its order; UsageError names every mistake."""
+    columns = [name.strip().lower().replace(" ", "_") for name in given.header]
+    unknown = [at for at, name in enumerate(columns) if not _meant(name)]
+    if len(unknown) > _MOST_UNKNOWN:
+        at = unknown[0]
+        message = f"{where}: line {given.line}: {len(unknown)} of {len(columns)} columns are unknown"
+        raise UsageError(f"{message}, the first is column {at + 1}, {given.header[at][:40]!r}", hint=HINT + _EXPORTS)  # noqa: EM102
     mistakes = list(_header_mistakes(columns))
     if mistakes:
-        raise _wrong(where, [f"line 1: {text}" for text in mistakes], _HINT)
-    overrides: list[VmOverride] = []
+        raise wrong(where, [f"line {given.line}: {text}" for text in mistakes], HINT)
+    found: list[VmOverride] = []
     lines: dict[str, int] = {}
-    for line, row in rows:
+    for line, row in given.rows:
         cells = {name: cell.strip() for name, cell in zip(columns, row, strict=False)}
         if cells.get("vm"):
             cells["vm"] = row[columns.index("vm")]  # a VM's name may begin or end with a blank
         if not any(cell.strip() for cell in row):
             continue
-        wrong = list(_row_mistakes(columns, row, cells, lines))
-        mistakes += [f"line {line}: {text}" for text in wrong]
-        if not wrong:
-            overrides.append(_override(cells, line))
+        faults = list(_row_mistakes(columns, row, cells, lines))
+        mistakes += [f"line {line}: {text}" for text in faults]
+        if not faults:
+            found.append(_override(cells, line))
         lines.setdefault(cells["vm"], line)
     if mistakes:
-        raise _wrong(where, mistakes, None)
-    if not overrides:
+        raise wrong(where, mistakes, None)
+    if not found:
         message = f"{where}: no VM is listed"
-        raise UsageError(message, hint=_HINT)
-    return sorted(overrides, key=lambda override: override.wave)
+        raise UsageError(message, hint=HINT)
+    return sorted(found, key=lambda override: override.wave)
 
 
-def check(overrides: Sequence[VmOverride], target: Inventory, where: str) -> None:
+def check(wishes: Sequence[VmOverride], target: Inventory, where: str) -> None:
     """Raise UsageError for every name in a line of the file that the target does not have; near misses too.
 
     What a past run wrote has no line, and is no mistake of the user's: a place that went since then is a finding of
@@ -105,8 +103,8 @@ def check(overrides: Sequence[VmOverride], target: Inventory, where: str) -> Non
     """
     places = SiteNames(target)
     mistakes: list[str] = []
-    wrong: list[tuple[str, str]] = []
-    for override in overrides:
+    missing: list[tuple[str, str]] = []
+    for override in wishes:
         if not override.line:
             continue
         wanted = [
@@ -117,21 +115,21 @@ def check(overrides: Sequence[VmOverride], target: Inventory, where: str) -> Non
         for noun, name in wanted:
             if name is not None and name not in places.of(noun):
                 mistakes.append(f"line {override.line}: the target has no {noun} {name!r}")
-                wrong.append((noun, name))
+                missing.append((noun, name))
     if mistakes:  # looking for near misses among 10,000 names takes its time
-        hints = [near_misses(name, places.of(noun)) for noun, name in list(dict.fromkeys(wrong))[:_MOST_HINTS]]
-        raise _wrong(where, mistakes, "; ".join(dict.fromkeys(hints)))
+        hints = [near_misses(name, places.of(noun)) for noun, name in list(dict.fromkeys(missing))[:_MOST_HINTS]]
+        raise wrong(where, mistakes, "; ".join(dict.fromkeys(hints)))
 
 
-def check_parts(overrides: Mapping[str, VmOverride], vms: Iterable[VirtualMachine], where: str) -> None:
-    """Raise UsageError for every disk and card that a line of the file names and its VM has not; *overrides* by VM.
+def check_parts(wishes: Mapping[str, VmOverride], vms: Iterable[VirtualMachine], where: str) -> None:
+    """Raise UsageError for every disk and card that a line of the file names and its VM has not; *wishes* by VM.
 
     What a past run wrote has no line: a disk or card that went since then needs no place.
     """
     mistakes: list[tuple[int, str]] = []
     hints: list[str] = []
     for vm in vms:
-        override = overrides.get(vm.name)
+        override = wishes.get(vm.name)
         if override is None or not override.line:
             continue
         parts = (
@@ -143,24 +141,12 @@ def check_parts(overrides: Mapping[str, VmOverride], vms: Iterable[VirtualMachin
                 mistakes.append((override.line, f"line {override.line}: {vm.name!r} has no {noun} {label!r}"))
                 hints.append(did_you_mean(label, there))
     if mistakes:
-        raise _wrong(where, [said for _, said in sorted(mistakes)], "; ".join(dict.fromkeys(hints[:_MOST_HINTS])))
+        raise wrong(where, [said for _, said in sorted(mistakes)], "; ".join(dict.fromkeys(hints[:_MOST_HINTS])))
 
 
-def _rows(text: str, where: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Return the header and (line, cells) of the rows; the header says which separator it is."""
-    first = text.partition("\n")[0]
-    separator = max(",;\t", key=first.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    rows: list[tuple[int, list[str]]] = []
-    try:
-        rows.extend((reader.line_num - sum(cell.count("\n") for cell in row), row) for row in reader)
-    except csv.Error as error:
-        message = f"{where}: line {reader.line_num}: not valid CSV: {error}"
-        raise UsageError(message, hint="a quotation mark within quotes is written twice") from None
-    if not rows:
-        message = f"{where}: the file is empty"
-        raise UsageError(message, hint=_HINT)
-    return rows[0][1], rows[1:]
+def _meant(column: str) -> bool:
+    """Whether *column* is one of ours, by its name now, before, or in a later version."""
+    return column in COLUMNS or column in RENAMED or column in _RESERVED
 
 
 def _header_mistakes(columns: Sequence[str]) -> Iterator[str]:
@@ -228,11 +214,3 @@ def _pairs(cell: str) -> list[tuple[str, str]]:
     """Return (label, place) of each "label=place" in *cell*."""
     pairs = (part.partition("=") for part in _parts(cell))
     return [(label.strip(), place.strip()) for label, _, place in pairs]
-
-
-def _wrong(where: str, mistakes: Sequence[str], hint: str | None) -> UsageError:
-    if len(mistakes) == 1:
-        return UsageError(f"{where}: {mistakes[0]}", hint=hint)
-    told = [*mistakes[:_MOST_TOLD], *([f"and {more} more"] if (more := len(mistakes) - _MOST_TOLD) > 0 else [])]
-    lines = "\n".join(f"  {mistake}" for mistake in told)
-    return UsageError(f"{where}: {len(mistakes)} mistakes\n{lines}", hint=hint)

@@ -10,10 +10,11 @@ from fnmatch import translate
 from functools import cached_property
 from typing import Protocol
 
+from lrvmotion.config.rvtools import ExportedVm
 from lrvmotion.config.vm_csv import VmOverride
 from lrvmotion.errors import UsageError
 from lrvmotion.model.counted import counted
-from lrvmotion.model.inventory import Inventory, MoRef, did_you_mean, natural
+from lrvmotion.model.inventory import MOREF, Inventory, MoRef, did_you_mean, natural
 from lrvmotion.model.vm import vm_address, vm_role
 from lrvmotion.model.vm.vm_address import VmIdentity
 from lrvmotion.model.vm.vm_role import VmRole
@@ -25,21 +26,23 @@ _PATTERN = re.compile(r"[*?[]")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """Which VMs the user chose, in one of three ways; none of them means no VM.
+    """Which VMs the user chose, in one of four ways; none of them means no VM.
 
     *names* are addresses (vm_address.FORMS) or patterns; *expression* is the text behind *test*; *file* is where
-    *overrides* were read. *remaining*: those of the overrides that are still at the source, for nobody named them.
+    *overrides* were read, or the rows of an export, *exported*. *remaining*: those of the overrides that are still at
+    the source, for nobody named them.
     """
 
     names: tuple[str, ...] = ()
     expression: str = ""
     test: Test | None = None
     overrides: tuple[VmOverride, ...] = ()
+    exported: tuple[ExportedVm, ...] = ()
     file: str = ""
     remaining: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.names or self.test or self.overrides)
+        return bool(self.names or self.test or self.overrides or self.exported)
 
 
 class Lookup(Protocol):
@@ -50,6 +53,9 @@ class Lookup(Protocol):
 
     def by_instance_uuid(self, uuids: Collection[str]) -> Mapping[str, MoRef]:
         """Return the VMs that have one of *uuids* (lower case), by it."""
+
+    def by_bios_uuid(self, uuids: Collection[str]) -> Mapping[str, Sequence[MoRef]]:
+        """Return the VMs that have one of *uuids* (lower case) as their BIOS's, by it: copies may share one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,6 +189,9 @@ def resolve(
         if told is not None:
             problems.append(f"{line}{said!r} {told}")
             hints.append("leave out what is not at the source any more")
+        elif not found and said != address and vm_address.is_uuid(address):
+            problems.append(f"{line}no VM has the UUID of {said!r}, {address}")
+            hints.append("leave out what is not at the source any more")
         elif not found:
             problems.append(f"{line}no VM is called {said!r}")
             if len(hints) < _MOST_HINTS:  # looking for near misses among 10,000 names takes its time
@@ -197,6 +206,39 @@ def resolve(
     if problems:
         raise UsageError(_told(source.site, where, problems), hint="; ".join(dict.fromkeys(hints)) or None)
     return [search.said[address][0] for address in addresses]
+
+
+def exported(source: Inventory, vms: Sequence[ExportedVm], lookup: Lookup) -> list[str]:
+    """Return an address for each of *vms*: its instance UUID, else the reference of the only VM that it may be.
+
+    One that may be none or several gets the address that `resolve` refuses.
+    """
+    either = {vm.either_uuid for vm in vms if vm.either_uuid}
+    known = lookup.by_instance_uuid(either).keys() if either else ()
+    uuids = {vm: vm.instance_uuid or vm.bios_uuid or vm.either_uuid for vm in vms}
+    others = {uuid for vm, uuid in uuids.items() if uuid and not vm.instance_uuid and uuid not in known}
+    by_bios = lookup.by_bios_uuid(others) if others else {}
+    search = _Search(source, lookup)
+    may_be = {
+        vm: by_bios.get(uuid, ()) if uuid else search.refs.get(vm.name, ())
+        for vm, uuid in uuids.items()
+        if not (vm.instance_uuid or uuid in known)
+    }
+    search.see(ref for vm, refs in may_be.items() if len(refs) > 1 or not uuids[vm] for ref in refs)
+    return [_address(vm, uuids[vm], may_be[vm], search) if vm in may_be else uuids[vm] for vm in vms]
+
+
+def _address(vm: ExportedVm, uuid: str, refs: Sequence[MoRef], search: _Search) -> str:
+    seen = [search.seen[ref] for ref in refs if ref in search.seen]
+    fitting = [one.ref for one in seen if one.name == vm.name and vm.may_be(one)] if seen else refs
+    if len(fitting) == 1:
+        return MOREF + fitting[0].value
+    if uuid and not refs:
+        return uuid
+    if fitting or (uuid and refs):
+        return vm.name  # several
+    path = f"{vm.folder.strip('/')}/{vm.name}" if vm.folder else vm.name
+    return f"{vm.datacenter}:{path}" if vm.datacenter else path
 
 
 def present(source: Inventory, addresses: Sequence[str], lookup: Lookup) -> set[str]:
@@ -238,19 +280,33 @@ def by_traits(
     """
     holding = [(traits, ref) for ref, traits in found if choice.test is not None and choice.test(traits)]
     holding.sort(key=lambda one: (natural(one[0].name), one[1]))
+    chosen, left = without_infrastructure(holding, serving)
+    if not chosen:
+        message = f"source: no VM matches {choice.expression!r}" + (
+            f" but what is left out: {told(left)}" if left else ""
+        )
+        raise UsageError(message, hint="patterns are case-sensitive, and a folder is its path: folder=Prod/Web*")
+    return chosen, left
+
+
+def told(left: Mapping[VmRole, Collection[str]]) -> str:
+    """Return in words how many VMs are *left* out, by what they are."""
+    return ", ".join(counted(len(names), role) for role, names in left.items())
+
+
+def without_infrastructure(
+    found: Iterable[tuple[Traits, MoRef]], serving: Mapping[MoRef, str] | None = None
+) -> tuple[list[MoRef], dict[VmRole, list[str]]]:
+    """Return those of the VMs *found* that may be meant by many names at once, and the names of the others."""
     chosen: list[MoRef] = []
     left: dict[VmRole, list[str]] = {}
-    for traits, ref in holding:
+    for traits, ref in found:
         serves = vm_role.serves((serving or {}).get(ref, ""))
         role = vm_role.role(managed_by=traits.managed_by, serves=serves, template=traits.template)
         if role is None:
             chosen.append(ref)
         else:
             left.setdefault(role, []).append(traits.name)
-    if not chosen:
-        what = ", ".join(counted(len(names), role) for role, names in left.items())
-        message = f"source: no VM matches {choice.expression!r}" + (f" but what is left out: {what}" if what else "")
-        raise UsageError(message, hint="patterns are case-sensitive, and a folder is its path: folder=Prod/Web*")
     return chosen, left
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from lrvmotion.checks import vms as vm_checks
-from lrvmotion.config import vm_csv
+from lrvmotion.config import rvtools, vm_csv
 from lrvmotion.config.schema import Config
 from lrvmotion.config.vm_csv import VmOverride
 from lrvmotion.errors import UsageError
@@ -57,6 +57,10 @@ def choose(
 
     lookup = VmLookup(connections.session("source"), source)
     elsewhere = Elsewhere(target=target, lookup=VmLookup(connections.session("target"), target), moved=moved)
+    if choice.exported:
+        refs, left = _exported(config, connections, source, choice, lookup, elsewhere, served)
+        source = with_vms(config, connections, source, refs, serving=served)
+        return ChosenVms(source=source, refs=refs, wanted={}, findings=left)
     away: tuple[Finding, ...] = ()
     if choice.remaining:
         choice, away = _remaining(source, choice, lookup, elsewhere)
@@ -79,6 +83,37 @@ def choose(
     wanted = {names[ref]: replace(wish, vm=names[ref]) for ref, wish in wishes if ref in names}
     vm_csv.check_parts(wanted, source.vms, choice.file)
     return ChosenVms(source=source, refs=refs, wanted=wanted, findings=(*left, *away))
+
+
+def _exported(
+    config: Config,
+    connections: Connections,
+    source: Inventory,
+    choice: Choice,
+    lookup: Lookup,
+    elsewhere: Elsewhere,
+    serving: Mapping[MoRef, str],
+) -> tuple[tuple[MoRef, ...], tuple[Finding, ...]]:
+    """Return the VMs of an export, and what is left out: rows of other vCenters, templates and infrastructure."""
+    from lrvmotion.vsphere.inventory.vm_traits import traits
+
+    own, others = rvtools.of_vcenter(choice.exported, config.source.vcenter, source.instance_uuid, choice.file)
+    vms = [vm for vm in own if not vm.template]
+    addresses = vm_selection.exported(source, vms, lookup)
+    lines = {address: vm.line for address, vm in zip(addresses, vms, strict=True)}
+    by_id = (vm_address.is_uuid, vm_address.reference)
+    called = {
+        address: vm.name for address, vm in zip(addresses, vms, strict=True) if any(is_so(address) for is_so in by_id)
+    }
+    found = vm_selection.resolve(source, addresses, lookup, elsewhere, lines=lines, called=called, where=choice.file)
+    known = dict(traits(connections.session("source"), source)) if found else {}
+    refs, left = vm_selection.without_infrastructure([(known[ref], ref) for ref in found if ref in known], serving)
+    if templates := [vm.name for vm in own if vm.template]:
+        left[VmRole.TEMPLATE] = [*templates, *left.get(VmRole.TEMPLATE, [])]
+    if not refs:
+        message = f"{choice.file}: no VM is left but what is left out: {vm_selection.told(left)}"
+        raise UsageError(message, hint="choose VMs that are a load to move")
+    return tuple(refs), (*vm_checks.of_other_vcenters(others, choice.file), *vm_checks.left_out(left))
 
 
 def _remaining(

@@ -69,7 +69,7 @@ def test_every_column_is_read():
         ('vm,pool\n"a,b\n', ["not valid CSV"]),
         ('vm,note\na,"two\nlines"\na,x\n', ["line 4: 'a' is on line 2 already"]),
         (b"vm\nM\xfcller\n", ["line 2 is not UTF-8"]),
-        ("vm\na\n".encode("utf-16"), ["line 1 is not UTF-8 but UTF-16"]),
+        ("VM;Energiestatus;Vorlage;Host;Pfad\n", ["line 1: 4 of 5 columns are unknown, the first is column 2, 'Energ"]),
         (f"vm,wave\na,{'9' * 5000}\n", ["line 2: the wave has 5000 digits"]),
         ("vm,wave\na,\u0665\n", ["line 2: the wave '\u0665' is not a whole number"]),
         (f"vm,note\na,{'x' * 200_000}\n", ["not valid CSV"]),

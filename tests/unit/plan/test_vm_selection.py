@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fakes import inventory
+from lrvmotion.config.rvtools import ExportedVm
 from lrvmotion.errors import UsageError
 from lrvmotion.model.inventory import MoRef
 from lrvmotion.model.vm import vm_address
@@ -42,8 +43,55 @@ class Told:
         self.asked.append(sorted(uuids))
         return {vm.instance_uuid: vm.ref for vm in self.known.values() if vm.instance_uuid in uuids}
 
+    def by_bios_uuid(self, uuids):
+        """Return what copies share: web1 is one of web1's."""
+        self.asked.append(sorted(uuids))
+        names = {bios(number): name for number, (name, _) in enumerate(SOURCE) if bios(number) in uuids}
+        return {uuid: [ref for ref, vm in self.known.items() if vm.name == name] for uuid, name in names.items()}
+
+
+def bios(number: int) -> str:
+    return f"422e0000-0000-4000-8000-{number:012d}"
+
 
 SOURCE = (("web1", "Prod/Web"), ("web1", "Test"), ("db1", "Prod"), ("mail ", ""), ("a/b", "Prod"))
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"instance_uuid": UUIDS["vm-2"]}, UUIDS["vm-2"]),
+        ({"instance_uuid": UUIDS["vm-9"]}, UUIDS["vm-9"]),  # gone: its name is another VM's
+        ({"either_uuid": UUIDS["vm-2"]}, UUIDS["vm-2"]),
+        ({"either_uuid": bios(2), "name": "renamed"}, "moref:vm-2"),
+        ({"bios_uuid": bios(2)}, "moref:vm-2"),
+        ({"bios_uuid": bios(9)}, bios(9)),
+        ({"bios_uuid": bios(0), "name": "web1", "folder": "Test"}, "moref:vm-1"),
+        ({"bios_uuid": bios(0), "name": "web1"}, "web1"),
+        ({}, "moref:vm-2"),
+        ({"datacenter": "DC", "folder": "/DC/vm/Prod"}, "moref:vm-2"),
+        ({"datacenter": "DC2"}, "DC2:db1"),
+        ({"datacenter": "DC", "folder": "vm/Test"}, "DC:vm/Test/db1"),
+        ({"folder": "Test"}, "Test/db1"),
+        ({"name": "nobody"}, "nobody"),
+    ],
+)
+def test_a_row_of_an_export_is_one_vm_or_none(row, said):
+    """By its UUID, whatever it is called; a VM of its name is not taken for one that is gone."""
+    here, lookup = site("source", *SOURCE)
+    vm = ExportedVm(**{"line": 2, "name": "db1", "template": False, "server": "vc", "server_uuid": "", **row})
+    assert vm_selection.exported(here, [vm], lookup) == [said]
+
+
+def test_rows_of_an_export_cost_three_questions():
+    """However many there are."""
+    here, lookup = site("source", *SOURCE)
+    rows = [
+        ExportedVm(line=line, name="a", template=False, server="vc", server_uuid="", either_uuid=bios(line))
+        for line in range(2, 5_000)
+    ]
+    vm_selection.exported(here, rows, lookup)
+    assert len(lookup.asked) <= 3
 
 
 @pytest.mark.parametrize(

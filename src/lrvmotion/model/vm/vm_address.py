@@ -36,6 +36,11 @@ class VmIdentity:
         return f"{self.datacenter}:{self.path}" if self.datacenter and self.path is not None else None
 
     @property
+    def short_datacenter(self) -> str:
+        """Of "EU/DC2" the datacenter without its folder, "DC2"."""
+        return self.datacenter[self.datacenter.rfind("/") + 1 :]
+
+    @property
     def moref(self) -> str:
         """The reference, "moref:vm-42"."""
         return MOREF + self.ref.value
@@ -43,11 +48,10 @@ class VmIdentity:
     @property
     def forms(self) -> tuple[str, ...]:
         """Everything that it can be named by, the shortest first; the UUID in lower case."""
-        short = self.datacenter[self.datacenter.rfind("/") + 1 :]  # of "EU/DC2": the datacenter without its folder
         known = (
             self.name,
             self.path,
-            f"{short}:{self.path}" if self.whole_path is not None else None,
+            f"{self.short_datacenter}:{self.path}" if self.whole_path is not None else None,
             self.whole_path,
             self.instance_uuid.lower(),
             self.moref,

@@ -60,7 +60,7 @@ class VmLookup:
     def by_instance_uuid(self, uuids: Collection[str]) -> dict[str, MoRef]:
         """Return the VMs that have one of *uuids* (lower case), by it."""
         if len(uuids) > SINGLE:
-            return self._read_all(uuids)
+            return dict(self._read(_UUID, uuids))
         session = self._session
         index = required(session.content.searchIndex)
         found: dict[str, MoRef] = {}
@@ -70,19 +70,28 @@ class VmLookup:
                 found[uuid] = moref(vm)
         return found
 
-    def _read_all(self, uuids: Collection[str]) -> dict[str, MoRef]:
+    def by_bios_uuid(self, uuids: Collection[str]) -> dict[str, list[MoRef]]:
+        """Return the VMs that have one of *uuids* (lower case) as their BIOS's, by it: copies may share one."""
+        found: dict[str, list[MoRef]] = {}
+        for uuid, ref in self._read("config.uuid", uuids):
+            found.setdefault(uuid, []).append(ref)
+        return found
+
+    def _read(self, path: str, uuids: Collection[str]) -> list[tuple[str, MoRef]]:
+        """Return the VMs that have one of *uuids* at *path*, of all that there are, in one call."""
         wanted = frozenset(uuids)
-        found: dict[str, MoRef] = {}
+        found: list[tuple[str, MoRef]] = []
         session, kind = self._session, vim.VirtualMachine
 
         def take(element: ET.Element) -> None:
             uuid = element.findtext(f"{NS}propSet/{NS}val", "").lower()
             if uuid in wanted:
-                found[uuid] = lean_parser.subject(element)
+                found.append((uuid, lean_parser.subject(element)))
 
         def ask() -> None:
+            found.clear()
             with container_view(session.content, [kind]) as view:
-                spec = filter_spec([in_view(view)], {kind: (_UUID,)})
+                spec = filter_spec([in_view(view)], {kind: (path,)})
                 lean_parser.retrieve(session.stub, session.content, spec, "objects", take)
 
         session.call(f"{session.site}: UUIDs of VMs", ask)
