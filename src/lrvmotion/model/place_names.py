@@ -55,11 +55,12 @@ def _spelled(place: Place | Cluster) -> Iterator[str]:
             yield place.path
             yield from _in(place.datacenter, place.path)
         case Pool():
-            short = place.path.replace(f"/{ROOT_POOL}/", "/", 1).removesuffix(f"/{ROOT_POOL}")
+            below = place.path.removeprefix(f"{place.cluster}/{ROOT_POOL}")
+            short = place.cluster + below if below != place.path else place.path
             yield from (place.path, short)
             yield from _in(place.datacenter, place.path, short)
-            if "/" in short:
-                yield short.rpartition("/")[2]
+            if below:
+                yield below.rpartition("/")[2]
         case Network():
             yield place.name
             if place.switch:

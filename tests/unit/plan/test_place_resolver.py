@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from collisions import ESTATES, NOUNS, each_estate, world
 from fakes import host as fake_host
 from fakes import inventory
 from lrvmotion.model.inventory import Datastore, Folder, Host, Inventory, MoRef, Network, Pool, StoragePod
@@ -136,7 +137,7 @@ def said_in(estate: Estate) -> set[str]:
     return {said for place in places for said in spellings(place)} | {"nothing", "moref:none-1"}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=ESTATES, deadline=None)
 @given(estates())
 def test_a_name_never_leads_out_of_the_world_of_the_host(estate):
     """Whatever is said: a place of the host that is called so, or a trouble; never one of another datacenter."""
@@ -154,7 +155,7 @@ def test_a_name_never_leads_out_of_the_world_of_the_host(estate):
             assert said in names
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=ESTATES, deadline=None)
 @given(estates())
 def test_the_way_to_say_one_place_is_never_refused(estate):
     """What `typed` gives, and every id, leads to that very place where the host can use it."""
@@ -168,7 +169,7 @@ def test_the_way_to_say_one_place_is_never_refused(estate):
                 assert found in (place, (place,)), said
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=ESTATES, deadline=None)
 @given(estates())
 def test_what_is_ambiguous_is_named_with_all_candidates(estate):
     """Two or more, each of the host, each said so that it means no other; and nothing is refused that is not."""
@@ -184,6 +185,60 @@ def test_what_is_ambiguous_is_named_with_all_candidates(estate):
                 assert {place.ref for place in meant if not twin(place, meant)} <= {way[0].ref for way in ways}
             elif isinstance(found, Trouble) and not names_pod(names, said):
                 assert meant == []
+
+
+def answer(resolver: Resolver, noun: str, host: Host, said: str):
+    look = {
+        "network": resolver.network, "datastore": resolver.stores, "VM folder": resolver.folder,
+        "resource pool": resolver.pool,
+    }  # fmt: skip
+    return look[noun](host, said)
+
+
+@each_estate
+def test_every_name_means_on_every_host_what_the_guide_says(draw):
+    """One place is that place, several are named as they can be typed, none is refused: on each host with its own."""
+    there = world(draw)
+    resolver = Resolver(there.inventory)
+    for noun in NOUNS:
+        for said in there.sayable(noun):
+            for host in there.inventory.hosts:
+                found, meant = answer(resolver, noun, host, said), there.meant(noun, said, host)
+                if len(meant) > 1:
+                    assert isinstance(found, Trouble), (noun, said, host.name)
+                    named = [there.called(noun, way) for way in found.candidates]
+                    assert sorted(place.ref for places in named for place in places) == sorted(
+                        place.ref for place in meant
+                    ), (noun, said, host.name)
+                elif noun == "datastore" and meant:
+                    usable = there.usable(host, meant[0])
+                    assert list(found) == usable if usable else found.unusable in there.stores(meant[0])
+                elif meant:
+                    assert found == meant[0], (noun, said, host.name)
+                else:
+                    assert isinstance(found, Trouble), (noun, said, host.name)
+                    assert (found.candidates, found.unusable) == ((), None)
+
+
+@each_estate
+def test_what_is_offered_instead_of_an_ambiguous_name_is_taken(draw):
+    """Each candidate, typed on the host that it was told of, is that one place."""
+    there = world(draw)
+    resolver = Resolver(there.inventory)
+    for noun in NOUNS:
+        for said in there.sayable(noun):
+            for host in there.inventory.hosts:
+                found = answer(resolver, noun, host, said)
+                for way in found.candidates if isinstance(found, Trouble) else ():
+                    assert len(there.meant(noun, way, host)) == 1, (noun, said, way, host.name)
+                    (place,) = there.meant(noun, way, host)
+                    one = answer(resolver, noun, host, way)
+                    if noun != "datastore":
+                        assert one == place
+                    elif usable := there.usable(host, place):
+                        assert list(one) == usable
+                    else:
+                        assert one.unusable in there.stores(place)
 
 
 def twin(place, places) -> bool:
