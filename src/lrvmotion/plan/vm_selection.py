@@ -139,9 +139,11 @@ class _Search:
         by_uuid = self.lookup.by_instance_uuid(uuids) if uuids else {}
         self.see(ref for refs in paths.values() for ref in refs)
         for address in addresses:
-            found = list(self.refs.get(address, []))
             reference = vm_address.reference(address)
-            found += [reference] if reference in here else []
+            if reference is not None and reference in here:  # it means that one, whatever else is called so
+                self.said[address] = [reference]
+                continue
+            found = list(self.refs.get(address, []))
             found += [by_uuid[address.lower()]] if address.lower() in by_uuid else []
             found += [ref for ref in paths[address] if ref in self.seen and self.seen[ref].is_said(address)]
             self.said[address] = list(dict.fromkeys(found))
@@ -151,9 +153,11 @@ class _Search:
         self.seen |= {vm.ref: vm for vm in self.lookup.identities(new)} if new else {}
 
     def candidates(self, address: str) -> list[str]:
-        """Return the VMs that *address* means, each as it can be typed."""
+        """Return the VMs that *address* means, each as it can be typed: no other VM of the source is called so."""
         vms = [self.seen.get(ref) or VmIdentity(ref=ref, name=address) for ref in self.said[address]]
-        return sorted(vm_address.labels(vms, names=False).values(), key=natural)
+        labels = vm_address.labels(vms, names=False)
+        self._look(labels.values())
+        return sorted((labels[vm.ref] if len(self.said[labels[vm.ref]]) == 1 else vm.moref for vm in vms), key=natural)
 
     def _ends_so(self, address: str) -> list[MoRef]:
         return [ref for name in vm_address.possible_names(address) for ref in self.refs.get(name, [])]
@@ -320,7 +324,10 @@ def within(
     """
     if address in called:
         return [called[address]]
-    found = vms.get(address) or vms.get(address.lower() if vm_address.is_uuid(address) else address, [])
+    reference = vm_address.reference(address)
+    known = [*vms.get(address, []), *(vms.get(address.lower(), []) if vm_address.is_uuid(address) else [])]
+    found = [vm for vm in dict.fromkeys(known) if vm.is_said(address)]
+    found = [vm for vm in found if vm.ref == reference] or found
     if len(found) > 1:
         forms = ", ".join(map(repr, sorted(vm_address.labels(found, names=False).values(), key=natural)))
         message = f"{where}: {len(found)} VMs of this run are called {address!r}: {forms}"

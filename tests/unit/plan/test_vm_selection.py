@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+
 import pytest
 
+from collisions import Machines, each_estate, machines
 from fakes import inventory
 from lrvmotion.config.rvtools import ExportedVm
 from lrvmotion.errors import UsageError
@@ -254,3 +257,47 @@ def test_what_depends_on_a_vm_names_it_in_any_way_and_means_one_of_the_run():
         UsageError, match="depends_on: 2 VMs of this run are called 'web1': 'Prod/Web/web1', 'Test/web1'"
     ):
         vm_selection.within("web1", vms, called, "depends_on")
+
+
+@each_estate
+def test_whatever_vms_are_called_each_address_means_what_the_guide_says(draw):
+    """One VM is that VM, several are refused with all of them as they can be typed, none is refused."""
+    there = machines(draw)
+    here = inventory("source", (), vm_names=tuple((vm.name, vm.ref) for vm in there.known))
+    for said in there.sayable():
+        meant = there.called(said)
+        if len(meant) == 1:
+            assert vm_selection.resolve(here, [said], there) == [meant[0].ref], said
+            continue
+        with pytest.raises(UsageError) as caught:
+            vm_selection.resolve(here, [said], there)
+        if not meant:
+            assert f"no VM is called {said!r}" in caught.value.message
+            continue
+        told, _, listed = caught.value.message.partition(f"{len(meant)} VMs are called {said!r}: ")
+        assert told == "source: "
+        offered = ast.literal_eval(f"[{listed}]")
+        assert vm_selection.resolve(here, offered, there) == [there.called(way)[0].ref for way in offered]
+        assert {there.called(way)[0].ref for way in offered} == {vm.ref for vm in meant}
+
+
+@each_estate
+def test_whatever_vms_are_called_a_run_has_one_name_for_each(draw):
+    """No two of those chosen have one name, and what a plan calls a VM means no other one of it."""
+    there = machines(draw)
+    chosen = draw.sample(there.known, draw.randint(1, len(there.known)))
+    names = vm_address.labels(chosen)
+    assert len(set(names.values())) == len(chosen)
+    for vm in chosen:
+        assert [one.ref for one in Machines(tuple(chosen)).called(names[vm.ref])] == [vm.ref], names[vm.ref]
+    assert all(name == f"moref:{ref.value}" for ref, name in names.items() if name.startswith("moref:"))
+    by_form = vm_address.by_form(chosen)
+    for said in there.sayable():
+        meant = [vm.ref for vm in Machines(tuple(chosen)).called(said)]
+        if said != said.strip():  # what a wave or a CSV file says is stripped
+            continue
+        if len(meant) > 1:
+            with pytest.raises(UsageError, match=f"{len(meant)} VMs of this run are called"):
+                vm_selection.within(said, by_form, {}, "waves")
+        else:
+            assert vm_selection.within(said, by_form, {}, "waves") == meant, said

@@ -91,6 +91,8 @@ def labels(vms: Sequence[VmIdentity], *, names: bool = True) -> dict[MoRef, str]
 
 
 def _alone(form: str, vm: VmIdentity, said: Mapping[str, Sequence[VmIdentity]], *, names: bool) -> bool:
+    if form.startswith(MOREF) or (form != form.lower() and is_uuid(form) and form.lower() in said):
+        return False  # a name that looks like a reference or a UUID means the VM whose it is
     return len(said[form]) == 1 and (names or form != vm.name) and form != vm.instance_uuid.lower()
 
 
