@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from lrvmotion.config.schema import Config
 from lrvmotion.config.vm_csv import VmOverride
 from lrvmotion.model.inventory import Datastore, Disk, Host, Inventory, Network, Nic, VirtualMachine
-from lrvmotion.model.place_names import Cluster, Place, SiteNames, cluster, spellings
+from lrvmotion.model.place_names import Cluster, Names, Place, SiteNames, cluster, spellings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,14 +115,14 @@ class PlaceNaming:
     def _part(self, disk: Disk | None, size: int, store: Datastore | None, said: str | None) -> Part:
         source = self._names.stores.typed(store) if store is not None else ""
         if said is None:
-            said = _mapped(self._mappings.datastores, store) if store is not None else None
+            said = _mapped(self._mappings.datastores, store, self._names.stores) if store is not None else None
         return Part(disk=disk, size_bytes=size, source=source, said=said or (store.name if store is not None else ""))
 
     def _card(self, vm: VirtualMachine, nic: Nic, override: VmOverride) -> Card:
         network = self._network(vm, nic)
         said = override.network(nic.label)
         if said is None and network is not None:
-            said = _mapped(self._mappings.networks, network)
+            said = _mapped(self._mappings.networks, network, self._names.networks)
         if network is None:
             return Card(nic=nic, source=nic.network or "", said=said or nic.network, known=False)
         return Card(nic=nic, source=self._names.networks.typed(network), said=said or network.name, known=True)
@@ -138,22 +139,27 @@ class PlaceNaming:
         if override.folder is not None:
             return override.folder, True
         folder = self._folders.get((vm.datacenter, vm.folder))
-        said = _mapped(self._mappings.folders, folder) if folder else self._mappings.folders.get(vm.folder)
+        named = self._names.folders
+        said = _mapped(self._mappings.folders, folder, named) if folder else self._mappings.folders.get(vm.folder)
         return (vm.folder, False) if said is None else (said, True)
 
     def _wanted_hosts(self, vm: VirtualMachine, override: VmOverride) -> tuple[str, ...] | None:
         if override.target_host is not None:
             return (override.target_host,)
         source = self._hosts.get(vm.host) if vm.host is not None else None
-        mapped = _mapped(self._mappings.hosts, source) if source is not None else None
+        mapped = _mapped(self._mappings.hosts, source, self._names.hosts) if source is not None else None
         if mapped is not None:
             return (mapped,)
         return tuple(self._config.target.hosts) or None
 
 
-def _mapped(mapping: Mapping[str, str], place: Place | Cluster) -> str | None:
-    """Return what *place* is mapped to: the way to say it that means fewest others counts first."""
-    return next((mapping[said] for said in reversed(spellings(place)) if said in mapping), None)
+def _mapped(mapping: Mapping[str, str], place: Place | Cluster, names: Names[Any] | None = None) -> str | None:
+    """Return what *place* is mapped to: the way to say it that means fewest others counts first.
+
+    By *names* a key that is the id of another place is not of this one, though that be its name.
+    """
+    ways = [said for said in reversed(spellings(place)) if said in mapping]
+    return next((mapping[said] for said in ways if names is None or place in names.find(said)), None)
 
 
 def _sizes(vm: VirtualMachine) -> tuple[dict[int, int], int]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from collisions import each_estate, world
 from fakes import host, inventory, vm
 from lrvmotion.config import schema as configs
 from lrvmotion.config.vm_csv import VmOverride
@@ -320,3 +321,115 @@ def test_a_host_that_stands_in_is_of_the_cluster_and_of_the_configured_hosts():
     assert placer.place(machine)[0].host.name == "b2"
     _, found = placed(vm("vm1", "a1"), replace(whole, hosts=hosts[:1]), override=wanted)
     assert [one.summary for one in found] == ["no target host can take it: b3 is not there"]
+
+
+class Move:
+    """A VM of random disks and cards, and what is wanted for it, by mappings or by its line of the CSV file."""
+
+    def __init__(self, draw, source, target):
+        self.draw, self.source, self.target = draw, source, target
+        here = source.inventory
+        self.disks = tuple(
+            Disk(key=2000 + n, label=f"Hard disk {n + 1}", capacity_bytes=GIB, used_bytes=GIB, datastore=place.ref)
+            for n, place in enumerate(draw.choices(here.datastores, k=draw.randint(1, 3)))
+        )
+        self.cards = tuple(
+            Nic(key=4000 + n, label=f"Network adapter {n + 1}", mac="", network=place.name, network_ref=place.ref)
+            for n, place in enumerate(draw.choices(here.networks, k=draw.randint(0, 2)))
+        )
+        self.vm = vm("vm1", "x", host=here.hosts[0].ref, disks=self.disks, nics=self.cards, storage_bytes=0)
+        self.stores, self.networks = self.mapped("datastore"), self.mapped("network")
+        disk, card = self.disks[-1].label, [card.label for card in self.cards[:1]]
+        self.override = VmOverride(
+            vm="vm1", line=2, folder=self.say("VM folder", 0.5), pool=self.say("resource pool", 0.3),
+            disks=tuple((disk, said) for said in [self.say("datastore", 0.3)] if said),
+            networks=tuple((label, said) for label in card for said in [self.say("network", 0.3)] if said),
+        )  # fmt: skip
+
+    def say(self, noun, share=1.0):
+        """Say some place that a host of the target has, now and then anything; or nothing at all."""
+        if self.draw.random() > share:
+            return None
+        hosts = self.target.inventory.hosts
+        there = [place for place in self.target.places(noun) if any(self.target.has(host, place) for host in hosts)]
+        if not there or self.draw.random() < 0.1:
+            return self.draw.choice(self.target.sayable(noun))
+        return self.draw.choice(self.target.forms(self.draw.choice(there)))
+
+    def mapped(self, noun):
+        """Map most places of the source: some by a key that means no other one, some by the name that several have."""
+        found = {}
+        places = self.source.places(noun)
+        for place in places:
+            own = self.source.only(noun, place) if self.draw.random() < 0.7 else []
+            alike = [one for one in places if one.name == place.name]
+            if own:
+                found[place.ref] = (self.draw.choice(own), self.say(noun))
+            elif self.draw.random() < 0.7 and self.source.called(noun, place.name) == alike:
+                said = self.say(noun)
+                found = {one.ref: (place.name, said) for one in alike} | found
+        return found
+
+    def wanted(self):
+        """Return what is said for each part of the VM: (noun, part) to the name; None is left to the host."""
+        names = {one.ref: one.name for noun in ("datastore", "network") for one in self.source.places(noun)}
+        said = {ref: value for ref, (_, value) in (self.stores | self.networks).items()}
+        own = dict(self.override.disks + self.override.networks)
+        found = {("VM folder", None): self.override.folder or "", ("resource pool", None): self.override.pool}
+        for disk in self.disks:
+            found["datastore", disk.key] = own.get(disk.label) or said.get(disk.datastore, names[disk.datastore])
+        found["datastore", None] = said.get(self.disks[0].datastore, names[self.disks[0].datastore])
+        for card in self.cards:
+            found["network", card.key] = own.get(card.label) or said.get(card.network_ref, card.network)
+        return found
+
+    def means(self, host):
+        """Return the places that each part of the VM may have on *host*."""
+        roots = [pool for pool in self.target.inventory.pools if pool.ref == host.pool]
+        return {
+            (noun, part): roots if said is None else self.target.meant(noun, said, host)
+            for (noun, part), said in self.wanted().items()
+        }
+
+    def fits(self, host, most):
+        """Whether *host* has a place for each part, at *most* so many, and can write to it."""
+        return not host.in_maintenance and all(
+            0 < len(places) <= most and (noun != "datastore" or all(self.target.usable(host, one) for one in places))
+            for (noun, _), places in self.means(host).items()
+        )
+
+
+@each_estate
+def test_no_vm_is_placed_wrongly_or_refused_where_a_host_has_all_its_places(draw):
+    """Whatever is called alike: each disk, card, folder and pool as the guide says, else each ambiguity is named."""
+    move = Move(draw, world(draw, "source", hosts=1), world(draw))
+    target, wanted = move.target, move.wanted()
+    mappings = {"datastores": dict(move.stores.values()), "networks": dict(move.networks.values())}
+    config = configs.parse({**CONFIG, "mappings": mappings})
+    placer = Placer(config, move.source.inventory, target.inventory, {"vm1": move.override})
+    place, found = placer.place(move.vm)
+    hosts = [host for host in target.inventory.hosts if move.fits(host, 1)]
+    if place is not None:
+        assert place.host in hosts
+        got = {
+            ("VM folder", None): place.folder, ("resource pool", None): place.pool,
+            ("datastore", None): place.datastore,
+            **{("datastore", disk.key): disk.datastore for disk in place.disks},
+            **{("network", nic.key): nic.network for nic in place.nics},
+        }  # fmt: skip
+        means = move.means(place.host)
+        assert got.keys() == means.keys()
+        for (noun, part), (meant,) in means.items():
+            one = got[noun, part]
+            assert one in target.usable(place.host, meant) if noun == "datastore" else one == meant, (noun, part)
+        return
+    assert hosts == []
+    assert {one.severity for one in found} == {"error"}
+    told = [one.summary for one in found if one.code == "place-ambiguous"]
+    several = {
+        f"{noun} {wanted[noun, part]!r} means {len(places)} places on {host.name}: "
+        for host in target.inventory.hosts for (noun, part), places in move.means(host).items() if len(places) > 1
+    }  # fmt: skip
+    assert all(any(summary.startswith(words) for words in several) for summary in told)
+    if any(move.fits(host, 99) for host in target.inventory.hosts):
+        assert "host-missing" not in {one.code for one in found}
