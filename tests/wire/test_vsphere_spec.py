@@ -51,7 +51,7 @@ def sessions(tmp_path):
         certificate = Certificate.from_pem(pem)
         source = Session("source", "a.example", 443, "admin", lambda: "source-secret", certificate, version)
         target = Session("target", "b.example", 8443, "admin", lambda: "hunter2", certificate, "7.0.3.0")
-        target.content = SimpleNamespace(about=SimpleNamespace(instanceUuid="uuid-b"))
+        target.content = SimpleNamespace(about=SimpleNamespace(instanceUuid="uuid-b"), setting=None)
         return source, target
 
     return make

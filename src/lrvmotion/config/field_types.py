@@ -122,6 +122,15 @@ def _webhook(url: SecretStr) -> SecretStr:
     return url
 
 
+def _service_url(text: str) -> str:
+    """Return the URL of a vCenter's API, with the path that all have."""
+    plain = text.rstrip("/").removesuffix("/sdk")
+    if not re.fullmatch(r"https://([\w.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?", plain, re.ASCII):
+        message = f"{text!r} is not the URL of a vCenter's API, such as https://vcsa-b.example.com/sdk"
+        raise ValueError(message)
+    return f"{plain}/sdk"
+
+
 Rate = Annotated[int, BeforeValidator(rate)]
 Limit = Annotated[int | InstanceOf[Timetable], BeforeValidator(_limit), PlainSerializer(str, return_type=str)]
 Zone = Annotated[str, AfterValidator(_zone)]
@@ -135,4 +144,5 @@ Files = Annotated[tuple[File, ...], BeforeValidator(lambda given: (given,) if is
 Pool = Annotated[tuple[str, ...], AfterValidator(parse_pool)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Argv = Annotated[tuple[str, ...], BeforeValidator(_words)]
+ServiceUrl = Annotated[str, AfterValidator(_service_url)]
 Webhook = Annotated[SecretStr, AfterValidator(_webhook)]

@@ -35,6 +35,7 @@ from lrvmotion.config.field_types import (
     Pool,
     Port,
     Rate,
+    ServiceUrl,
     Webhook,
     Zone,
 )
@@ -85,6 +86,7 @@ class Site(_Section):
     password_file: File | None = None
     sha256: Fingerprint | None = None
     certificate: File | None = None
+    service_url: ServiceUrl | None = None
     hosts: tuple[str, ...] = ()
     vmotion: Vmotion = Vmotion()
 

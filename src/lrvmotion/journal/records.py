@@ -83,7 +83,7 @@ class Connection(Body):
     """How a vCenter ("source", "target") or relay host ("relay/NAME") is reached, and what it is told by; no secret.
 
     *secret* is the name under which its password is kept, "": its own. A vCenter has *sha256* or *pem* (its
-    certificate) and *instance_uuid*, a relay host *key_file*, *host_key* and *known_hosts*.
+    certificate), *instance_uuid* and *service_url*, a relay host *key_file*, *host_key* and *known_hosts*.
     """
 
     KIND: ClassVar[str] = "connection"
@@ -97,6 +97,7 @@ class Connection(Body):
     sha256: str | None = None
     pem: str | None = None
     instance_uuid: str | None = None
+    service_url: str | None = None
     key_file: str | None = None
     host_key: str | None = None
     known_hosts: tuple[str, ...] = ()

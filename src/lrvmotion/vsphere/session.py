@@ -13,7 +13,7 @@ from typing import Self, TypeVar
 from pyVmomi import SoapAdapter, VmomiSupport, vim, vmodl
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
-from lrvmotion.errors import TrustError, UnreachableError, UsageError
+from lrvmotion.errors import RefusedError, TrustError, UnreachableError, UsageError
 from lrvmotion.model.inventory import MoRef
 from lrvmotion.model.target_id import SiteId
 from lrvmotion.run.credentials import hidden, hide
@@ -47,6 +47,7 @@ class Session:
         certificate: Certificate,
         version: str,
         answer_s: float = ANSWER_S,
+        service_url: str | None = None,
     ) -> None:
         self.site = site
         self.host = host
@@ -57,6 +58,7 @@ class Session:
         self.thumbprint = certificate.sha1
         self.wire_version = tuple(int(part) for part in version.split("."))
         self.tls = PinnedContext(host, port, certificate)
+        self._service_url = service_url
         self._password = password
         self._lock = threading.Lock()
         self._logins = 0
@@ -88,10 +90,12 @@ class Session:
         sha256: str | None,
         timeout_s: float = 30,
         answer_s: float = ANSWER_S,
+        service_url: str | None = None,
     ) -> Self:
         """Connect and log in. The login is tried once: a refused one may lock the account.
 
-        *timeout_s* bounds the connection, *answer_s* each wait for an answer from then on.
+        *timeout_s* bounds the connection, *answer_s* each wait for an answer from then on. *service_url* is the URL at
+        which another vCenter reaches it, where it is not the one of its own settings.
 
         Raises TrustError (certificate or password), UnreachableError, or UsageError where it is no vCenter.
         """
@@ -103,7 +107,7 @@ class Session:
             reraise=True,
         )
         version = retrying(_negotiate, host, port, certificate, timeout_s)
-        session = cls(site, host, port, username, password, certificate, version, answer_s)
+        session = cls(site, host, port, username, password, certificate, version, answer_s, service_url)
         try:
             with mapped(f"{site} vCenter {host}"):
                 session.content = vim.ServiceInstance("ServiceInstance", session.stub).RetrieveContent()
@@ -125,8 +129,38 @@ class Session:
         return str(self.content.about.apiVersion)
 
     @property
-    def url(self) -> str:
-        """The address of its API as another vCenter is told it."""
+    def service_url(self) -> str:
+        """The URL of its API as another vCenter is told it (ServiceLocator.url).
+
+        The one that was given, else that of its own settings: the address that this program uses may be a tunnel's.
+        """
+        if self._service_url is None:
+            self._service_url = self._own_url() or self._used_url()
+        return self._service_url
+
+    @property
+    def own_name(self) -> str:
+        """Its FQDN by its own settings (vsphere.md 3.1), "" where it does not tell."""
+        return self._setting("VirtualCenter.FQDN")
+
+    def _own_url(self) -> str:
+        """Return the URL of its API by its own settings, "" where it does not tell; some have the bare name there."""
+        url = self._setting("VirtualCenter.VimApiUrl")
+        if url.startswith("https://"):
+            return url
+        return f"https://{self.own_name}/sdk" if self.own_name else ""
+
+    def _setting(self, key: str) -> str:
+        """Return one of the vCenter's own settings, "" where it has none or the account may not read it."""
+        if (manager := self.content.setting) is None:
+            return ""
+        try:
+            rows = self.call(f"{self.site}: {key}", lambda: manager.QueryOptions(key))
+        except RefusedError:
+            return ""
+        return next((str(row.value) for row in rows or () if row.key == key and row.value), "")
+
+    def _used_url(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"https://{host}/sdk" if self.port == 443 else f"https://{host}:{self.port}/sdk"
 

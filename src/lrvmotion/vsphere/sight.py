@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from pyVmomi import vim, vmodl
 
@@ -64,6 +65,7 @@ def _outcome(session: Session, task: vim.Task) -> tuple[list[Any], bool]:
 
 def _verdict(other: Session, found: list[Any], ended: bool) -> Sight:
     """Return what *found* says of the way to *other*; the first that says anything of it counts."""
+    port = urlsplit(other.service_url).port or 443
     for fault in found:
         if isinstance(fault, vim.fault.InvalidLogin):
             return Sight(
@@ -72,13 +74,14 @@ def _verdict(other: Session, found: list[Any], ended: bool) -> Sight:
             )  # fmt: skip
         if isinstance(fault, vim.fault.SSLVerifyFault):
             return Sight(
-                seen=False, detail=f"at {other.url} it is shown another certificate than we are",
-                hint="look for a proxy or another address behind that name",
+                seen=False, detail=f"at {other.service_url} it is shown another certificate than we are",
+                hint=f"look for a proxy or another address behind that name; {other.site}.service_url sets another URL",
             )  # fmt: skip
         if isinstance(fault, vim.fault.HostConnectFault):
             return Sight(
-                seen=False, detail=f"{other.url}: {faults.text(fault)}",
-                hint=f"let TCP {other.port} through between the two vCenters, and let each resolve the other's name",
+                seen=False, detail=f"{other.service_url}: {faults.text(fault)}",
+                hint=f"let TCP {port} through between the two vCenters, and let each resolve the other's name; "
+                f"{other.site}.service_url sets another URL",
             )  # fmt: skip
         if not ended:  # it may not have got that far
             return Sight(seen=None, detail=faults.text(fault))

@@ -40,7 +40,7 @@ def _site(name: ConnectionId, site: Site) -> Connection:
     return Connection(
         name=name, host=site.vcenter, port=site.port, username=site.username,
         password_file=str(site.password_file) if site.password_file else None, sha256=site.sha256,
-        pem=None if site.certificate is None else _pem(name, site.certificate),
+        pem=None if site.certificate is None else _pem(name, site.certificate), service_url=site.service_url,
     )  # fmt: skip
 
 
@@ -141,6 +141,7 @@ class Connections:
                 lambda: self._password(site, known),
                 pem=known.pem,
                 sha256=known.sha256,
+                service_url=known.service_url,
             )
             self._sessions[site] = session
             instance, recorded = str(session.about.instanceUuid), known.instance_uuid

@@ -208,7 +208,10 @@ def served_by(config: Config, connections: Connections) -> dict[MoRef, str]:
     """Return the VMs of the source that the vCenters and the relay hosts run in, each with what runs in it."""
     from lrvmotion.vsphere.inventory import infrastructure
 
-    addresses = dict(zip((config.source.vcenter, config.target.vcenter), vm_role.VCENTERS, strict=True))
+    sessions = connections.session("source"), connections.session("target")
+    named = zip((one.own_name for one in sessions), vm_role.VCENTERS, strict=True)
+    addresses = {name: whose for name, whose in named if name}
+    addresses |= dict(zip((config.source.vcenter, config.target.vcenter), vm_role.VCENTERS, strict=True))
     for relay in config.relay.every:
         addresses |= {relay.host: f"relay host {relay.name}", relay.address: f"relay host {relay.name}"}
     return infrastructure.serving(connections.session("source"), addresses)

@@ -533,3 +533,39 @@ def test_a_key_of_an_old_name_is_told_its_new_one(written, said):
     with pytest.raises(UsageError) as caught:
         schema.parse({"source": SITE, "target": SITE} | tomllib.loads(written))
     assert said in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [
+        ("https://vc-b.example", "https://vc-b.example/sdk"),
+        ("https://vc-b.example:8443/sdk/", "https://vc-b.example:8443/sdk"),
+        ("https://[fd00::9]/sdk", "https://[fd00::9]/sdk"),
+    ],
+)
+def test_the_url_of_a_vcenters_api_may_be_written_short(tmp_path, said, read):
+    """Its path is the same for every vCenter."""
+    path = tmp_path / "c.toml"
+    path.write_text(
+        schema.example_file()
+        .with_name("minimal.toml")
+        .read_text()
+        .replace("[target]", f'[target]\nservice_url = "{said}"')
+    )
+    assert schema.load(path).target.service_url == read
+
+
+@pytest.mark.parametrize(
+    "said", ["vc-b.example", "http://vc-b.example/sdk", "https://vc-b/ui", "https://u@vc-b/sdk", ""]
+)
+def test_what_is_no_url_of_an_api_is_refused(tmp_path, said):
+    """With one that is."""
+    text = (
+        schema.example_file()
+        .with_name("minimal.toml")
+        .read_text()
+        .replace("[target]", f'[target]\nservice_url = "{said}"')
+    )
+    told = "\n".join(refused(tmp_path, text))
+    assert "target.service_url: " in told
+    assert "https://vcsa-b.example.com/sdk" in told

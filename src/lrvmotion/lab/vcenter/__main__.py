@@ -50,6 +50,7 @@ def main() -> None:
         threading.Thread(target=item.serve_forever, args=(0.2,), daemon=True).start()
     ready = folder / "vcenter.json"
     port = server.server_address[1]
+    vcenter.url = f"https://127.0.0.1:{port}/sdk"
     draft = ready.with_suffix(".tmp")
     draft.write_text(
         json.dumps(
@@ -57,7 +58,7 @@ def main() -> None:
                 "pid": os.getpid(),
                 "host": "127.0.0.1",
                 "port": port,
-                "url": f"https://127.0.0.1:{port}/sdk",
+                "url": vcenter.url,
                 "instance_uuid": vcenter.instance_uuid,
                 "sha1": certificate.thumbprint(pem),
                 "sha256": certificate.thumbprint(pem, "sha256"),

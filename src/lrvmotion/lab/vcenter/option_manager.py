@@ -117,13 +117,14 @@ class VpxSettings(ManagedObject):
 
     def __init__(self, vcenter: Any, moid: str) -> None:
         super().__init__(vcenter, moid)
-        self.settings: dict[str, Any] = {"VirtualCenter.InstanceName": vcenter.site.vcenter}
+        name = vcenter.site.vcenter
+        self.settings: dict[str, Any] = {"VirtualCenter.InstanceName": name, "VirtualCenter.FQDN": name}
 
     def rows(self, name: str | None) -> list[Any]:
-        """Return the settings that *name* means."""
+        """Return the settings that *name* means; the URL of the API tells the port that it has now."""
         return [
             vim.option.OptionValue(key=key, value=value)
-            for key, value in self.settings.items()
+            for key, value in {"VirtualCenter.VimApiUrl": self.vcenter.url, **self.settings}.items()
             if name is None or key == name or (name.endswith(".") and key.startswith(name))
         ]
 
@@ -139,7 +140,7 @@ class VpxSettings(ManagedObject):
         """Set settings that exist."""
         del call
         for change in changedValue:
-            if change.key not in self.settings:
+            if change.key not in self.settings and change.key != "VirtualCenter.VimApiUrl":
                 raise vim.fault.InvalidName(name=change.key, msg=f"The name '{change.key}' is not valid.")
             self.settings[change.key] = change.value
         self.touch()

@@ -56,6 +56,8 @@ def _certificate(locator: Any) -> tuple[str, tuple[str, int], str]:
             invalidProperty="spec.service.url", msg="A specified parameter was not correct: spec.service.url"
         )
     address = (parts.hostname, parts.port or 443)
+    if parts.hostname == "localhost":  # the appliance itself, where only its own services listen
+        raise vim.fault.HostConnectFault(msg=f"Cannot connect to {locator.url}: Connection refused")
     try:
         return ssl.get_server_certificate(address, timeout=10), address, parts.path or "/sdk"
     except OSError as error:

@@ -37,6 +37,7 @@ class Vcenter:
         self.denied: set[str] = set()
         self.faults_at_call = False
         self.api_type = "VirtualCenter"
+        self.url = ""  # from the start of its server on
         self.hidden: set[str] = set()  # names of objects that the account may not see
         self.paces: dict[str, tuple[float, float]] = {}  # by VM; see control_traits.relocate_pace
         self.key_providers: list[str] | None = []

@@ -66,7 +66,8 @@ def relocate_spec(
 def service_locator(source: Session, target: Session) -> Iterator[vim.ServiceLocator]:
     """Give the way from *source*'s vCenter to *target*'s for one call, and wipe the password from it afterwards."""
     credential = target.credential()
-    service = vim.ServiceLocator(instanceUuid=str(target.about.instanceUuid), url=target.url, credential=credential)
+    uuid = str(target.about.instanceUuid)
+    service = vim.ServiceLocator(instanceUuid=uuid, url=target.service_url, credential=credential)
     if source.wire_version >= PEM_SINCE:
         service.sslCertificate = target.pem
     else:
