@@ -1,8 +1,9 @@
-"""The expression of --select: which VMs, by name, cluster, host, folder, datastore, network and power state.
+"""The expression of --select: which VMs, by name, place, datastore, network, power state, tag and custom attribute.
 
     expression = term, { "or", term } ;
     term       = factor, { "and", factor } ;
     factor     = "not", factor | "(", expression, ")" | field, ( "=" | "!=" ), value ;
+    field      = word | "attribute.", quoted ;         (* "attribute." and a name is a field, too *)
     value      = word | quoted ;                       (* glob: * any characters, ? one, [abc] one of them *)
 
 A word is anything without spaces, parentheses, = and quotation marks. `and` binds tighter than `or`.
@@ -12,14 +13,17 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 from lrvmotion.errors import UsageError
 from lrvmotion.model.inventory import did_you_mean
 
-FIELDS = ("name", "cluster", "host", "folder", "datastore", "network", "power")
+FIELDS = ("name", "cluster", "host", "folder", "datastore", "network", "power", "tag")
+ATTRIBUTE = "attribute."  # before the name of a custom attribute
+_ATTRIBUTES = 'for example: attribute.Owner=smith, or attribute."Cost centre"=42'
+_SHOWN = (*FIELDS, f"{ATTRIBUTE}NAME")
 POWER = {"on": "poweredOn", "off": "poweredOff", "suspended": "suspended"}
 _WORDS = frozenset({"and", "or", "not"})
 _TOKEN = re.compile(r"""\s*(?:(?P<mark>!=|=|\(|\))|"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<word>[^\s()=!"']+))""")
@@ -29,7 +33,10 @@ _GRAMMAR = "for example: name=web-* and cluster=A and not (folder=Templates/* or
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traits:
-    """What an expression is evaluated on; *datastores* and *networks* are all that the VM uses."""
+    """What an expression is evaluated on; *datastores* and *networks* are all that the VM uses.
+
+    *tags* are (category, name) and *attributes* values by name: of those alone that the expression compares.
+    """
 
     name: str
     cluster: str = ""
@@ -41,6 +48,8 @@ class Traits:
     power: str = "poweredOn"
     template: bool = False
     managed_by: str = ""
+    tags: tuple[tuple[str, str], ...] = ()
+    attributes: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def path(self) -> str:
@@ -49,6 +58,19 @@ class Traits:
 
 
 Test = Callable[[Traits], bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """A *test* of VMs, with the patterns of *tags* and the names of *attributes* that it compares."""
+
+    test: Test
+    tags: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ()
+
+    def __call__(self, vm: Traits) -> bool:
+        """Whether it holds of *vm*."""
+        return self.test(vm)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +83,19 @@ class _Token:
         return self.kind == "word" and self.text.lower() in words
 
 
-def parse(text: str) -> Test:
-    """Return the test that the expression *text* stands for; UsageError with the position of the first mistake."""
+def parse(text: str) -> Filter:
+    """Return the filter that the expression *text* stands for; UsageError with the position of the first mistake."""
     parser = _Parser(text)
     test = parser.either(0)
     if parser.next.kind != "end":
         parser.fail("and, or, or the end is expected here")
-    return test
+    return Filter(test=test, tags=tuple(dict.fromkeys(parser.tags)), attributes=tuple(dict.fromkeys(parser.attributes)))
+
+
+def fits_tag(pattern: str) -> Callable[[str, str], bool]:
+    """Return whether *pattern* fits a tag of this category and name: the name, or category/name."""
+    fits = re.compile(fnmatch.translate(pattern)).match
+    return lambda category, name: fits(name) is not None or fits(f"{category}/{name}") is not None
 
 
 class _Parser:
@@ -75,6 +103,8 @@ class _Parser:
         self.text = text
         self.tokens = self._tokens()
         self.index = 0
+        self.tags: list[str] = []
+        self.attributes: list[str] = []
 
     @property
     def next(self) -> _Token:
@@ -115,22 +145,41 @@ class _Parser:
         return self.comparison()
 
     def comparison(self) -> Test:
-        field = self.next.text.lower()
-        if self.next.kind != "word" or field in _WORDS:
-            self.fail("a field is expected here", hint=f"fields are: {', '.join(FIELDS)}")
-        if field not in FIELDS:
-            extra = "tags are not supported yet; " if field in {"tag", "tags"} else ""
-            self.fail(f"there is no field {self.next.text!r}", hint=extra + did_you_mean(field, FIELDS))
-        self.take()
+        compared = self.next.text.lower()
+        if self.next.kind != "word" or compared in _WORDS:
+            self.fail("a field is expected here", hint=f"fields are: {', '.join(_SHOWN)}")
+        if compared.startswith(ATTRIBUTE):
+            compared = self.attribute()
+        elif compared not in FIELDS:
+            hint = _ATTRIBUTES if compared.startswith("attr") else did_you_mean(compared, FIELDS)
+            self.fail(f"there is no field {self.next.text!r}", hint=hint)
+        else:
+            self.take()
         if (self.next.kind, self.next.text) not in {("mark", "="), ("mark", "!=")}:
             self.fail("= or != is expected here")
         same = self.take().text == "="
         if self.next.kind not in {"word", "quoted"}:
-            self.fail(f"{field} is compared with nothing", hint='put a value with spaces in "quotes"')
-        if field == "power" and self.next.text.lower() not in POWER:
+            self.fail(f"{compared} is compared with nothing", hint='put a value with spaces in "quotes"')
+        if compared == "power" and self.next.text.lower() not in POWER:
             self.fail(f"there is no power state {self.next.text!r}", hint=f"there are: {', '.join(POWER)}")
-        test = _matches(field, self.take().text)
+        pattern = self.take().text
+        if compared == "tag":
+            self.tags.append(pattern)
+        test = _matches(compared, pattern)
         return test if same else lambda vm: not test(vm)
+
+    def attribute(self) -> str:
+        """Take the field of a custom attribute, whose name may stand in quotes."""
+        name = self.next.text[len(ATTRIBUTE) :]
+        if not name:
+            self.take()
+            if self.next.kind != "quoted" or not self.next.text:
+                what = "the name of a custom attribute is expected here"
+                self.fail(what, hint=_ATTRIBUTES)
+            name = self.next.text
+        self.take()
+        self.attributes.append(name)
+        return ATTRIBUTE + name
 
     def fail(self, what: str, *, hint: str | None = None) -> NoReturn:
         token = self.next
@@ -156,13 +205,22 @@ class _Parser:
         return [*tokens, _Token("end", "", len(text) + 1)]
 
 
-def _matches(field: str, pattern: str) -> Test:
-    """Return whether *field* matches *pattern*; of several datastores or networks one is enough."""
-    if field == "power":
+def _matches(compared: str, pattern: str) -> Test:
+    """Return whether the field *compared* matches *pattern*; of several datastores, networks or tags one is enough.
+
+    A custom attribute that is not set matches "" alone.
+    """
+    if compared == "power":
         wanted = POWER[pattern.lower()]
         return lambda vm: vm.power == wanted
+    if compared == "tag":
+        fits_one = fits_tag(pattern)
+        return lambda vm: any(fits_one(category, name) for category, name in vm.tags)
     fits = re.compile(fnmatch.translate(pattern)).match
-    if field in {"datastore", "network"}:
-        several = f"{field}s"
-        return lambda vm: any(fits(name) is not None for name in getattr(vm, several))
-    return lambda vm: fits(getattr(vm, field)) is not None
+    if compared.startswith(ATTRIBUTE):
+        name = compared[len(ATTRIBUTE) :]
+        return lambda vm: fits(value) is not None if (value := vm.attributes.get(name)) else not pattern
+    if compared in {"datastore", "network"}:
+        several = f"{compared}s"
+        return lambda vm: any(fits(own) is not None for own in getattr(vm, several))
+    return lambda vm: fits(getattr(vm, compared)) is not None

@@ -18,7 +18,7 @@ from lrvmotion.model.inventory import MOREF, Inventory, MoRef, did_you_mean, nat
 from lrvmotion.model.vm import vm_address, vm_role
 from lrvmotion.model.vm.vm_address import VmIdentity
 from lrvmotion.model.vm.vm_role import VmRole
-from lrvmotion.plan.vm_filter import Test, Traits
+from lrvmotion.plan.vm_filter import Filter, Traits
 
 MOST_TOLD, _MOST_HINTS = 20, 3
 _PATTERN = re.compile(r"[*?[]")
@@ -35,7 +35,7 @@ class Choice:
 
     names: tuple[str, ...] = ()
     expression: str = ""
-    test: Test | None = None
+    test: Filter | None = None
     overrides: tuple[VmOverride, ...] = ()
     exported: tuple[ExportedVm, ...] = ()
     file: str = ""
@@ -268,10 +268,12 @@ def patterns(source: Inventory, names: Iterable[str]) -> list[str]:
     return [name for name in names if _PATTERN.search(name) and name not in there]
 
 
-def matching(given: Sequence[str]) -> Test:
-    """Return the test whether a VM's name or path matches one of the patterns *given*."""
+def matching(given: Sequence[str]) -> Filter:
+    """Return the filter whether a VM's name or path matches one of the patterns *given*."""
     fits = [re.compile(translate(pattern)).match for pattern in given]
-    return lambda vm: any(fit(form) for fit in fits for form in (vm.name, vm.path, f"{vm.datacenter}:{vm.path}"))
+    return Filter(
+        test=lambda vm: any(fit(form) for fit in fits for form in (vm.name, vm.path, f"{vm.datacenter}:{vm.path}"))
+    )
 
 
 def by_traits(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from lrvmotion.checks import vms as vm_checks
 from lrvmotion.config import rvtools, vm_csv
@@ -12,12 +13,16 @@ from lrvmotion.config.schema import Config
 from lrvmotion.config.vm_csv import VmOverride
 from lrvmotion.errors import UsageError
 from lrvmotion.findings import Finding
-from lrvmotion.model.inventory import Inventory, MoRef
+from lrvmotion.model.inventory import Inventory, MoRef, did_you_mean
 from lrvmotion.model.vm import vm_address, vm_role
 from lrvmotion.model.vm.vm_role import VmRole
-from lrvmotion.plan import vm_selection
+from lrvmotion.plan import vm_filter, vm_selection
+from lrvmotion.plan.vm_filter import Filter, Traits
 from lrvmotion.plan.vm_selection import Choice, Elsewhere, Lookup, MovedVm
 from lrvmotion.workflows.connections import Connections
+
+if TYPE_CHECKING:
+    from lrvmotion.vsphere.session import Session
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,8 +100,6 @@ def _exported(
     serving: Mapping[MoRef, str],
 ) -> tuple[tuple[MoRef, ...], tuple[Finding, ...]]:
     """Return the VMs of an export, and what is left out: rows of other vCenters, templates and infrastructure."""
-    from lrvmotion.vsphere.inventory.vm_traits import traits
-
     own, others = rvtools.of_vcenter(choice.exported, config.source.vcenter, source.instance_uuid, choice.file)
     vms = [vm for vm in own if not vm.template]
     addresses = vm_selection.exported(source, vms, lookup)
@@ -106,7 +109,7 @@ def _exported(
         address: vm.name for address, vm in zip(addresses, vms, strict=True) if any(is_so(address) for is_so in by_id)
     }
     found = vm_selection.resolve(source, addresses, lookup, elsewhere, lines=lines, called=called, where=choice.file)
-    known = dict(traits(connections.session("source"), source)) if found else {}
+    known = dict(traits_of(connections, source)) if found else {}
     refs, left = vm_selection.without_infrastructure([(known[ref], ref) for ref in found if ref in known], serving)
     if templates := [vm.name for vm in own if vm.template]:
         left[VmRole.TEMPLATE] = [*templates, *left.get(VmRole.TEMPLATE, [])]
@@ -191,9 +194,7 @@ def _matching(
     connections: Connections, source: Inventory, choices: Sequence[Choice], serving: Mapping[MoRef, str]
 ) -> tuple[tuple[MoRef, ...], tuple[Finding, ...]]:
     """Return the VMs of all *choices*, and what they leave out; UsageError for one that has none."""
-    from lrvmotion.vsphere.inventory.vm_traits import traits
-
-    known = traits(connections.session("source"), source)
+    known = traits_of(connections, source, [choice.test for choice in choices if choice.test is not None])
     refs: list[MoRef] = []
     left: dict[VmRole, list[str]] = {}
     for choice in choices:
@@ -202,6 +203,60 @@ def _matching(
         for role, names in out.items():
             left[role] = list(dict.fromkeys([*left.get(role, []), *names]))
     return tuple(dict.fromkeys(refs)), tuple(vm_checks.left_out(left))
+
+
+def traits_of(connections: Connections, there: Inventory, filters: Sequence[Filter] = ()) -> list[tuple[MoRef, Traits]]:
+    """Return the traits of all VMs *there*, with the tags and custom attributes that *filters* compare.
+
+    UsageError for a tag or attribute that the source does not have: `tag!=` would hold of every VM.
+    """
+    from lrvmotion.vsphere.inventory import vm_traits
+    from lrvmotion.vsphere.vm import attributes as vm_attributes
+
+    session = connections.session("source" if there.site == "source" else "target")
+    names = {name for one in filters for name in one.attributes}
+    fields = vm_attributes.fields(session) if names else {}
+    patterns = list(dict.fromkeys(pattern for one in filters for pattern in one.tags))
+    tags, attached = _tags(session, patterns) if patterns else ({}, {})
+    if there.site == "source":
+        _verify(patterns, names, tags.values(), fields)
+    known = vm_traits.traits(session, there, {key: name for name, key in fields.items() if name in names})
+    return [
+        (ref, replace(one, tags=tuple(tags[key] for key in attached[ref.value])) if ref.value in attached else one)
+        for ref, one in known
+    ]
+
+
+def _tags(session: Session, patterns: Sequence[str]) -> tuple[dict[str, tuple[str, str]], dict[str, list[str]]]:
+    """Return the names of all tags by their ids, and which that fit one of *patterns* each VM has."""
+    from lrvmotion.vsphere.vm.tags import Tagging
+
+    fits = [vm_filter.fits_tag(pattern) for pattern in patterns]
+    with closing(Tagging(session)) as tagging:
+        names = tagging.names()
+        fitting = [key for key, tag in names.items() if any(fit(*tag) for fit in fits)]
+        return names, tagging.vms(fitting)
+
+
+def _verify(
+    patterns: Collection[str],
+    attributes: Collection[str],
+    tags: Collection[tuple[str, str]],
+    fields: Mapping[str, int],
+) -> None:
+    """Raise UsageError for *patterns* that no tag fits, and *attributes* that are none of the *fields*."""
+    problems, hints = [], []
+    for pattern in patterns:
+        fits = vm_filter.fits_tag(pattern)
+        if not any(fits(*tag) for tag in tags):
+            problems.append(f"no tag matches {pattern!r}")
+            hints.append(did_you_mean(pattern, sorted({name for _, name in tags} | {"/".join(tag) for tag in tags})))
+    for name in sorted(set(attributes) - fields.keys()):
+        problems.append(f"there is no custom attribute {name!r}")
+        hints.append(did_you_mean(name, sorted(fields)))
+    if problems:
+        message = f"source: {'; '.join(problems)}"
+        raise UsageError(message, hint="; ".join(dict.fromkeys(hints)))
 
 
 def served_by(config: Config, connections: Connections) -> dict[MoRef, str]:

@@ -13,7 +13,7 @@ from lrvmotion.model.listed_vm import ListedVm
 from lrvmotion.model.vm import vm_address
 from lrvmotion.model.vm.vm_address import VmIdentity
 from lrvmotion.plan.placer import Placer
-from lrvmotion.plan.vm_filter import Test, Traits
+from lrvmotion.plan.vm_filter import Filter, Traits
 from lrvmotion.plan.vm_selection import MovedVm
 from lrvmotion.workflows import plan_run, vm_choice
 from lrvmotion.workflows.connections import Connections
@@ -24,7 +24,7 @@ CHUNK = 200  # VMs whose full properties are read at once: what pyVmomi makes of
 def listed(
     config: Config,
     connections: Connections,
-    test: Test | None,
+    test: Filter | None,
     moved: Sequence[MovedVm],
     step: Callable[[str, int, int], None],
 ) -> list[ListedVm]:
@@ -33,11 +33,10 @@ def listed(
     *step* is told how many are read, of how many.
     """
     from lrvmotion.vsphere.inventory.vm_lookup import VmLookup
-    from lrvmotion.vsphere.inventory.vm_traits import traits
 
     source, target = plan_run.inventories(connections)
     name_check.verify(config, source, target)
-    known = traits(connections.session("source"), source)
+    known = vm_choice.traits_of(connections, source, [test] if test is not None else [])
     addresses = vm_address.labels([_identity(ref, one) for ref, one in known])
     order = {ref: natural(one.name) for ref, one in known if test is None or test(one)}
     refs = sorted(order, key=lambda ref: (order[ref], ref))
@@ -66,13 +65,11 @@ def listed(
 
 
 def _moved(
-    connections: Connections, target: Inventory, refs: Sequence[MoRef], test: Test | None, runs: Mapping[str, str]
+    connections: Connections, target: Inventory, refs: Sequence[MoRef], test: Filter | None, runs: Mapping[str, str]
 ) -> Iterator[ListedVm]:
     """Give the VMs *refs* of the *target* that *test* holds of."""
-    from lrvmotion.vsphere.inventory.vm_traits import traits
-
     if refs and test is not None:
-        fitting = {ref for ref, one in traits(connections.session("target"), target) if test(one)}
+        fitting = {ref for ref, one in vm_choice.traits_of(connections, target, [test]) if test(one)}
         refs = [ref for ref in refs if ref in fitting]
     hosts = {host.ref: host for host in target.hosts}
     for vm in sorted(_read(connections, target, refs, lambda _: None), key=lambda vm: natural(vm.name)):

@@ -12,6 +12,7 @@ from lrvmotion.plan.vm_filter import Traits
 
 WEB = Traits(
     name="web-1", cluster="A", host="esx-a1", folder="Prod/Web", datastores=("ds1", "ds2"), networks=("VM Network",),
+    tags=(("Environment", "Production"), ("Team", "a/b")), attributes={"Owner": "smith", "Cost centre": "42"},
 )  # fmt: skip
 OFF = Traits(name="old", cluster="B", host="esx-a2", folder="Templates/x", power="poweredOff")
 
@@ -40,6 +41,21 @@ OFF = Traits(name="old", cluster="B", host="esx-a2", folder="Templates/x", power
         ("name = web-1", True, False),
         ("name=web-1and", False, False),
         ("name='and'", False, False),
+        ("tag=Production", True, False),
+        ("tag=Environment/Production", True, False),
+        ("tag=Environment/*", True, False),
+        ("tag=Team/Production", False, False),
+        ("tag=production", False, False),
+        ("tag!=Production", False, True),
+        ("not tag=*", False, True),
+        ("tag=a/b and tag='Team/a/b'", True, False),
+        ("attribute.Owner=sm*", True, False),
+        ("Attribute.Owner=smith", True, False),
+        ("attribute.owner=smith", False, False),
+        ('attribute."Cost centre"=42', True, False),
+        ("attribute.'Cost centre'!=42", False, True),
+        ("attribute.Owner=*", True, False),
+        ('attribute.Owner=""', False, True),
         ("host=esx-a1 and not (cluster=B or power=suspended)", True, False),
     ],
 )
@@ -54,7 +70,12 @@ def test_an_expression_holds_of_what_it_says(text, web, off):
     [
         ("", "a field is expected here, at its end", "fields are: name"),
         ("nam=x", "there is no field 'nam', at character 1", "did you mean name?"),
-        ("tag=x", "there is no field 'tag'", "tags are not supported yet"),
+        ("tags=x", "there is no field 'tags', at character 1", "did you mean tag?"),
+        ("attribute=x", "there is no field 'attribute'", "for example: attribute.Owner=smith"),
+        ("attribute.=x", "the name of a custom attribute is expected here, at character 11 ('=')", 'attribute."Cost'),
+        ('attribute.""=x', "the name of a custom attribute is expected here", 'attribute."Cost centre"=42'),
+        ("attribute.Owner", "= or != is expected here, at its end", "for example"),
+        ("attribute.Owner=", "attribute.Owner is compared with nothing", "quotes"),
         ("name", "= or != is expected here, at its end", "for example"),
         ("name=", "name is compared with nothing, at its end", "quotes"),
         ("name=a name=b", "and, or, or the end is expected here, at character 8", "for example"),
@@ -69,7 +90,7 @@ def test_an_expression_holds_of_what_it_says(text, web, off):
         ("not " * 60 + "name=a", "nested more than 50 deep", "for example"),
         ("(" * 5000 + "name=a", "nested more than 50 deep", "for example"),
     ],
-    ids=range(16),
+    ids=range(21),
 )
 def test_a_mistake_is_named_with_its_place(text, said, hint):
     """The first one, counted from 1, and what would be right."""
@@ -123,3 +144,11 @@ def test_whatever_is_typed_is_an_expression_or_a_sentence(text):
         assert vm_filter.parse(text)(WEB) in {True, False}
     except UsageError as error:
         assert error.message.startswith("--select: ")
+
+
+def test_what_an_expression_compares_of_tags_and_attributes_is_known():
+    """Nothing else of them is read."""
+    found = vm_filter.parse('tag=a and (tag!=b/* or attribute.X=1 and not attribute."y z"=2) or tag=a')
+    assert (found.tags, found.attributes) == (("a", "b/*"), ("X", "y z"))
+    plain = vm_filter.parse("name=tag or folder='attribute.X'")
+    assert (plain.tags, plain.attributes) == ((), ())

@@ -151,7 +151,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Answer a SOAP call."""
         body = self._body()
-        if self.path.startswith("/api/"):
+        if self.path.startswith(("/api/", "/rest/")):
             self._rest(body)
             return
         action = self.headers.get("SOAPAction", "").strip('"')

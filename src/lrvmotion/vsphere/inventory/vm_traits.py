@@ -27,15 +27,24 @@ _PATHS = (
 )
 
 
-def traits(session: Session, inventory: Inventory) -> list[tuple[MoRef, Traits]]:
-    """Return the traits of every VM, names instead of references out of *inventory*."""
+_VALUES = "customValue"
+
+
+def traits(
+    session: Session, inventory: Inventory, attributes: Mapping[int, str] | None = None
+) -> list[tuple[MoRef, Traits]]:
+    """Return the traits of every VM, names instead of references out of *inventory*.
+
+    *attributes* are the custom attributes whose values are read, by their keys; none otherwise.
+    """
+    paths = (*_PATHS, _VALUES) if attributes else _PATHS
     rows: list[tuple[MoRef, dict[str, Any]]] = []
     kind = vim.VirtualMachine
 
     def ask() -> None:
         rows.clear()
         with container_view(session.content, [kind]) as view:
-            spec = filter_spec([in_view(view)], {kind: _PATHS})
+            spec = filter_spec([in_view(view)], {kind: paths})
             lean_parser.retrieve(session.stub, session.content, spec, "objects", lambda item: rows.append(_row(item)))
 
     session.call(f"{session.site}: VMs", ask)
@@ -45,7 +54,7 @@ def traits(session: Session, inventory: Inventory) -> list[tuple[MoRef, Traits]]
         "store": {store.ref: store.name for store in inventory.datastores},
         "network": {network.ref: network.name for network in inventory.networks},
     }
-    return [(ref, _traits(row, tables)) for ref, row in rows]
+    return [(ref, _traits(row, tables, attributes or {})) for ref, row in rows]
 
 
 def _row(element: ET.Element) -> tuple[MoRef, dict[str, Any]]:
@@ -58,6 +67,8 @@ def _row(element: ET.Element) -> tuple[MoRef, dict[str, Any]]:
             continue
         if name in {"datastore", "network"}:
             row[name] = [MoRef(item.get("type", ""), item.text or "") for item in value]
+        elif name == _VALUES:
+            row[name] = [(item.findtext(f"{NS}key", ""), item.findtext(f"{NS}value", "")) for item in value]
         elif name == "config.managedBy":
             row[name] = f"{value.findtext(f'{NS}extensionKey', '')}/{value.findtext(f'{NS}type', '')}"
         elif name in {"parent", "runtime.host"}:
@@ -67,7 +78,7 @@ def _row(element: ET.Element) -> tuple[MoRef, dict[str, Any]]:
     return lean_parser.subject(element), row
 
 
-def _traits(row: Mapping[str, Any], tables: Mapping[str, Mapping[MoRef, Any]]) -> Traits:
+def _traits(row: Mapping[str, Any], tables: Mapping[str, Mapping[MoRef, Any]], attributes: Mapping[int, str]) -> Traits:
     host = tables["host"].get(row["runtime.host"]) if "runtime.host" in row else None
     folder = tables["folder"].get(row["parent"]) if "parent" in row else None
     return Traits(
@@ -81,6 +92,11 @@ def _traits(row: Mapping[str, Any], tables: Mapping[str, Mapping[MoRef, Any]]) -
         power=row.get("runtime.powerState", ""),
         template=row.get("config.template") == "true",
         managed_by=row.get("config.managedBy", ""),
+        attributes={
+            attributes[int(key)]: value
+            for key, value in row.get(_VALUES, ())
+            if key.isdecimal() and int(key) in attributes
+        },
     )
 
 

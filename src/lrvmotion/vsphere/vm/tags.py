@@ -1,22 +1,30 @@
-"""Tags over the REST API of vCenter 7.0 Update 2 and later: what is attached to a VM, what there is, attach one."""
+"""Tags over the REST API of vCenter 7.0 Update 2 and later: what there is, what is attached to VMs, attach one."""
 
 from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from http.client import HTTPException, HTTPSConnection
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from lrvmotion.errors import LrvmotionError, RefusedError, TrustError, UnreachableError
 from lrvmotion.model.inventory import MoRef
+from lrvmotion.model.vm.vm_address import VM
 from lrvmotion.run.credentials import hidden, hide
 from lrvmotion.vsphere.certificate import NotTrustedError, distrust
 from lrvmotion.vsphere.session import Session
 
+T = TypeVar("T")
 ANSWER_S = 30.0
 _TAGGING = "/api/cis/tagging"
+# "Restricted for VMware internal use only" (API reference 6.5-7.0 U1, Tagging Batch): all names in a call each, under
+# /rest alone. Where a vCenter refuses it, they are asked for one by one.
+_BATCH = "/rest/com/vmware/cis/tagging/batch?~action=get-all-"
+_TAGS_AT_ONCE = 1000  # VMware's papers on tagging advise 2,000 at most in a call
 
 
 class Tagging:
@@ -41,6 +49,24 @@ class Tagging:
         attached = self._call("POST", "/tag-association?action=list-attached-tags", body)
         return sorted(self._names(str(tag)) for tag in attached)
 
+    def names(self) -> dict[str, tuple[str, str]]:
+        """Return the (category, name) of all tags, by their ids; raises LrvmotionError."""
+        if not self._read_all():
+            for key in self._shaped(lambda keys: [str(one) for one in keys], self._call("GET", "/tag")):
+                self._names(key)
+        return {key: (self._categories[of], name) for key, (of, name) in self._tags.items()}
+
+    def vms(self, tags: Sequence[str]) -> dict[str, list[str]]:
+        """Return which of *tags*, by their ids, each VM has, by the id of its reference; raises LrvmotionError."""
+        found: dict[str, list[str]] = {}
+        for start in range(0, len(tags), _TAGS_AT_ONCE):
+            body = {"tag_ids": list(tags[start : start + _TAGS_AT_ONCE])}
+            answer = self._call("POST", "/tag-association?action=list-attached-objects-on-tags", body)
+            for key, kind, ref in self._shaped(_attached, answer):
+                if kind == VM:
+                    found.setdefault(ref, []).append(key)
+        return found
+
     def find(self, category: str, tag: str) -> str | None:
         """Return the id of the *tag* in the *category*, None where there is none; raises LrvmotionError."""
         if (known := self._known(category, tag)) is not None:
@@ -64,6 +90,30 @@ class Tagging:
             self._token = None
         self._drop()
 
+    def _read_all(self) -> bool:
+        """Read the names of all categories and tags in a call each; whether this vCenter answers that."""
+        try:
+            categories = self._call("POST", "categories", {}, base=_BATCH)
+            tags = self._call("POST", "tags", {}, base=_BATCH)
+        except RefusedError:
+            if self._refused is not None:
+                raise
+            return False
+        for key, name in self._shaped(partial(_rows, fields=("name",)), categories):
+            self._categories[key] = name
+        for key, of, name in self._shaped(partial(_rows, fields=("category_id", "name")), tags):
+            self._categories.setdefault(of, "")  # the account may not read it
+            self._tags[key] = of, name
+        return True
+
+    def _shaped(self, read: Callable[[Any], T], answer: Any) -> T:  # noqa: ANN401 - any JSON
+        """Return what *read* makes of *answer*; RefusedError where that has another form."""
+        try:
+            return read(answer)
+        except (KeyError, TypeError, AttributeError):
+            message = f"{self._where}: the answer has another form than the API's"
+            raise RefusedError(message) from None
+
     def _known(self, category: str, tag: str) -> str | None:
         wanted = (category, tag)
         return next((key for key, (of, name) in self._tags.items() if (self._categories[of], name) == wanted), None)
@@ -81,15 +131,15 @@ class Tagging:
             self._categories[key] = str(self._call("GET", f"/category/{quote(key, safe=':')}")["name"])
         return self._categories[key]
 
-    def _call(self, verb: str, path: str, body: dict[str, Any] | None = None) -> Any:  # noqa: ANN401 - any JSON
+    def _call(self, verb: str, path: str, body: dict[str, Any] | None = None, *, base: str = _TAGGING) -> Any:  # noqa: ANN401 - any JSON
         """Return the answer; every call of ours may be made twice, so a session or connection that ended is renewed."""
         if self._refused is not None:
             raise self._refused
         try:
-            status, answer = self._asked(verb, path, body)
+            status, answer = self._asked(verb, base + path, body)
             if status == 401:
                 self._token = None
-                status, answer = self._asked(verb, path, body)
+                status, answer = self._asked(verb, base + path, body)
         except NotTrustedError as error:
             found = distrust(error)
             self._refused = TrustError(f"{self._where}: {found.message}", hint=found.hint)
@@ -105,7 +155,9 @@ class Tagging:
         if self._token is None:
             self._token = self._login()
         headers = {"vmware-api-session-id": self._token, "Content-Type": "application/json"}
-        return self._patient(verb, _TAGGING + path, None if body is None else json.dumps(body).encode(), headers)
+        if path.startswith("/rest/"):
+            headers["Cookie"] = f"vmware-api-session-id={self._token}"  # where the token of /api is taken there
+        return self._patient(verb, path, None if body is None else json.dumps(body).encode(), headers)
 
     def _login(self) -> str:
         credential = self._session.credential()
@@ -162,6 +214,16 @@ def _parsed(answer: bytes, where: str) -> Any:  # noqa: ANN401 - any JSON
     except ValueError:
         message = f"{where}: the answer is not JSON"
         raise RefusedError(message) from None
+
+
+def _rows(answer: Any, fields: Sequence[str]) -> list[tuple[str, ...]]:  # noqa: ANN401 - any JSON
+    """Return the id and *fields* of each row of a batch, which stands in "value" under /rest."""
+    return [(str(row["id"]), *(str(row[field]) for field in fields)) for row in answer["value"]]
+
+
+def _attached(answer: Any) -> list[tuple[str, str, str]]:  # noqa: ANN401 - any JSON
+    """Return the (tag, kind, id) of everything that has one of the tags that were asked for."""
+    return [(str(row["tag_id"]), str(one["type"]), str(one["id"])) for row in answer for one in row["object_ids"]]
 
 
 def _reason(status: int, answer: bytes) -> str:
