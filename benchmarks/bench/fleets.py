@@ -55,19 +55,21 @@ def cost(samples: Sequence[Sample], least: int = LEAST) -> dict[str, float]:
 def most_at_once(tasks: Iterable[Mapping[str, Any]], key: str) -> dict[str, int]:
     """Return how many relocates of vCenter's own task log held each of *key* ("hosts", "datastores") at once, at most.
 
+    Of hosts it has one a site, of datastores all that home and disks are on.
     A task holds them from when it was queued until it completed, in ISO 8601. One that ends as another begins does not
     count with it. Those of the source come first, with "source " before their name.
     """
     changes: list[tuple[str, int, str]] = []
     for task in tasks:
-        for site, name in zip(("source", "target"), task[key], strict=False):
-            changes.append((task["queued"], 1, f"{site} {name}"))
-            changes.append((task["completed"], -1, f"{site} {name}"))
-    held: dict[str, int] = {}
+        for site, held in zip(("source", "target"), task[key], strict=False):
+            for name in [held] if isinstance(held, str) else held:
+                changes.append((task["queued"], 1, f"{site} {name}"))
+                changes.append((task["completed"], -1, f"{site} {name}"))
+    count: dict[str, int] = {}
     most: dict[str, int] = {}
     for _, change, name in sorted(changes):
-        held[name] = held.get(name, 0) + change
-        most[name] = max(most.get(name, 0), held[name])
+        count[name] = count.get(name, 0) + change
+        most[name] = max(most.get(name, 0), count[name])
     return most
 
 

@@ -52,7 +52,7 @@ def test_every_vm_moves_once_and_only_what_failed_is_tried_again(lab, tasks):
 
 
 def test_one_question_for_updates_is_out_at_a_time(lab, tasks):
-    """However many tasks run; and both datastores' names are in the log."""
+    """However many tasks run; and the datastores of both sites are in the log."""
     for site in ("source", "target"):
         assert lab.control(site, "calls")["most_waiting"] <= 1
     assert {len(task["datastores"]) for task in tasks if task["state"] == "success"} <= {0, 2}

@@ -69,6 +69,18 @@ def test_moves_at_once_are_counted_by_site_from_the_log(fleets):
     assert most == {"source a1": 1, "source a2": 1, "source b1": 1, "target a1": 1, "target b1": 2, "target b2": 1}
 
 
+def test_every_datastore_that_a_vm_is_on_is_held(fleets):
+    """Of home and disks: two moves on different homes may share that of a disk."""
+    log = [
+        {**task(0, 10, "a1", "b1"), "datastores": [["home1", "data"], ["gold"]]},
+        {**task(5, 12, "a2", "b2"), "datastores": [["home2", "data"], ["gold", "silver"]]},
+    ]
+    most = fleets.most_at_once(log, "datastores")
+    assert most == {
+        "source home1": 1, "source home2": 1, "source data": 2, "target gold": 2, "target silver": 1,
+    }  # fmt: skip
+
+
 def test_cost_is_of_the_time_in_which_vms_move(fleets):
     """Planning before and ending after are not part of it."""
     samples = [

@@ -231,8 +231,9 @@ def prepare(vcenter: Vcenter, demand: dict[str, Any], move: str, cost: int) -> d
         except HostdError as error:
             release(vcenter, demand, move, cost)
             return {"failed": str(error)}
-    store: Any = vcenter.registry.find(demand["datastore"])
-    return {"busy": False, "addresses": addresses, "nfc": nfc, "host": host.name, "datastore": store.name}
+    stores: list[Any] = [vcenter.registry.find(moid) for moid in {demand["datastore"], *demand["disks_at"].values()}]
+    names = sorted(store.name for store in stores)
+    return {"busy": False, "addresses": addresses, "nfc": nfc, "host": host.name, "datastores": names}
 
 
 def release(vcenter: Vcenter, demand: dict[str, Any], move: str, cost: int) -> dict[str, Any]:

@@ -176,7 +176,7 @@ class Job:
             move = f"{vcenter.instance_uuid[:8]}-{task.moid}"
             prepared = self._reserve(task, move)
             task.hosts = [self.source.name, prepared["host"]]
-            task.datastores = [self.vm.datastore.name, prepared["datastore"]]
+            task.datastores = [[store.name for store in self.vm.stores()], prepared["datastores"]]
             try:
                 queued_s, prepare_s = vcenter.paces.get(self.vm.name) or vcenter.paces.get("", (0.0, 0.0))
                 self._wait(task, queued_s)

@@ -55,7 +55,7 @@ class Task(ManagedObject):
         self.started: datetime | None = None
         self.complete: datetime | None = None
         self.hosts: list[str] = []
-        self.datastores: list[str] = []
+        self.datastores: list[list[str]] = []  # of home and disks: those at the source, those at the target
         self._user = user
 
     def info(self) -> Any:
