@@ -5,13 +5,16 @@ from __future__ import annotations
 import difflib
 import ipaddress
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from lrvmotion.model.inventory import Inventory, Network
+from lrvmotion.model.inventory import Datastore, Inventory, Network
+from lrvmotion.model.place_names import Names as PlaceNames
+from lrvmotion.model.place_names import SiteNames
 
+P = TypeVar("P", Network, Datastore)
 Match = Literal["same", "alike", "near", "none"]
 
 CUTOFF = 0.6  # of difflib's ratio: below it two names have little more than letters in common
@@ -23,13 +26,15 @@ OWN = "lrvmotion-"  # our own port groups
 class Guess:
     """The target name proposed for *source*: the same, one alike but for case and punctuation, a near miss, or none.
 
-    *several*: so many things at the target have that name, so that it does not mean one of them.
+    *several*: so many things at the target have that name, so that it does not mean one of them; *choices* are ways to
+    say each of them.
     """
 
     source: str
     target: str | None
     match: Match
     several: int = 1
+    choices: tuple[str, ...] = ()
 
     @property
     def usable(self) -> bool:
@@ -93,12 +98,55 @@ class Introduction:
 
 def propose(source: Inventory, target: Inventory) -> Proposal:
     """Return the mappings that the names suggest, for what VMs can be on."""
+    names, pairs = SiteNames(target), _datacenters(source, target)
     return Proposal(
-        networks=_names(_networks(source), _networks(target)),
-        datastores=_names(_datastores(source), _datastores(target)),
+        networks=_places(_networks(source), _networks(target), names.networks, pairs),
+        datastores=_places(_datastores(source), _datastores(target), names.stores, pairs),
         folders=_names(_folders(source), _folders(target)),
         pools=_pools(target),
     )
+
+
+def _datacenters(source: Inventory, target: Inventory) -> dict[str, str]:
+    """Return which datacenter of the target is called as one of the source."""
+    own, there = ({host.datacenter for host in site.hosts if host.datacenter} for site in (source, target))
+    return {one.source: one.target for one in guess(own, there) if one.usable and one.target is not None}
+
+
+def _places(own: Sequence[P], there: Sequence[P], names: PlaceNames[Any], datacenters: Mapping[str, str]) -> Names:
+    """Return the guesses for the places *own* of the source; where a name repeats *there*, by datacenter."""
+    found: list[Guess] = []
+    for one in guess([place.name for place in own], [place.name for place in there]):
+        if one.several == 1:
+            found.append(one)
+            continue
+        named = [place for place in there if place.name == one.target]
+        mine = sorted({place.datacenter for place in own if place.name == one.source})
+        found += [_of_datacenter(one, datacenter, mine, named, names, datacenters) for datacenter in mine]
+    return Names(guesses=tuple(found), offers=tuple(sorted({place.name for place in there})))
+
+
+def _of_datacenter(
+    one: Guess,
+    datacenter: str,
+    mine: Sequence[str],
+    named: Sequence[Network | Datastore],
+    names: PlaceNames[Any],
+    datacenters: Mapping[str, str],
+) -> Guess:
+    """Return the guess *one* for what the source has in *datacenter*, one of *mine*."""
+    said = f"{_shortest(datacenter, mine)}:{one.source}" if len(mine) > 1 else one.source
+    fitting = [place for place in named if place.datacenter and place.datacenter == datacenters.get(datacenter)]
+    if len(fitting) == 1 and one.match in {"same", "alike"}:
+        return replace(one, source=said, target=names.typed(fitting[0]), several=1)
+    return replace(one, source=said, choices=tuple(names.typed(place) for place in fitting or named))
+
+
+def _shortest(datacenter: str, among: Sequence[str]) -> str:
+    """Return the name of *datacenter*, its path where others have that name, too."""
+    shorts = [one[one.rfind("/") + 1 :] for one in among]
+    short = datacenter[datacenter.rfind("/") + 1 :]
+    return short if shorts.count(short) == 1 else datacenter
 
 
 def _names(names: Iterable[str], candidates: Collection[str]) -> Names:
@@ -147,13 +195,13 @@ def _closest(name: str, candidates: dict[str, list[str]]) -> str | None:
     return candidates[close[0]][0] if close else None
 
 
-def _networks(inventory: Inventory) -> list[str]:
+def _networks(inventory: Inventory) -> list[Network]:
     """Return the networks that VMs are on: those of the hosts, without vmkernel, uplink and our own port groups."""
     nics = [nic for host in inventory.hosts for nic in host.vmknics]
     kernel = {nic.portgroup for nic in nics if nic.portgroup_key is None}
     keys = {nic.portgroup_key for nic in nics if nic.portgroup_key is not None}
     seen = {ref for host in inventory.hosts for ref in host.networks}
-    return [net.name for net in inventory.networks if net.ref in seen and _for_vms(net, kernel, keys)]
+    return [net for net in inventory.networks if net.ref in seen and _for_vms(net, kernel, keys)]
 
 
 def _for_vms(network: Network, kernel: Collection[str], keys: Collection[str]) -> bool:
@@ -163,9 +211,9 @@ def _for_vms(network: Network, kernel: Collection[str], keys: Collection[str]) -
     return network.portgroup_key not in keys and "-DVUplinks-" not in network.name
 
 
-def _datastores(inventory: Inventory) -> list[str]:
+def _datastores(inventory: Inventory) -> list[Datastore]:
     seen = {ref for host in inventory.hosts for ref in host.datastores}
-    return [store.name for store in inventory.datastores if store.accessible and store.ref in seen]
+    return [store for store in inventory.datastores if store.accessible and store.ref in seen]
 
 
 def _folders(inventory: Inventory) -> set[str]:
@@ -175,18 +223,15 @@ def _folders(inventory: Inventory) -> set[str]:
 
 def _pools(inventory: Inventory) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """Return each cluster with hosts and its pools' paths: the hosts' own pool is the root."""
-    roots = {host.cluster: host.pool for host in inventory.hosts}
-    return tuple(
-        (
-            cluster,
-            tuple(
-                pool.path
-                for pool in sorted(inventory.pools, key=lambda pool: (pool.ref != roots[cluster], pool.path))
-                if pool.cluster == cluster
-            ),
-        )
-        for cluster in sorted(roots)
-    )
+    roots = {(host.cluster, host.datacenter): host.pool for host in inventory.hosts}
+    found = []
+    for cluster, datacenter in sorted(roots):
+        own = [pool for pool in inventory.pools if (pool.cluster, pool.datacenter) == (cluster, datacenter)]
+        own.sort(key=lambda pool: (pool.ref != roots[cluster, datacenter], pool.path))
+        others = [place for name, place in roots if name == cluster]
+        said = f"{_shortest(datacenter, others)}:{cluster}" if len(others) > 1 else cluster
+        found.append((said, tuple(pool.path for pool in own)))
+    return tuple(found)
 
 
 def needs(inventory: Inventory, vmknics: int, avoid: Iterable[str]) -> tuple[Need, ...]:

@@ -208,8 +208,10 @@ def _names(kind: str, names: Names) -> Table:
 
 def _unmatched(guess: Guess, noun: str) -> str:
     line = f"unmatched: {_quoted(guess.source)} = {_quoted(guess.target or '')}"
-    if guess.several > 1:
-        return f"{line}   # the target has {guess.several} {noun} of that name"
+    if guess.choices:
+        shown = ", ".join(_quoted(name) for name in guess.choices[:MOST_OFFERED])
+        more = f" and {len(guess.choices) - MOST_OFFERED} more" if len(guess.choices) > MOST_OFFERED else ""
+        return f"{line}   # the target has {len(guess.choices)} {noun} of that name: {shown}{more}"
     return f"{line}   # a near miss" if guess.target else line
 
 

@@ -50,6 +50,7 @@ def show_json(found: Introduction, path: Path) -> None:
                 kind: {
                     "mapped": {guess.source: guess.target for guess in names.guesses if guess.usable},
                     "unmatched": {guess.source: guess.target for guess in names.guesses if not guess.usable},
+                    "choices": {guess.source: list(guess.choices) for guess in names.guesses if guess.choices},
                 }
                 for kind, names in kinds(found.proposal)
             },

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from lrvmotion.config.proposal import Guess, Need, guess, needs, propose
+from lrvmotion.config.proposal import Guess, Names, Need, guess, needs, propose
 from lrvmotion.model.inventory import Datastore, Folder, Host, Inventory, MoRef, Network, Pool, Vmknic
+from lrvmotion.model.place_names import SiteNames, spellings
+from lrvmotion.model.place_names import cluster as place_of
 
 
 def nic(address: str, *, device: str = "vmk1", portgroup: str = "vMotion", prefix: int = 24, **more) -> Vmknic:
@@ -114,3 +116,78 @@ def test_each_subnet_has_its_own_need():
         host("d", nic("10.2.0.1"), nic("10.2.0.2"), nic("10.2.0.3")),
     )  # fmt: skip
     assert [(need.subnet, need.count) for need in needs(one, 3, [])] == [("10.0.0.0/24", 2), ("10.1.0.0/24", 1)]
+
+
+def site(name: str, *datacenters: str, networks: tuple[str, ...] = ("LAN",), switches: int = 1) -> Inventory:
+    """Return a site whose datacenters have a host in a cluster "Cluster", the *networks* and a datastore "ds" each."""
+    kinds = [
+        Network(
+            ref=MoRef("Network", f"{name}{place}{net}{number}"), name=net, kind="distributed", datacenter=place,
+            portgroup_key=f"{place}{net}{number}", switch=f"switch{number}",
+        )
+        for place in datacenters for net in networks for number in range(switches)
+    ]  # fmt: skip
+    stores = [
+        Datastore(
+            ref=MoRef("Datastore", f"{name}{place}"), name="ds", capacity_bytes=1, free_bytes=1, accessible=True,
+            datacenter=place,
+        )
+        for place in datacenters
+    ]  # fmt: skip
+    hosts = [
+        host(
+            f"esx-{place}", datacenter=place, networks=frozenset(net.ref for net in kinds if net.datacenter == place),
+            datastores=frozenset(store.ref for store in stores if store.datacenter == place),
+        )
+        for place in datacenters
+    ]  # fmt: skip
+    pools = [
+        Pool(ref=MoRef("ResourcePool", place), path="Cluster/Resources", cluster="Cluster", datacenter=place)
+        for place in datacenters
+    ]
+    return inventory(*hosts, networks=tuple(kinds), datastores=tuple(stores), pools=tuple(pools))
+
+
+def proposed(found: Names) -> dict[str, tuple[str | None, bool, tuple[str, ...]]]:
+    return {one.source: (one.target, one.usable, one.choices) for one in found.guesses}
+
+
+def test_a_name_that_repeats_is_mapped_by_datacenter():
+    """From each datacenter to the one of its name; a datacenter in a folder is said by its path where it must be."""
+    found = propose(site("a", "DC1", "DC2"), site("b", "DC1", "dc-2"))
+    for names, called in ((found.networks, "LAN"), (found.datastores, "ds")):
+        assert proposed(names) == {
+            f"DC1:{called}": (f"DC1:{called}", True, ()),
+            f"DC2:{called}": (f"dc-2:{called}", True, ()),
+        }
+    found = propose(site("a", "DC1"), site("b", "DC1", "DC2"))
+    assert proposed(found.networks) == {"LAN": ("DC1:LAN", True, ())}
+    found = propose(site("a", "EU/DC", "US/DC"), site("b", "EU/DC", "US/DC"))
+    assert proposed(found.networks) == {
+        "EU/DC:LAN": ("EU/DC:LAN", True, ()), "US/DC:LAN": ("US/DC:LAN", True, ()),
+    }  # fmt: skip
+    assert [cluster for cluster, _ in found.pools] == ["EU/DC:Cluster", "US/DC:Cluster"]
+
+
+def test_one_that_no_datacenter_tells_apart_has_its_choices():
+    """Each of them as it can be written, and none in force."""
+    found = propose(site("a", "Old"), site("b", "East", "West"))
+    assert proposed(found.networks) == {"LAN": ("LAN", False, ("East:LAN", "West:LAN"))}
+    found = propose(site("a", "DC1"), site("b", "DC1", switches=2))
+    assert proposed(found.networks) == {"LAN": ("LAN", False, ("switch0/LAN", "switch1/LAN"))}
+
+
+@pytest.mark.parametrize("here", [("DC1",), ("DC1", "DC2"), ("EU/DC", "US/DC"), ("DC1", "X")])
+@pytest.mark.parametrize("there", [("DC1",), ("DC1", "DC2"), ("EU/DC", "US/DC"), ("dc1", "Y")])
+def test_what_is_proposed_means_one_place(here, there):
+    """The source's names exist, and each that is in force or a choice means one place of the target."""
+    source, target = site("a", *here, networks=("LAN", "lan 2")), site("b", *there, networks=("LAN", "LAN-2"))
+    found = propose(source, target)
+    for noun, names in (("network", found.networks), ("datastore", found.datastores)):
+        own, other = SiteNames(source).of(noun), SiteNames(target).of(noun)
+        for one in names.guesses:
+            assert one.source in own
+            for said in (*one.choices, *([one.target] if one.usable and one.target else [])):
+                assert len(other.find(said)) == 1, (one, said)
+    for cluster, _ in found.pools:
+        assert any(cluster in spellings(place_of(own)) for own in target.hosts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 
 import pytest
 
@@ -89,6 +90,16 @@ def test_matches_are_in_force_and_the_others_are_comments():
         '# "Cluster" = "Cluster/Resources"',
     ):
         assert line in text.splitlines()
+
+
+def test_a_name_of_several_is_a_comment_with_every_way_to_say_it():
+    """Each can be put in the place of what is proposed."""
+    source, target = inventory("source", ["Prod"]), inventory("target", ["Prod", "Prod"])
+    places = [replace(one, datacenter=f"DC{number}") for number, one in enumerate(target.networks)]
+    text = written(source, replace(target, networks=tuple(places)))
+    assert schema.parse(tomllib.loads(text)).mappings.networks == {}
+    line = '# unmatched: "Prod" = "Prod"   # the target has 2 networks of that name: "DC0:Prod", "DC1:Prod"'
+    assert line in text.splitlines()
 
 
 def test_no_address_pool_is_in_force():
