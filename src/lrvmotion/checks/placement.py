@@ -87,10 +87,10 @@ def folder_missing(vm: str, wanted: str, near: str, *, recorded: bool = False) -
     return Code.FOLDER_MISSING.error(f"vm/{vm}", f"the target has no VM folder {wanted!r}", hint)
 
 
-def pool_missing(host: Host, wanted: str) -> Finding:
-    """The cluster of the target *host* shows no resource pool *wanted* ("": none at all)."""
-    summary = f"cluster {host.cluster} has no resource pool {wanted}".rstrip() + " that we can see"
-    return Code.POOL_MISSING.error(TargetId.host("target", host.name), summary)
+def pool_missing(vm: str, host: Host, wanted: str) -> Finding:
+    """The cluster of the target *host* shows no resource pool *wanted* ("": none at all), nor does any other."""
+    summary = f"cluster {host.cluster}, which has target host {host.name}, shows no resource pool {wanted}".rstrip()
+    return Code.POOL_MISSING.error(f"vm/{vm}", summary)
 
 
 def host_replaced(vm: str, host: Host, reasons: Mapping[str, str]) -> Finding:

@@ -10,7 +10,7 @@ from lrvmotion.config.schema import Config
 from lrvmotion.config.vm_csv import VmOverride
 from lrvmotion.findings import Finding
 from lrvmotion.model.inventory import Datastore, Folder, Host, Inventory, MoRef, Network, Pool, VirtualMachine
-from lrvmotion.model.place_names import cluster, near_misses, spellings
+from lrvmotion.model.place_names import SiteNames, cluster, near_misses, spellings
 from lrvmotion.model.placement import DiskMapping, NicMapping, Placement
 from lrvmotion.plan.place_resolver import Resolver, Trouble, troubles
 from lrvmotion.plan.wanted_places import Part, PlaceNaming, WantedPlaces
@@ -59,7 +59,7 @@ class Placer:
                     said.append(placement.host_replaced(vm.name, host, self._reasons(wanted, tried)))
                 return placed, said
             tried.append((host, wrong, more))
-        return None, _why_not(vm, tried, self._reasons(wanted, tried))
+        return None, _why_not(vm, tried, self._reasons(wanted, tried), self._resolver.names)
 
     def alone(self, vm: VirtualMachine) -> list[Finding]:
         """Forget what was placed, and return what forbids *vm*, were it the only one that moves."""
@@ -210,24 +210,27 @@ class Placer:
 
 
 def _why_not(
-    vm: VirtualMachine, tried: Sequence[tuple[Host, list[Trouble], list[Finding]]], reasons: Mapping[str, str]
+    vm: VirtualMachine,
+    tried: Sequence[tuple[Host, list[Trouble], list[Finding]]],
+    reasons: Mapping[str, str],
+    names: SiteNames,
 ) -> list[Finding]:
     """Return why *vm* goes nowhere: what is to be said of the first host that is no worse than that, else of all."""
     for host, wrong, more in tried:
-        told = [*more, *(finding for one in wrong if (finding := _told(vm, host, one)) is not None)]
+        told = [*more, *(finding for one in wrong if (finding := _told(vm, host, one, names)) is not None)]
         if len(told) == len(wrong) + len(more):
             return told
     return [placement.host_missing(vm.name, reasons)]
 
 
-def _told(vm: VirtualMachine, host: Host, trouble: Trouble) -> Finding | None:
+def _told(vm: VirtualMachine, host: Host, trouble: Trouble, names: SiteNames) -> Finding | None:
     """Return what to say of *trouble* where another name would end it; None where it is the host that does not fit."""
     if trouble.candidates:
         return placement.ambiguous(vm.name, trouble.noun, trouble.said, host.name, trouble.candidates)
     if trouble.unusable is not None:
         return placement.datastore_unusable(vm.name, trouble.unusable)
-    if trouble.noun == "resource pool":
-        return placement.pool_missing(host, trouble.said)
+    if trouble.noun == "resource pool" and trouble.said not in names.pools:
+        return placement.pool_missing(vm.name, host, trouble.said)
     return None
 
 

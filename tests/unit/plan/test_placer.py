@@ -323,6 +323,30 @@ def test_a_host_that_stands_in_is_of_the_cluster_and_of_the_configured_hosts():
     assert [one.summary for one in found] == ["no target host can take it: b3 is not there"]
 
 
+def test_a_pool_of_another_cluster_is_the_fault_of_the_host():
+    """A cluster has it whose host lacks something else: each host's reason is told, and the finding is the VM's."""
+    target = two_datacenters()
+    gold = Pool(
+        ref=MoRef("ResourcePool", "resgroup-9"), path="Cluster/Resources/Gold", cluster="Cluster",
+        owner=target.hosts[1].compute, datacenter="EU/DC2",
+    )  # fmt: skip
+    target = replace(target, pools=(*target.pools, gold))
+    wanted = {"pool": "Gold", "datastore": "DC:datastore1"}
+    place, found = placed(vm("vm1", "a1"), target, override=wanted)
+    assert place is None
+    why = "b1 is in cluster Cluster, which has no resource pool Gold; b2 does not mount datastore DC:datastore1"
+    told = [(one.code, one.subject, one.summary) for one in found]
+    assert told == [("host-missing", "vm/vm1", f"no target host can take it: {why}")]
+
+
+def test_a_pool_that_cannot_be_seen_is_told_of_the_vm():
+    """The root pool of the host's cluster: only this VM is refused for it."""
+    target = two_datacenters(pools=())
+    place, found = placed(vm("vm1", "a1"), target, override={"target_host": "b1"})
+    assert (place, [(one.code, one.subject) for one in found]) == (None, [("pool-missing", "vm/vm1")])
+    assert found[0].summary == "cluster Cluster, which has target host b1, shows no resource pool"
+
+
 class Move:
     """A VM of random disks and cards, and what is wanted for it, by mappings or by its line of the CSV file."""
 
@@ -424,7 +448,7 @@ def test_no_vm_is_placed_wrongly_or_refused_where_a_host_has_all_its_places(draw
             assert one in target.usable(place.host, meant) if noun == "datastore" else one == meant, (noun, part)
         return
     assert hosts == []
-    assert {one.severity for one in found} == {"error"}
+    assert {(one.subject, one.severity) for one in found} == {("vm/vm1", "error")}
     told = [one.summary for one in found if one.code == "place-ambiguous"]
     several = {
         f"{noun} {wanted[noun, part]!r} means {len(places)} places on {host.name}: "
