@@ -18,6 +18,7 @@ _OTHER_SEPARATORS = "|:^~"
 _WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # .xlsx is a ZIP archive, .xls an OLE compound file
 _QUOTED = re.compile(r'"[^"]*"')
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\r?')  # what Excel takes for the separator of the lines below
+_MOST_WORDS = 2  # of a column's name: "target host"
 _SNIFFED = 200  # bytes that tell UTF-16 without a byte order mark
 _MOST_TOLD = 20
 
@@ -36,20 +37,21 @@ def table(content: bytes, where: str, hint: str) -> Table:
 
     *hint* says what a file that is empty should have.
     """
-    text = _text(content, where)
-    above = 0
+    whole = _text(content, where)
+    text = whole.lstrip("\r\n")
+    above = whole[: len(whole) - len(text)].count("\n")
     first, _, rest = text.partition("\n")
     if found := _SEPARATOR_LINE.fullmatch(first):
-        separator, text, above = found[1], rest, 1
+        separator, text, above = found[1], rest, above + 1
         first = text.partition("\n")[0]
         if separator not in SEPARATORS:
-            raise _separated(where, 1, separator)
+            raise _separated(where, above, separator)
     else:
         bare = _QUOTED.sub("", first)
         separator = max(SEPARATORS, key=bare.count)
         other = max(_OTHER_SEPARATORS, key=bare.count)
-        if separator not in bare and other in bare:
-            raise _separated(where, 1, other)
+        if separator not in bare and (other in bare or len(bare.split()) > _MOST_WORDS):
+            raise _separated(where, above + 1, other if other in bare else " ")
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     rows: list[tuple[int, list[str]]] = []
     try:
@@ -77,6 +79,9 @@ def _text(content: bytes, where: str) -> str:
     if content.startswith(_WORKBOOKS):
         message = f"{where}: this is an Excel workbook, and CSV is needed"
         raise UsageError(message, hint='save its sheet vInfo, or your list, as "CSV UTF-8" and name that file')
+    if content.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        message = f"{where}: line 1 is not UTF-8 but UTF-32"
+        raise UsageError(message, hint=SAVE_AS)
     encoding = _utf16(content)
     if encoding is None:
         return files.decoded(content, where, SAVE_AS)

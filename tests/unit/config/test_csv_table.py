@@ -25,6 +25,13 @@ def test_excels_line_of_the_separator_is_no_row():
     assert (table.header, table.rows, table.line) == (["vm", "note"], [(3, ["a", "x,y,z"])], 2)
 
 
+def test_empty_lines_above_the_header_count():
+    """They are no rows."""
+    for above, line in (("\n\n", 3), ("\r\n", 2), ("\nsep=;\n", 3)):
+        table = csv_table.table(f"{above}vm;note\na;b\n".encode(), "f", "")
+        assert (table.header, table.line, table.rows) == (["vm", "note"], line, [(line + 1, ["a", "b"])])
+
+
 def test_separators_in_quotes_are_none():
     """A header may have them."""
     assert csv_table.table(b'vm;"a,b,c"\nx;y\n', "f", "").header == ["vm", "a,b,c"]
@@ -36,13 +43,15 @@ def test_separators_in_quotes_are_none():
         (b"PK\x03\x04xl/workbook.xml", "f: this is an Excel workbook, and CSV is needed"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1", "f: this is an Excel workbook, and CSV is needed"),
         (b"VM|Powerstate|Template\na|b|c\n", "f: line 1: the columns are separated by '|'"),
+        (b"\n\nVM Powerstate Template\na on False\n", "f: line 3: the columns are separated by ' '"),
+        (ROWS.encode("utf-32"), "f: line 1 is not UTF-8 but UTF-32"),
         (b"sep=:\nvm:note\n", "f: line 1: the columns are separated by ':'"),
         (ROWS.encode("utf-16")[:-1], "f: line 2 is not UTF-16, as the beginning is"),
         ("vm\nMüller\n".encode("latin-1"), "f: line 2 is not UTF-8"),
         (b"", "f: the file is empty"),
         (b"\xff\xfe", "f: the file is empty"),
     ],
-    ids=range(8),
+    ids=range(10),
 )
 def test_what_is_no_table_is_one_sentence(content, said):
     """With the line, and what to write."""

@@ -24,7 +24,7 @@ _TAGGING = "/api/cis/tagging"
 # "Restricted for VMware internal use only" (API reference 6.5-7.0 U1, Tagging Batch): all names in a call each, under
 # /rest alone. Where a vCenter refuses it, they are asked for one by one.
 _BATCH = "/rest/com/vmware/cis/tagging/batch?~action=get-all-"
-_TAGS_AT_ONCE = 1000  # VMware's papers on tagging advise 2,000 at most in a call
+_TAGS_AT_ONCE = 2000  # VMware's papers on tagging advise no more in a call
 
 
 class Tagging:
