@@ -29,6 +29,9 @@ def lab(tmp_path_factory):
 
 def chosen(lab, expression: str) -> list[str]:
     listed = [vm["vm"] for vm in lab.json("vms", "--select", expression)["vms"]]
+    if not listed:
+        assert "no VM matches" in lab.run("plan", "--mode", "stock", "--select", expression).stderr
+        return []
     planned = lab.json("plan", "--mode", "stock", "--select", expression)
     assert [move["vm"] for move in planned["migrations"]] == listed
     return listed
@@ -44,6 +47,8 @@ def chosen(lab, expression: str) -> list[str]:
         ("attribute.Owner=smith*", "2 4"),
         ("attribute.Owner='smithers & co' or attribute.'Cost centre'=42", "3 4"),
         ("attribute.Owner=smith and tag=Production", "2"),
+        ("tag=Test and size>1M and memory>1M and not size>900T", "3"),
+        ("tag=Test and (size<1K or memory>=900T)", ""),
     ],
 )
 def test_vms_are_chosen_by_what_is_attached_to_them(lab, expression, vms):

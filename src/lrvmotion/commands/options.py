@@ -31,8 +31,8 @@ Select = Annotated[
         "--select",
         metavar="EXPR",
         envvar="LRVMOTION_SELECT",
-        help="VMs by name, cluster, host, folder, datastore, network, power, tag or attribute.NAME: "
-        "'tag=Production and not host=esx1'.",
+        help="VMs by name, cluster, host, folder, datastore, network, power, size, memory, tag or "
+        "attribute.NAME: 'tag=Production and not size>2T'.",
     ),
 ]
 SkipRefused = Annotated[

@@ -1,17 +1,19 @@
-"""The expression of --select: which VMs, by name, place, datastore, network, power state, tag and custom attribute.
+"""The expression of --select: which VMs, by name, place, datastore, network, power, size, tag and custom attribute.
 
     expression = term, { "or", term } ;
     term       = factor, { "and", factor } ;
-    factor     = "not", factor | "(", expression, ")" | field, ( "=" | "!=" ), value ;
+    factor     = "not", factor | "(", expression, ")" | field, ( "=" | "!=" ), value
+               | ( "size" | "memory" ), ( "<" | "<=" | ">" | ">=" ), value ;   (* 500G, 1.5T *)
     field      = word | "attribute.", quoted ;         (* "attribute." and a name is a field, too *)
     value      = word | quoted ;                       (* glob: * any characters, ? one, [abc] one of them *)
 
-A word is anything without spaces, parentheses, = and quotation marks. `and` binds tighter than `or`.
+A word is anything without spaces, parentheses, =, <, > and quotation marks. `and` binds tighter than `or`.
 """
 
 from __future__ import annotations
 
 import fnmatch
+import operator
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,13 +22,20 @@ from typing import NoReturn
 from lrvmotion.errors import UsageError
 from lrvmotion.model.inventory import did_you_mean
 
-FIELDS = ("name", "cluster", "host", "folder", "datastore", "network", "power", "tag")
+FIELDS = ("name", "cluster", "host", "folder", "datastore", "network", "power", "tag", "size", "memory")
+_SIZES = {"size": "size_bytes", "memory": "memory_bytes"}  # fields that are numbers
+_ORDER: Mapping[str, Callable[[float, float], bool]] = {
+    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
+}  # fmt: skip
+_SIZE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)([KMGT])(?:i?B)?", re.IGNORECASE)
 ATTRIBUTE = "attribute."  # before the name of a custom attribute
 _ATTRIBUTES = 'for example: attribute.Owner=smith, or attribute."Cost centre"=42'
 _SHOWN = (*FIELDS, f"{ATTRIBUTE}NAME")
 POWER = {"on": "poweredOn", "off": "poweredOff", "suspended": "suspended"}
 _WORDS = frozenset({"and", "or", "not"})
-_TOKEN = re.compile(r"""\s*(?:(?P<mark>!=|=|\(|\))|"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<word>[^\s()=!"']+))""")
+_TOKEN = re.compile(
+    r"""\s*(?:(?P<mark>[!<>]=|[=<>()])|"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<word>[^\s()=!<>"']+))"""
+)
 _DEEPEST = 50  # parentheses and nots; Python's own stack must never be the limit
 _GRAMMAR = "for example: name=web-* and cluster=A and not (folder=Templates/* or power=off)"
 
@@ -36,6 +45,7 @@ class Traits:
     """What an expression is evaluated on; *datastores* and *networks* are all that the VM uses.
 
     *tags* are (category, name) and *attributes* values by name: of those alone that the expression compares.
+    *size_bytes* is what the VM has in use of its datastores; sizes are None where they are not told.
     """
 
     name: str
@@ -50,6 +60,8 @@ class Traits:
     managed_by: str = ""
     tags: tuple[tuple[str, str], ...] = ()
     attributes: Mapping[str, str] = field(default_factory=dict, hash=False)
+    size_bytes: int | None = None
+    memory_bytes: int | None = None
 
     @property
     def path(self) -> str:
@@ -62,11 +74,15 @@ Test = Callable[[Traits], bool]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """A *test* of VMs, with the patterns of *tags* and the names of *attributes* that it compares."""
+    """A *test* of VMs, with the patterns of *tags* and the names of *attributes* that it compares.
+
+    *sizes*: it compares the VMs' sizes.
+    """
 
     test: Test
     tags: tuple[str, ...] = ()
     attributes: tuple[str, ...] = ()
+    sizes: bool = False
 
     def __call__(self, vm: Traits) -> bool:
         """Whether it holds of *vm*."""
@@ -89,7 +105,8 @@ def parse(text: str) -> Filter:
     test = parser.either(0)
     if parser.next.kind != "end":
         parser.fail("and, or, or the end is expected here")
-    return Filter(test=test, tags=tuple(dict.fromkeys(parser.tags)), attributes=tuple(dict.fromkeys(parser.attributes)))
+    tags, attributes = (tuple(dict.fromkeys(names)) for names in (parser.tags, parser.attributes))
+    return Filter(test=test, tags=tags, attributes=attributes, sizes=parser.sizes)
 
 
 def fits_tag(pattern: str) -> Callable[[str, str], bool]:
@@ -105,6 +122,7 @@ class _Parser:
         self.index = 0
         self.tags: list[str] = []
         self.attributes: list[str] = []
+        self.sizes = False
 
     @property
     def next(self) -> _Token:
@@ -155,6 +173,8 @@ class _Parser:
             self.fail(f"there is no field {self.next.text!r}", hint=hint)
         else:
             self.take()
+        if compared in _SIZES:
+            return self.size(compared)
         if (self.next.kind, self.next.text) not in {("mark", "="), ("mark", "!=")}:
             self.fail("= or != is expected here")
         same = self.take().text == "="
@@ -167,6 +187,20 @@ class _Parser:
             self.tags.append(pattern)
         test = _matches(compared, pattern)
         return test if same else lambda vm: not test(vm)
+
+    def size(self, compared: str) -> Test:
+        """Take how a size is compared, and with what."""
+        if self.next.kind != "mark" or self.next.text not in _ORDER:
+            self.fail(f"{', '.join(_ORDER)} is expected here", hint=f"for example: {compared}>=500G")
+        fits = _ORDER[self.take().text]
+        found = _SIZE.fullmatch(self.next.text) if self.next.kind in {"word", "quoted"} else None
+        if found is None:
+            self.fail("a size is expected here", hint="a number with K, M, G or T: 500G, 1.5T (1 G is 1024 M)")
+        self.take()
+        limit = float(found[1]) * 1024 ** ("KMGT".index(found[2].upper()) + 1)
+        self.sizes = True
+        own = _SIZES[compared]
+        return lambda vm: (size := getattr(vm, own)) is not None and fits(size, limit)
 
     def attribute(self) -> str:
         """Take the field of a custom attribute, whose name may stand in quotes."""

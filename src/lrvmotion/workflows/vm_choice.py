@@ -220,7 +220,8 @@ def traits_of(connections: Connections, there: Inventory, filters: Sequence[Filt
     tags, attached = _tags(session, patterns) if patterns else ({}, {})
     if there.site == "source":
         _verify(patterns, names, tags.values(), fields)
-    known = vm_traits.traits(session, there, {key: name for name, key in fields.items() if name in names})
+    wanted = {key: name for name, key in fields.items() if name in names}
+    known = vm_traits.traits(session, there, wanted, sizes=any(one.sizes for one in filters))
     return [
         (ref, replace(one, tags=tuple(tags[key] for key in attached[ref.value])) if ref.value in attached else one)
         for ref, one in known

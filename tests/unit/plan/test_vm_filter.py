@@ -13,8 +13,9 @@ from lrvmotion.plan.vm_filter import Traits
 WEB = Traits(
     name="web-1", cluster="A", host="esx-a1", folder="Prod/Web", datastores=("ds1", "ds2"), networks=("VM Network",),
     tags=(("Environment", "Production"), ("Team", "a/b")), attributes={"Owner": "smith", "Cost centre": "42"},
+    size_bytes=600 << 30, memory_bytes=32 << 30,
 )  # fmt: skip
-OFF = Traits(name="old", cluster="B", host="esx-a2", folder="Templates/x", power="poweredOff")
+OFF = Traits(name="old", cluster="B", host="esx-a2", folder="Templates/x", power="poweredOff", memory_bytes=1 << 30)
 
 
 @pytest.mark.parametrize(
@@ -41,6 +42,13 @@ OFF = Traits(name="old", cluster="B", host="esx-a2", folder="Templates/x", power
         ("name = web-1", True, False),
         ("name=web-1and", False, False),
         ("name='and'", False, False),
+        ("size>500G", True, False),
+        ("size>=600g and size<=600GiB", True, False),
+        ("size<600G", False, False),
+        ("size<0.6T", True, False),
+        ("memory < 64G", True, True),
+        ("not memory>32768M", True, True),
+        ("name!='a<b' and size > 1K", True, False),
         ("tag=Production", True, False),
         ("tag=Environment/Production", True, False),
         ("tag=Environment/*", True, False),
@@ -70,6 +78,14 @@ def test_an_expression_holds_of_what_it_says(text, web, off):
     [
         ("", "a field is expected here, at its end", "fields are: name"),
         ("nam=x", "there is no field 'nam', at character 1", "did you mean name?"),
+        ("size=5G", "<, <=, >, >= is expected here, at character 5 ('=')", "for example: size>=500G"),
+        ("size>5", "a size is expected here, at character 6 ('5')", "a number with K, M, G or T"),
+        ("size>", "a size is expected here, at its end", "a number with K, M, G or T"),
+        ("size>-5G", "a size is expected here, at character 6 ('-5G')", "a number"),
+        ("size>" + "9" * 400 + "G", "a size is expected here", "a number"),
+        ("size>\u0665G", "a size is expected here", "a number"),
+        ("name>5G", "= or != is expected here, at character 5 ('>')", "for example"),
+        ("name=a<b", "and, or, or the end is expected here, at character 7 ('<')", "for example"),
         ("tags=x", "there is no field 'tags', at character 1", "did you mean tag?"),
         ("attribute=x", "there is no field 'attribute'", "for example: attribute.Owner=smith"),
         ("attribute.=x", "the name of a custom attribute is expected here, at character 11 ('=')", 'attribute."Cost'),
@@ -90,7 +106,7 @@ def test_an_expression_holds_of_what_it_says(text, web, off):
         ("not " * 60 + "name=a", "nested more than 50 deep", "for example"),
         ("(" * 5000 + "name=a", "nested more than 50 deep", "for example"),
     ],
-    ids=range(21),
+    ids=range(29),
 )
 def test_a_mistake_is_named_with_its_place(text, said, hint):
     """The first one, counted from 1, and what would be right."""
@@ -150,5 +166,6 @@ def test_what_an_expression_compares_of_tags_and_attributes_is_known():
     """Nothing else of them is read."""
     found = vm_filter.parse('tag=a and (tag!=b/* or attribute.X=1 and not attribute."y z"=2) or tag=a')
     assert (found.tags, found.attributes) == (("a", "b/*"), ("X", "y z"))
+    assert (found.sizes, vm_filter.parse("not memory<1G").sizes) == (False, True)
     plain = vm_filter.parse("name=tag or folder='attribute.X'")
     assert (plain.tags, plain.attributes) == ((), ())

@@ -28,16 +28,17 @@ _PATHS = (
 
 
 _VALUES = "customValue"
+_SIZES = ("summary.storage.committed", "summary.config.memorySizeMB")
 
 
 def traits(
-    session: Session, inventory: Inventory, attributes: Mapping[int, str] | None = None
+    session: Session, inventory: Inventory, attributes: Mapping[int, str] | None = None, *, sizes: bool = False
 ) -> list[tuple[MoRef, Traits]]:
     """Return the traits of every VM, names instead of references out of *inventory*.
 
-    *attributes* are the custom attributes whose values are read, by their keys; none otherwise.
+    *attributes* are the custom attributes whose values are read, by their keys; none otherwise; nor *sizes*.
     """
-    paths = (*_PATHS, _VALUES) if attributes else _PATHS
+    paths = (*_PATHS, *((_VALUES,) if attributes else ()), *(_SIZES if sizes else ()))
     rows: list[tuple[MoRef, dict[str, Any]]] = []
     kind = vim.VirtualMachine
 
@@ -92,12 +93,20 @@ def _traits(row: Mapping[str, Any], tables: Mapping[str, Mapping[MoRef, Any]], a
         power=row.get("runtime.powerState", ""),
         template=row.get("config.template") == "true",
         managed_by=row.get("config.managedBy", ""),
+        size_bytes=_number(row, _SIZES[0]),
+        memory_bytes=None if (found := _number(row, _SIZES[1])) is None else found << 20,
         attributes={
             attributes[int(key)]: value
             for key, value in row.get(_VALUES, ())
             if key.isdecimal() and int(key) in attributes
         },
     )
+
+
+def _number(row: Mapping[str, Any], path: str) -> int | None:
+    """Return the number at *path*, None where it is not told."""
+    text = row.get(path, "")
+    return int(text) if text.isdecimal() else None
 
 
 def _named(refs: list[MoRef], names: Mapping[MoRef, str]) -> Iterator[str]:
