@@ -14,7 +14,7 @@ import pytest
 
 from fakes import change_of, host, inventory, vm
 from fuzzing import bytes_of, dumped, json_of, subject, text_of
-from lrvmotion.config import rate_schedule, schema, vm_csv
+from lrvmotion.config import csv_table, rate_schedule, rvtools, schema, vm_csv
 from lrvmotion.journal import (
     audit_log,
     chain,
@@ -46,6 +46,12 @@ CSV = (
     "vm,target_host,pool,folder,datastore,network,networks,wave,depends_on,note\n"
     'vm1,esx-b1,C/Resources,Prod/Web,ds1,DMZ,"Network adapter 2=LAN; Network adapter 3=X",2,vm2;vm3,"two\nlines"\n'
     "vm2,,,,,,,1,,\n"
+)
+EXPORT = (
+    "VM,Powerstate,Template,Folder,Annotation,Datacenter,SMBIOS UUID,VM UUID,VI SDK Server,VI SDK UUID\n"
+    'vm1,poweredOn,False,DC/vm/Prod,"two\nlines",DC,422e6d92-22c1-c6c1-1de8-eceec50f94bc,'
+    "5029a0f4-55e2-4c4b-8a0b-3f1d6e0c7a11,vc-a.example,258FD56F-AB48-4992-9D1D-8CED6C827CF0\n"
+    "gold,poweredOff,True,,,DC,,,vc-b,\n"
 )
 SELECT = "name=web-* and cluster=A and not (folder='Templates/*' or power=off) or network!=\"VM [Nn]etwork\""
 KNOWN = (
@@ -120,6 +126,19 @@ def test_csv(content):
     assert found
     site = inventory("source", (host("a1", "10.0.0.1"),), (vm("vm1", "a1"),))
     vm_csv.check(found, site, "vms.csv")
+
+
+@subject(bytes_of(EXPORT, EXPORT.replace(",", ";"), EXPORT.encode("utf-16")))
+def test_exports(content):
+    """An export of RVTools."""
+    table = csv_table.table(content, "vms.csv", vm_csv.HINT)
+    if rvtools.is_export(table):
+        found = rvtools.exported(table, "vms.csv")
+        assert found
+        own, others = rvtools.of_vcenter(found, "vc-a", "258FD56F-AB48-4992-9D1D-8CED6C827CF0", "vms.csv")
+        assert len(own) + sum(others.values()) == len(found)
+    else:
+        vm_csv.overrides(table, "vms.csv")
 
 
 def saved() -> str:

@@ -77,7 +77,7 @@ def test_all_of_it_is_chosen_but_what_is_no_load(lab, rows):
     assert {"vm1", "vm5", "vm6", "vm7", "vm8"} <= set(moves(made))
     said = [found["summary"] for found in made["findings"] if found["code"] == "vm-left-out"]
     assert said == [
-        "2 VMs of export.csv left out, of another vCenter: vc-b",
+        "2 VMs of export.csv left out, of another vCenter: 'vc-b'",
         "1 vCLS VM left out: vm2",
         "1 template left out: gold",
     ]

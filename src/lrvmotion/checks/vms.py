@@ -92,7 +92,7 @@ def of_other_vcenters(others: Mapping[str, int], file: str) -> Iterator[Finding]
     """Say how many rows of the export *file* are of *others* than the source's vCenter."""
     if others:
         count = sum(others.values())
-        names = sorted(others, key=natural)
+        names = [repr(name[:80]) for name in sorted(others, key=natural)]
         more = f" and {len(names) - _MOST_SHOWN} more" if len(names) > _MOST_SHOWN else ""
         noun = "VM" if count == 1 else "VMs"
         yield Code.VM_LEFT_OUT.info(

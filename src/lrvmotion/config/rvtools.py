@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from lrvmotion.config.csv_table import Table
+from lrvmotion.config.vm_csv import COLUMNS
 from lrvmotion.errors import UsageError
 from lrvmotion.model.inventory import natural
 from lrvmotion.model.vm import vm_address
 from lrvmotion.model.vm.vm_address import VmIdentity
 
 HINT = "export the sheet vInfo of RVTools again, or write a file with the column vm"
-_MOST_SERVERS = 3
+_MOST_SERVERS, _LONGEST = 3, 80
 _COLUMNS: Mapping[str, tuple[str, ...]] = {  # by letters and digits alone, in lower case
     "VM": ("vm", "vinfovmname"),
     "Powerstate": ("powerstate", "vinfopowerstate"),
@@ -43,6 +44,7 @@ _OTHER_SHEETS = {
     "consumedmb": "vPartition", "niclabel": "vNetwork", "quiesced": "vSnapshot", "toolsversion": "vTools",
     "ehcienabled": "vUSB", "devicenode": "vCD",
 }  # fmt: skip
+_OURS = frozenset({"target_host", "depends_on"})  # nobody calls a custom attribute so
 _TRUE, _FALSE = frozenset({"true", "1"}), frozenset({"false", "0", ""})
 
 
@@ -126,7 +128,7 @@ def of_vcenter(
         if not vm.is_of(server, instance_uuid):
             others[vm.server or vm.server_uuid] = others.get(vm.server or vm.server_uuid, 0) + 1
     if not own:
-        names = sorted(others, key=natural)
+        names = [repr(name[:_LONGEST]) for name in sorted(others, key=natural)]
         more = f" and {left} more" if (left := len(names) - _MOST_SERVERS) > 0 else ""
         message = (
             f"{where}: no VM is of the source vCenter {server}: they are of {', '.join(names[:_MOST_SERVERS])}{more}"
@@ -154,7 +156,19 @@ def _columns(given: Table, where: str) -> dict[str, int]:
     if not any(name in columns for name in _WHOSE):
         message = f"{where}: line {given.line}: the columns 'VI SDK UUID' and 'VI SDK Server' are missing"
         raise UsageError(message, hint=f"they say of which vCenter a VM is; {HINT}")
+    ours = next((at for at, name in enumerate(given.header) if _is_ours(name, at, columns)), None)
+    if ours is not None:
+        message = f"{where}: line {given.line}: column {ours + 1}, {given.header[ours]!r}, says where VMs go, or when"
+        raise UsageError(
+            message, hint="an export says only which; 'lrvmotion vms --output csv' writes a file that has these columns"
+        )
     return columns
+
+
+def _is_ours(name: str, at: int, columns: Mapping[str, int]) -> bool:
+    """Whether somebody added a column of our own list: custom attributes, which may be called so, stand elsewhere."""
+    said = name.strip().lower().replace(" ", "_")
+    return said in _OURS or (said in COLUMNS and at > max(columns.values()))
 
 
 def _meant(header: Sequence[str]) -> dict[int, str]:

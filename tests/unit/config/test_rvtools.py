@@ -93,6 +93,8 @@ def test_a_custom_attribute_of_a_columns_name_is_not_taken_for_it():
         "VM",
         "Template",
         "VM UUID",
+        "wave",
+        "network",
         *HEADER[HEADER.index("Datacenter") :],
     ]
     cells = dict(zip(HEADER, row(1), strict=True))
@@ -120,9 +122,11 @@ def test_a_custom_attribute_of_a_columns_name_is_not_taken_for_it():
         (text(columns=["Powerstate"]), "line 1: the column 'VM' is missing"),
         (text(columns=["VM", "Powerstate"]), "line 1: the columns 'VI SDK UUID' and 'VI SDK Server' are missing"),
         (text(columns=["VM", "Powerstate", "Disk Mode"]), "line 1: column 3, 'Disk Mode', is of the sheet vDisk"),
+        (text(columns=[*HEADER, "Wave"]), f"line 1: column {len(HEADER) + 1}, 'Wave', says where VMs go, or when"),
+        (text(columns=["target_host", *HEADER]), "line 1: column 1, 'target_host', says where VMs go, or when"),
         (text(columns=["VM", "Powerstate", "NIC label"]), "'NIC label', is of the sheet vNetwork"),
     ],
-    ids=range(13),
+    ids=range(15),
 )  # fmt: skip
 def test_what_is_wrong_in_it_is_one_sentence(content, said):
     """With the line or the column."""
@@ -161,7 +165,7 @@ def test_an_export_of_another_vcenter_is_refused_with_its_name():
     vms = read(text(row(1), *others))
     own, others = rvtools.of_vcenter(vms, "vc-a.example", VCENTER, "e.csv")
     assert ([vm.name for vm in own], others) == (["web1"], {"vc-b": 2})
-    with pytest.raises(UsageError, match=r"no VM is of the source vCenter vc-c: they are of vc-a\.example, vc-b"):
+    with pytest.raises(UsageError, match=r"no VM is of the source vCenter vc-c: they are of 'vc-a\.example', 'vc-b'"):
         rvtools.of_vcenter(vms, "vc-c", uuid(7), "e.csv")
 
 
