@@ -199,7 +199,8 @@ def resolve(
         elif not found:
             problems.append(f"{line}no VM is called {said!r}")
             if len(hints) < _MOST_HINTS:  # looking for near misses among 10,000 names takes its time
-                hints.append(did_you_mean(said, map(repr, search.refs)))
+                last = min([said, *vm_address.possible_names(said)], key=len)
+                hints.append(did_you_mean(last or said, map(repr, search.refs)))
         elif len(found) > 1:
             candidates = ", ".join(map(repr, search.candidates(address)))
             problems.append(f"{line}{len(found)} VMs are called {said!r}: {candidates}")

@@ -259,6 +259,14 @@ def test_what_depends_on_a_vm_names_it_in_any_way_and_means_one_of_the_run():
         vm_selection.within("web1", vms, called, "depends_on")
 
 
+def test_a_path_that_is_no_vms_has_near_misses_by_its_last_part():
+    """The name may be another one in that folder, or the folder another one."""
+    here, lookup = site("source", *SOURCE)
+    with pytest.raises(UsageError) as caught:
+        vm_selection.resolve(here, ["DC:Prod/Web/mail1"], lookup)
+    assert caught.value.hint == "did you mean 'mail '?"
+
+
 @each_estate
 def test_whatever_vms_are_called_each_address_means_what_the_guide_says(draw):
     """One VM is that VM, several are refused with all of them as they can be typed, none is refused."""
