@@ -124,17 +124,21 @@ class Placer:
     ) -> dict[str, str]:
         """Return why no host of those *tried* takes the VM, by host; those that are not there come first."""
         gone = [name for name in wanted.hosts or () if name not in self._resolver.names.hosts]
-        reasons = {host.name: wrong[0].reason if wrong else more[0].summary for host, wrong, more in tried}
+        reasons = {host.name: _in_words(wrong) if wrong else more[0].summary for host, wrong, more in tried}
         return dict.fromkeys(gone, "is not there") | reasons
 
     def _by_load(self, hosts: Iterable[Host]) -> list[Host]:
-        """Return *hosts*, the one with the least of its memory in use first."""
+        """Return *hosts*, the one with the least of its memory in use first.
+
+        Those whose datacenter the account may not see come last: nor does it see which folder is of theirs.
+        """
         hosts = list(dict.fromkeys(hosts))
         whole = all(host.memory_bytes for host in hosts)  # else hosts are compared by bytes, not by shares
 
-        def load(host: Host) -> tuple[float, int, str]:
+        def load(host: Host) -> tuple[bool, float, int, str]:
             used = host.used_bytes + self._memory[host.ref]
-            return (used / host.memory_bytes if whole else used), self._placed[host.ref], host.name
+            share = used / host.memory_bytes if whole else used
+            return not host.datacenter, share, self._placed[host.ref], host.name
 
         return sorted(hosts, key=load)
 
@@ -172,7 +176,7 @@ class Placer:
 
     def _elsewhere(self, host: Host, vm: VirtualMachine, wanted: WantedPlaces) -> Iterator[Finding]:
         """Say where the names mean places in other datacenters too, and nobody has said which it is to be."""
-        if wanted.hosts is not None or len(self._datacenters) < 2:
+        if wanted.hosts is not None or not host.datacenter or len(self._datacenters) < 2:
             return
         if wanted.names not in self._fitting:
             self._fitting[wanted.names] = sorted(
@@ -180,7 +184,7 @@ class Placer:
                 for datacenter, hosts in self._datacenters.items()
                 if any(not _unfit(one) and not isinstance(self._look(one, wanted), list) for one in hosts)
             )
-        others = [name for name in self._fitting[wanted.names] if name != host.datacenter]
+        others = [name for name in self._fitting[wanted.names] if name not in {"", host.datacenter}]
         if others:
             yield placement.several_datacenters(vm.name, host, others)
 
@@ -234,9 +238,16 @@ def _told(vm: VirtualMachine, host: Host, trouble: Trouble, names: SiteNames) ->
     return None
 
 
+def _in_words(wrong: Sequence[Trouble]) -> str:
+    """Return why a host has not all places: the first trouble, and every ambiguous name with its candidates."""
+    told = [wrong[0], *(trouble for trouble in wrong[1:] if trouble.candidates)]
+    return " and ".join(": ".join(filter(None, (one.reason, ", ".join(one.candidates)))) for one in told)
+
+
 def _unfit(host: Host) -> str | None:
     if host.connection_state != "connected":
-        return f"is {host.connection_state}"
+        silent = host.connection_state == "notResponding"
+        return "does not respond to vCenter" if silent else f"is {host.connection_state}"
     if host.in_maintenance:
         return "is in maintenance mode"
     return None if host.vmotion_vmknics else "has no vMotion vmknic"

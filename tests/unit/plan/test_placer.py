@@ -347,6 +347,36 @@ def test_a_pool_that_cannot_be_seen_is_told_of_the_vm():
     assert found[0].summary == "cluster Cluster, which has target host b1, shows no resource pool"
 
 
+def test_an_ambiguous_name_is_told_with_its_candidates_where_no_host_fits():
+    """Beside another reason of the same host."""
+    twins = tuple(Folder(ref=MoRef("Folder", f"group-v{n}"), path="Prod", datacenter="DC") for n in (7, 8))
+    target = two_datacenters(folders=twins)
+    override = {"folder": "Prod", "networks": (("*", "moref:network-2"),), "target_host": "b1"}
+    _, found = placed(vm("vm1", "a1"), target, override=override)
+    why = "is not on network moref:network-2 and has several of VM folder 'Prod': moref:group-v7, moref:group-v8"
+    assert [one.summary for one in found] == [f"no target host can take it: b1 {why}"]
+
+
+def test_hosts_whose_datacenter_cannot_be_seen_come_last():
+    """Which folder is of theirs is not known: vCenter would refuse another datacenter's."""
+    target = two_datacenters()
+    unseen = replace(target.hosts[0], datacenter="", memory_bytes=2**40)
+    seen = replace(target.hosts[1], memory_bytes=2**40, used_bytes=2**39)
+    folders = tuple(folder for folder in target.folders if folder.datacenter == seen.datacenter)
+    target = replace(target, hosts=(unseen, seen), folders=folders)
+    place, found = placed(vm("vm1", "a1"), target)
+    assert (found, place.host.name) == ([], "b2")
+    assert placed(vm("vm1", "a1"), target, override={"target_host": "b1"})[0].host.name == "b1"
+
+
+def test_a_host_that_does_not_respond_is_told_so():
+    """Not by the word of the API."""
+    target = two_datacenters()
+    target = replace(target, hosts=(replace(target.hosts[0], connection_state="notResponding"),))
+    _, found = placed(vm("vm1", "a1"), target)
+    assert found[0].summary == "no target host can take it: b1 does not respond to vCenter"
+
+
 class Move:
     """A VM of random disks and cards, and what is wanted for it, by mappings or by its line of the CSV file."""
 
@@ -457,3 +487,7 @@ def test_no_vm_is_placed_wrongly_or_refused_where_a_host_has_all_its_places(draw
     assert all(any(summary.startswith(words) for words in several) for summary in told)
     if any(move.fits(host, 99) for host in target.inventory.hosts):
         assert "host-missing" not in {one.code for one in found}
+    for summary in [one.summary for one in found if one.code == "host-missing"]:
+        for one in [one for one in target.inventory.hosts if not one.in_maintenance]:
+            for (noun, part), places in move.means(one).items():
+                assert len(places) < 2 or f"has several of {noun} {wanted[noun, part]!r}: " in summary
