@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from lrvmotion.checks import placement
+from lrvmotion.checks.hosts import no_vmotion
 from lrvmotion.config.schema import Config
 from lrvmotion.config.vm_csv import VmOverride
 from lrvmotion.findings import Finding
@@ -250,4 +251,7 @@ def _unfit(host: Host) -> str | None:
         return "does not respond to vCenter" if silent else f"is {host.connection_state}"
     if host.in_maintenance:
         return "is in maintenance mode"
-    return None if host.vmotion_vmknics else "has no vMotion vmknic"
+    if host.vmotion_vmknics:
+        return None
+    unusable = host.leaseless_vmotion or host.ipv6_vmotion
+    return f"cannot receive VMs: {no_vmotion(host)[0]}" if unusable else "has no vMotion vmknic"

@@ -8,6 +8,7 @@ import pytest
 
 from collisions import each_estate, world
 from fakes import host, inventory, vm
+from lrvmotion.checks.hosts import no_vmotion
 from lrvmotion.config import schema as configs
 from lrvmotion.config.vm_csv import VmOverride
 from lrvmotion.model.inventory import Datastore, Disk, Folder, Inventory, MoRef, Network, Nic, Pool, StoragePod
@@ -375,6 +376,16 @@ def test_a_host_that_does_not_respond_is_told_so():
     target = replace(target, hosts=(replace(target.hosts[0], connection_state="notResponding"),))
     _, found = placed(vm("vm1", "a1"), target)
     assert found[0].summary == "no target host can take it: b1 does not respond to vCenter"
+
+
+def test_why_a_target_host_has_no_vmotion_vmknic_that_can_be_used_is_told():
+    """One that has IPv6 alone is there, and its service is enabled (E15)."""
+    target = two_datacenters()
+    bare = replace(target.hosts[0], vmknics=target.hosts[0].vmknics[:1], ipv6_vmotion=("vmk1",))
+    _, found = placed(vm("vm1", "a1"), replace(target, hosts=(bare,)))
+    why, _ = no_vmotion(bare)
+    assert "IPv6" in why
+    assert found[0].summary == f"no target host can take it: b1 cannot receive VMs: {why}"
 
 
 class Move:
