@@ -9,7 +9,7 @@ from lrvmotion.errors import RefusedError, TrustError, UnreachableError
 from lrvmotion.model.setting import ABSENT, SettingKey, Value, document, string
 from lrvmotion.plan.settings import BIND, HELPERS, KEYS, LINE_RATE, QUEUES
 from lrvmotion.ports.pinger import PingRefused, PingRequest
-from lrvmotion.vsphere.host.esxcli import ping, route_list
+from lrvmotion.vsphere.host.esxcli import ping, route_add, route_list
 from lrvmotion.vsphere.inventory import vmknics
 from lrvmotion.vsphere.inventory.collect import collect_names, collect_vms
 from wire.no_net_lab import no_net_lab
@@ -187,6 +187,58 @@ def test_a_route_that_the_network_api_refuses_goes_over_esxcli(host, lab):
     assert host.read(ROUTE) == string("10.88.0.1")
     host.write(ROUTE, ABSENT)
     assert host.read(ROUTE) == ABSENT
+
+
+@pytest.fixture
+def stacked(lab):
+    """Return the host whose vMotion is on a stack of its own."""
+    return lab.host("source", "esx-a3")
+
+
+STACKED = SettingKey("route/vmotion/10.99.0.9/32")
+
+
+def networks(lab, name: str) -> dict[str, str]:
+    """Return the routes that vCenter shows."""
+    return lab.inventory("source").host(name).routes
+
+
+def test_a_route_of_another_stack_is_made_by_esxcli_and_shown_by_vcenter_at_once(stacked, lab):
+    """vCenter's copy is renewed: nothing that was removed is still shown, nothing that was added is missing."""
+    lab.control("source", "calls_reset")
+    stacked.write(STACKED, string("10.88.0.1"))
+    assert (stacked.read(STACKED), networks(lab, "esx-a3")) == (string("10.88.0.1"), {STACKED.name: "10.88.0.1"})
+    stacked.write(STACKED, ABSENT)
+    assert (stacked.read(STACKED), networks(lab, "esx-a3")) == (ABSENT, {})
+    assert lab.control("source", "calls")["calls"].get("UpdateNetworkConfig", 0) == 0
+
+
+def test_what_esxcli_changed_is_read_from_the_host_not_from_vcenters_copy(stacked, lab):
+    """Somebody's esxcli at the host counts though vCenter does not show it."""
+    route_add(lab.source, stacked.ref, "vmotion", "10.99.0.9/32", "10.88.0.1")
+    assert networks(lab, "esx-a3") == {}
+    assert stacked.read(STACKED) == string("10.88.0.1")
+    stacked.write(STACKED, ABSENT)
+    assert stacked.read(STACKED) == ABSENT
+
+
+def test_a_route_that_esxcli_refuses_goes_over_the_network_api(stacked, lab):
+    """An account that may not run esxcli still steers hosts, and takes the routes back."""
+    lab.fault("source", method="ExecuteSoap", fault="vim.fault.NoPermission", count=50)
+    try:
+        stacked.write(STACKED, string("10.88.0.1"))
+        assert stacked.read(STACKED) == string("10.88.0.1")
+        stacked.write(STACKED, ABSENT)
+        assert stacked.read(STACKED) == ABSENT
+    finally:
+        lab.control("source", "fault_clear")
+
+
+def test_a_route_that_no_way_makes_is_refused_with_both_reasons(stacked):
+    """A gateway that is no neighbour."""
+    with pytest.raises(RefusedError, match=r"nor the other way: .*not on any network"):
+        stacked.write(STACKED, string("172.16.0.1"))
+    assert stacked.read(STACKED) == ABSENT
 
 
 def test_a_route_through_no_network_is_refused_in_the_hosts_words(host):

@@ -227,7 +227,7 @@ def _route(host: Any, given: dict[str, str], *, add: bool) -> str:
     stack = _stack(host, given)
     try:
         prefix = str(IPv4Network(given["network"]))
-        host.network_system.route(stack, prefix, given["gateway"], add=add)
+        host.network_system.route(stack, prefix, given["gateway"], add=add, by_esxcli=True)
     except (ValueError, vmodl.MethodFault) as error:
         raise CliError(getattr(error, "msg", None) or str(error)) from error
     return f'<obj {_XSI} xmlns:xsd="http://www.w3.org/2001/XMLSchema" xsi:type="xsd:boolean">true</obj>'

@@ -156,10 +156,16 @@ def netstack(host: Any, stack: Netstack) -> Any:
         routeTableConfig=H.IpRouteTableConfig(
             ipRoute=[
                 H.IpRouteOp(changeOperation="ignore", route=entry(host, stack, prefix, gateway))
-                for prefix, gateway in stack.routes
+                for prefix, gateway in shown_routes(host, stack)
             ]
         ),
     )
+
+
+def shown_routes(host: Any, stack: Netstack) -> list[tuple[str, str]]:
+    """Return the routes of *stack* in the vCenter's copy of the host's network, as (prefix, gateway)."""
+    shown: list[tuple[str, str]] = host.network_system.shown.get(stack.key, stack.routes)
+    return shown
 
 
 def entry(host: Any, stack: Netstack, prefix: str, gateway: str) -> Any:
@@ -202,7 +208,7 @@ def network_info(host: Any) -> Any:
         pnic=[pnic],
         vnic=[vnic(host, nic) for nic in state.vmknics.values()],
         ipRouteConfig=H.IpRouteConfig(defaultGateway=default.gateway or ""),
-        routeTableInfo=H.IpRouteTableInfo(ipRoute=[entry(host, default, p, g) for p, g in default.routes]),
+        routeTableInfo=H.IpRouteTableInfo(ipRoute=[entry(host, default, p, g) for p, g in shown_routes(host, default)]),
         ipV6Enabled=False,
         netStackInstance=[netstack(host, stack) for stack in state.netstacks.values()],
     )

@@ -1,8 +1,13 @@
-"""A host's static IPv4 routes, one netstack each: over the network API, over esxcli where that has no effect."""
+"""A host's static IPv4 routes, one netstack each: over the network API on the default stack, on others over esxcli.
+
+Each is the other's fallback. That the network API's routes act on another stack is unconfirmed, and what it shows is
+vCenter's copy, which calls through vCenter renew and esxcli does not (vsphere.md 2.4).
+"""
 
 from __future__ import annotations
 
 import ipaddress
+from contextlib import suppress
 
 from pyVmomi import vim
 
@@ -29,34 +34,45 @@ class HostRoutes:
     def read(self, key: str) -> Value:
         """Return the route's gateway or ABSENT.
 
-        What the network API does not show is looked for by esxcli too: whether a non-default stack's routes always
-        show there is unconfirmed (vsphere.md 2.4), and a route that is not seen would never be taken back.
+        On the default stack, what the network API does not show is looked for by esxcli too: a route that is not seen
+        would never be taken back. On another one the host's own list counts, where it gives one.
         """
         stack, network = _parsed(key)
-        gateway = self._over_api(stack, network) or self._over_esxcli(stack, network)
+        if stack == DEFAULT_STACK:
+            gateway = self._over_api(stack, network) or self._over_esxcli(stack, network)
+        else:
+            gateway = self._over_esxcli(stack, network)
+            if gateway is None:
+                gateway = self._over_api(stack, network)
         return string(gateway) if gateway else ABSENT
 
     def write(self, key: str, value: Value) -> None:
         """Set or remove the route, and look that it is so; raises RefusedError where neither way has an effect."""
         stack, network = _parsed(key)
-        now = self.read(key)
-        if now == value:
-            return
-        subject = f"{self._subject}: route to {network} on {stack}"
-        refused: RefusedError | None = None
-        try:
-            self._session.call(subject, lambda: self._set_over_api(stack, network, now, value))
-        except RefusedError as error:
-            refused = error
         if self.read(key) == value:
             return
-        try:
-            self._set_over_esxcli(stack, network, self.read(key), value)
-        except RefusedError as error:
-            if refused is not None:
-                message = f"{refused.message}; nor by esxcli: {error.message}"
-                raise RefusedError(message, hint=refused.hint) from None
-            raise
+        ways = [self._set_over_api, self._set_over_esxcli]
+        if stack != DEFAULT_STACK:
+            ways.reverse()
+        refused: RefusedError | None = None
+        for way in ways:
+            try:
+                way(stack, network, self.read(key), value)
+            except RefusedError as error:
+                if refused is not None:
+                    message = f"{refused.message}; nor the other way: {error.message}"
+                    raise RefusedError(message, hint=refused.hint) from None
+                refused = error
+            self._refresh()
+            if self.read(key) == value:
+                return
+        if refused is not None:
+            raise refused
+
+    def _refresh(self) -> None:
+        """Have vCenter look at the host's network again; where it does not, its copy is renewed in its own time."""
+        with suppress(RefusedError):
+            self._session.call(f"{self._subject}: network", self._system.RefreshNetworkSystem)
 
     def _over_api(self, stack: str, network: ipaddress.IPv4Network) -> str | None:
         content = self._session.content
@@ -75,15 +91,16 @@ class HostRoutes:
         return None
 
     def _over_esxcli(self, stack: str, network: ipaddress.IPv4Network) -> str | None:
+        """Return the gateway in the host's own list, "" where it has no such route, None where it gives no list."""
         try:
             routes = esxcli.route_list(self._session, self._ref, stack)
         except (RefusedError, esxcli.ParseError):
-            return None  # the host does not list them for us: the API's word stands
+            return None
         wanted = (str(network.network_address), str(network.netmask))
         for route in routes:
             if (route.network, route.netmask) == wanted and route.gateway not in _ON_LINK:
                 return route.gateway
-        return None
+        return ""
 
     def _set_over_api(self, stack: str, network: ipaddress.IPv4Network, now: Value, value: Value) -> None:
         operations = []
@@ -92,13 +109,15 @@ class HostRoutes:
         if value != ABSENT:
             operations.append(_operation("add", network, str(value.data)))
         table = vim.host.IpRouteTableConfig(ipRoute=operations)
+        subject = f"{self._subject}: route to {network} on {stack}"
         if stack == DEFAULT_STACK:
-            self._system.UpdateIpRouteTableConfig(table)
+            self._session.call(subject, lambda: self._system.UpdateIpRouteTableConfig(table))
             return
         instance = vim.host.NetStackInstance(key=stack, routeTableConfig=table)
         change = vim.host.NetworkConfig.NetStackSpec(operation="edit", netStackInstance=instance)
         # 'modify', never 'replace': that would take away all that is not named (vsphere.md 2.4).
-        self._system.UpdateNetworkConfig(vim.host.NetworkConfig(netStackSpec=[change]), "modify")
+        config = vim.host.NetworkConfig(netStackSpec=[change])
+        self._session.call(subject, lambda: self._system.UpdateNetworkConfig(config, "modify"))
 
     def _set_over_esxcli(self, stack: str, network: ipaddress.IPv4Network, now: Value, value: Value) -> None:
         if now != ABSENT:

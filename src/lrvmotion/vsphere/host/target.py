@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +22,8 @@ from lrvmotion.vsphere.host.routes import HostRoutes
 from lrvmotion.vsphere.host.running_relocates import cancel_moves, running_moves
 from lrvmotion.vsphere.session import Session
 
+SETTLE_S = 10.0
+_LOOK_S = 0.5
 _MANAGERS = ("configManager.advancedOption", "configManager.networkSystem", "configManager.virtualNicManager")
 
 
@@ -48,12 +51,18 @@ class HostTarget:
         return self._setting(key)[0](key.name)
 
     def write(self, key: SettingKey, value: Value) -> None:
-        """Set it; ABSENT removes it. Raises RefusedError for what is not ours to change."""
-        write = self._setting(key)[1]
+        """Set it; ABSENT removes it. Raises RefusedError for what is not ours to change.
+
+        Returns once it reads so, or after SETTLE_S: what is read may be vCenter's copy, renewed a little later.
+        """
+        read, write = self._setting(key)
         if not key.kind.takes(value):
             message = f"{self.name}: {key} cannot be set to a value of type {value.type}"
             raise RefusedError(message)
         write(key.name, value)
+        ends = time.monotonic() + SETTLE_S
+        while read(key.name) != value and time.monotonic() < ends:
+            time.sleep(_LOOK_S)
 
     def _setting(self, key: SettingKey) -> tuple[Callable[[str], Value], Callable[[str, Value], None]]:
         """Return what reads and what writes the settings of *key*'s kind, by name."""
