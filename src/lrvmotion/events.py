@@ -73,9 +73,12 @@ class Found(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changed(Event):
-    """A setting was written and read back (*how*: "applied" or "reverted")."""
+    """A setting was written and read back (*how*: "applied" or "reverted").
 
-    how: Literal["applied", "reverted"]
+    "departed": the VM that had it has left this vCenter; *value* is what it had before.
+    """
+
+    how: Literal["applied", "reverted", "departed"]
     target: str
     key: str
     prior: str

@@ -73,9 +73,12 @@ class Code(StrEnum):
         "nothing; `lrvmotion vms` lists them")
     VM_FAULT_TOLERANCE = "vm-fault-tolerance", "E", "fault tolerance is on", "turn it off"
     VM_TOOLS_INSTALLER = "vm-tools-installer", "E", "the VMware Tools installer is mounted", "unmount it in the VM"
-    VM_ISO = "vm-iso", "E", "an ISO image is connected; the target's hosts do not see that file", "disconnect it"
-    VM_CDROM = "vm-cdrom", "E", "a CD drive of a host or a client is connected", "disconnect it"
-    VM_FLOPPY = "vm-floppy", "E", "a floppy drive is connected", "disconnect it"
+    VM_ISO = ("vm-iso", "E W", "an ISO image is connected, which the target's hosts do not see; a warning with --eject",
+        "--eject disconnects it before the move")
+    VM_CDROM = ("vm-cdrom", "E W", "a CD drive of a host or a client is connected; a warning with --eject",
+        "--eject disconnects it before the move")
+    VM_FLOPPY = ("vm-floppy", "E W", "a floppy drive is connected; a warning with --eject",
+        "--eject disconnects it before the move")
     VM_USB = "vm-usb", "E", "a USB device is connected", "remove it from the VM"
     VM_SERIAL_NETWORK = ("vm-serial-network", "E",
         "a serial port to the network is connected without a concentrator (vSPC): its connection would not follow",

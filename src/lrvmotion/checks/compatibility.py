@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from lrvmotion.checks.catalogue import Code
 from lrvmotion.findings import Finding
@@ -153,9 +153,15 @@ def clashes(vm: VirtualMachine, place: Placement, around: PrecheckContext) -> It
             yield Code.VM_MAC.warning(subject, summary, "give one of them another MAC")
 
 
-def relocates(check: RelocateCheck) -> Iterator[Finding]:
-    """What vCenter itself would refuse, or warns of (CheckRelocate_Task)."""
+def relocates(check: RelocateCheck, ejected: Collection[str] = ()) -> Iterator[Finding]:
+    """What vCenter itself would refuse, or warns of (CheckRelocate_Task).
+
+    What it says of devices of the VMs *ejected* is left out: they are emptied before their move, and checks of our own
+    name what else is connected.
+    """
     for fault in check.faults:
+        if fault.of_device and fault.vm in ejected:
+            continue
         if fault.refuses:
             summary = f"vCenter would refuse the move: {fault.cause}"
             yield Code.RELOCATE_REFUSED.error(f"vm/{fault.vm}", summary, fault.hint)

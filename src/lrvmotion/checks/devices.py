@@ -10,10 +10,11 @@ from lrvmotion.model.inventory import Device, DeviceKind, Host, VirtualMachine
 
 # (code, what it is, hint). vCenter refuses each with CannotAccessVmDevice or DisallowedMigrationDeviceAttached (API
 # reference of the fault classes; VMware docs, "Host Configuration for vMotion": no device of one host only).
+_EJECT = "--eject disconnects it before the move, or disconnect it yourself"
 _PLUGGED: dict[DeviceKind, tuple[Code, str, str]] = {
-    "iso": (Code.VM_ISO, "has an ISO image connected", "disconnect it: the target's hosts do not see that file"),
-    "cdrom": (Code.VM_CDROM, "has a CD drive of a host or of a client connected", "disconnect the drive"),
-    "floppy": (Code.VM_FLOPPY, "has a floppy drive connected", "disconnect the drive"),
+    "iso": (Code.VM_ISO, "has an ISO image connected", f"the target's hosts do not see that file: {_EJECT}"),
+    "cdrom": (Code.VM_CDROM, "has a CD drive of a host or of a client connected", _EJECT),
+    "floppy": (Code.VM_FLOPPY, "has a floppy drive connected", _EJECT),
     "usb": (Code.VM_USB, "has a USB device connected", "remove the USB device from the VM"),
     "serial": (
         Code.VM_SERIAL,
@@ -27,11 +28,22 @@ _PLUGGED: dict[DeviceKind, tuple[Code, str, str]] = {
     ),
     "parallel": (Code.VM_PARALLEL, "has a parallel port of its host connected", "disconnect the port"),
 }
+_EJECTABLE: frozenset[DeviceKind] = frozenset({"iso", "cdrom", "floppy"})
 
 
-def connected(vm: VirtualMachine) -> Iterator[Finding]:
-    """A drive or port that is connected to a host, a client or a file cannot follow."""
+def ejectable(vm: VirtualMachine) -> bool:
+    """Whether *vm* has a drive connected that --eject empties."""
+    return any(device.kind in _EJECTABLE for device in vm.devices)
+
+
+def connected(vm: VirtualMachine, *, eject: bool = False) -> Iterator[Finding]:
+    """A drive or port that is connected to a host, a client or a file cannot follow; *eject*: drives are emptied."""
     for device in vm.devices:
+        if eject and device.kind in _EJECTABLE:
+            code, what, _ = _PLUGGED[device.kind]
+            hint = "it is connected again where the VM does not move; the target does not see what was in it"
+            yield code.warning(f"vm/{vm.name}", f"{what}, which is ejected before the move: {_name(device)}", hint)
+            continue
         if device.kind in _PLUGGED:
             code, what, hint = _PLUGGED[device.kind]
             yield code.error(f"vm/{vm.name}", f"{what}: {_name(device)}", hint)

@@ -6,12 +6,13 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from lrvmotion.model.inventory import Datastore, Folder, Host, MoRef, Network, Pool, SiteName, VirtualMachine
-from lrvmotion.model.setting import SETTING_KINDS, HostKind
+from lrvmotion.model.setting import DRIVES, SETTING_KINDS, HostKind
 from lrvmotion.model.target_id import TargetId, site_object
 
 Wanted = dict[tuple[str, MoRef], tuple[str, ...]]  # (how messages call it, the entity) -> privilege ids
 
 ASSIGN = "Network.Assign"
+SET_CD, SET_FLOPPY = "VirtualMachine.Interact.SetCDMedia", "VirtualMachine.Interact.SetFloppyMedia"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +60,18 @@ def at_source(vms: Sequence[VirtualMachine], folders: Iterable[Folder]) -> Wante
         for folder in folders
         if not folder.path
     }
+
+
+def to_eject(vms: Iterable[VirtualMachine]) -> Wanted:
+    """Return what emptying the drives of *vms* needs on each (vsphere.md 9)."""
+    wanted: Wanted = {}
+    for vm in vms:
+        kinds = {device.kind for device in vm.devices}
+        media = [SET_CD] if kinds & {"iso", "cdrom"} else []
+        media += [SET_FLOPPY] if "floppy" in kinds else []
+        if media:
+            wanted[f"vm/{vm.name}", vm.ref] = (DRIVES, *media)
+    return wanted
 
 
 def at_target(places: Places) -> Wanted:

@@ -16,15 +16,18 @@ from lrvmotion.model.vm.vm_role import VmRole
 _MOST_SHOWN = 5
 
 
-def alone(vm: VirtualMachine, *, first_class_disks: bool = False) -> list[Finding]:
-    """Return what the VM's own state says; *first_class_disks*: one that has such disks may be moved."""
+def alone(vm: VirtualMachine, *, first_class_disks: bool = False, eject: bool = False) -> list[Finding]:
+    """Return what the VM's own state says; *first_class_disks*: one that has such disks may be moved.
+
+    *eject*: what its drives hold is ejected first.
+    """
     return [
         *movable(vm),
         *infrastructure(vm),
         *reachable(vm),
         *cold_data(vm),
         *busy(vm),
-        *devices.connected(vm),
+        *devices.connected(vm, eject=eject),
         *devices.passed_through(vm),
         *devices.shared_bus(vm),
         *devices.raw(vm),

@@ -37,6 +37,7 @@ def migrate(
     select: options.Select = None,
     csv: options.Csv = None,
     skip_refused: options.SkipRefused = False,
+    eject: options.Eject = False,
     plan: Annotated[
         Path | None,
         typer.Option(
@@ -138,7 +139,7 @@ def migrate(
         message = "--run needs --resume: it names the run to resume"
         raise UsageError(message, hint="use --resume --run RUN")
     if resume:
-        _alone(context, "--resume", "vms", "select", "csv", "plan", "mode", "reverse", "reboot_hosts")
+        _alone(context, "--resume", "vms", "select", "csv", "plan", "mode", "reverse", "reboot_hosts", "eject")
         order = orders.to_resume(config, records(config), journal_file, run_id)
     elif reverse is not None:
         _alone(context, "--reverse", "select", "csv", "plan", "reboot_hosts")
@@ -160,6 +161,7 @@ def migrate(
         now=now,
         unproven=unproven,
         skip_refused=skip_refused,
+        eject=eject if saved is None else saved.plan.eject,
         reboot_hosts=reboot_hosts if saved is None else saved.reboot_hosts,
         max_failures=max_failures,
         restore_command=own.command("restore-defaults"),
@@ -301,7 +303,7 @@ def _order(
     from lrvmotion.workflows.connections import records
 
     if plan is not None:
-        _alone(context, "--plan", "vms", "mode", "select", "csv", "skip_refused", "reboot_hosts")
+        _alone(context, "--plan", "vms", "mode", "select", "csv", "skip_refused", "reboot_hosts", "eject")
         saved = plan_file.load(plan)
         return orders.MigrateRequest(
             config=config, known=records(config), choice=Choice(), saved=saved, mode=saved.plan.mode

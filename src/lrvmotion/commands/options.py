@@ -43,6 +43,14 @@ SkipRefused = Annotated[
         help="Leave out VMs that have errors of their own, and go on with the rest.",
     ),
 ]
+Eject = Annotated[
+    bool,
+    typer.Option(
+        "--eject",
+        envvar="LRVMOTION_EJECT",
+        help="Eject ISO images, CDs and floppies that would refuse a VM's move, just before it.",
+    ),
+]
 STANDARD_INPUT = "standard input"
 _MOST_PIPED = 256 << 20  # bytes; a vInfo of 10,000 VMs has about 15 MB
 Csv = Annotated[

@@ -21,6 +21,7 @@ def plan(
     select: options.Select = None,
     csv: options.Csv = None,
     skip_refused: options.SkipRefused = False,
+    eject: options.Eject = False,
     mode: Annotated[
         str | None,
         typer.Option(envvar="LRVMOTION_MODE", help=f"{options.MODES}; default from the configuration, else auto."),
@@ -75,6 +76,7 @@ def plan(
         past=move_history.recorded(state, move_history.circuit(config)),
         reboot_hosts=reboot_hosts,
         skip_refused=skip_refused,
+        eject=eject,
     )
     records_now = journal.read(state / "journal.jsonl").records
     observer = lines.Lines(quiet=output is not Output.TEXT)

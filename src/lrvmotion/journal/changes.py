@@ -27,12 +27,13 @@ class Intention:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reversion:
-    """The record by which *run* restored a setting."""
+    """The record by which *run* restored a setting; *gone*: its VM had left, and nothing was written."""
 
     seq: int
     at: str
     run: str
     value: Value
+    gone: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -114,9 +115,9 @@ def history(records: Sequence[Record]) -> list[ChangedSetting]:
                 )  # fmt: skip
             case Applied(target=target, key=key) if one := open_.get((places.name(record.run, target), key)):
                 one.applied = True
-            case Reverted(target=target, key=key, value=value):
+            case Reverted(target=target, key=key, value=value, gone=gone):
                 if one := open_.pop((places.name(record.run, target), key), None):
-                    one.reverted = Reversion(seq=record.seq, at=record.at, run=record.run, value=value)
+                    one.reverted = Reversion(seq=record.seq, at=record.at, run=record.run, value=value, gone=gone)
             case _:
                 pass
     return found

@@ -232,9 +232,9 @@ class Journal:
         """Record that the value was written and read back."""
         return self.append(run, Applied(target=target, key=key))
 
-    def reverted(self, run: str, target: TargetId, key: SettingKey, value: Value) -> Record:
-        """Record that the setting is *value* again, read back."""
-        return self.append(run, Reverted(target=target, key=key, value=value))
+    def reverted(self, run: str, target: TargetId, key: SettingKey, value: Value, *, gone: bool = False) -> Record:
+        """Record that the setting is *value* again, read back; *gone*: that the VM that had it is no longer there."""
+        return self.append(run, Reverted(target=target, key=key, value=value, gone=gone))
 
     def outstanding(self) -> list[changes.Outstanding]:
         """Return what remains changed, in the order of the newest intentions."""

@@ -146,13 +146,17 @@ class Applied(Body):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reverted(Body):
-    """A setting is *value* again, as before it was changed, read back."""
+    """A setting is *value* again, as before it was changed, read back.
+
+    *gone*: the VM that had it has left this vCenter, and *value* is what it was before; nothing was written.
+    """
 
     KIND: ClassVar[str] = "reverted"
 
     target: TargetId
     key: SettingKey
     value: Value
+    gone: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

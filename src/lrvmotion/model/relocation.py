@@ -7,12 +7,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelocateFault:
-    """A fault of the move of *vm*, in words; *refuses*: it would forbid the move, else it only warns."""
+    """A fault of the move of *vm*, in words; *refuses*: it would forbid the move, else it only warns.
+
+    *of_device*: it is about a device that is connected.
+    """
 
     vm: str
     refuses: bool
     cause: str
     hint: str | None
+    of_device: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

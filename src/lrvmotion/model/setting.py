@@ -1,4 +1,4 @@
-"""A setting of a host or relay host: its SettingKey, its typed Value, and the one table of kinds."""
+"""A setting of a host, relay host or VM: its SettingKey, its typed Value, and the one table of kinds."""
 
 from __future__ import annotations
 
@@ -111,23 +111,27 @@ def string(text: str) -> Value:
 
 HostKind = Literal["option", "portgroup", "vmknic", "vmotion-service", "gateway", "route", "maintenance"]
 RelayKind = Literal["sysctl", "file", "unit", "process", "redirect", "firewall", "governor"]
+VmKind = Literal["drive"]
 
 OPTIONS = "Host.Config.AdvancedConfig"  # vsphere.md 9
 NETWORK = "Host.Config.Network"
 MAINTENANCE_MODE = "Host.Config.Maintenance"
+DRIVES = "VirtualMachine.Interact.DeviceConnection"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettingKind:
     """A kind of setting: *name* begins its keys, *owner* has it (None: a kind that this version does not know).
 
+    A VM's settings have its vCenter as their target, and end where it leaves that.
     *words* are for people, with {kind} and {name} or, of a name in two parts ("vmotion/10.99.0.9/32"), {first} and
-    {rest}. *values* are the types that it takes beside ABSENT, *privilege* is what vCenter asks for to write it.
+    {rest}; {last} is what follows the second slash. *values* are the types that it takes beside ABSENT, *privilege* is
+    what vCenter asks for to write it.
     *steers*: it sends a host's traffic to a relay host. *kernel_only*: a relay host forgets it at its reboot.
     """
 
     name: str
-    owner: Literal["host", "relay"] | None
+    owner: Literal["host", "relay", "vm"] | None
     words: str = "{kind} {name}"
     values: tuple[ValueType, ...] = ()
     privilege: str | None = None
@@ -149,6 +153,10 @@ def _relay(name: RelayKind, words: str, *values: ValueType, kernel_only: bool = 
     return SettingKind(name=name, owner="relay", words=words, values=values, kernel_only=kernel_only)
 
 
+def _vm(name: VmKind, words: str, *values: ValueType, privilege: str) -> SettingKind:
+    return SettingKind(name=name, owner="vm", words=words, values=values, privilege=privilege)
+
+
 SETTING_KINDS: Final = {
     kind.name: kind
     for kind in (
@@ -166,6 +174,7 @@ SETTING_KINDS: Final = {
         _relay("redirect", "redirect table {name}", "document"),
         _relay("firewall", "firewall rule ({first}) {rest}", "string"),
         _relay("governor", "governor", "string", kernel_only=True),
+        _vm("drive", "{last}", "document", privilege=DRIVES),
     )
 }
 
@@ -176,7 +185,7 @@ class SettingKey(TextId):
     __slots__ = ()
 
     @classmethod
-    def of(cls, kind: HostKind | RelayKind, name: str) -> Self:
+    def of(cls, kind: HostKind | RelayKind | VmKind, name: str) -> Self:
         """Return the key of the setting *name* of *kind*."""
         return cls(f"{kind}/{name}")
 
@@ -192,10 +201,23 @@ class SettingKey(TextId):
         return self.partition("/")[2]
 
     @property
+    def vm(self) -> str:
+        """The instance UUID of the VM that has it, where a VM does."""
+        return self.name.partition("/")[0]
+
+    @property
+    def device(self) -> str:
+        """The device key of a VM's drive."""
+        return self.name.partition("/")[2].partition("/")[0]
+
+    @property
     def words(self) -> str:
         """The setting as an administrator would say it: "port group LAN"; an option is its own name."""
         first, _, rest = self.name.partition("/")
-        return self.kind.words.format(kind=self.kind.name, name=self.name, first=first, rest=rest).strip() or self
+        words = self.kind.words.format(
+            kind=self.kind.name, name=self.name, first=first, rest=rest, last=rest.partition("/")[2] or rest
+        )
+        return words.strip() or self
 
 
 MAINTENANCE = SettingKey("maintenance")  # whether a host is in maintenance mode, or enters it

@@ -1,4 +1,4 @@
-"""TargetId: the host or relay host that has a setting; ConnectionId: the login that leads to it."""
+"""TargetId: the host, relay host or vCenter that has a setting; ConnectionId: the login that leads to it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lrvmotion.model.inventory import SiteName
 _RUN = r"(?:([a-z0-9]+):)?"
 _FORMERLY = re.compile(r"\A((?:[a-z0-9]+:)?)box/")  # relay hosts in journals and plan files of schema 1
 _CONNECTION = re.compile(rf"{_RUN}((source|target)|relay/.+)", re.DOTALL)
-_TARGET = re.compile(rf"{_RUN}(?:(source|target)/(.+)|relay/(.+))", re.DOTALL)
+_TARGET = re.compile(rf"{_RUN}(?:(source|target)(?:/(.+))?|relay/(.+))", re.DOTALL)
 
 
 class TextId(str):
@@ -73,9 +73,9 @@ SiteId = SiteName | ConnectionId  # a vCenter that we are logged in to
 
 
 class TargetId(TextId):
-    """A host of a vCenter, "source/esx-a1", or a relay host, "relay/box-a"; "abc234:source/esx-a1" as in ConnectionId.
+    """A host of a vCenter, "source/esx-a1", the vCenter itself, "source", or a relay host, "relay/box-a".
 
-    A name may hold anything, slashes too.
+    "abc234:source/esx-a1" is as in ConnectionId. A name may hold anything, slashes too.
     """
 
     __slots__ = ()
@@ -83,13 +83,18 @@ class TargetId(TextId):
     def __new__(cls, text: str) -> Self:
         """Read *text*; ValueError where it names no target."""
         text = _today(text)
-        _matched(_TARGET, text, 'target: "source/HOST", "target/HOST" or "relay/NAME" does')
+        _matched(_TARGET, text, 'target: "source/HOST", "target/HOST", "source", "target" or "relay/NAME" does')
         return super().__new__(cls, text)
 
     @classmethod
     def host(cls, site: SiteId, name: str) -> Self:
         """Return the id of the host *name* of *site*."""
         return cls(f"{site}/{name}")
+
+    @classmethod
+    def vcenter(cls, site: SiteId) -> Self:
+        """Return the id of the vCenter of *site*: what it keeps of its VMs is its own."""
+        return cls(site)
 
     @classmethod
     def relay(cls, name: str) -> Self:
@@ -100,7 +105,7 @@ class TargetId(TextId):
     def connection(self) -> ConnectionId:
         """The login that leads to it: its vCenter's, or its own."""
         found = _matched(_TARGET, self)
-        return ConnectionId(self if found[2] is None else self[: found.start(3) - 1])
+        return ConnectionId(self if found[3] is None else self[: found.start(3) - 1])
 
     @property
     def run(self) -> str | None:
@@ -114,18 +119,23 @@ class TargetId(TextId):
 
     @property
     def name(self) -> str:
-        """The host's name, or the relay host's."""
+        """The host's name, or the relay host's; "" of a vCenter."""
         found = _matched(_TARGET, self)
-        return str(found[3] or found[4])
+        return str(found[3] or found[4] or "")
 
     @property
     def is_relay(self) -> bool:
         """Whether it is a relay host."""
         return self.site is None
 
+    @property
+    def is_vcenter(self) -> bool:
+        """Whether it is a vCenter itself."""
+        return self.site is not None and not self.name
+
     def over(self, connection: ConnectionId) -> TargetId:
         """Return the same machine as another *connection* calls it."""
-        return TargetId(connection if self.is_relay else f"{connection}/{self.name}")
+        return TargetId(connection if self.is_relay or self.is_vcenter else f"{connection}/{self.name}")
 
 
 def site_object(site: SiteId, what: str) -> str:

@@ -34,7 +34,7 @@ class Inputs:
 
     *runs* are the runs of this journal; *reboot* allows reboots; *overrides* are of single VMs, by name
     (VirtualMachine.name); *held* are the settings that our journal has outstanding, (target, key); *theirs* are those
-    of them that somebody else has changed since we did.
+    of them that somebody else has changed since we did. *eject*: drives are emptied before their VMs move.
     """
 
     config: Config
@@ -45,6 +45,7 @@ class Inputs:
     overrides: Mapping[str, VmOverride] = field(default_factory=dict)
     held: Collection[tuple[TargetId, SettingKey]] = ()
     theirs: Collection[Theirs] = ()
+    eject: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,7 +221,7 @@ def _migrations(inputs: Inputs, vms: Sequence[VirtualMachine], findings: list[Fi
     placed: list[tuple[VirtualMachine, Placement]] = []
     migrations = []
     for vm in vms:
-        findings += vm_checks.alone(vm, first_class_disks=inputs.config.limits.first_class_disks)
+        findings += vm_checks.alone(vm, first_class_disks=inputs.config.limits.first_class_disks, eject=inputs.eject)
         if not vm_checks.known(vm):
             continue
         placement, found = placer.place(vm)

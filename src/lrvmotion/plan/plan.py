@@ -149,6 +149,7 @@ class Plan:
     *streams* and *vmknics* are a migration's at the source; *data_paths* say which vmknics carry the bytes;
     *forecast* how fast each mode would be and how long the VMs take. *theirs* are outstanding settings that somebody
     else has changed: they are left alone. *refused* are the errors of VMs that --skip-refused left out.
+    *eject*: what the VMs' drives hold is ejected before each move.
     """
 
     run: str
@@ -170,6 +171,7 @@ class Plan:
     forecast: Forecast | None = None
     theirs: tuple[Theirs, ...] = ()
     refused: tuple[Finding, ...] = ()
+    eject: bool = False
 
     @property
     def refused_vms(self) -> tuple[str, ...]:

@@ -77,6 +77,7 @@ def make(layout: Layout, readings: Readings, run: str, *, owner_id: str | None =
         streams=_streams(layout, readings, draft),
         vmknics=max((len(draft.vmotion[TargetId.host("source", host.name)]) for host in layout.sources), default=0),
         theirs=tuple(inputs.theirs),
+        eject=inputs.eject,
     )
 
 

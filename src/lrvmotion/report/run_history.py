@@ -26,7 +26,7 @@ from lrvmotion.events import (
     WindowChanged,
 )
 from lrvmotion.findings import Finding, Severity
-from lrvmotion.journal.changes import history
+from lrvmotion.journal.changes import Reversion, history
 from lrvmotion.journal.event_log import RecordedEvents, TimedEvent
 from lrvmotion.journal.records import MoveBegun, MoveEnded, Record, RunBegun, RunPlan, of
 from lrvmotion.model.counted import counted
@@ -221,10 +221,16 @@ def settings(records: Sequence[Record], run: str) -> list[Setting]:
         last = (own or before)[-1]
         found[one.target, one.key] = Setting(
             target=last.target, key=one.key, prior=one.first.prior, planned=last.planned, by=last.run, at=last.at,
-            reason=last.reason if own else "", now="not restored" if back is None else "restored",
+            reason=last.reason if own else "", now=_now(back),
             ended=back.at if back else None,
         )  # fmt: skip
     return list(found.values())
+
+
+def _now(back: Reversion | None) -> str:
+    if back is None:
+        return "not restored"
+    return "left with its VM" if back.gone else "restored"
 
 
 @dataclass(slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from lrvmotion.errors import LrvmotionError, RefusedError, TrustError, UnreachableError
 from lrvmotion.events import Changed, Left, Observer, Waiting
@@ -11,7 +12,7 @@ from lrvmotion.journal.changes import Outstanding
 from lrvmotion.journal.journal import Journal
 from lrvmotion.model.target_id import ConnectionId, TargetId
 from lrvmotion.plan.plan import Change
-from lrvmotion.ports.target import Target
+from lrvmotion.ports.target import GoneError, Target
 from lrvmotion.run.renamed import renamed
 
 
@@ -123,9 +124,10 @@ def revert(
             if reason is None:
                 left.pop(item.seq, None)
                 restored.done += 1
+                how: Literal["reverted", "departed"] = "departed" if item.seq in attempt.departed else "reverted"
                 observer(
                     Changed(
-                        how="reverted", target=item.target, key=item.key, prior=item.planned[-1].brief(),
+                        how=how, target=item.target, key=item.key, prior=item.planned[-1].brief(),
                         value=item.prior.brief(), done=restored.done, total=total,
                     )
                 )  # fmt: skip
@@ -161,6 +163,7 @@ class _Attempt:
     lasting: str | None = None
     outstanding: list[Outstanding] = field(default_factory=list)
     bug: Exception | None = None
+    departed: set[int] = field(default_factory=set)  # by seq: what left with its VM
 
     def put_back(self, item: Outstanding) -> tuple[str | None, bool]:
         """Revert *item* and return None, or return why it was left, and whether what refused it may pass."""
@@ -208,6 +211,14 @@ class _Attempt:
     def _write(self, target: Target, item: Outstanding) -> str | None:
         """Write the prior where the value is ours; return why not where somebody else changed it."""
         _quiet(target, self.observer, self.wait)
+        try:
+            return self._compare_and_set(target, item)
+        except GoneError:
+            self.journal.reverted(self.run, item.target, item.key, item.prior, gone=True)
+            self.departed.add(item.seq)
+            return None
+
+    def _compare_and_set(self, target: Target, item: Outstanding) -> str | None:
         now = target.read(item.key)
         if now not in item.planned and (advice := renamed(item, self.outstanding, target.read)) is not None:
             return advice

@@ -14,6 +14,7 @@ from lrvmotion.journal.records import Record, Reverted
 from lrvmotion.model.setting import SettingKey, Value
 from lrvmotion.model.target_id import TargetId
 from lrvmotion.plan.plan import Change, Theirs
+from lrvmotion.ports.target import GoneError
 from lrvmotion.run.renamed import renamed
 
 Read = Callable[[TargetId, SettingKey], Value]  # a setting's value now, by target and key; may raise LrvmotionError
@@ -21,9 +22,13 @@ Read = Callable[[TargetId, SettingKey], Value]  # a setting's value now, by targ
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """*back* read as before we changed them: nothing is left to restore. *theirs* is what somebody else changed."""
+    """*back* read as before we changed them: nothing is left to restore. *theirs* is what somebody else changed.
+
+    *gone* are those of VMs that have left their vCenter: nothing is left of them either.
+    """
 
     back: tuple[Outstanding, ...] = ()
+    gone: tuple[Outstanding, ...] = ()
     theirs: tuple[Theirs, ...] = ()
 
 
@@ -34,6 +39,7 @@ def look(items: Iterable[Outstanding], read: Read) -> Seen:
     as before, however gone by its name.
     """
     back: list[Outstanding] = []
+    departed: list[Outstanding] = []
     theirs: list[Theirs] = []
     items, ask = list(items), partial(_asked, read)
     away: set[TargetId] = set()
@@ -43,6 +49,9 @@ def look(items: Iterable[Outstanding], read: Read) -> Seen:
         try:
             now = ask(item.target, item.key)
             gone = now not in item.planned and renamed(item, items, partial(ask, item.target)) is not None
+        except GoneError:
+            departed.append(item)
+            continue
         except LrvmotionError:
             away.add(item.target)
             continue
@@ -52,7 +61,7 @@ def look(items: Iterable[Outstanding], read: Read) -> Seen:
             theirs.append(
                 Theirs(target=item.target, key=item.key, prior=item.prior, ours=item.planned[-1], now=now, run=item.run)
             )
-    return Seen(back=tuple(back), theirs=tuple(theirs))
+    return Seen(back=tuple(back), gone=tuple(departed), theirs=tuple(theirs))
 
 
 def _asked(read: Read, target: TargetId, key: SettingKey) -> Value:
@@ -70,12 +79,14 @@ def close(journal: Journal, seen: Seen, run: str) -> None:
     """
     for item in seen.back:
         journal.reverted(run, item.target, item.key, item.prior)
+    for item in seen.gone:
+        journal.reverted(run, item.target, item.key, item.prior, gone=True)
 
 
 def closed(records: Sequence[Record], seen: Seen) -> list[Record]:
     """Return *records* as *close* would leave them; nothing is written."""
     found = list(records)
-    for item in seen.back:
+    for item in (*seen.back, *seen.gone):
         body = Reverted(target=item.target, key=item.key, value=item.prior)
         found.append(chained(found[-1], at=found[-1].at, run=found[-1].run, body=body))
     return found

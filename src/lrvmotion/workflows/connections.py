@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lrvmotion.vsphere.host.power import HostPower
     from lrvmotion.vsphere.host.target import HostTarget
     from lrvmotion.vsphere.session import Session
+    from lrvmotion.vsphere.vcenter_target import VcenterTarget
 
 
 Known = Mapping[ConnectionId, Connection]
@@ -242,12 +243,26 @@ class Connections:
             raise TypeError(name)
         return target
 
+    def vcenter(self, site: SiteId) -> VcenterTarget:
+        """Return the vCenter of *site* as the target of what it keeps of its VMs."""
+        from lrvmotion.vsphere.vcenter_target import VcenterTarget
+
+        name = TargetId.vcenter(site)
+        if name not in self._targets:
+            self._targets[name] = VcenterTarget(self.session(site), site)
+        target = self._targets[name]
+        if not isinstance(target, VcenterTarget):
+            raise TypeError(name)
+        return target
+
     def rebooter(self, name: TargetId) -> HostPower:
         """Return the host *name* as one that can be rebooted (reboot.Rebooter)."""
         return self.host(name).power
 
     def target(self, name: TargetId) -> Target:
-        """Return the target *name*, a host's or a relay host's."""
+        """Return the target *name*, a host's, a relay host's or a vCenter's."""
+        if name.is_vcenter:
+            return self.vcenter(name.connection)
         return self.box(name) if name.is_relay else self.host(name)
 
     def ping(self, target: TargetId, request: PingRequest) -> Pings:

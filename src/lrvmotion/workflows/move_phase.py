@@ -21,8 +21,9 @@ from lrvmotion.plan import plan_forecast
 from lrvmotion.plan.plan import Migration, Plan
 from lrvmotion.plan.schedule import Schedule
 from lrvmotion.run.hook_points import HookPoints
-from lrvmotion.run.moves.collaborators import Collaborators, NoHooks, Retries
+from lrvmotion.run.moves.collaborators import Collaborators, MoveHooks, NoHooks, Retries
 from lrvmotion.run.moves.migration_driver import drive
+from lrvmotion.run.moves.vm_settings import VmSettings
 from lrvmotion.run.relays.rate_limiter import RateLimiter
 from lrvmotion.workflows.connections import Connections
 from lrvmotion.workflows.run_relays import Relays, watched
@@ -139,6 +140,7 @@ class MovePhase:
             retries=Retries(most=limits.max_attempts, wait_s=limits.retry_wait_s),
             question_wait_s=limits.question_wait_s,
         )  # fmt: skip
+        run.hooks = self._around(run.hooks)
         hooks = None if points is None else points.hooks
         if points is not None:
 
@@ -155,6 +157,13 @@ class MovePhase:
                 if points is not None and hooks is not None:
                     points.hooks = hooks
                 relays.settle()
+
+    def _around(self, hooks: MoveHooks) -> VmSettings:
+        """Return what changes VMs for their moves alone, around the user's *hooks*."""
+        return VmSettings(
+            run=self.plan.run, journal=self.recorder.journal, vcenter=self.connections.vcenter("source"),
+            observer=self.observer, hooks=hooks, eject=self.plan.eject,
+        )  # fmt: skip
 
     def _caps_by_hand(self) -> dict[str, int | None]:
         """Return the caps that `lrvmotion throttle` set at the relays of this run; none that cannot be read."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from lrvmotion.checks import compatibility, metadata, placement, reboot, relay_hosts, window
+from lrvmotion.checks import compatibility, devices, metadata, placement, privileges, reboot, relay_hosts, sites, window
 from lrvmotion.checks import path as path_checks
 from lrvmotion.checks import vms as vm_checks
 from lrvmotion.checks.catalogue import LOCKED, Code
@@ -78,6 +78,7 @@ class RunOptions:
     unproven: bool = False
     skip_refused: bool = False
     reboot_hosts: bool = False
+    eject: bool = False
     max_failures: int | None = None
     restore_command: str = "lrvmotion restore-defaults"
     resume_command: str = "lrvmotion migrate --resume"
@@ -172,6 +173,7 @@ def planned(
         overrides=wanted,
         held=held,
         theirs=theirs,
+        eject=options.eject,
     )
     left = [chosen[ref] for ref in refs]
     refused: list[Finding] = []
@@ -180,8 +182,10 @@ def planned(
         layout = lay_out(inputs, options.mode, left)
         plan = planner.make(layout, read(layout, connections, owner_id, runs, found), run, owner_id=owner_id)
         found += prechecks(
-            connections.session("source"), connections.session("target"), source, inputs.target, plan.migrations
-        )
+            connections.session("source"), connections.session("target"), source, inputs.target, plan.migrations,
+            eject=options.eject,
+        )  # fmt: skip
+        found += _lacking(connections, source, plan)
         own = refusals.own_errors([*plan.findings, *found], [vm.name for vm in left], plan.migrations)
         if not (options.skip_refused and own) or len(own) == len(left):
             break
@@ -223,9 +227,18 @@ def read(
 
 
 def prechecks(
-    source: Session, target: Session, here: Inventory, there: Inventory, migrations: Sequence[Migration]
+    source: Session,
+    target: Session,
+    here: Inventory,
+    there: Inventory,
+    migrations: Sequence[Migration],
+    *,
+    eject: bool = False,
 ) -> list[Finding]:
-    """Return what blocks *migrations*, by our own checks and by vCenter's; nothing is written anywhere."""
+    """Return what blocks *migrations*, by our own checks and by vCenter's; nothing is written anywhere.
+
+    *eject*: their drives are emptied before they move.
+    """
     from lrvmotion.vsphere.inventory import surroundings
     from lrvmotion.vsphere.vm.precheck import check_relocate
 
@@ -237,8 +250,25 @@ def prechecks(
     networks = {network.ref: network for network in here.networks}
     for one in migrations:
         found += compatibility.switches(vms[one.ref], one.placement, networks)
-    said = compatibility.relocates(check_relocate(source, target, migrations))
+    ejected = {one.vm for one in migrations if eject and devices.ejectable(vms[one.ref])}
+    said = compatibility.relocates(check_relocate(source, target, migrations), ejected)
     return [*found, *metadata.unread(around), *said]
+
+
+def _lacking(connections: Connections, source: Inventory, plan: Plan) -> list[Finding]:
+    """Return which privileges the account lacks for what is changed at the VMs themselves."""
+    from lrvmotion.vsphere import health
+
+    vms = {vm.ref: vm for vm in source.vms}
+    wanted = privileges.to_eject(vms[one.ref] for one in plan.migrations) if plan.eject else {}
+    if not wanted:
+        return []
+    session = connections.session("source")
+    try:
+        lacking = health.lacking(session, wanted)
+    except LrvmotionError as error:
+        return [*sites.privileges("source", session.username, None, error.message)]
+    return [*sites.privileges("source", session.username, lacking)]
 
 
 def _in_force(plan: Plan, config: Config, now: datetime | None, connections: Connections) -> Config:

@@ -98,12 +98,14 @@ def release(
 def settle(journal: Journal, connections: Connections, observer: Observer, who: str = "") -> Seen:
     """Close what reads as before we changed it, and return what somebody else has changed (drift.look)."""
     seen = drift.look(journal.outstanding(), lambda name, key: connections.target(name).read(key))
-    if seen.back:
+    if seen.back or seen.gone:
         rolling = _rolling(journal, connections, observer, Limits())
         _begin(rolling, connections, who)
         drift.close(journal, seen, rolling.run)
     for item in seen.back:
         observer(Message(text=f"{item.target}: {item.key.words} is {item.prior.brief()} already: recorded as restored"))
+    for item in seen.gone:
+        observer(Message(text=f"{item.target}: {item.key.words}: its VM has left; it was {item.prior.brief()}"))
     return seen
 
 

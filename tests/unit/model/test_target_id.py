@@ -84,13 +84,21 @@ def test_any_key_is_read(text):
         assert not key.kind.takes(string("x"))
 
 
-@pytest.mark.parametrize(
-    "text", ["", "a", "source", "source/", "box", "relay/", "vm/web1", "R1:source/a", ":source/a", "/"]
-)
+@pytest.mark.parametrize("text", ["", "a", "source/", "box", "relay/", "vm/web1", "R1:source/a", ":source/a", "/"])
 def test_what_names_no_target_is_refused(text):
     """An id is one from the moment that it is made."""
     with pytest.raises(ValueError, match="names no target"):
         TargetId(text)
+
+
+def test_a_vcenter_is_a_target_itself():
+    """Of what it keeps of its VMs; a host is none, a relay host is none."""
+    found = TargetId.vcenter(ConnectionId("r1:source"))
+    assert (found.is_vcenter, found.connection, found.site, found.name) == (True, "r1:source", "source", "")
+    assert found.over(ConnectionId("target")) == "target"
+    assert not any(TargetId(text).is_vcenter for text in ("source/esx1", "relay/r1"))
+    key = SettingKey.of("drive", "5000/3000/web/1: CD/DVD drive 1")
+    assert (key.vm, key.device, key.words) == ("5000", "3000", "web/1: CD/DVD drive 1")
 
 
 @pytest.mark.parametrize("text", ["", "a", "source/a", "sources", "relay/", "r1:", "r1/source"])

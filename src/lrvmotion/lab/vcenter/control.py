@@ -8,11 +8,12 @@ import logging
 import os
 import socketserver
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lrvmotion.lab.vcenter import arrival, control_traits
+from lrvmotion.lab.vcenter import arrival, control_traits, vm_data
 from lrvmotion.lab.vcenter.datastore import mounted
 from lrvmotion.lab.vcenter.fault_rule import FaultRule
 from lrvmotion.lab.vcenter.license_manager import EDITIONS
@@ -182,6 +183,7 @@ class Control:
         with self.vcenter.lock:
             vm = self._vm(request)
             vm.iso = request["iso"]
+            vm.traits = replace(vm.traits, drives=tuple(one for one in vm.traits.drives if one[0] != vm_data.CDROM))
             vm.changed()
 
     def vm_leave(self, request: Request) -> dict[str, Any]:

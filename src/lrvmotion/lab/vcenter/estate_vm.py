@@ -135,6 +135,10 @@ class EstateVirtualMachine(VirtualMachine):
         """Return what makes the VM the same VM elsewhere."""
         return {**super().document(), "estate": self.estate}
 
+    def hardware(self) -> list[Any]:
+        """Return its virtual devices."""
+        return estate_vm_data.devices(self)
+
     def cards(self) -> dict[int, str]:
         """Return the names of the networks that its Ethernet cards are on, by the cards' keys."""
         found = {nic["key"]: self.vcenter.registry.find(nic["network"] or "") for nic in self.estate["nics"]}

@@ -9,7 +9,7 @@ from typing import Any
 from pyVmomi import VmomiSupport, vim
 
 from lrvmotion.lab.estate.form import Row
-from lrvmotion.lab.vcenter import vm_data, vm_files
+from lrvmotion.lab.vcenter import vm_data, vm_files, vm_traits
 
 V: Any = vim.vm
 D: Any = vim.vm.device
@@ -40,7 +40,7 @@ def devices(vm: Any) -> list[Any]:
         made = _device(vm, number, row)
         if made is not None:
             found.append(made)
-    return found
+    return vm_traits.as_set(vm.traits, found)
 
 
 def _info(label: str) -> Any:
@@ -110,7 +110,7 @@ def _device(vm: Any, number: int, row: Row) -> Any:
     label, to = _info(row["label"]), row["backing"]
     match row["kind"]:
         case "iso":
-            if vm.iso is None:
+            if vm.iso is None and not vm.traits.drives:
                 return None
             backing = D.VirtualCdrom.IsoBackingInfo(fileName=to)
             return D.VirtualCdrom(key=CDROM + number, deviceInfo=label, backing=backing, connectable=_state())

@@ -3,6 +3,7 @@
 # ruff: noqa: ANN401 - pyVmomi makes its types at run time; parameters carry the API's names
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -36,9 +37,9 @@ class VirtualMachine(Entity):
     values: ClassVar[Values] = {**COMMON, **vm_data.VALUES}
     written: ClassVar[Written] = vm_data.WRITTEN
     __slots__ = (
-        "arrived", "boot_time", "change_version", "datastore", "dirty_bps", "disk_at", "disk_bytes", "disk_sizes",
-        "host", "instance_uuid", "iso", "leaving", "mac", "memory_bytes", "modified", "network", "pool", "powered_on",
-        "relocating", "snapshots", "traits", "uuid", "vapp",
+        "answered", "arrived", "boot_time", "change_version", "datastore", "dirty_bps", "disk_at", "disk_bytes",
+        "disk_sizes", "host", "instance_uuid", "iso", "leaving", "mac", "memory_bytes", "modified", "network", "pool",
+        "powered_on", "relocating", "snapshots", "traits", "uuid", "vapp",
     )  # fmt: skip
 
     def __init__(
@@ -53,6 +54,7 @@ class VirtualMachine(Entity):
         document: dict[str, Any],
         moid: str | None = None,
     ) -> None:
+        self.answered = ""  # the choice of the last answer
         self.arrived = False  # by a relocate from the other vCenter
         self.vapp: Any = None  # it is in a vApp; its parent is still the folder that it would be in otherwise
         self.leaving = False  # the other vCenter was told to take it, and has not answered
@@ -222,30 +224,57 @@ class VirtualMachine(Entity):
         choices = [item.key for item in asked.choice.choiceInfo] if asked is not None else []
         if asked is None or questionId != asked.id or answerChoice not in choices:
             raise vmodl.fault.InvalidArgument(msg="A specified parameter was not correct: questionId")
+        self.answered = answerChoice
         self.traits = replace(self.traits, question="")
         self.touch()
 
     def ReconfigVM_Task(self, call: Call, spec: Any) -> Any:  # noqa: D102
         changes = spec.deviceChange or []
-        kept = {vm_data.CDROM, *self.disk_keys()}
+        drives = {item.key for item in self.hardware() if isinstance(item, vm_traits.DRIVES)}
+        kept = {*drives, *self.disk_keys()}
         if any(c.device.key not in kept or c.operation != "edit" for c in changes):
-            raise vmodl.fault.NotSupported(msg="Only an edit of the CD-ROM drive and of a disk's policy is simulated")
+            raise vmodl.fault.NotSupported(msg="Only an edit of a drive and of a disk's policy is simulated")
+        if self.relocating is not None:
+            raise vim.fault.TaskInProgress(task=self.relocating.ref, msg="Another task is already in progress.")
         policies = pbm.assigned(self.vcenter, self.traits.policies, spec)
 
         def work(task: Any) -> None:
-            del task
+            if any(change.device.key in drives for change in changes):
+                self._ask_lock(task)
             with self.vcenter.lock:
                 self.traits = replace(self.traits, policies=policies)
                 if spec.annotation is not None:
                     self.traits = replace(self.traits, note=spec.annotation)
-                for change in [item for item in changes if item.device.key == vm_data.CDROM]:
-                    backing = change.device.backing
-                    connected = change.device.connectable and change.device.connectable.connected
-                    name = getattr(backing, "fileName", None)
-                    self.iso = name if connected else None
+                for change in [item for item in changes if item.device.key in drives]:
+                    self.traits = vm_traits.with_drive(self.traits, change.device)
+                    if change.device.key == vm_data.CDROM:
+                        *_, (_, kind, name, connected, _) = self.traits.drives
+                        self.iso = name if kind == "IsoBackingInfo" and connected else None
                 self.changed()
 
-        return self.vcenter.tasks.start(call, self, "VirtualMachine.reconfigure", work)
+        return self.vcenter.tasks.start(call, self, "VirtualMachine.reconfigure", work, cancelable=True)
+
+    def hardware(self) -> list[Any]:
+        """Return its virtual devices."""
+        return vm_data.devices(self)
+
+    def _ask_lock(self, task: Any) -> None:
+        """Ask what *locked* says, and wait for the answer: the first choice goes on, the other leaves all as it is."""
+        if not self.traits.locked or not self.powered_on:
+            return
+        with self.vcenter.lock:
+            self.traits = replace(self.traits, question=self.traits.locked)
+            self.touch()
+        while self.traits.question:
+            if task.cancelled:
+                with self.vcenter.lock:
+                    self.traits = replace(self.traits, question="")
+                    self.touch()
+            task.check_cancelled()
+            time.sleep(0.02)
+        if self.answered != "0":
+            raise vim.fault.GenericVmConfigFault(reason="Connection control operation failed for disk 'ide0:0'.")
+        self.traits = replace(self.traits, locked="")
 
     @unlocked
     def RelocateVM_Task(self, call: Call, spec: Any, priority: Any) -> Any:

@@ -101,7 +101,7 @@ def devices(vm: Any) -> list[Any]:
         controllerKey=IDE,
         unitNumber=0,
     )
-    return [
+    found = [
         D.VirtualIDEController(key=IDE, busNumber=0, device=[CDROM]),
         D.ParaVirtualSCSIController(
             key=SCSI,
@@ -115,6 +115,7 @@ def devices(vm: Any) -> list[Any]:
         card(vm),
         *vm_traits.devices(traits, vm.network),
     ]
+    return vm_traits.as_set(traits, found)
 
 
 def _disk(vm: Any, number: int) -> Any:
@@ -257,12 +258,18 @@ def question(vm: Any) -> Any:
     text = vm.traits.question
     if not text:
         return None
+    locked = text == vm_traits.LOCKED
     choices = [
         vim.ElementDescription(key=str(key), label=label, summary=label)
-        for key, label in enumerate(("Retry", "Cancel"))
+        for key, label in enumerate(("Yes", "No") if locked else ("Retry", "Cancel"))
     ]
+    if locked:  # the text of VMware's products; its message's id is what programs go by
+        text = "The guest operating system has locked the CD-ROM door. Disconnect anyway and override the lock?"
     return V.QuestionInfo(
-        id="1", text=text, choice=vim.option.ChoiceOption(valueIsReadonly=True, choiceInfo=choices, defaultIndex=0)
+        id="2" if locked else "1",
+        text=text,
+        message=[V.Message(id=vm_traits.LOCKED, text=text)] if locked else [],
+        choice=vim.option.ChoiceOption(valueIsReadonly=True, choiceInfo=choices, defaultIndex=0),
     )
 
 

@@ -8,7 +8,7 @@ class for this very trait is unconfirmed wherever it says so.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from pyVmomi import vim
@@ -16,6 +16,9 @@ from pyVmomi import vim
 D: Any = vim.vm.device
 VCENTERS_OWN = frozenset({"permissions", "attributes", "tags", "policies", "card"})
 CHAIN = frozenset({"below", "below_unlisted", "consolidate"})
+CDROM, FLOPPY = 3000, 8000
+DRIVES = (D.VirtualCdrom, D.VirtualFloppy)
+LOCKED = "msg.cdromdisconnect.locked"  # a message's id (CloudStack, VirtualMachineMO; terraform-provider-vsphere)
 PLUGS = ("floppy", "usb", "serial", "serial-network", "parallel", "passthrough", "vgpu", "sriov", "cdrom", "tpm")
 
 
@@ -40,6 +43,9 @@ class Traits:
     *dns_name*. *managed_by* is "extension/type".
     *card* is what its Ethernet card is on in place of its network: "removed", a distributed port group that is no more,
     "renamed", a standard one that no longer has that name, "none", nothing.
+    *second_iso* is in a second CD/DVD drive. *drives* are drives as they were set last: (key, class of the backing,
+    what it names, connected, connected when powered on). *locked*: what the VM asks when a drive that is connected is
+    edited while it runs; LOCKED is the guest's lock, and "no" leaves the drive as it is.
     """
 
     version: str = "vmx-19"
@@ -80,6 +86,9 @@ class Traits:
     breaks: bool = False
     disabled: tuple[str, ...] = ()
     first_class: str = ""
+    second_iso: str = ""
+    drives: tuple[tuple[int, str, str, bool, bool], ...] = ()
+    locked: str = ""
 
     @classmethod
     def of(cls, document: dict[str, Any]) -> Traits:
@@ -93,6 +102,7 @@ class Traits:
         }
         for pairs in ("attributes", "tags", "policies"):
             values[pairs] = tuple((str(name), str(value)) for name, value in values.get(pairs, ()))
+        values["drives"] = tuple(tuple(drive) for drive in values.get("drives", ()))
         values["below"] = tuple((str(name), int(size)) for name, size in values.get("below", ()))
         return cls(**values)
 
@@ -158,6 +168,40 @@ def devices(traits: Traits, network: Any) -> Iterator[Any]:
                 yield D.VirtualTPM(key=11000, deviceInfo=_info("Virtual TPM"))
             case _:  # "cdrom": the drive that every VM has is connected
                 pass
+    if traits.second_iso:
+        backing = D.VirtualCdrom.IsoBackingInfo(fileName=traits.second_iso)
+        yield D.VirtualCdrom(key=CDROM + 1, deviceInfo=_info("CD/DVD drive 2"), backing=backing, connectable=_state())
+
+
+def as_set(traits: Traits, devices: list[Any]) -> list[Any]:
+    """Return *devices* with their drives as they were set last."""
+    drives = {drive[0]: drive[1:] for drive in traits.drives}
+    for device in devices:
+        if device.key in drives and isinstance(device, DRIVES):
+            kind, name, connected, starts = drives[device.key]
+            holder = D.VirtualCdrom if isinstance(device, D.VirtualCdrom) else D.VirtualFloppy
+            iso = kind in {"IsoBackingInfo", "ImageBackingInfo"}
+            device.backing = getattr(holder, kind)(**{"fileName" if iso else "deviceName": name})
+            if "Passthrough" in kind:
+                device.backing.exclusive = False
+            device.connectable = D.VirtualDevice.ConnectInfo(
+                startConnected=starts, allowGuestControl=True, connected=connected, status="ok"
+            )
+    return devices
+
+
+def with_drive(traits: Traits, device: Any) -> Traits:
+    """Return *traits* with the drive *device* as an edit has it."""
+    kind = type(device.backing).__name__.rpartition(".")[2]
+    name = str(getattr(device.backing, "fileName", None) or getattr(device.backing, "deviceName", None) or "")
+    state = device.connectable
+    drive = (int(device.key), kind, name, bool(state and state.connected), bool(state and state.startConnected))
+    return replace(traits, drives=(*(one for one in traits.drives if one[0] != drive[0]), drive))
+
+
+def empty(traits: Traits, key: int) -> bool:
+    """Whether the drive *key* was disconnected."""
+    return any(drive[0] == key and not drive[3] for drive in traits.drives)
 
 
 def refusals(vm: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -183,11 +227,17 @@ def refusals(vm: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:
         # unconfirmed: the class
         yield "vmodl.fault.NotSupported", "A fault tolerant VM cannot be relocated.", {}
     for plug in traits.plugged if vm.powered_on else ():
+        if empty(traits, {"cdrom": CDROM, "floppy": FLOPPY}.get(plug, 0)):
+            continue
         if plug in {"floppy", "usb", "serial", "serial-network", "parallel", "passthrough", "sriov", "cdrom"}:
             # unconfirmed: which of these are DisallowedMigrationDeviceAttached and which CannotAccessVmDevice
             text = f"The virtual machine has a device that prevents migration: {plug}."
             inner = {"class": "vim.fault.DeviceNotSupported", "msg": text, "fields": {"device": plug}}
             yield "vim.fault.DisallowedMigrationDeviceAttached", text, {"fault": inner}
+    if traits.second_iso and not empty(traits, CDROM + 1):
+        text = f"CD/DVD drive 2 uses backing '{traits.second_iso}', which is not accessible."
+        fields_ = {"device": "CD/DVD drive 2", "backing": traits.second_iso, "connected": True}
+        yield "vim.fault.CannotAccessVmDevice", text, fields_
     if traits.rdm is not None:
         kind = "vim.fault.PhysCompatRDMNotSupported" if traits.rdm == "physicalMode" else "vim.fault.RDMNotSupported"
         yield kind, "Hard disk 1 is a raw device mapping, which is not supported.", {"device": "Hard disk 1"}

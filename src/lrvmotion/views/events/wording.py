@@ -106,6 +106,8 @@ def _measured(event: PathMeasured) -> str:
 
 def _changed(event: Changed) -> str:
     verb, value = "set" if event.how == "applied" else "restored", f": {short(event.value)}"
+    if event.how == "departed":
+        verb, value = "left with its VM", f"; it was {short(event.value)}"
     if event.how == "reverted" and event.value == str(ABSENT):
         verb, value = "removed", ""
     count = f"[{event.done:>{len(str(event.total))}}/{event.total}]"

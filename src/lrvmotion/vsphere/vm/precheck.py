@@ -27,6 +27,7 @@ CALLERS = 4
 # The way between the vCenters is no good: every VM would find it again, and refused logins may lock the account.
 _COMMON = (vim.fault.InvalidLogin, vim.fault.SSLVerifyFault, vim.fault.HostConnectFault)
 _CANNOT = (vim.fault.NoPermission, vmodl.fault.NotImplemented, vmodl.fault.MethodNotFound)
+_DEVICE = (vim.fault.CannotAccessVmDevice, vim.fault.DisallowedMigrationDeviceAttached)
 
 Outcome = tuple[
     list[vmodl.MethodFault], list[vmodl.MethodFault]
@@ -124,4 +125,7 @@ def _outcome(end: TaskEnd) -> Outcome:
 
 def _told(migration: Migration, fault: vmodl.MethodFault, *, refuses: bool) -> RelocateFault:
     verdict = faults.classify(fault)
-    return RelocateFault(vm=migration.vm, refuses=refuses, cause=verdict.cause, hint=verdict.hint)
+    of_device = isinstance(fault, _DEVICE)
+    return RelocateFault(
+        vm=migration.vm, refuses=refuses, cause=verdict.cause, hint=verdict.hint, of_device=of_device
+    )  # fmt: skip
