@@ -17,6 +17,7 @@ from lrvmotion.plan.plan import Change, Plan
 # What of a VM's places the target must still have: (noun, name, reference).
 Thing = tuple[str, str, MoRef]
 _GONE = "gone"
+_STATE = "connection state"  # of a VM that is not connected
 _WHERE = ("at the source", "in the inventory")
 # Where things are and what they become; how we log in, what is tolerated and where our files are is no part of it.
 _SITE = {"vcenter", "port", "hosts", "vmotion"}
@@ -92,11 +93,16 @@ def facts(
 def differences(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     """Return a sentence for every fact that is not as it was: "vm/web1: host is esx-a2, the plan has esx-a1"."""
     gone = {fact.partition(": ")[0] for fact, value in now.items() if value == _GONE}
+    away = {fact.partition(": ")[0] for fact in now if fact.endswith(f": {_STATE}")}
     lines = []
     for fact in dict.fromkeys([*then, *now]):
         before, after = then.get(fact, "none"), now.get(fact, "none")
         subject = fact.partition(": ")[0]
         if before == after or (subject in gone and after != _GONE):  # what is gone is said once
+            continue
+        if subject in away:  # of a VM without connection nothing else is known, or it is old
+            if fact == f"{subject}: {_STATE}":
+                lines.append(f"{subject}: is {after}")
             continue
         if fact == f"{subject}: name":  # of an older plan: a VM is told by reference and UUID, its name is for people
             continue
@@ -150,6 +156,9 @@ def _vm(vm: VirtualMachine | None, source: Inventory) -> Iterator[tuple[str, str
     names = {host.ref: host.name for host in source.hosts}
     stores = {store.ref: store.name for store in source.datastores}
     yield "at the source", "there"
+    if vm.connection_state != "connected":
+        yield _STATE, vm.connection_state
+        return
     yield "instance UUID", vm.instance_uuid
     yield "host", names.get(vm.host, "none") if vm.host is not None else "none"
     yield "power state", vm.power_state

@@ -197,6 +197,14 @@ def test_a_vm_that_changed_is_named_with_what_changed(now, said):
     assert line.startswith(said)
 
 
+@pytest.mark.parametrize("state", ["orphaned", "inaccessible", "invalid", "disconnected"])
+def test_of_a_vm_without_connection_its_state_is_the_only_difference(state):
+    """vCenter knows nothing else of it, or what was true when it was connected."""
+    made = plan(vm("vm1", "a1"))
+    now = source(replace(vm("vm1", "a1"), connection_state=state, instance_uuid="", host=None, disks=()))
+    assert staleness.differences(facts(made, source(vm("vm1", "a1"))), facts(made, now)) == [f"vm/vm1: is {state}"]
+
+
 def test_a_vm_that_is_gone_is_said_once():
     """Not once for each of its facts."""
     made = plan(vm("vm1", "a1"))
