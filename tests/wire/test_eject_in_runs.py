@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import time
+from collections.abc import Callable
 
 import pytest
 
@@ -67,3 +70,52 @@ def test_a_refused_move_leaves_the_image_in_the_drive(lab):
     again = lab.run("plan", "--mode", "stock", "vm3")
     assert ISO in again.stderr
     assert lab.json("status")["outstanding"] == []
+
+
+def journal(lab) -> list[dict]:
+    """Return the records of the lab's journal."""
+    path = lab.directory / "state" / "journal.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def eventually(is_true: Callable[[], bool]) -> None:
+    """Wait until *is_true*, a minute at most."""
+    end = time.monotonic() + 60
+    while not is_true():
+        assert time.monotonic() < end, "did not come true"
+        time.sleep(0.1)
+
+
+def killed(lab, vm: str, is_time: Callable[[], bool]) -> None:
+    """Kill a run that moves *vm* with --eject, when *is_time*."""
+    process = lab.spawn("migrate", "--mode", "stock", "--yes", "--eject", vm)
+    try:
+        eventually(is_time)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_kill_before_the_move_begins_leaves_what_restore_defaults_inserts_again(lab):
+    """The drive was emptied and recorded; the VM never moved."""
+    rule = {"method": "RelocateVM_Task", "delay_s": 60, "fault": "vmodl.fault.SystemError"}
+    lab.control("source", "fault_add", rule=rule)
+    killed(lab, "vm4", lambda: lab.control("source", "calls")["delayed"].get("RelocateVM_Task", 0) > 0)
+    lab.control("source", "fault_clear")
+    assert ["vm4: CD/DVD drive 1" in str(one) for one in lab.json("status")["outstanding"]] == [True]
+    assert lab.run("restore-defaults").returncode == 0
+    assert ISO in lab.run("plan", "--mode", "stock", "vm4").stderr
+    assert lab.json("status")["outstanding"] == []
+
+
+def test_a_kill_while_the_vm_moves_leaves_nothing_to_insert(lab):
+    """The VM goes on without us; its drive is as it arrived, and the journal is closed by --resume."""
+
+    def moved() -> int:
+        return sum(one["kind"] == "task" for one in journal(lab))
+
+    before = moved()
+    killed(lab, "vm4", lambda: moved() > before)
+    assert lab.run("migrate", "--resume", "--yes").returncode == 0
+    assert lab.json("status")["outstanding"] == []
+    assert "vm4" in lab.control("target", "state")["vms"]

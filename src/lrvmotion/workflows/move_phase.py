@@ -140,7 +140,7 @@ class MovePhase:
             retries=Retries(most=limits.max_attempts, wait_s=limits.retry_wait_s),
             question_wait_s=limits.question_wait_s,
         )  # fmt: skip
-        run.hooks = self._around(run.hooks)
+        run.hooks = around = self._around(run.hooks)
         hooks = None if points is None else points.hooks
         if points is not None:
 
@@ -157,6 +157,8 @@ class MovePhase:
                 if points is not None and hooks is not None:
                     points.hooks = hooks
                 relays.settle()
+                running = set(schedule.running)
+                around.close({move.instance_uuid for move in plan.migrations if move.vm in running})
 
     def _around(self, hooks: MoveHooks) -> VmSettings:
         """Return what changes VMs for their moves alone, around the user's *hooks*."""

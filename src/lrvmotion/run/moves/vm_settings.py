@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -53,18 +53,22 @@ class VmSettings:
 
     def ended(self, migration: Migration, state: MigrationState, reason: str | None) -> None:
         """*migration* ended as *state*: restore what was changed for it, then call its hook."""
-        try:
-            self.close(lambda item: _of(item, migration))
-        except LrvmotionError as error:
-            self.observer(Message(text=f"{migration.vm}: what was changed for its move stays: {error.message}"))
+        self._close(migration.vm, lambda item: item.key.vm == migration.instance_uuid)
         self.hooks.ended(migration, state, reason)
 
-    def close(self, only: Callable[[Outstanding], bool] = lambda _: True) -> None:
+    def close(self, moving: Collection[str]) -> None:
+        """Restore what VMs that never started still have open; *moving*: the instance UUIDs of those that move on."""
+        self._close("VMs", lambda item: item.key.vm not in moving)
+
+    def _close(self, whose: str, only: Callable[[Outstanding], bool]) -> None:
         """Restore those of this run's settings of VMs that *only* wants."""
-        mine = [item for item in self.journal.outstanding() if self._own(item) and only(item)]
-        if mine:
-            seqs = {item.seq for item in mine}
+        seqs = {item.seq for item in self.journal.outstanding() if self._own(item) and only(item)}
+        if not seqs:
+            return
+        try:
             revert(self.journal, self._target, self.observer, run=self.run, only=lambda item: item.seq in seqs)
+        except LrvmotionError as error:
+            self.observer(Message(text=f"{whose}: what was changed for the move stays: {error.message}"))
 
     def _eject(self, migration: Migration) -> None:
         found = self.vcenter.ejections(migration.instance_uuid, migration.vm)
@@ -79,8 +83,3 @@ class VmSettings:
 
     def _target(self, _name: TargetId) -> Target:
         return self.vcenter
-
-
-def _of(item: Outstanding, migration: Migration) -> bool:
-    """Whether *item* is a setting of the VM of *migration*."""
-    return item.key.vm == migration.instance_uuid
