@@ -10,6 +10,7 @@ import socket
 import struct
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,11 +69,14 @@ def redirect(place: World) -> dict[str, object]:
 
 
 def way_of(place: World, target: socket.socket) -> str:
-    """Return whom the target sees of a new connection."""
-    with place.connect():
-        server, peer = target.accept()
-        server.close()
-        return str(peer[0])
+    """Return whom the target sees of a new connection, not of one that it has not accepted yet."""
+    with place.connect() as client:
+        own = client.getsockname()
+        while True:
+            server, peer = target.accept()
+            server.close()
+            if peer[0] != own[0] or peer[1] == own[1]:
+                return str(peer[0])
 
 
 def looks(place: World, seconds: float) -> None:
@@ -113,6 +117,35 @@ def test_a_flushed_redirect_is_there_again(
         told = redirect(inline)
     assert told["state"] == "installed"
     assert told["reloads"] == (0 if way == "owned" else 1)
+
+
+def test_the_table_of_a_former_owner_is_not_taken_for_its_own(inline: World) -> None:
+    """The owner of a relay that was killed ends a little later; the next relay loads its table when that has gone."""
+    caught = inline.redirect()
+    script = inline.folder / "redirect.rules"
+    script.write_text(rules.nft_owned(caught))
+    former = subprocess.Popen(
+        ["ip", "netns", "exec", inline.names["box"], "nft", "-i"],
+        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    assert former.stdin is not None
+    former.stdin.write(script.read_text().rstrip("\n") + "\n")
+    former.stdin.flush()
+    eventually(lambda: "lrvmotion_test" in inline.inside("box", "nft", "list", "tables"))
+
+    def end() -> None:
+        eventually((inline.folder / "box.sock").exists)
+        time.sleep(0.5)  # long enough for a relay that does not look to take the table for its own
+        former.communicate()
+
+    ends = threading.Thread(target=end)
+    ends.start()
+    guard = {**caught.guard, "script": str(script)}
+    with inline.listen() as target, inline.relaying(words=("--hold-redirect", str(script)), redirects=[guard]):
+        ends.join()
+        looks(inline, 3)
+        assert (redirect(inline)["state"], redirect(inline)["reloads"]) == ("installed", 0)
+        assert way_of(inline, target) == inline.addresses["wan"]["ip"]
 
 
 EDITS = {

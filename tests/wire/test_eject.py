@@ -175,7 +175,7 @@ def test_what_somebody_inserted_meanwhile_stays(lab, journal):
     lab.control("source", "vm_device", vm="vm10", iso="[iso] another.iso")
     told = []
     settings.observer = told.append
-    settings.close()
+    settings.close(())
     (left,) = [event for event in told if isinstance(event, Left)]
     assert "[iso] another.iso" in left.reason
     (outstanding,) = journal.outstanding()

@@ -107,6 +107,7 @@ UNANSWERED_S = 10.0  # ... that arrive and are not accepted: one TCP gives up la
 SEVERAL = 3  # what one connection does is no reason to withdraw the redirect
 RESTORE_S, RESTORE_MAX_S = 5.0, 300.0  # at least so long after a withdrawal the redirect may come back
 UNPROVEN_PAUSES = 12  # so many times as long where the packet filter is as it was
+OWNER_S = 5.0  # so long the tables of a former owner are waited for to go
 LOADED_S = 10.0  # who starts the relay has so long to load its redirect
 KEEPIDLE_S = 60  # without data for so long, a connection's other end is asked whether it is there
 
@@ -2284,6 +2285,8 @@ def serve(path: str, scripts: Sequence[str], *, use_ctypes: bool) -> int:
     held = None
     guard = RedirectWatchdog(config, relay, log, None)
     if scripts:
+        # The owner of a relay that was killed goes a little later, and its tables with it.
+        _within_seconds(OWNER_S, lambda: not guard.is_loaded())
         try:
             held = HeldTable("".join(_text(script) for script in scripts))
         except OSError as error:
