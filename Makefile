@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 BENCH := .bench
 CRASH := .crash
 # Most tests wait for a lab; whole files go to a worker, so that a file's tests share theirs.
-WORKERS ?= 8
+WORKERS ?= 6
 CORES ?= $(shell nproc)
 FUZZ_S ?= 3600
 export PYTHONDONTWRITEBYTECODE := 1
